@@ -1,0 +1,41 @@
+import type { Agent } from '../../domain/agent/agent.ts'
+import { pipe, TE } from '../../domain/fp.ts'
+import type { Page } from '../../domain/ports/sessions.ts'
+import { agentRepresentation } from '../../src/api/agent.ts'
+import type { agentRoutes } from '../../src/api/agent-routes.ts'
+import { pageRequest } from '../../src/api/query.ts'
+import type { Application } from '../../src/usecases/application.ts'
+import type { Handlers } from './endpoint.ts'
+import type { Reply } from './exchange.ts'
+import { noContent, ok } from './replies.ts'
+
+const one = (agent: Agent): Reply => ({ status: 200, body: agentRepresentation(agent), etag: 'content' })
+
+type WithToken = { readonly agent: Agent; readonly token: string }
+
+/** The one answer that shows the token. */
+const withToken = ({ agent, token }: WithToken): Reply => ({
+  status: 200,
+  body: { ...agentRepresentation(agent), token },
+  secret: true,
+})
+
+const page = ({ items, nextCursor }: Page<Agent>): Reply => ok({ items: items.map(agentRepresentation), nextCursor })
+
+const enrolled = (result: WithToken): Reply => ({
+  ...withToken(result),
+  status: 201,
+  location: `/api/v1/agents/${encodeURIComponent(result.agent.id)}`,
+})
+
+export const agentHandlers = ({ agents }: Application): Handlers<keyof typeof agentRoutes> => ({
+  listAgents: ({ caller, query: { limit, cursor, ...filter } }) =>
+    pipe(agents.list(caller, filter, pageRequest(limit, cursor)), TE.map(page)),
+  enrolAgent: ({ caller, body }) => pipe(agents.enrol(caller, body), TE.map(enrolled)),
+  getAgent: ({ caller, params }) => pipe(agents.get(caller, params.id), TE.map(one)),
+  removeAgent: ({ caller, params, query }) =>
+    pipe(agents.remove(caller, params.id, query.force ?? false), TE.map(noContent)),
+  rotateAgentToken: ({ caller, params }) => pipe(agents.rotateToken(caller, params.id), TE.map(withToken)),
+  cordonAgent: ({ caller, params }) => pipe(agents.cordon(caller, params.id), TE.map(one)),
+  uncordonAgent: ({ caller, params }) => pipe(agents.uncordon(caller, params.id), TE.map(one)),
+})

@@ -1,0 +1,87 @@
+/** The REST API as an express application: the route table, bound to use cases. */
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
+import type { Logger } from 'pino'
+import type { Route } from '../../src/api/route.ts'
+import { type OperationId, routes } from '../../src/api/routes.ts'
+import type { Application } from '../../src/usecases/application.ts'
+import { agentHandlers } from './agents.ts'
+import { commandHandlers } from './commands.ts'
+import { docs } from './docs.ts'
+import { endpoint, type Handlers } from './endpoint.ts'
+import { begin, fail, pathOf, refuse } from './exchange.ts'
+import { serverHandlers } from './server.ts'
+import { sessionHandlers } from './sessions.ts'
+import { templateHandlers } from './templates.ts'
+
+export type HttpOptions = {
+  readonly log: Logger
+  /** The program's, for the OpenAPI document. */
+  readonly version: string
+}
+
+export const createHttpApp = (app: Application, { log, version }: HttpOptions): Express => {
+  const handlers: Handlers<OperationId> = {
+    ...sessionHandlers(app),
+    ...templateHandlers(app),
+    ...agentHandlers(app),
+    ...commandHandlers(app),
+    ...serverHandlers(app, version),
+  }
+  const http = express()
+  http.disable('x-powered-by')
+  http.disable('etag')
+  http.enable('case sensitive routing')
+  // Every handler parses its own query string, strictly.
+  http.set('query parser', false)
+
+  // There is no middleware: what every request needs is done once, in endpoint.ts.
+  const byPath = Map.groupBy(Object.entries(routes) as [OperationId, Route][], ([, route]) => route.path)
+  for (const [path, operations] of specificFirst(byPath)) {
+    const registered = http.route(path.replaceAll(/\{(\w+)\}/g, ':$1'))
+    for (const [operationId, route] of operations)
+      registered[route.method](endpoint(route, handlers[operationId] as never, { app, log }))
+    registered.all(
+      otherMethod(
+        operations.map(([, route]) => route.method.toUpperCase()),
+        log,
+      ),
+    )
+  }
+  for (const [path, handler] of Object.entries(docs))
+    http
+      .route(path)
+      .get(handler)
+      .all(otherMethod(['GET'], log))
+
+  http.use(unknownPath(log))
+  http.use(whatIsLeft(log))
+  return http
+}
+
+/** `/sessions/summary` before `/sessions/{id}`, which would take it for an id. */
+const specificFirst = <A>(byPath: ReadonlyMap<string, A>): readonly (readonly [string, A])[] =>
+  [...byPath].sort(([a], [b]) => Number(a.endsWith('}')) - Number(b.endsWith('}')))
+
+const otherMethod = (methods: readonly string[], log: Logger): RequestHandler => {
+  const allow = [...methods, ...(methods.includes('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ')
+  return (request, response) => {
+    const exchange = begin(request, response, log)
+    if (request.method === 'OPTIONS')
+      response.writeHead(204, { Allow: allow, 'X-Request-Id': exchange.requestId }).end()
+    else refuse(exchange, { _tag: 'MethodNotAllowed', method: request.method, allow })
+  }
+}
+
+const unknownPath =
+  (log: Logger): RequestHandler =>
+  (request, response) =>
+    refuse(begin(request, response, log), { _tag: 'UnknownPath', path: pathOf(request) })
+
+/** What express itself refuses: a path that cannot be decoded names nothing. Express knows this handler by its four arguments. */
+const whatIsLeft =
+  (log: Logger): ErrorRequestHandler =>
+  (thrown: unknown, request, response, _next) => {
+    const exchange = begin(request, response, log)
+    if (thrown instanceof URIError) refuse(exchange, { _tag: 'UnknownPath', path: pathOf(request) })
+    else fail(exchange, thrown)
+  }

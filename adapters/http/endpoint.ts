@@ -1,0 +1,123 @@
+/**
+ * One route of the contract as an express handler. The order of the checks is the contract's: caller,
+ * decoding (every failing field of query and body named at once), then what the path names; existence, role,
+ * If-Match and transition are the use case's.
+ */
+import { parse as parseQuery } from 'node:querystring'
+import type { Request, RequestHandler, Response } from 'express'
+import type { Logger } from 'pino'
+import { type AnyCodec, object, type TypeOf } from '../../domain/codec/codec.ts'
+import { decode, type FieldError } from '../../domain/codec/field-errors.ts'
+import type { NotFound } from '../../domain/errors.ts'
+import { E } from '../../domain/fp.ts'
+import type { Caller } from '../../domain/identity/caller.ts'
+import type { Route } from '../../src/api/route.ts'
+import type { OperationId, Routes } from '../../src/api/routes.ts'
+import type { Application, IfMatch } from '../../src/usecases/application.ts'
+import { callerOf } from './authenticate.ts'
+import { readBody } from './body.ts'
+import { parseIfMatch } from './etag.ts'
+import { answer, begin, type Exchange, fail, pathOf, type Reply, refuse } from './exchange.ts'
+import type { AnyRefusal } from './problems.ts'
+
+/** What a handler gets: everything decoded. */
+export type Input<R extends Route> = {
+  readonly caller: R['access'] extends 'anyone' ? null : Caller
+  readonly params: { readonly [K in keyof R['params']]: TypeOf<R['params'][K]> }
+  readonly query: TypeOf<R['query']>
+  readonly body: R['body'] extends AnyCodec ? TypeOf<R['body']> : null
+  readonly ifMatch: IfMatch
+}
+
+export type Handler<R extends Route> = (input: Input<R>) => () => Promise<E.Either<AnyRefusal, Reply>>
+
+export type Handlers<O extends OperationId> = { readonly [K in O]: Handler<Routes[K]> }
+
+export type Surroundings = { readonly app: Application; readonly log: Logger }
+
+type AnyInput = Omit<Input<Route>, 'caller'> & { readonly caller: Caller | null }
+type AnyHandler = (input: AnyInput) => () => Promise<E.Either<AnyRefusal, Reply>>
+
+/** What a route without a body still takes: clients that always send JSON send `{}`. */
+const emptyObject = object({})
+
+export const endpoint = (route: Route, handler: AnyHandler, { app, log }: Surroundings): RequestHandler => {
+  const respond = async (exchange: Exchange, request: Request): Promise<void> => {
+    let caller: Caller | null = null
+    if (route.access !== 'anyone') {
+      const known = await callerOf(app.authenticate, request.headers)
+      if (E.isLeft(known)) return refuse(exchange, known.left)
+      caller = known.right
+    }
+    const decoded = await decodeRequest(route, request)
+    if (E.isLeft(decoded)) return refuse(exchange, decoded.left)
+    const outcome = await handler({ caller, ...decoded.right })()
+    if (E.isLeft(outcome)) refuse(exchange, outcome.left)
+    else answer(exchange, outcome.right)
+  }
+  return async (request: Request, response: Response): Promise<void> => {
+    const exchange = begin(request, response, log)
+    try {
+      await respond(exchange, request)
+    } catch (thrown) {
+      fail(exchange, thrown)
+    }
+  }
+}
+
+const decodeRequest = async (
+  route: Route,
+  request: Request,
+): Promise<E.Either<AnyRefusal, Omit<AnyInput, 'caller'>>> => {
+  const errors: FieldError[] = []
+  const keep = <A>(decoded: E.Either<readonly FieldError[], A>): A | undefined => {
+    if (E.isRight(decoded)) return decoded.right
+    errors.push(...decoded.left)
+    return undefined
+  }
+
+  const query = keep(decode(route.query, queryOf(request.url)))
+  let body: unknown = null
+  if (route.method !== 'get') {
+    const read = await readBody(request)
+    if (E.isLeft(read)) return read
+    if (read.right.sent) {
+      const value = keep(decode(route.body ?? emptyObject, read.right.value))
+      if (route.body !== null) body = value
+    } else if (route.body !== null) errors.push({ field: '', message: 'is required, as JSON' })
+  }
+  if (errors.length > 0) return E.left({ _tag: 'InvalidRequest', errors })
+
+  const params: Record<string, unknown> = {}
+  for (const [name, codec] of Object.entries(route.params)) {
+    const given = request.params[name] ?? ''
+    const decoded = codec.validate(given, [])
+    if (E.isLeft(decoded)) return E.left(nothingAt(route, request, String(given)))
+    params[name] = decoded.right
+  }
+  const ifMatch = route.condition === 'change' ? parseIfMatch(request.headers['if-match']) : null
+  return E.right({ query: query ?? {}, body: body as AnyInput['body'], params, ifMatch })
+}
+
+const noQuery = {}
+
+const queryOf = (url: string): { readonly [name: string]: string | readonly string[] | undefined } => {
+  const start = url.indexOf('?')
+  return start === -1 ? noQuery : parseQuery(url.slice(start + 1))
+}
+
+const kinds: { readonly [T in Route['tag']]: NotFound['what'] | null } = {
+  Sessions: 'session',
+  Templates: 'template',
+  Agents: 'agent',
+  Commands: 'command',
+  Server: null,
+}
+
+/** An id that cannot be one names nothing: the same answer as for one that does not exist. */
+const nothingAt = (route: Route, request: Request, id: string): AnyRefusal => {
+  const what = kinds[route.tag]
+  return what === null
+    ? { _tag: 'UnknownPath', path: pathOf(request) }
+    : { _tag: 'NotFound', what, id: id.slice(0, 100) }
+}

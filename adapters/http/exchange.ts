@@ -1,0 +1,146 @@
+/** One request and its answer: writes answers, problems and the log line of each. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Logger } from 'pino'
+import { BadCursorError } from '../../domain/ports/sessions.ts'
+import { PROBLEM_MEDIA_TYPE } from '../../src/api/problem.ts'
+import { RequestAbortedError } from './body.ts'
+import { contentEtag, noneMatchHits, versionEtag } from './etag.ts'
+import { type AnyRefusal, problemAnswer } from './problems.ts'
+import { requestIdOf } from './request-id.ts'
+import { isUnavailable } from './unavailable.ts'
+
+export type Reply = {
+  readonly status: number
+  /** undefined: no body. Written as JSON. */
+  readonly body?: unknown
+  /** A number: the version that If-Match guards. `content`: by content alone. */
+  readonly etag?: number | 'content'
+  readonly location?: string
+  /** It shows something once, which no cache may keep. */
+  readonly secret?: true
+}
+
+export type Exchange = {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly log: Logger
+  readonly requestId: string
+  readonly startedAt: number
+}
+
+export const begin = (request: IncomingMessage, response: ServerResponse, log: Logger): Exchange => ({
+  request,
+  response,
+  log,
+  requestId: requestIdOf(request),
+  startedAt: performance.now(),
+})
+
+type Headers = Record<string, string | number>
+
+/** JSON is never to be taken for anything else, framed, or told to other sites. */
+const headersOf = (exchange: Exchange, cacheControl: string): Headers => ({
+  'X-Request-Id': exchange.requestId,
+  'Cache-Control': cacheControl,
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+})
+
+const write = (exchange: Exchange, status: number, headers: Headers, json: string | null): void => {
+  const { response } = exchange
+  if (json !== null) headers['Content-Length'] = Buffer.byteLength(json)
+  response.writeHead(status, headers)
+  response.end(json ?? undefined)
+}
+
+export const answer = (exchange: Exchange, reply: Reply): void => {
+  const { status, body, etag, location } = reply
+  const headers = headersOf(exchange, reply.secret === true ? 'no-store' : 'private, no-cache')
+  if (location !== undefined) headers.Location = location
+  if (body === undefined) {
+    write(exchange, status, headers, null)
+    noted(exchange, status)
+    return
+  }
+  const json = JSON.stringify(body)
+  if (etag !== undefined) {
+    const tag = etag === 'content' ? contentEtag(json) : versionEtag(etag, json)
+    headers.ETag = tag
+    const { method } = exchange.request
+    if ((method === 'GET' || method === 'HEAD') && noneMatchHits(exchange.request.headers['if-none-match'], tag)) {
+      write(exchange, 304, headers, null)
+      noted(exchange, 304)
+      return
+    }
+  }
+  headers['Content-Type'] = 'application/json; charset=utf-8'
+  write(exchange, status, headers, json)
+  noted(exchange, status)
+}
+
+export const refuse = (exchange: Exchange, error: AnyRefusal): void => {
+  const { status, code, headers: own, json } = problemAnswer(error, exchange.requestId)
+  const headers: Headers = { ...headersOf(exchange, 'no-store'), 'Content-Type': PROBLEM_MEDIA_TYPE, ...own }
+  // A body that is still coming after all that was read of it is not waited for.
+  if (error._tag === 'BodyTooLarge' && !exchange.request.complete) headers.Connection = 'close'
+  write(exchange, status, headers, json)
+  // Faults of ours have a line already, with their cause.
+  noted(exchange, status, status >= 500 && error._tag !== 'Contended' ? undefined : code)
+}
+
+/** For what was thrown: lost infrastructure, or a bug. Nothing of it is told to the caller. */
+export const fail = (exchange: Exchange, thrown: unknown): void => {
+  const { log, response } = exchange
+  if (thrown instanceof RequestAbortedError) {
+    log.debug({ ...lineOf(exchange), msg: thrown.message })
+    response.destroy()
+    return
+  }
+  if (response.headersSent) {
+    log.error({ ...lineOf(exchange), err: loggable(thrown), msg: 'failed while answering' })
+    response.destroy()
+    return
+  }
+  if (thrown instanceof BadCursorError) {
+    refuse(exchange, { _tag: 'InvalidRequest', errors: [{ field: 'cursor', message: 'does not belong to this list' }] })
+    return
+  }
+  if (isUnavailable(thrown)) {
+    // Every request comes here while the database is away: the reason is enough.
+    log.warn({ ...lineOf(exchange), reason: String((thrown as Error).message), msg: 'the database cannot be reached' })
+    refuse(exchange, { _tag: 'Unavailable' })
+    return
+  }
+  log.error({ ...lineOf(exchange), err: loggable(thrown), msg: 'a request failed' })
+  refuse(exchange, { _tag: 'Fault' })
+}
+
+/** The path without its query string, and no headers: what a log may keep. */
+const lineOf = ({ request, requestId, startedAt }: Exchange) => ({
+  requestId,
+  method: request.method,
+  path: pathOf(request),
+  ms: Math.round((performance.now() - startedAt) * 10) / 10,
+})
+
+/** The path as asked, bounded, without the query string. */
+export const pathOf = (request: IncomingMessage): string => {
+  const url = request.url ?? ''
+  const end = url.indexOf('?')
+  return (end === -1 ? url : url.slice(0, end)).slice(0, 200)
+}
+
+/** Errors of the database carry values of the failing row in further properties: those stay out. */
+const loggable = (thrown: unknown) =>
+  thrown instanceof Error
+    ? { type: thrown.name, message: thrown.message, code: (thrown as { code?: unknown }).code, stack: thrown.stack }
+    : { type: 'unknown', message: String(thrown) }
+
+const noted = (exchange: Exchange, status: number, code?: string): void => {
+  const { log } = exchange
+  if (code === undefined ? !log.isLevelEnabled('debug') : !log.isLevelEnabled('info')) return
+  const line = { ...lineOf(exchange), status }
+  if (code === undefined) log.debug({ ...line, msg: 'answered' })
+  else log.info({ ...line, code, msg: 'refused' })
+}

@@ -1,0 +1,137 @@
+/** The HTTP server: timeouts, what is not HTTP at all, and an end that lets running requests finish. */
+import { randomUUID } from 'node:crypto'
+import { createServer, type RequestListener, type Server } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { PROBLEM_MEDIA_TYPE, type ProblemCode, problems, problemType } from '../../src/api/problem.ts'
+
+/** Why it cannot listen, in words for the person who set HOST and PORT. */
+export class CannotListenError extends Error {
+  readonly code: string
+  constructor(message: string, code: string) {
+    super(message)
+    this.name = 'CannotListenError'
+    this.code = code
+  }
+}
+
+export type Listening = {
+  /** For adapters that take `upgrade` events. */
+  readonly server: Server
+  readonly url: string
+  readonly port: number
+  /** Stops accepting, lets running requests finish within `graceMs`, then ends every connection. */
+  readonly close: (graceMs?: number) => Promise<void>
+}
+
+export type ListenOptions = { readonly app: RequestListener; readonly host: string; readonly port: number }
+
+const GRACE_MS = 5_000
+
+export const listen = async ({ app, host, port }: ListenOptions): Promise<Listening> => {
+  const server = createServer(
+    {
+      // Longer than the 60 s after which common load balancers close: the side that closes first must be theirs,
+      // or a request can meet a connection that is just being closed.
+      keepAliveTimeout: 75_000,
+      headersTimeout: 15_000,
+      requestTimeout: 60_000,
+      connectionsCheckingInterval: 5_000,
+    },
+    app,
+  )
+  server.on('clientError', refuseNonsense)
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
+  await bound(server, host, port)
+  const address = server.address() as AddressInfo
+  return {
+    server,
+    port: address.port,
+    url: urlOf(host, address.port),
+    close: (graceMs = GRACE_MS) => close(server, sockets, graceMs),
+  }
+}
+
+const bound = (server: Server, host: string, port: number): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException): void => reject(cannotListen(error, host, port))
+    server.once('error', failed)
+    server.listen(port, host, () => {
+      server.off('error', failed)
+      resolve()
+    })
+  })
+
+const cannotListen = (error: NodeJS.ErrnoException, host: string, port: number): Error => {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return new CannotListenError(
+        `port ${port} is in use by another program: set PORT to another, or PORT=0 for any free one`,
+        error.code,
+      )
+    case 'EACCES':
+      return new CannotListenError(
+        `port ${port} needs rights that this program has not: set PORT to another`,
+        error.code,
+      )
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return new CannotListenError(`${host} is no address of this machine: set HOST to one that is`, error.code)
+    default:
+      return error
+  }
+}
+
+/** An address that means "all of them" is none to connect to. */
+const urlOf = (host: string, port: number): string => {
+  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
+}
+
+const close = async (server: Server, sockets: ReadonlySet<Socket>, graceMs: number): Promise<void> => {
+  const closed = new Promise<void>((resolve) => {
+    server.close(() => resolve())
+  })
+  server.closeIdleConnections()
+  // A connection that becomes idle later would be kept for its keep-alive time.
+  const sweep = setInterval(() => server.closeIdleConnections(), 20)
+  const limit = setTimeout(() => {
+    for (const socket of sockets) socket.destroy()
+  }, graceMs)
+  await closed
+  clearInterval(sweep)
+  clearTimeout(limit)
+}
+
+const nonsense: { readonly [code: string]: readonly [code: ProblemCode, detail: string] } = {
+  HPE_HEADER_OVERFLOW: ['headers_too_large', 'the headers have more than 16 KiB'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['request_timeout', 'the request was not complete in time'],
+}
+
+/** For what does not even parse as HTTP there is no request object; the answer is written by hand. */
+const refuseNonsense = (error: NodeJS.ErrnoException, socket: Duplex): void => {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const [code, detail] = nonsense[error.code ?? ''] ?? ['malformed_request', 'this is not an HTTP request']
+  const { status, title } = problems[code]
+  const requestId = randomUUID()
+  const json = JSON.stringify({ type: problemType(code), title, status, detail, code, requestId })
+  socket.end(
+    [
+      `HTTP/1.1 ${status} ${title}`,
+      `Content-Type: ${PROBLEM_MEDIA_TYPE}`,
+      `Content-Length: ${Buffer.byteLength(json)}`,
+      `X-Request-Id: ${requestId}`,
+      'Connection: close',
+      '',
+      json,
+    ].join('\r\n'),
+  )
+}

@@ -1,0 +1,145 @@
+/**
+ * How every refusal and every fault looks from outside: ONE table from tag to code (status and title follow
+ * from the code, `src/api/problem.ts`), with what helps. Nothing else decides how an error looks.
+ */
+import type { FieldError } from '../../domain/codec/field-errors.ts'
+import type { ApplicationError } from '../../domain/errors.ts'
+import { type ProblemCode, problems, problemType } from '../../src/api/problem.ts'
+
+/** What HTTP itself refuses, before or beside the use cases. */
+export type HttpError =
+  | { readonly _tag: 'InvalidRequest'; readonly errors: readonly FieldError[] }
+  | { readonly _tag: 'MalformedJson'; readonly detail: string }
+  | { readonly _tag: 'BodyTooLarge'; readonly limit: number }
+  | { readonly _tag: 'UnsupportedMediaType'; readonly detail: string }
+  | { readonly _tag: 'Unauthorized'; readonly given: boolean }
+  | { readonly _tag: 'ForbiddenOrg'; readonly org: string }
+  | { readonly _tag: 'UnknownPath'; readonly path: string }
+  | { readonly _tag: 'MethodNotAllowed'; readonly method: string; readonly allow: string }
+  | { readonly _tag: 'NotReady'; readonly reason: string }
+  | { readonly _tag: 'Unavailable' }
+  | { readonly _tag: 'Fault' }
+
+export type AnyRefusal = ApplicationError | HttpError
+
+type Explanation = {
+  readonly code: ProblemCode
+  readonly detail: string
+  /** Further members of the problem. */
+  readonly more?: { readonly [member: string]: unknown }
+  readonly headers?: { readonly [name: string]: string }
+}
+
+type Table = { readonly [T in AnyRefusal['_tag']]: (error: Extract<AnyRefusal, { _tag: T }>) => Explanation }
+
+const plural = (count: number, thing: string): string => `${count} ${thing}${count === 1 ? '' : 's'}`
+
+const table: Table = {
+  InvalidRequest: ({ errors }) => ({
+    code: 'invalid_request',
+    detail: errors
+      .map(({ field, message }) => (field === '' ? `the body ${message}` : `${field} ${message}`))
+      .join('; '),
+    more: { errors },
+  }),
+  MalformedJson: ({ detail }) => ({ code: 'malformed_json', detail }),
+  BodyTooLarge: ({ limit }) => ({ code: 'body_too_large', detail: `a body may have at most ${limit} bytes` }),
+  UnsupportedMediaType: ({ detail }) => ({ code: 'unsupported_media_type', detail }),
+
+  Unauthorized: ({ given }) => ({
+    code: 'unauthorized',
+    detail: given
+      ? 'this key is not known, has expired or was revoked'
+      : 'send an API key: Authorization: Bearer ssk_…',
+    // RFC 6750, section 3: no error code when no credentials were given.
+    headers: { 'WWW-Authenticate': `Bearer realm="streamspace"${given ? ', error="invalid_token"' : ''}` },
+  }),
+  ForbiddenOrg: ({ org }) => ({
+    code: 'forbidden',
+    detail: `only an installation key may act in another org than its own, as Streamspace-Org: ${org} asks`,
+  }),
+  Forbidden: ({ permission }) => ({
+    code: 'forbidden',
+    detail: `your role does not have the permission ${permission}`,
+  }),
+
+  UnknownPath: ({ path }) => ({ code: 'not_found', detail: `there is nothing at ${path}; /docs shows what there is` }),
+  NotFound: ({ what, id }) => ({
+    code: 'not_found',
+    detail: `there is no ${what} ${JSON.stringify(id)} that you can see`,
+  }),
+  MethodNotAllowed: ({ method, allow }) => ({
+    code: 'method_not_allowed',
+    detail: `${method} is not possible here; ${allow} is`,
+    headers: { Allow: allow },
+  }),
+
+  TransitionRefused: ({ action, state, allowedActions }) => ({
+    code: 'transition_refused',
+    detail: `a session that is ${state} does not take ${action}; it takes: ${allowedActions.join(', ') || 'nothing'}`,
+    more: { state, allowedActions },
+  }),
+  AgentExists: ({ agentId }) => ({ code: 'agent_exists', detail: `an agent ${agentId} is enrolled already` }),
+  AgentHasSessions: ({ agentId, sessions }) => ({
+    code: 'agent_has_sessions',
+    detail: `agent ${agentId} has ${plural(sessions, 'session')}: delete them first, or use ?force=true`,
+    more: { sessions },
+  }),
+  VersionMismatch: ({ current }) => ({
+    code: 'precondition_failed',
+    detail: `If-Match names another version than the current one, ${current}: read it again`,
+    more: { version: current },
+  }),
+
+  UnknownTemplate: ({ name, version }) => ({
+    code: 'unknown_template',
+    detail: `there is no template ${JSON.stringify(name)}${version === null ? '' : ` with version ${version}`}`,
+    more: { errors: [{ field: version === null ? 'template' : 'templateVersion', message: 'is not known' }] },
+  }),
+  UnknownAgent: ({ agentId }) => ({
+    code: 'unknown_agent',
+    detail: `there is no agent ${JSON.stringify(agentId)}`,
+    more: { errors: [{ field: 'agentId', message: 'is not known' }] },
+  }),
+  NoAgent: ({ detail, refusals }) => ({ code: 'no_agent', detail, more: { refusals } }),
+  InvalidParameters: ({ errors }) => ({
+    code: 'invalid_parameters',
+    detail: errors.map(({ field, message }) => `${field} ${message}`).join('; '),
+    more: { errors },
+  }),
+
+  Contended: ({ what }) => ({
+    code: 'contended',
+    detail: `${what} is being changed by others all the time: try again`,
+    headers: { 'Retry-After': '1' },
+  }),
+  Unavailable: () => ({
+    code: 'unavailable',
+    detail: 'the server has no usable database at the moment: try again',
+    headers: { 'Retry-After': '2' },
+  }),
+  NotReady: ({ reason }) => ({ code: 'not_ready', detail: reason, headers: { 'Retry-After': '2' } }),
+  Fault: () => ({
+    code: 'internal_error',
+    detail: 'something went wrong in the server; its log has more under the requestId',
+  }),
+}
+
+export type ProblemAnswer = {
+  readonly status: number
+  readonly code: ProblemCode
+  readonly headers: { readonly [name: string]: string }
+  readonly json: string
+}
+
+export const problemAnswer = (error: AnyRefusal, requestId: string): ProblemAnswer => {
+  const explain = table[error._tag] as (error: AnyRefusal) => Explanation
+  const { code, detail, more, headers = {} } = explain(error)
+  const { status, title } = problems[code]
+  return {
+    status,
+    code,
+    headers,
+    json: JSON.stringify({ type: problemType(code), title, status, detail, code, requestId, ...more }),
+  }
+}

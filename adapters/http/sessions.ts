@@ -1,0 +1,42 @@
+import { pipe, TE } from '../../domain/fp.ts'
+import type { SessionView } from '../../domain/session/session-view.ts'
+import { pageRequest } from '../../src/api/query.ts'
+import type { sessionRoutes } from '../../src/api/session-routes.ts'
+import type { Application } from '../../src/usecases/application.ts'
+import type { Handler, Handlers } from './endpoint.ts'
+import type { Reply } from './exchange.ts'
+import { noContent, ok } from './replies.ts'
+
+const session =
+  (status: number) =>
+  (view: SessionView): Reply => ({ status, body: view, etag: view.version })
+
+const created = (view: SessionView): Reply => ({ ...session(201)(view), location: `/api/v1/sessions/${view.id}` })
+
+export const sessionHandlers = ({ sessions }: Application): Handlers<keyof typeof sessionRoutes> => {
+  const intent =
+    (action: Parameters<typeof sessions.act>[2]): Handler<(typeof sessionRoutes)['startSession']> =>
+    ({ caller, params, ifMatch }) =>
+      pipe(sessions.act(caller, params.id, action, ifMatch), TE.map(session(202)))
+  return {
+    listSessions: ({ caller, query: { limit, cursor, sort = '-createdAt', ...filter } }) =>
+      pipe(sessions.list(caller, filter, sort, pageRequest(limit, cursor)), TE.map(ok)),
+    createSession: ({ caller, body }) => pipe(sessions.create(caller, body), TE.map(created)),
+    summarizeSessions: ({ caller, query }) => pipe(sessions.summary(caller, query), TE.map(ok)),
+    getSession: ({ caller, params }) => pipe(sessions.get(caller, params.id), TE.map(session(200))),
+    changeSession: ({ caller, params, body, ifMatch }) =>
+      pipe(sessions.update(caller, params.id, body, ifMatch), TE.map(session(200))),
+    deleteSession: ({ caller, params, query, ifMatch }) =>
+      pipe(sessions.remove(caller, params.id, query.force ?? false, ifMatch), TE.map(session(202))),
+    startSession: intent('start'),
+    stopSession: intent('stop'),
+    hibernateSession: intent('hibernate'),
+    wakeSession: intent('wake'),
+    restartSession: intent('restart'),
+    touchSession: ({ caller, params }) => pipe(sessions.touch(caller, params.id), TE.map(noContent)),
+    listSessionEvents: ({ caller, params, query }) =>
+      pipe(sessions.events(caller, params.id, pageRequest(query.limit, query.cursor)), TE.map(ok)),
+    listSessionCommands: ({ caller, params, query }) =>
+      pipe(sessions.commands(caller, params.id, pageRequest(query.limit, query.cursor)), TE.map(ok)),
+  }
+}

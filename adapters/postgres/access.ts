@@ -1,0 +1,57 @@
+import type { ApiKeyId, OrgId, UserId } from '../../domain/ids.ts'
+import type { AccessStore, ApiKeyRecord } from '../../domain/ports/access.ts'
+import type { Database } from './pool.ts'
+
+export const createAccessStore = (database: Database): AccessStore => ({
+  keysByPrefix: async (prefix) => {
+    const { rows } = await database.query({
+      name: 'keys_by_prefix',
+      text: `SELECT id, org_id, user_id, role, name, prefix, hash, expires_at, revoked_at FROM api_keys WHERE prefix = $1`,
+      values: [prefix],
+    })
+    return rows.map((row) => ({
+      id: row.id as ApiKeyId,
+      orgId: row.org_id as OrgId,
+      userId: row.user_id as UserId,
+      role: row.role,
+      name: row.name,
+      prefix: row.prefix,
+      hash: row.hash,
+      expiresAt: row.expires_at,
+      revokedAt: row.revoked_at,
+    }))
+  },
+
+  orgExists: async (orgId) => {
+    const { rowCount } = await database.query({
+      name: 'org_exists',
+      text: 'SELECT 1 FROM orgs WHERE id = $1',
+      values: [orgId],
+    })
+    return rowCount > 0
+  },
+
+  addKey: async (key: ApiKeyRecord, onlyIf) => {
+    const { rowCount } = await database.query({
+      text: `WITH org AS (INSERT INTO orgs (id, name) VALUES ($2, $2) ON CONFLICT (id) DO NOTHING)
+             INSERT INTO api_keys (id, org_id, user_id, role, name, prefix, hash, expires_at)
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8
+              WHERE $9 = 'always' OR NOT EXISTS (SELECT 1 FROM api_keys WHERE role = 'installation' AND revoked_at IS NULL)`,
+      values: [key.id, key.orgId, key.userId, key.role, key.name, key.prefix, key.hash, key.expiresAt, onlyIf],
+    })
+    return rowCount > 0
+  },
+
+  hasInstallationKey: async () => {
+    const { rowCount } = await database.query({
+      text: `SELECT 1 FROM api_keys WHERE role = 'installation' AND revoked_at IS NULL LIMIT 1`,
+    })
+    return rowCount > 0
+  },
+
+  revokeInstallationKeys: async () => {
+    await database.query({
+      text: `UPDATE api_keys SET revoked_at = now() WHERE role = 'installation' AND revoked_at IS NULL`,
+    })
+  },
+})

@@ -1,0 +1,130 @@
+import { type Agent, agentStatus } from '../../domain/agent/agent.ts'
+import type { AgentId, OrgId, ReplicaId } from '../../domain/ids.ts'
+import type { AgentStore } from '../../domain/ports/agents.ts'
+import type { Clock } from '../../domain/ports/clock.ts'
+import { type Cursors, pageOf } from './cursor.ts'
+import type { Database, Row } from './pool.ts'
+import { parameters } from './session-queries.ts'
+
+const SELECT = `
+SELECT a.id, a.org_id, a.platform, a.region, a.labels, a.version, a.cordoned, a.max_sessions, a.cpu_millis,
+       a.memory_mib, a.allocated_sessions, a.allocated_cpu_millis, a.allocated_memory_mib, l.epoch, l.replica_id,
+       l.connected_at, l.disconnected_at, v.last_heartbeat_at, v.degraded_reason
+  FROM agents a
+  LEFT JOIN agent_leases l ON l.agent_id = a.id
+  LEFT JOIN agent_liveness v ON v.agent_id = a.id`
+
+const agentFromRow = (row: Row, now: Date, heartbeatIntervalMs: number): Agent => ({
+  id: row.id as AgentId,
+  orgId: row.org_id as OrgId | null,
+  platform: row.platform,
+  region: row.region,
+  labels: row.labels,
+  version: row.version,
+  ...agentStatus(
+    { connected: row.replica_id !== null, lastHeartbeatAt: row.last_heartbeat_at, degradedReason: row.degraded_reason },
+    now,
+    heartbeatIntervalMs,
+  ),
+  cordoned: row.cordoned,
+  capacity:
+    row.max_sessions === null
+      ? null
+      : { maxSessions: row.max_sessions, cpuMillis: row.cpu_millis, memoryMib: row.memory_mib },
+  allocated: {
+    sessions: row.allocated_sessions,
+    cpuMillis: row.allocated_cpu_millis,
+    memoryMib: row.allocated_memory_mib,
+  },
+  epoch: row.epoch ?? 0,
+  replicaId: row.replica_id as ReplicaId | null,
+  connectedAt: row.connected_at,
+  disconnectedAt: row.disconnected_at,
+  lastHeartbeatAt: row.last_heartbeat_at,
+})
+
+export const createAgentStore = (
+  database: Database,
+  cursors: Cursors,
+  clock: Clock,
+  settings: { readonly heartbeatIntervalMs: number },
+): AgentStore => {
+  const fromRow = (row: Row): Agent => agentFromRow(row, clock.now(), settings.heartbeatIntervalMs)
+  return {
+    get: async (orgId, id) => {
+      const { rows } = await database.query({
+        name: 'get_agent',
+        text: `${SELECT} WHERE a.id = $2 AND (a.org_id = $1 OR a.org_id IS NULL)`,
+        values: [orgId, id],
+      })
+      return rows[0] === undefined ? null : fromRow(rows[0])
+    },
+
+    list: async (orgId, filter, page) => {
+      const from = cursors.decode('agents', page.cursor)
+      const { values, add } = parameters()
+      const where = [`(a.org_id = ${add(orgId)} OR a.org_id IS NULL)`]
+      if (from !== null) where.push(`a.id > ${add(from[0])}`)
+      if (filter.platform !== undefined) where.push(`a.platform = ANY(${add(filter.platform)}::text[])`)
+      if (filter.region !== undefined) where.push(`a.region = ANY(${add(filter.region)}::text[])`)
+      const limit = filter.status === undefined ? page.limit + 1 : null
+      const { rows } = await database.query({
+        text: `${SELECT} WHERE ${where.join(' AND ')} ORDER BY a.id LIMIT ${add(limit)}`,
+        values,
+      })
+      // Shown status follows from the clock, so it is filtered here; an org has few agents.
+      const shown =
+        filter.status === undefined ? rows : rows.filter((row) => filter.status?.includes(fromRow(row).status))
+      return pageOf(shown.slice(0, page.limit + 1), page.limit, fromRow, (row: Row) =>
+        cursors.encode('agents', [row.id]),
+      )
+    },
+
+    candidates: async (orgId) => {
+      const { rows } = await database.query({
+        name: 'candidate_agents',
+        text: `${SELECT} WHERE a.org_id = $1 OR a.org_id IS NULL`,
+        values: [orgId],
+      })
+      return rows.map(fromRow)
+    },
+
+    enrol: async (enrolment) => {
+      const { rowCount } = await database.query({
+        text: `WITH agent AS (
+                 INSERT INTO agents (id, org_id, platform, region, labels, token_hash)
+                 VALUES ($1, $2, $3, $4, $5::jsonb, $6) ON CONFLICT (id) DO NOTHING RETURNING id)
+               INSERT INTO agent_leases (agent_id) SELECT id FROM agent`,
+        values: [
+          enrolment.id,
+          enrolment.orgId,
+          enrolment.platform,
+          enrolment.region,
+          JSON.stringify(enrolment.labels),
+          enrolment.tokenHash,
+        ],
+      })
+      return rowCount > 0
+    },
+
+    setTokenHash: async (id, tokenHash) => {
+      await database.query({ text: 'UPDATE agents SET token_hash = $2 WHERE id = $1', values: [id, tokenHash] })
+    },
+
+    setCordoned: async (id, cordoned) => {
+      await database.query({ text: 'UPDATE agents SET cordoned = $2 WHERE id = $1', values: [id, cordoned] })
+    },
+
+    countSessions: async (id) => {
+      const { rows } = await database.query({
+        text: 'SELECT count(*) AS n FROM sessions WHERE agent_id = $1 AND deleted_at IS NULL',
+        values: [id],
+      })
+      return rows[0].n
+    },
+
+    remove: async (id) => {
+      await database.query({ text: 'DELETE FROM agents WHERE id = $1', values: [id] })
+    },
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * Opaque cursors: the sort key of the last row of a page (times in microseconds, as PostgreSQL keeps
+ * them), tied to the list it belongs to and signed, so that a forged or misplaced one is refused.
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto'
+import { BadCursorError } from '../../domain/ports/sessions.ts'
+
+export type Cursors = {
+  readonly encode: (list: string, key: readonly (string | number)[]) => string
+  /** The key, or null for the first page. Throws `BadCursorError`. */
+  readonly decode: (list: string, cursor: string | null) => readonly (string | number)[] | null
+}
+
+const SIGNATURE_BYTES = 12
+
+export const createCursors = (signingKey: Buffer): Cursors => {
+  const sign = (list: string, body: string): Buffer =>
+    createHmac('sha256', signingKey).update(`${list}\n${body}`).digest().subarray(0, SIGNATURE_BYTES)
+  return {
+    encode: (list, key) => {
+      const body = JSON.stringify(key)
+      return Buffer.concat([sign(list, body), Buffer.from(body)]).toString('base64url')
+    },
+    decode: (list, cursor) => {
+      if (cursor === null) return null
+      const bytes = Buffer.from(cursor, 'base64url')
+      const body = bytes.subarray(SIGNATURE_BYTES).toString('utf8')
+      const signature = bytes.subarray(0, SIGNATURE_BYTES)
+      if (signature.length !== SIGNATURE_BYTES || !timingSafeEqual(signature, sign(list, body)))
+        throw new BadCursorError()
+      return JSON.parse(body)
+    },
+  }
+}
+
+/** Splits off the row that only tells whether there is a next page. */
+export const pageOf = <R, A>(
+  rows: readonly R[],
+  limit: number,
+  view: (row: R) => A,
+  cursorAt: (row: R) => string,
+): { readonly items: readonly A[]; readonly nextCursor: string | null } => {
+  const shown = rows.slice(0, limit)
+  const last = shown.at(-1)
+  return { items: shown.map(view), nextCursor: rows.length > limit && last !== undefined ? cursorAt(last) : null }
+}

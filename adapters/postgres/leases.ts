@@ -1,0 +1,144 @@
+/**
+ * Leases: who speaks for an agent, under which epoch. Raising the epoch is one UPDATE of the lease row,
+ * which waits for every writer of the old epoch (they hold the row FOR SHARE) and stops all later ones.
+ */
+import { E } from '../../domain/fp.ts'
+import type { AgentId, OrgId, ReplicaId } from '../../domain/ids.ts'
+import type { LeaseStore } from '../../domain/ports/agents.ts'
+import type { Database } from './pool.ts'
+
+/** Lock order: lease, agents, outbox. Liveness is nobody's but the connection's own. */
+const CONNECT = `
+WITH lease AS (
+  UPDATE agent_leases
+     SET epoch = greatest(epoch, COALESCE($2::bigint, 0)) + 1, replica_id = $3, connected_at = now(), disconnected_at = NULL
+   WHERE agent_id = $1
+  RETURNING agent_id, epoch
+),
+agent AS (
+  UPDATE agents a
+     SET version = $4, region = COALESCE($5, region), labels = a.labels || $6::jsonb,
+         max_sessions = $7, cpu_millis = $8, memory_mib = $9
+    FROM lease WHERE a.id = lease.agent_id
+  RETURNING a.id
+),
+live AS (
+  INSERT INTO agent_liveness AS v (agent_id, last_heartbeat_at)
+  SELECT agent_id, now() FROM lease
+  ON CONFLICT (agent_id) DO UPDATE
+     SET last_heartbeat_at = now(), degraded_reason = NULL, inventory_hash = NULL, active_sessions = 0
+),
+due AS (
+  UPDATE outbox SET acked_epoch = NULL, next_attempt_at = NULL
+   WHERE agent_id = (SELECT id FROM agent) AND status = 'pending' AND (acked_epoch IS NOT NULL OR next_attempt_at IS NOT NULL)
+)
+SELECT epoch FROM lease`
+
+const HEARTBEAT = `
+WITH beat AS (
+  SELECT * FROM unnest($1::text[], $2::bigint[], $3::int[], $4::text[], $5::text[])
+      AS b (agent_id, epoch, active_sessions, inventory_hash, degraded_reason)
+),
+held AS (
+  SELECT l.agent_id FROM agent_leases l
+   WHERE l.agent_id = ANY($1::text[]) AND l.replica_id = $6
+     AND l.epoch = (SELECT b.epoch FROM beat b WHERE b.agent_id = l.agent_id)
+   ORDER BY l.agent_id FOR SHARE
+)
+INSERT INTO agent_liveness AS v (agent_id, last_heartbeat_at, active_sessions, inventory_hash, degraded_reason)
+SELECT b.agent_id, now(), b.active_sessions, b.inventory_hash, b.degraded_reason
+  FROM beat b JOIN held USING (agent_id) ORDER BY b.agent_id
+ON CONFLICT (agent_id) DO UPDATE
+   SET last_heartbeat_at = excluded.last_heartbeat_at, active_sessions = excluded.active_sessions,
+       inventory_hash = excluded.inventory_hash, degraded_reason = excluded.degraded_reason
+RETURNING v.agent_id`
+
+export const createLeaseStore = (database: Database): LeaseStore => ({
+  identify: async (tokenHash) => {
+    const { rows } = await database.query({
+      name: 'identify_agent',
+      text: 'SELECT id, org_id, platform FROM agents WHERE token_hash = $1',
+      values: [tokenHash],
+    })
+    const row = rows[0]
+    return row === undefined
+      ? null
+      : { agentId: row.id as AgentId, orgId: row.org_id as OrgId | null, platform: row.platform as string }
+  },
+
+  connect: async (connecting) => {
+    const { rows } = await database.query({
+      name: 'connect_agent',
+      text: CONNECT,
+      values: [
+        connecting.agentId,
+        connecting.lastEpoch,
+        connecting.replicaId,
+        connecting.version,
+        connecting.region,
+        JSON.stringify(connecting.labels),
+        connecting.capacity.maxSessions,
+        connecting.capacity.cpuMillis,
+        connecting.capacity.memoryMib,
+      ],
+    })
+    return rows[0] === undefined ? E.left({ _tag: 'AgentGone' }) : E.right({ epoch: rows[0].epoch as number })
+  },
+
+  disconnect: async (peer, replicaId) => {
+    await database.query({
+      name: 'disconnect_agent',
+      text: `UPDATE agent_leases SET replica_id = NULL, disconnected_at = now()
+              WHERE agent_id = $1 AND epoch = $2 AND replica_id = $3`,
+      values: [peer.agentId, peer.epoch, replicaId],
+    })
+  },
+
+  heartbeat: async (beats, replicaId) => {
+    // Two connections of one agent may beat in one batch: only the newest epoch can be held.
+    const newest = [
+      ...new Map(beats.toSorted((a, b) => a.epoch - b.epoch).map((beat) => [beat.agentId, beat])).values(),
+    ]
+    const { rows } = await database.query({
+      name: 'heartbeat',
+      text: HEARTBEAT,
+      values: [
+        newest.map((beat) => beat.agentId),
+        newest.map((beat) => beat.epoch),
+        newest.map((beat) => beat.activeSessions),
+        newest.map((beat) => beat.inventoryHash),
+        newest.map((beat) => beat.degradedReason),
+        replicaId,
+      ],
+    })
+    const capacities = newest.filter((beat) => beat.capacity !== null)
+    if (capacities.length > 0)
+      await database.query({
+        name: 'heartbeat_capacity',
+        text: `UPDATE agents a SET max_sessions = c.max_sessions, cpu_millis = c.cpu_millis, memory_mib = c.memory_mib
+                 FROM unnest($1::text[], $2::int[], $3::int[], $4::int[], $5::bigint[])
+                        AS c (agent_id, max_sessions, cpu_millis, memory_mib, epoch)
+                 JOIN agent_leases l ON l.agent_id = c.agent_id AND l.epoch = c.epoch
+                WHERE a.id = c.agent_id
+                  AND (a.max_sessions, a.cpu_millis, a.memory_mib) IS DISTINCT FROM (c.max_sessions, c.cpu_millis, c.memory_mib)`,
+        values: [
+          capacities.map((beat) => beat.agentId),
+          capacities.map((beat) => beat.capacity?.maxSessions),
+          capacities.map((beat) => beat.capacity?.cpuMillis),
+          capacities.map((beat) => beat.capacity?.memoryMib),
+          capacities.map((beat) => beat.epoch),
+        ],
+      })
+    const held = new Set(rows.map((row) => row.agent_id as string))
+    return beats.filter((beat) => !held.has(beat.agentId) || !newest.includes(beat))
+  },
+
+  holders: async (agentIds) => {
+    const { rows } = await database.query({
+      name: 'lease_holders',
+      text: 'SELECT agent_id, replica_id FROM agent_leases WHERE agent_id = ANY($1::text[]) AND replica_id IS NOT NULL',
+      values: [agentIds],
+    })
+    return rows.map((row) => ({ agentId: row.agent_id as AgentId, replicaId: row.replica_id as ReplicaId }))
+  },
+})

@@ -1,0 +1,110 @@
+/** The outbox as a lane sees it: what is due, and what became of a send. */
+import type { AgentId, CommandId, OrgId, SessionId, UserId } from '../../domain/ids.ts'
+import type { Peer } from '../../domain/ports/agents.ts'
+import type { DueCommand, Outbox } from '../../domain/ports/delivery.ts'
+import type { SecretEnv } from '../../domain/ports/unit-of-work.ts'
+import { commandSpec } from '../../domain/session/command-spec.ts'
+import type { Database, Row } from './pool.ts'
+
+/** Sends that live sockets outlived without an ack, after which a command is dead (`docs/delivery.md`). */
+export const MAX_UNACKED = 20
+
+/**
+ * One index range of `outbox_due`, however many rows wait for other agents or back off. The session's row
+ * is joined at the command's own generation, so that a frame always carries one consistent state.
+ */
+export const DUE = `
+SELECT o.id, o.command_id, o.agent_id, o.session_id, o.generation, o.type, o.payload, o.attempts, o.expires_at,
+       s.spec, s.env, s.platform, s.secrets, s.persistent_home, s.org_id, s.user_id, s.name, s.template_name, s.template_version
+  FROM agent_leases l
+ CROSS JOIN LATERAL (
+         SELECT * FROM outbox
+          WHERE agent_id = l.agent_id AND status = 'pending' AND acked_epoch IS NULL AND next_attempt_at IS NULL
+            AND id <> ALL($3::bigint[])
+          ORDER BY id LIMIT $4) o
+  JOIN sessions s ON s.id = o.session_id
+ WHERE l.agent_id = $1 AND l.epoch = $2
+ ORDER BY o.id`
+
+const NOTE = `
+WITH note AS (
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::int[])
+      AS n (command_id, agent_id, epoch, sent_at, acked_at, unacked)
+),
+lease AS (
+  SELECT l.agent_id, l.epoch FROM agent_leases l
+   WHERE l.agent_id = ANY($2::text[]) ORDER BY l.agent_id FOR SHARE
+),
+target AS (
+  SELECT o.id, n.epoch, n.sent_at, n.acked_at, n.unacked
+    FROM note n JOIN lease USING (agent_id, epoch)
+    JOIN outbox o ON o.command_id = n.command_id AND o.agent_id = n.agent_id
+   WHERE o.status = 'pending'
+   ORDER BY o.id FOR NO KEY UPDATE OF o
+)
+UPDATE outbox o
+   SET sent_at = target.sent_at,
+       attempts = o.attempts + 1,
+       acked_at = COALESCE(target.acked_at, o.acked_at),
+       acked_epoch = CASE WHEN target.acked_at IS NULL THEN o.acked_epoch ELSE target.epoch END,
+       unacked = o.unacked + target.unacked
+  FROM target WHERE o.id = target.id AND o.status = 'pending'`
+
+export type OutboxSettings = {
+  readonly unseal: (sealed: Buffer) => SecretEnv
+  /** For templates that set none: agents enforce it too. */
+  readonly startTimeoutMs: number
+}
+
+export const createOutbox = (database: Database, settings: OutboxSettings): Outbox => {
+  const command = (row: Row): DueCommand => ({
+    id: row.id,
+    commandId: row.command_id as CommandId,
+    agentId: row.agent_id as AgentId,
+    sessionId: row.session_id as SessionId,
+    generation: row.generation,
+    type: row.type,
+    attempts: row.attempts,
+    expiresAt: row.expires_at,
+    desired: {
+      state: row.payload.state,
+      incarnation: row.payload.incarnation,
+      spec: commandSpec({
+        spec: row.spec,
+        platform: row.platform,
+        secretEnv: row.secrets === null ? {} : settings.unseal(row.secrets),
+        env: row.env,
+        startTimeoutMs: settings.startTimeoutMs,
+      }),
+      persistentHome: row.persistent_home,
+      orgId: row.org_id as OrgId,
+      userId: row.user_id as UserId,
+      name: row.name,
+      template: { name: row.template_name, version: row.template_version },
+    },
+  })
+  return {
+    due: async (peer: Peer, limit, inFlight) => {
+      const { rows } = await database.query({
+        name: 'due_commands',
+        text: DUE,
+        values: [peer.agentId, peer.epoch, inFlight, limit],
+      })
+      return rows.map(command)
+    },
+    note: async (notes) => {
+      await database.query({
+        name: 'note_deliveries',
+        text: NOTE,
+        values: [
+          notes.map((note) => note.commandId),
+          notes.map((note) => note.agentId),
+          notes.map((note) => note.epoch),
+          notes.map((note) => note.sentAt),
+          notes.map((note) => note.ackedAt),
+          notes.map((note) => note.unacked),
+        ],
+      })
+    },
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * Writes what agents reported: many sessions of many agents in ONE statement. Each write counts only under
+ * the epoch of the connection that said it, checked on a lease row that is locked FOR SHARE: a plain join
+ * on the epoch would let a statement that began before a new connection overwrite what the new one wrote.
+ *
+ * Locks: leases, agents, sessions, outbox; each by id. The `EXISTS`/`count` conditions on earlier steps are
+ * there to make PostgreSQL take them in this order.
+ */
+import type { AgentId, CommandId, SessionId } from '../../domain/ids.ts'
+import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
+import type { Decision } from '../../domain/session/session.ts'
+import type { Database } from './pool.ts'
+
+const WRITE = `
+WITH input AS MATERIALIZED (
+  SELECT * FROM jsonb_to_recordset($1::jsonb) AS i (
+    id uuid, agent_id text, epoch bigint, previous_revision bigint, revision bigint, desired_state text,
+    generation bigint, observed_generation bigint, status text, status_reason text, status_message text,
+    waiting_since timestamptz, status_deadline timestamptz, reserved_on text, released_from text, reserved_to text,
+    endpoint jsonb, namespace text, pod_name text, service_name text, container_id text, node text, image text,
+    image_digest text, restarts int, exit_code int, exit_signal text, last_output text, started_at timestamptz,
+    updated_at timestamptz, deleted_at timestamptz, version bigint, events jsonb)
+),
+lease AS MATERIALIZED (
+  SELECT agent_id, epoch FROM agent_leases WHERE agent_id = ANY($2::text[]) ORDER BY agent_id FOR SHARE
+),
+room AS MATERIALIZED (
+  SELECT id FROM agents WHERE id = ANY($3::text[]) AND (SELECT count(*) FROM lease) > 0 ORDER BY id FOR NO KEY UPDATE
+),
+locked AS MATERIALIZED (
+  SELECT id FROM sessions WHERE id = ANY($4::uuid[]) AND (SELECT count(*) FROM room) >= 0 ORDER BY id FOR NO KEY UPDATE
+),
+written AS (
+  UPDATE sessions s
+     SET desired_state = i.desired_state, generation = i.generation, observed_generation = i.observed_generation,
+         status = i.status, status_reason = i.status_reason, status_message = i.status_message,
+         waiting_since = i.waiting_since, status_deadline = i.status_deadline, reserved_on = i.reserved_on,
+         endpoint = i.endpoint, namespace = i.namespace, pod_name = i.pod_name, service_name = i.service_name,
+         container_id = i.container_id, node = i.node, image = i.image, image_digest = i.image_digest,
+         restarts = i.restarts, exit_code = i.exit_code, exit_signal = i.exit_signal, last_output = i.last_output,
+         started_at = i.started_at, updated_at = i.updated_at, deleted_at = i.deleted_at, version = i.version,
+         revision = i.revision
+    FROM input i JOIN lease USING (agent_id, epoch) JOIN locked USING (id)
+   WHERE s.id = i.id AND s.revision = i.previous_revision
+  RETURNING s.id, s.org_id, s.cpu_millis, s.memory_mib, i.released_from, i.reserved_to, i.generation, i.updated_at, i.events
+),
+moved AS (
+  SELECT agent, sum(sessions)::int AS sessions, sum(cpu) AS cpu, sum(memory) AS memory
+    FROM (SELECT released_from AS agent, -1 AS sessions, -cpu_millis AS cpu, -memory_mib AS memory FROM written
+           UNION ALL
+          SELECT reserved_to, 1, cpu_millis, memory_mib FROM written) change
+   WHERE agent IS NOT NULL GROUP BY agent
+),
+counted AS (
+  UPDATE agents a
+     SET allocated_sessions = a.allocated_sessions + moved.sessions,
+         allocated_cpu_millis = a.allocated_cpu_millis + moved.cpu,
+         allocated_memory_mib = a.allocated_memory_mib + moved.memory
+    FROM moved WHERE a.id = moved.agent
+),
+told AS (
+  INSERT INTO session_events (org_id, session_id, type, generation, data, actor, at)
+  SELECT w.org_id, w.id, e.type, w.generation, e.data, e.actor, w.updated_at
+    FROM written w CROSS JOIN LATERAL jsonb_to_recordset(w.events) AS e (type text, data jsonb, actor text)
+),
+fate AS MATERIALIZED (
+  SELECT f.* FROM jsonb_to_recordset($5::jsonb) AS f (
+           command_id uuid, agent_id text, epoch bigint, session_id uuid, row_changes boolean, status text, error text,
+           retry_in_ms float8)
+    JOIN lease USING (agent_id, epoch)
+   WHERE NOT f.row_changes OR f.session_id IN (SELECT id FROM written)
+),
+finished AS (
+  UPDATE outbox o
+     SET status = f.status,
+         finished_at = CASE WHEN f.status = 'pending' THEN NULL ELSE now() END,
+         last_error = COALESCE(f.error, o.last_error),
+         failures = o.failures + CASE WHEN f.status = 'pending' THEN 1 ELSE 0 END,
+         next_attempt_at = CASE WHEN f.status = 'pending' THEN now() + f.retry_in_ms * interval '1 millisecond' END,
+         acked_epoch = CASE WHEN f.status = 'pending' THEN NULL ELSE o.acked_epoch END,
+         sent_at = COALESCE(o.sent_at, now()),
+         acked_at = COALESCE(o.acked_at, now()),
+         attempts = greatest(o.attempts, 1)
+    FROM fate f
+   WHERE o.command_id = f.command_id AND o.agent_id = f.agent_id AND o.status = 'pending'
+),
+converged AS (
+  UPDATE outbox o SET status = 'done', finished_at = now(), next_attempt_at = NULL
+    FROM jsonb_to_recordset($6::jsonb) AS d (session_id uuid, agent_id text, epoch bigint, up_to bigint) JOIN lease USING (agent_id, epoch)
+   WHERE o.session_id = d.session_id AND o.agent_id = d.agent_id AND o.generation <= d.up_to AND o.status = 'pending'
+     AND NOT EXISTS (SELECT 1 FROM fate WHERE fate.command_id = o.command_id)
+)
+SELECT (SELECT coalesce(jsonb_agg(id), '[]') FROM written) AS written,
+       (SELECT coalesce(jsonb_agg(jsonb_build_array(agent_id, epoch)), '[]') FROM lease) AS leases`
+
+export const createReportStore = (database: Database): ReportStore => ({
+  write: async (writes) => {
+    const { rows } = await database.query({ name: 'write_reports', text: WRITE, values: valuesOf(writes) })
+    const written = new Set<string>(rows[0].written)
+    const epochs = new Map<string, number>(rows[0].leases)
+    const isFenced = (write: ReportWrite) => epochs.get(write.peer.agentId) !== write.peer.epoch
+    const changed = writes.filter((write) => write.decision !== null && !isFenced(write))
+    return {
+      conflicts: new Set(changed.filter((write) => !written.has(write.sessionId)).map((write) => write.sessionId)),
+      fenced: new Set(writes.filter(isFenced).map((write) => write.peer.agentId)),
+    }
+  },
+
+  attempts: async (commandIds) => {
+    const { rows } = await database.query({
+      name: 'command_attempts',
+      text: `SELECT command_id, failures, generation FROM outbox WHERE command_id = ANY($1::uuid[]) AND status = 'pending'`,
+      values: [commandIds],
+    })
+    return rows.map((row) => ({
+      commandId: row.command_id as CommandId,
+      failures: row.failures as number,
+      generation: row.generation as number,
+    }))
+  },
+
+  redeliver: async (sessionIds) => {
+    const { rows } = await database.query({
+      name: 'redeliver',
+      text: `UPDATE outbox o
+                SET status = 'pending', finished_at = NULL, next_attempt_at = NULL, acked_epoch = NULL
+               FROM sessions s
+              WHERE s.id = ANY($1::uuid[]) AND o.session_id = s.id AND o.generation = s.generation
+                AND o.status IN ('pending', 'done', 'superseded')
+             RETURNING o.agent_id`,
+      values: [sessionIds],
+    })
+    return [...new Set(rows.map((row) => row.agent_id as AgentId))]
+  },
+
+  activity: async (touched) => {
+    await database.query({
+      name: 'agent_activity',
+      text: `UPDATE sessions s SET last_activity_at = greatest(s.last_activity_at, least(t.at, now()))
+               FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS t (id, agent_id, at)
+              WHERE s.id = t.id AND s.agent_id = t.agent_id AND s.deleted_at IS NULL`,
+      values: [touched.map((one) => one.sessionId), touched.map((one) => one.agentId), touched.map((one) => one.at)],
+    })
+  },
+})
+
+const valuesOf = (writes: readonly ReportWrite[]): readonly unknown[] => {
+  const rows = writes.flatMap((write) => (write.decision === null ? [] : [rowOf(write, write.decision)]))
+  const sorted = (ids: Iterable<string | null>) => [...new Set(ids)].filter((id) => id !== null).toSorted()
+  return [
+    JSON.stringify(rows),
+    sorted(writes.map((write) => write.peer.agentId)),
+    sorted(rows.flatMap((row) => [row.released_from, row.reserved_to])),
+    sorted(rows.map((row) => row.id)),
+    JSON.stringify(
+      writes.flatMap((write) =>
+        write.outcomes.map(({ commandId, fate }) => ({
+          command_id: commandId,
+          agent_id: write.peer.agentId,
+          epoch: write.peer.epoch,
+          session_id: write.sessionId,
+          row_changes: write.decision !== null,
+          status: fate.status,
+          error: fate.error,
+          retry_in_ms: fate.status === 'pending' ? fate.retryInMs : null,
+        })),
+      ),
+    ),
+    JSON.stringify(
+      writes.flatMap((write) =>
+        write.doneUpTo === null
+          ? []
+          : [
+              {
+                session_id: write.sessionId,
+                agent_id: write.peer.agentId,
+                epoch: write.peer.epoch,
+                up_to: write.doneUpTo,
+              },
+            ],
+      ),
+    ),
+  ]
+}
+
+const rowOf = (write: ReportWrite, { previous, session, events }: Decision) => ({
+  id: session.id as SessionId,
+  agent_id: write.peer.agentId,
+  epoch: write.peer.epoch,
+  previous_revision: previous?.revision ?? 0,
+  revision: session.revision,
+  desired_state: session.desiredState,
+  generation: session.generation,
+  observed_generation: session.observedGeneration,
+  status: session.status,
+  status_reason: session.statusReason,
+  status_message: session.statusMessage,
+  waiting_since: session.waitingSince,
+  status_deadline: session.statusDeadline,
+  reserved_on: session.reservedOn,
+  released_from: previous !== null && previous.reservedOn !== session.reservedOn ? previous.reservedOn : null,
+  reserved_to: previous?.reservedOn !== session.reservedOn ? session.reservedOn : null,
+  endpoint: session.observed.endpoint,
+  namespace: session.observed.namespace,
+  pod_name: session.observed.podName,
+  service_name: session.observed.serviceName,
+  container_id: session.observed.containerId,
+  node: session.observed.node,
+  image: session.observed.image,
+  image_digest: session.observed.imageDigest,
+  restarts: session.observed.restarts,
+  exit_code: session.observed.exitCode,
+  exit_signal: session.observed.exitSignal,
+  last_output: session.observed.lastOutput,
+  started_at: session.startedAt,
+  updated_at: session.updatedAt,
+  deleted_at: session.deletedAt,
+  version: session.version,
+  events: events.map((event) => ({ type: event.type, data: event.data, actor: event.actor })),
+})

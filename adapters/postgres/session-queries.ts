@@ -1,0 +1,176 @@
+/** Reads of sessions for the API: each is one indexed query that returns what is shown. */
+import type { Scope } from '../../domain/identity/caller.ts'
+import type { SessionId } from '../../domain/ids.ts'
+import type { SessionFilter, SessionQueries, SessionSort } from '../../domain/ports/sessions.ts'
+import { sessionStatuses } from '../../domain/session/words.ts'
+import { type Cursors, pageOf } from './cursor.ts'
+import { COMMAND_COLUMNS, commandFromRow, eventFromRow } from './history-rows.ts'
+import type { Database, Row } from './pool.ts'
+import { LIVENESS, REACHABLE, VIEW_COLUMNS, viewFromRow } from './session-row.ts'
+
+/** Parameters of a statement that is put together, in the order in which they are mentioned. */
+export const parameters = () => {
+  const values: unknown[] = []
+  return { values, add: (value: unknown): string => `$${values.push(value)}` }
+}
+type Parameters = ReturnType<typeof parameters>
+
+const GET = `
+SELECT ${VIEW_COLUMNS}, ${REACHABLE('$4')}
+  FROM sessions s ${LIVENESS}
+ WHERE s.id = $1 AND s.org_id = $2 AND s.deleted_at IS NULL AND ($3::text IS NULL OR s.user_id = $3)`
+
+/** Microseconds since 1970: what a cursor carries, exact where a JavaScript Date is not. */
+const MICROSECONDS = `(extract(epoch FROM s.created_at) * 1000000)::bigint`
+const fromMicroseconds = (parameter: string): string =>
+  `timestamptz 'epoch' + ${parameter}::bigint * interval '1 microsecond'`
+
+const conditions = (scope: Scope, filter: SessionFilter, { add }: Parameters): string[] => {
+  const where = [`s.org_id = ${add(scope.orgId)}`, 's.deleted_at IS NULL']
+  const isIn = (column: string, values: readonly string[] | undefined) => {
+    if (values === undefined) return
+    where.push(values.length === 1 ? `${column} = ${add(values[0])}` : `${column} = ANY(${add(values)}::text[])`)
+  }
+  if (scope.ownerId !== null) where.push(`s.user_id = ${add(scope.ownerId)}`)
+  isIn('s.user_id', filter.user)
+  isIn('s.status', filter.status)
+  isIn('s.template_name', filter.template)
+  isIn('s.platform', filter.platform)
+  isIn('s.agent_id', filter.agent)
+  if (filter.label !== undefined && filter.label.length > 0)
+    where.push(`s.labels <> '{}' AND s.labels @> ${add(JSON.stringify(Object.fromEntries(filter.label)))}::jsonb`)
+  if (filter.q !== undefined) where.push(`${NAME} LIKE lower(${add(`${escapeLike(filter.q)}%`)})`)
+  if (filter.createdAfter !== undefined) where.push(`s.created_at > ${add(filter.createdAfter)}`)
+  if (filter.createdBefore !== undefined) where.push(`s.created_at < ${add(filter.createdBefore)}`)
+  return where
+}
+
+/** As the index has it: prefixes and keyset pages both need the plain order of bytes. */
+const NAME = `lower(s.name) COLLATE "C"`
+
+const escapeLike = (text: string): string => text.replaceAll(/[\\%_]/g, (special) => `\\${special}`)
+
+const orders: {
+  readonly [S in SessionSort]: { key: string; direction: 'ASC' | 'DESC'; beyond: (value: string) => string }
+} = {
+  '-createdAt': { key: 's.created_at', direction: 'DESC', beyond: fromMicroseconds },
+  createdAt: { key: 's.created_at', direction: 'ASC', beyond: fromMicroseconds },
+  name: { key: NAME, direction: 'ASC', beyond: (value) => value },
+  '-name': { key: NAME, direction: 'DESC', beyond: (value) => value },
+}
+
+export const createSessionQueries = (
+  database: Database,
+  cursors: Cursors,
+  settings: { readonly agentSilentAfterMs: number },
+): SessionQueries => {
+  const exists = async (scope: Scope, id: SessionId): Promise<boolean> => {
+    const { rowCount } = await database.query({
+      name: 'session_exists',
+      text: 'SELECT 1 FROM sessions WHERE id = $1 AND org_id = $2 AND deleted_at IS NULL AND ($3::text IS NULL OR user_id = $3)',
+      values: [id, scope.orgId, scope.ownerId],
+    })
+    return rowCount > 0
+  }
+
+  return {
+    get: async (scope, id) => {
+      const { rows } = await database.query({
+        name: 'get_session',
+        text: GET,
+        values: [id, scope.orgId, scope.ownerId, settings.agentSilentAfterMs],
+      })
+      return rows[0] === undefined ? null : viewFromRow(rows[0])
+    },
+
+    list: async (scope, filter, sort, page) => {
+      const list = `sessions:${sort}`
+      const from = cursors.decode(list, page.cursor)
+      const params = parameters()
+      const where = conditions(scope, filter, params)
+      const { key, direction, beyond } = orders[sort]
+      if (from !== null) {
+        const than = direction === 'DESC' ? '<' : '>'
+        where.push(`(${key}, s.id) ${than} (${beyond(params.add(from[0]))}, ${params.add(from[1])}::uuid)`)
+      }
+      const byName = sort === 'name' || sort === '-name'
+      const { rows } = await database.query({
+        text: `SELECT ${VIEW_COLUMNS}, ${REACHABLE(params.add(settings.agentSilentAfterMs))},
+                      ${byName ? NAME : MICROSECONDS} AS sort_key
+                 FROM sessions s ${LIVENESS}
+                WHERE ${where.join(' AND ')}
+                ORDER BY ${key} ${direction}, s.id ${direction}
+                LIMIT ${params.add(page.limit + 1)}`,
+        values: params.values,
+      })
+      return pageOf(rows, page.limit, viewFromRow, (row: Row) => cursors.encode(list, [row.sort_key, row.id]))
+    },
+
+    summary: async (scope, filter) => {
+      const params = parameters()
+      const { rows } = await database.query({
+        text: `SELECT s.status, count(*) AS n FROM sessions s WHERE ${conditions(scope, filter, params).join(' AND ')} GROUP BY 1`,
+        values: params.values,
+      })
+      const counts = new Map<string, number>(rows.map((row) => [row.status, row.n]))
+      const byStatus = Object.fromEntries(sessionStatuses.map((status) => [status, counts.get(status) ?? 0]))
+      return { total: rows.reduce((sum, row) => sum + row.n, 0), byStatus: byStatus as never }
+    },
+
+    events: async (scope, id, page) => {
+      if (!(await exists(scope, id))) return null
+      const list = `events:${id}`
+      const from = cursors.decode(list, page.cursor)
+      const { rows } = await database.query({
+        name: 'session_events',
+        text: `SELECT id, session_id, type, generation, at, actor, data FROM session_events
+                WHERE session_id = $1 AND id > $2 ORDER BY id LIMIT $3`,
+        values: [id, from?.[0] ?? 0, page.limit + 1],
+      })
+      return pageOf(rows, page.limit, eventFromRow, (row: Row) => cursors.encode(list, [row.id]))
+    },
+
+    commandsOf: async (scope, id, page) => {
+      if (!(await exists(scope, id))) return null
+      const list = `commands:${id}`
+      const from = cursors.decode(list, page.cursor)
+      const { rows } = await database.query({
+        name: 'session_commands',
+        text: `SELECT ${COMMAND_COLUMNS} FROM outbox
+                WHERE session_id = $1 AND (generation, agent_id) > ($2, $3) ORDER BY generation, agent_id LIMIT $4`,
+        values: [id, from?.[0] ?? 0, from?.[1] ?? '', page.limit + 1],
+      })
+      return pageOf(rows, page.limit, commandFromRow, (row: Row) =>
+        cursors.encode(list, [row.generation, row.agent_id]),
+      )
+    },
+
+    commands: async (scope, filter, page) => {
+      const list = 'commands'
+      const from = cursors.decode(list, page.cursor)
+      const params = parameters()
+      const where = [`org_id = ${params.add(scope.orgId)}`]
+      if (filter.status !== undefined) where.push(`status = ANY(${params.add(filter.status)}::text[])`)
+      if (filter.agent !== undefined) where.push(`agent_id = ANY(${params.add(filter.agent)}::text[])`)
+      if (filter.session !== undefined) where.push(`session_id = ANY(${params.add(filter.session)}::uuid[])`)
+      if (from !== null) where.push(`id < ${params.add(from[0])}`)
+      const { rows } = await database.query({
+        text: `SELECT ${COMMAND_COLUMNS} FROM outbox WHERE ${where.join(' AND ')} ORDER BY id DESC LIMIT ${params.add(page.limit + 1)}`,
+        values: params.values,
+      })
+      return pageOf(rows, page.limit, commandFromRow, (row: Row) => cursors.encode(list, [row.id]))
+    },
+
+    touch: async (scope, id, at) => {
+      const { rowCount } = await database.query({
+        name: 'touch_session',
+        // Bounded to once a second: a keep-alive must not turn into a write storm on one row.
+        text: `UPDATE sessions SET last_activity_at = $4
+                WHERE id = $1 AND org_id = $2 AND deleted_at IS NULL AND ($3::text IS NULL OR user_id = $3)
+                  AND (last_activity_at IS NULL OR last_activity_at < $4::timestamptz - interval '1 second')`,
+        values: [id, scope.orgId, scope.ownerId, at],
+      })
+      return rowCount > 0 || (await exists(scope, id))
+    },
+  }
+}

@@ -1,0 +1,124 @@
+import { createHash } from 'node:crypto'
+import type { OrgId, TemplateId } from '../../domain/ids.ts'
+import type { Ids } from '../../domain/ports/clock.ts'
+import type { TemplateStore } from '../../domain/ports/templates.ts'
+import { canonicalJson, type Template } from '../../domain/template/template.ts'
+import { platformsOf } from '../../domain/template/template-codec.ts'
+import { type Cursors, pageOf } from './cursor.ts'
+import type { Database, Row } from './pool.ts'
+import { parameters } from './session-queries.ts'
+
+const COLUMNS = 't.id, t.org_id, t.name, t.version, t.platforms, t.document, t.created_at, t.archived_at'
+
+const templateFromRow = (row: Row): Template => ({
+  id: row.id as TemplateId,
+  orgId: row.org_id as OrgId | null,
+  version: row.version,
+  platforms: row.platforms,
+  document: row.document,
+  createdAt: row.created_at,
+  archivedAt: row.archived_at,
+})
+
+/** The org's own before the public one of the same name; then the newest version. */
+const PREFERRED = 't.org_id NULLS LAST, t.version DESC'
+
+export const createTemplateStore = (database: Database, cursors: Cursors, ids: Ids): TemplateStore => ({
+  find: async (orgId, name, version) => {
+    const { rows } = await database.query({
+      name: 'find_template',
+      text: `SELECT ${COLUMNS} FROM templates t
+              WHERE (t.org_id = $1 OR t.org_id IS NULL) AND t.name = $2
+                AND CASE WHEN $3::int IS NULL THEN t.archived_at IS NULL ELSE t.version = $3 END
+              ORDER BY ${PREFERRED} LIMIT 1`,
+      values: [orgId, name, version],
+    })
+    return rows[0] === undefined ? null : templateFromRow(rows[0])
+  },
+
+  list: async (orgId, filter, page) => {
+    const from = cursors.decode('templates', page.cursor)
+    const { values, add } = parameters()
+    const visible = `(t.org_id = ${add(orgId)} OR t.org_id IS NULL) AND t.archived_at IS NULL`
+    const where = ['true']
+    if (from !== null) where.push(`t.name > ${add(from[0])}`)
+    if (filter.platform !== undefined) where.push(`t.platforms && ${add(filter.platform)}::text[]`)
+    if (filter.category !== undefined) where.push(`t.document->>'category' = ANY(${add(filter.category)}::text[])`)
+    if (filter.tag !== undefined) where.push(`t.document->'tags' ?| ${add(filter.tag)}::text[]`)
+    if (filter.q !== undefined)
+      where.push(`position(lower(${add(filter.q)}) IN lower(t.name || ' ' || (t.document->>'displayName'))) > 0`)
+    const { rows } = await database.query({
+      text: `SELECT * FROM (SELECT DISTINCT ON (t.name) ${COLUMNS} FROM templates t WHERE ${visible} ORDER BY t.name, ${PREFERRED}) t
+              WHERE ${where.join(' AND ')} ORDER BY t.name LIMIT ${add(page.limit + 1)}`,
+      values,
+    })
+    return pageOf(rows, page.limit, templateFromRow, (row: Row) => cursors.encode('templates', [row.name]))
+  },
+
+  versions: async (orgId, name, page) => {
+    const list = `versions:${name}`
+    const from = cursors.decode(list, page.cursor)
+    const { rows } = await database.query({
+      name: 'template_versions',
+      text: `SELECT ${COLUMNS} FROM templates t
+              WHERE t.name = $2 AND t.version < $3
+                AND t.org_id IS NOT DISTINCT FROM (
+                      SELECT o.org_id FROM templates o WHERE (o.org_id = $1 OR o.org_id IS NULL) AND o.name = $2
+                       ORDER BY o.org_id NULLS LAST LIMIT 1)
+              ORDER BY t.version DESC LIMIT $4`,
+      values: [orgId, name, from?.[0] ?? 2_147_483_647, page.limit + 1],
+    })
+    if (rows.length === 0 && from === null) return null
+    return pageOf(rows, page.limit, templateFromRow, (row: Row) => cursors.encode(list, [row.version]))
+  },
+
+  put: (orgId, document) => {
+    const hash = createHash('sha256').update(canonicalJson(document)).digest()
+    return database.transaction(async (query) => {
+      // One writer a name at a time: otherwise two of them would number the same version.
+      await query({
+        text: 'SELECT pg_advisory_xact_lock(hashtextextended($1, 0))',
+        values: [`template:${orgId ?? ''}:${document.name}`],
+      })
+      const newest = await query({
+        text: `SELECT ${COLUMNS}, t.content_hash FROM templates t
+                WHERE t.org_id IS NOT DISTINCT FROM $1 AND t.name = $2 ORDER BY t.version DESC LIMIT 1`,
+        values: [orgId, document.name],
+      })
+      const last = newest.rows[0]
+      if (last !== undefined && last.archived_at === null && hash.equals(last.content_hash))
+        return { template: templateFromRow(last), created: false }
+      const { rows } = await query({
+        text: `INSERT INTO templates AS t (id, org_id, name, version, platforms, document, content_hash)
+               VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7) RETURNING ${COLUMNS}`,
+        values: [
+          ids.template(),
+          orgId,
+          document.name,
+          (last?.version ?? 0) + 1,
+          platformsOf(document.spec),
+          JSON.stringify(document),
+          hash,
+        ],
+      })
+      return { template: templateFromRow(rows[0]), created: true }
+    })
+  },
+
+  isArchived: async (orgId, name) => {
+    const { rows } = await database.query({
+      text: `SELECT count(*) AS versions, count(*) FILTER (WHERE archived_at IS NULL) AS current
+               FROM templates WHERE org_id IS NOT DISTINCT FROM $1 AND name = $2`,
+      values: [orgId, name],
+    })
+    return rows[0].versions > 0 && rows[0].current === 0
+  },
+
+  archive: async (orgId, name) => {
+    const { rowCount } = await database.query({
+      text: 'UPDATE templates SET archived_at = now() WHERE org_id IS NOT DISTINCT FROM $1 AND name = $2 AND archived_at IS NULL',
+      values: [orgId, name],
+    })
+    return rowCount > 0
+  },
+})

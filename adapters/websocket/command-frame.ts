@@ -1,0 +1,17 @@
+import { encodeFrame } from '../../agents/protocol.ts'
+import type { DueCommand } from '../../domain/ports/delivery.ts'
+
+/** A command as it goes over the wire. `attempt` counts from 1. */
+export const commandFrame = (command: DueCommand): Buffer =>
+  Buffer.from(
+    encodeFrame({
+      type: 'command',
+      commandId: command.commandId,
+      command: command.type,
+      sessionId: command.sessionId,
+      generation: command.generation,
+      attempt: command.attempts + 1,
+      expiresAt: command.expiresAt?.toISOString() ?? null,
+      desired: command.desired,
+    }),
+  )

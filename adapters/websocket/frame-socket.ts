@@ -1,0 +1,151 @@
+/**
+ * One socket of an agent: text frames in and out, decoded, with the limits that keep one socket from harming
+ * the others. It knows no meaning of a frame; whoever `receives` does.
+ */
+import type { RawData, WebSocket } from 'ws'
+import {
+  type AgentFrame,
+  closeCodes,
+  decodeAgentFrame,
+  type ErrorCode,
+  encodeFrame,
+  type FrameError,
+  type ServerFrame,
+} from '../../agents/protocol.ts'
+import type { E } from '../../domain/fp.ts'
+import {
+  BAD_FRAMES,
+  BAD_FRAMES_WITHIN_MS,
+  MAX_WAITING_BYTES,
+  MAX_WAITING_FRAMES,
+  SEND_HIGH_WATER_BYTES,
+} from './settings.ts'
+import type { Timing } from './timing.ts'
+
+export type Received = E.Either<FrameError, AgentFrame>
+
+export type FrameSocket = {
+  readonly send: (frame: ServerFrame) => void
+  /** An `error` frame. Not sent to someone who does not read: a flood of bad frames must not fill our memory. */
+  readonly refuse: (code: ErrorCode, message: string, about?: string) => void
+  /** The same for a frame that counts against the socket. */
+  readonly refuseBad: (error: FrameError) => void
+  readonly sendCommand: (frame: Buffer, flushed: () => void) => void
+  readonly bufferedBytes: () => number
+  readonly ping: () => void
+  /** A frame was handed on and waits to be committed; more than so many and the socket is not read. */
+  readonly waits: (bytes: number) => void
+  readonly done: (bytes: number) => void
+  readonly waiting: () => number
+  /** When reading was taken up again, by the clock of `Timing`: before that, silence is ours. null: not read now. */
+  readonly readSince: () => number | null
+  readonly end: (code: number, reason: string) => void
+  readonly terminate: () => void
+  /** Who gets the frames from now on. `text` is asked for only where a frame could not be decoded. */
+  receive: (received: Received, bytes: number, text: () => string) => void
+  readonly isOver: () => boolean
+  /** The close code and reason, ours or theirs. */
+  readonly whyEnded: () => string
+  /** Called once, when the socket is closed or we have begun to close it: nothing is received any more. */
+  ended: () => void
+  /** Called once, when the socket itself is gone. */
+  closed: () => void
+}
+
+export const createFrameSocket = (socket: WebSocket, timing: Timing): FrameSocket => {
+  let badAt: number[] | null = null
+  let waiting = 0
+  let waitingBytes = 0
+  let readSince: number | null = timing.now()
+  let isOver = false
+  let whyEnded = ''
+
+  const over = (why: string): void => {
+    if (isOver) return
+    isOver = true
+    whyEnded = why
+    self.ended()
+  }
+
+  const isOneBadFrameTooMany = (): boolean => {
+    const now = timing.now()
+    badAt = (badAt ?? []).filter((at) => now - at < BAD_FRAMES_WITHIN_MS)
+    badAt.push(now)
+    return badAt.length >= BAD_FRAMES
+  }
+
+  const self: FrameSocket = {
+    send: (frame) => {
+      socket.send(encodeFrame(frame))
+    },
+    refuse: (code, message, about) => {
+      if (isOver || socket.bufferedAmount > SEND_HIGH_WATER_BYTES) return
+      self.send({ type: 'error', code, message, ...(about === undefined ? {} : { about }) })
+    },
+    refuseBad: (error) => {
+      if (error.code !== 'unknown_type' && isOneBadFrameTooMany())
+        self.end(closeCodes.tooManyBadFrames, 'too many bad frames')
+      else self.refuse(error.code, error.message, error.about)
+    },
+    sendCommand: (frame, flushed) => {
+      socket.send(frame, { binary: false }, flushed)
+    },
+    bufferedBytes: () => socket.bufferedAmount,
+    ping: () => {
+      if (socket.bufferedAmount <= SEND_HIGH_WATER_BYTES) socket.ping()
+    },
+    waits: (bytes) => {
+      waiting++
+      waitingBytes += bytes
+      if (readSince === null || isOver) return
+      if (waiting <= MAX_WAITING_FRAMES && waitingBytes <= MAX_WAITING_BYTES) return
+      readSince = null
+      socket.pause()
+    },
+    done: (bytes) => {
+      waiting--
+      waitingBytes -= bytes
+      if (readSince !== null || isOver) return
+      if (waiting > MAX_WAITING_FRAMES / 2 || waitingBytes > MAX_WAITING_BYTES / 2) return
+      readSince = timing.now()
+      socket.resume()
+    },
+    waiting: () => waiting,
+    readSince: () => readSince,
+    end: (code, reason) => {
+      if (isOver) return
+      // A paused socket would never see the other side's close frame.
+      if (readSince === null) socket.resume()
+      socket.close(code, reason)
+      over(`${code} ${reason}`)
+    },
+    terminate: () => {
+      socket.terminate()
+      over('terminated')
+    },
+    isOver: () => isOver,
+    whyEnded: () => whyEnded,
+    receive: () => {},
+    ended: () => {},
+    closed: () => {},
+  }
+
+  socket.on('message', (data: RawData, isBinary: boolean) => {
+    if (isOver) return
+    const bytes = data as Buffer // `nodebuffer` is what ws gives unless told otherwise
+    const received = isBinary ? binaryFrame : decodeAgentFrame(bytes.toString())
+    self.receive(received, bytes.length, () => (isBinary ? '' : bytes.toString()))
+  })
+  socket.on('close', (code: number, reason: Buffer) => {
+    over(`${code} ${reason.toString()}`)
+    self.closed()
+  })
+  // Whatever it was (1009, 1007, a reset): ws closes the socket itself, and `close` follows.
+  socket.on('error', () => {})
+  return self
+}
+
+const binaryFrame: Received = {
+  _tag: 'Left',
+  left: { code: 'bad_frame', message: 'a frame is one JSON object, as text' },
+}

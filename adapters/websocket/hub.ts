@@ -1,0 +1,153 @@
+/**
+ * The agent hub: every agent's socket of this replica, from the upgrade to the close, with a lane for each.
+ * It keeps no truth. What it holds can be lost at any moment (kill -9); leases, outbox and inventories bring
+ * it back.
+ */
+import type { Server } from 'node:http'
+import type { WebSocket } from 'ws'
+import { closeCodes } from '../../agents/protocol.ts'
+import type { AgentId } from '../../domain/ids.ts'
+import type { AgentIdentity, Peer } from '../../domain/ports/agents.ts'
+import type { AgentGateway } from '../../domain/ports/delivery.ts'
+import { closeHub } from './close.ts'
+import { type Connection, createConnection } from './connection.ts'
+import { countedInbox } from './counted-inbox.ts'
+import { createDatabaseState } from './database-state.ts'
+import { createFrameSocket, type FrameSocket } from './frame-socket.ts'
+import { greet } from './hello.ts'
+import { createLimiter } from './limiter.ts'
+import { createLiveness } from './liveness.ts'
+import { createNotes } from './notes.ts'
+import { createReleases } from './releases.ts'
+import { type HubDeps, type HubSettings, resolveSettings } from './settings.ts'
+import { createUpgrades } from './upgrade.ts'
+
+export type AgentHubStats = {
+  readonly connections: number
+  /** Between the upgrade and the welcome. */
+  readonly connecting: number
+  /** Commands sent and not acked. */
+  readonly inFlight: number
+  /** Frames that wait to be committed. */
+  readonly waitingFrames: number
+  /** Sockets that are not read, as too many of their frames wait. */
+  readonly pausedSockets: number
+  /** Sockets that do not take what is sent to them. */
+  readonly stalledSockets: number
+}
+
+export type AgentHub = AgentGateway & {
+  /** Answers upgrades of this server. */
+  readonly attach: (server: Server) => void
+  /** Says bye, closes every socket, writes what can be written and gives the leases up; takes a bounded time. */
+  readonly close: (how: { readonly reason: string }) => Promise<void>
+  readonly stats: () => AgentHubStats
+}
+
+/** Reads of lanes, and connects, that may use the pool at once. */
+const READS_AT_ONCE = 8
+const CONNECTS_AT_ONCE = 8
+
+export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
+  const settings = resolveSettings(given)
+  const { timing } = settings
+  const { log, clock, leases, outbox } = deps
+  const database = createDatabaseState(log, timing)
+  const notes = createNotes(outbox, database, timing)
+  const inbox = countedInbox(deps.inbox, database)
+  const reads = createLimiter(READS_AT_ONCE)
+  const connects = createLimiter(CONNECTS_AT_ONCE)
+  const liveness = createLiveness(settings.heartbeatIntervalMs, timing)
+  const releases = createReleases(leases, settings.replicaId, database, timing)
+  const lane = { outbox, notes, clock, log, database, reads, timing, settings }
+  const byAgent = new Map<AgentId, Connection>()
+  const sockets = new Set<FrameSocket>()
+  let closing: Promise<void> | null = null
+
+  const opened = (webSocket: WebSocket, identity: AgentIdentity, leave: () => void): void => {
+    const socket = createFrameSocket(webSocket, timing)
+    sockets.add(socket)
+    socket.closed = () => sockets.delete(socket)
+    greet({ leases, database, timing, connects, settings }, socket, identity)
+      .then((lease) => {
+        if (lease !== null) welcome(socket, { agentId: identity.agentId, epoch: lease.epoch })
+      })
+      .catch((error: unknown) => {
+        log.error({ err: error, agentId: identity.agentId }, 'agent could not be welcomed')
+        socket.terminate()
+      })
+      .finally(leave)
+  }
+
+  const welcome = (socket: FrameSocket, peer: Peer): void => {
+    const older = byAgent.get(peer.agentId)
+    if (older !== undefined && older.peer.epoch >= peer.epoch) {
+      socket.end(closeCodes.replaced, 'replaced by a newer connection')
+      return
+    }
+    // It has lost the lease already, so nothing more may go out on it, whatever becomes of the new one.
+    older?.stop()
+    if (socket.isOver()) releases.release(peer)
+    else speakWith(socket, peer)
+    older?.socket.end(closeCodes.replaced, 'replaced by a newer connection')
+  }
+
+  const speakWith = (socket: FrameSocket, peer: Peer): void => {
+    releases.forget(peer.agentId)
+    const connection = createConnection({ inbox, lane, log, timing, settings }, peer, socket)
+    byAgent.set(peer.agentId, connection)
+    liveness.add(connection)
+    socket.ended = () => gone(connection)
+    log.info(peer, 'agent connected')
+    socket.send({
+      type: 'welcome',
+      epoch: peer.epoch,
+      replicaId: settings.replicaId,
+      heartbeatIntervalMs: settings.heartbeatIntervalMs,
+      inventoryIntervalMs: settings.inventoryIntervalMs,
+      serverTime: clock.now().toISOString(),
+    })
+    connection.lane.drain()
+  }
+
+  const gone = (connection: Connection): void => {
+    const { peer, socket } = connection
+    connection.stop()
+    liveness.remove(connection)
+    log.info({ ...peer, why: socket.whyEnded() }, 'agent disconnected')
+    // A newer connection has the lease already.
+    if (byAgent.get(peer.agentId) !== connection) return
+    byAgent.delete(peer.agentId)
+    releases.release(peer)
+  }
+
+  const upgrades = createUpgrades({ leases, database, timing, maxUpgrades: settings.maxUpgrades, opened })
+
+  return {
+    holds: (agentId) => byAgent.has(agentId),
+    drain: (agentId) => byAgent.get(agentId)?.lane.drain(),
+    requestInventory: (agentId) => byAgent.get(agentId)?.requestInventory(),
+    disconnect: (agentId, code, reason) => byAgent.get(agentId)?.socket.end(code, reason),
+    attach: (server) => {
+      server.on('upgrade', (request, socket, head) =>
+        upgrades.handle(request, socket, head, server.listenerCount('upgrade') === 1),
+      )
+    },
+    close: ({ reason }) => {
+      upgrades.close()
+      liveness.stop()
+      closing ??= closeHub({ sockets, inbox, notes, releases, timing, withinMs: settings.closeTimeoutMs }, reason)
+      return closing
+    },
+    stats: () => {
+      const stats = { inFlight: 0, waitingFrames: 0, pausedSockets: 0, stalledSockets: 0 }
+      for (const { lane: its, socket } of byAgent.values()) {
+        stats.inFlight += its.inFlight()
+        stats.waitingFrames += socket.waiting()
+        if (socket.readSince() === null) stats.pausedSockets++
+        if (its.stalledSince() !== null) stats.stalledSockets++
+      }
+      return { connections: byAgent.size, connecting: upgrades.inProgress(), ...stats }
+    },
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * Pings every socket once a heartbeat interval and closes those that have fallen silent. One timer for all
+ * of them: the interval is cut into slots, and each tick looks after the sockets of one slot, so that ten
+ * thousand pings do not leave in the same millisecond.
+ */
+import { closeCodes } from '../../agents/protocol.ts'
+import { OFFLINE_AFTER_INTERVALS } from '../../domain/agent/agent.ts'
+import type { Connection } from './connection.ts'
+import type { Timing } from './timing.ts'
+
+export type Liveness = {
+  readonly add: (connection: Connection) => void
+  readonly remove: (connection: Connection) => void
+  readonly stop: () => void
+}
+
+const SLOTS = 16
+/** Silence is looked for more often than once an interval: this many ticks apart. */
+const LOOK_EVERY = 4
+
+export const createLiveness = (heartbeatIntervalMs: number, timing: Timing): Liveness => {
+  const slots: Set<Connection>[] = Array.from({ length: SLOTS }, () => new Set())
+  const slotOf = new Map<Connection, Set<Connection>>()
+  const tickMs = heartbeatIntervalMs / SLOTS
+  const limitMs = OFFLINE_AFTER_INTERVALS * heartbeatIntervalMs
+  let current = 0
+  let added = 0
+  let tickedAt = timing.now()
+  /** After this process stood still, what agents sent meanwhile has not been read yet. */
+  let forgivenUntil = 0
+  let cancelTimer: (() => void) | null = null
+
+  const schedule = (): void => {
+    cancelTimer ??= timing.after(tickMs, tick)
+  }
+
+  const tick = (): void => {
+    cancelTimer = null
+    const now = timing.now()
+    if (now - tickedAt > tickMs + heartbeatIntervalMs) forgivenUntil = now + heartbeatIntervalMs
+    tickedAt = now
+    current = (current + 1) % SLOTS
+    for (const connection of slots[current] ?? []) connection.socket.ping()
+    for (let slot = current % LOOK_EVERY; slot < SLOTS; slot += LOOK_EVERY)
+      for (const connection of slots[slot] ?? []) look(connection, now)
+    if (slotOf.size > 0) schedule()
+  }
+
+  const look = (connection: Connection, now: number): void => {
+    const { socket, lane } = connection
+    const stalledSince = lane.stalledSince()
+    const readSince = socket.readSince()
+    const heardAt = readSince === null ? now : Math.max(readSince, connection.lastHeartbeatAt())
+    if (stalledSince !== null && now - stalledSince > limitMs) socket.terminate()
+    else if (now - heardAt > limitMs && now > forgivenUntil)
+      socket.end(closeCodes.silent, `no heartbeat for ${OFFLINE_AFTER_INTERVALS} intervals`)
+  }
+
+  return {
+    add: (connection) => {
+      const slot = slots[added++ % SLOTS] ?? new Set()
+      slot.add(connection)
+      slotOf.set(connection, slot)
+      if (cancelTimer === null) tickedAt = timing.now()
+      schedule()
+    },
+    remove: (connection) => {
+      slotOf.get(connection)?.delete(connection)
+      slotOf.delete(connection)
+    },
+    stop: () => {
+      cancelTimer?.()
+      cancelTimer = null
+    },
+  }
+}

@@ -1,0 +1,53 @@
+/** What follows when a command has ended although it should run. */
+import type { WireSpec } from '../protocol.ts'
+import { describeExit, type Exit, succeeded } from './exit.ts'
+import type { Ending } from './session-record.ts'
+
+export const DEFAULT_MAX_RETRIES = 3
+
+export type AfterExit =
+  | { readonly kind: 'restart'; readonly delayMs: number; readonly message: string }
+  | { readonly kind: 'stopped'; readonly reason: string; readonly message: string }
+  | { readonly kind: 'failed'; readonly reason: string; readonly message: string }
+
+type Situation = {
+  readonly exit: Exit
+  /** Why the agent itself ended it, if it did. */
+  readonly ending: Ending | null
+  /** Restarts so far that still count. */
+  readonly retries: number
+  readonly backoff: { readonly baseMs: number; readonly capMs: number }
+}
+
+export const afterExit = (restart: WireSpec['restart'], situation: Situation): AfterExit => {
+  const { exit, ending, retries, backoff } = situation
+  const policy = restart?.policy ?? 'never'
+  const maxRetries = restart?.maxRetries ?? DEFAULT_MAX_RETRIES
+  const what = ending?.message ?? `the command ${describeExit(exit)}`
+  const well = succeeded(exit) && ending === null
+
+  if (policy === 'never' || (policy === 'on-failure' && well) || maxRetries === 0)
+    return well
+      ? { kind: 'stopped', reason: 'exited_early', message: what }
+      : { kind: 'failed', reason: reasonOf(exit, ending), message: what }
+  if (retries >= maxRetries)
+    return {
+      kind: 'failed',
+      // Running out of memory says more than having been tried several times.
+      reason: ending?.reason ?? 'restart_limit',
+      message: `${what}; it was started again ${times(maxRetries)}, as often as its restart policy allows`,
+    }
+  const delayMs = Math.min(backoff.capMs, backoff.baseMs * 2 ** Math.min(retries, 30))
+  return {
+    kind: 'restart',
+    delayMs,
+    message: `${what}; starting it again in ${seconds(delayMs)} (${retries + 1} of ${maxRetries})`,
+  }
+}
+
+const reasonOf = (exit: Exit, ending: Ending | null): string =>
+  ending?.reason ?? (exit.kind === 'host_restarted' ? 'host_restarted' : 'exited_early')
+
+const times = (count: number): string => (count === 1 ? 'once' : `${count} times`)
+
+export const seconds = (ms: number): string => `${Math.round(ms / 100) / 10} s`

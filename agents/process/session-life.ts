@@ -1,0 +1,144 @@
+/** A session as the agent holds it: its record on disk, its processes, and what is shown of it. */
+
+import type { WireEndpoint, WireObserved } from '../protocol.ts'
+import type { Log } from '../runtime/log.ts'
+import type { PlatformListener } from '../runtime/platform.ts'
+import { type Exit, exitFields } from './exit.ts'
+import type { Host } from './host.ts'
+import type { ProcessRow } from './process-table.ts'
+import type { SessionFiles } from './session-files.ts'
+import { type SessionRecord, writeRecord } from './session-record.ts'
+import type { defaults, ProcessSettings } from './settings.ts'
+import type { Workload } from './workload.ts'
+
+export type Settings = ProcessSettings & Widened<typeof defaults>
+type Widened<S> = { readonly [K in keyof S & keyof ProcessSettings]-?: NonNullable<ProcessSettings[K]> }
+
+/** What every part of the platform works with. */
+export type Surroundings = {
+  readonly settings: Settings
+  readonly host: Host
+  readonly log: Log
+  readonly listener: PlatformListener
+  /** The processes of a session at this moment. */
+  readonly members: (life: Life) => Promise<readonly ProcessRow[]>
+  /** Ports of the other sessions, whether or not they listen yet. */
+  readonly portsTaken: (life: Life) => ReadonlySet<number>
+  /** For tests that end the agent between any two steps. */
+  readonly step: (name: string) => Promise<void>
+}
+
+export type Life = {
+  record: SessionRecord
+  readonly files: SessionFiles
+  workload: Workload | null
+  /** Now, as it is shown; the record has what was last settled. */
+  observed: WireObserved
+  /** What is being done with it; the next one interrupts it and waits for it. */
+  task: { readonly controller: AbortController; readonly done: Promise<unknown> } | null
+  /** Writes of the record, one after another. */
+  saving: Promise<void>
+}
+
+export const lifeOf = (record: SessionRecord, files: SessionFiles): Life => ({
+  record,
+  files,
+  workload: null,
+  observed: record.observed,
+  task: null,
+  saving: Promise.resolve(),
+})
+
+/** In memory at once, on disk when it resolves. */
+export const save = (life: Life, change: Partial<SessionRecord>): Promise<void> => {
+  life.record = { ...life.record, ...change }
+  const write = (): Promise<void> => writeRecord(life.files.record, life.record)
+  const written = life.saving.then(write)
+  life.saving = written.catch(() => {})
+  return written
+}
+
+export const saveRun = (life: Life, change: Partial<NonNullable<SessionRecord['run']>>): Promise<void> =>
+  save(life, { run: life.record.run === null ? null : { ...life.record.run, ...change } })
+
+/** A record that was made so, and how the session is now. */
+export const settle = async (
+  life: Life,
+  observed: WireObserved,
+  change: Partial<SessionRecord> = {},
+): Promise<WireObserved> => {
+  life.observed = observed
+  await save(life, { ...change, observed, settled: true })
+  return observed
+}
+
+/** The generation that is so; of one that is not yet, the one below it. */
+export const generationOf = ({ settled, generation }: SessionRecord): number =>
+  settled ? generation : Math.max(0, generation - 1)
+
+export const report = (around: Surroundings, life: Life): void => {
+  if (!life.record.settled) return
+  const { sessionId, generation } = life.record
+  around.listener.report({ sessionId, generation, ...life.observed })
+}
+
+export const stopGraceMs = ({ desired }: SessionRecord): number => (desired.spec.stopGraceSeconds ?? 10) * 1000
+export const startTimeoutMs = ({ desired }: SessionRecord): number => (desired.spec.startTimeoutSeconds ?? 300) * 1000
+
+const inUrl = (host: string): string => (host.includes(':') ? `[${host}]` : host)
+
+export const endpointOf = (record: SessionRecord, advertiseHost: string): WireEndpoint | null => {
+  const ports = (record.desired.spec.ports ?? []).flatMap(({ name, protocol = 'tcp' }) => {
+    const port = record.ports[name]
+    if (port === undefined) return []
+    const base = `${protocol}://${inUrl(advertiseHost)}:${port}`
+    return [{ name, url: protocol === 'http' ? `${base}/?token=${record.accessToken}` : base, port, protocol }]
+  })
+  const [first] = ports
+  return first === undefined
+    ? null
+    : { url: first.url, host: advertiseHost, port: first.port, protocol: first.protocol, ports }
+}
+
+const nothingAmiss = { exitCode: null, exitSignal: null, lastOutput: null } as const
+
+export const runningNow = (life: Life, advertiseHost: string): WireObserved => ({
+  status: 'running',
+  reason: null,
+  message: null,
+  ...nothingAmiss,
+  endpoint: endpointOf(life.record, advertiseHost),
+  restarts: life.record.restarts,
+})
+
+export const startingNow = (life: Life, reason: string, message: string): WireObserved => ({
+  status: 'starting',
+  reason,
+  message,
+  endpoint: null,
+  restarts: life.record.restarts,
+})
+
+export const overNow = (
+  life: Life,
+  how: { readonly status: 'stopped' | 'failed'; readonly reason: string; readonly message: string },
+  exit: Exit | null,
+  output: string | null,
+): WireObserved => ({
+  ...how,
+  ...nothingAmiss,
+  ...(exit === null ? {} : exitFields(exit)),
+  endpoint: null,
+  restarts: life.record.restarts,
+  lastOutput: how.status === 'failed' ? output : null,
+})
+
+/** At rest because it was asked to be. */
+export const restingNow = (life: Life, status: 'stopped' | 'hibernated'): WireObserved => ({
+  status,
+  reason: 'by_request',
+  message: null,
+  ...nothingAmiss,
+  endpoint: null,
+  restarts: life.record.restarts,
+})

@@ -1,0 +1,101 @@
+/** What can be set of the process agent, its defaults, and how the environment says it. */
+import { E } from '../../domain/fp.ts'
+
+export type UidRange = { readonly first: number; readonly last: number }
+
+export type ProcessSettings = {
+  /** Everything this agent keeps: records, homes, output. One agent at a time. */
+  readonly stateDir: string
+  /** Where sessions are told to listen (`HOST`, only when it is not this machine alone), and where they are probed. */
+  readonly bindHost?: string
+  /** The host in `endpoint.url`. */
+  readonly advertiseHost?: string
+  readonly maxSessions?: number
+  readonly cpuMillis?: number
+  readonly memoryMib?: number
+  /** Sessions of several orgs under one user, when the agent is not root: they can read each other's homes. */
+  readonly allowSharedWithoutIsolation?: boolean
+  /** As root, each session gets a uid (and a gid of the same number) of its own from here. */
+  readonly uidRange?: UidRange
+  /** As root, where homes go when the state directory cannot be reached by any other user. */
+  readonly outsideHomesDir?: string
+  /** How often the processes are looked at. */
+  readonly pollMs?: number
+  /** Waiting before a restart: doubled from `baseMs` each time, at most `capMs`. */
+  readonly backoff?: { readonly baseMs: number; readonly capMs: number }
+  /** After this long without trouble earlier restarts no longer count. */
+  readonly healthyAfterMs?: number
+  /** Each of the two output files of a session holds at most about this much. */
+  readonly outputLimitBytes?: number
+  /** Restarts that run side by side after the agent has come back. */
+  readonly parallelRestarts?: number
+  /** As root, the claims on uids that agents of one machine share. */
+  readonly uidClaimsDir?: string
+}
+
+export const defaults = {
+  bindHost: '127.0.0.1',
+  advertiseHost: '127.0.0.1',
+  uidRange: { first: 200_000, last: 265_535 },
+  outsideHomesDir: '/var/lib/streamspace',
+  uidClaimsDir: '/var/run/streamspace/uids',
+  pollMs: 500,
+  backoff: { baseMs: 1_000, capMs: 30_000 },
+  healthyAfterMs: 600_000,
+  outputLimitBytes: 4 * 1024 * 1024,
+  parallelRestarts: 4,
+} as const
+
+type Environment = { readonly [name: string]: string | undefined }
+
+/** `STREAMSPACE_PROCESS_*` and its like; each wrong one is named. */
+export const processSettingsFrom = (
+  environment: Environment,
+  stateDir: string,
+): E.Either<readonly string[], ProcessSettings> => {
+  const wrong: string[] = []
+
+  const wholeNumber = (name: string): number | undefined => {
+    const text = environment[name]
+    if (text === undefined || text === '') return undefined
+    if (/^[1-9]\d{0,9}$/.test(text) && Number(text) <= 2_147_483_647) return Number(text)
+    wrong.push(`${name} must be a whole number from 1, not ${JSON.stringify(text)}`)
+    return undefined
+  }
+  const yesOrNo = (name: string): boolean | undefined => {
+    const text = environment[name]
+    if (text === undefined || text === '') return undefined
+    if (text === 'true' || text === 'false') return text === 'true'
+    wrong.push(`${name} must be true or false, not ${JSON.stringify(text)}`)
+    return undefined
+  }
+  const host = (name: string): string | undefined => {
+    const text = environment[name]
+    if (text === undefined || text === '') return undefined
+    if (/^[A-Za-z0-9.:_-]{1,255}$/.test(text)) return text
+    wrong.push(`${name} must be a host name or an address, not ${JSON.stringify(text)}`)
+    return undefined
+  }
+  const uids = (name: string): UidRange | undefined => {
+    const text = environment[name]
+    if (text === undefined || text === '') return undefined
+    const [, first = '', last = ''] = /^(\d{1,10})-(\d{1,10})$/.exec(text) ?? []
+    const range = { first: Number(first), last: Number(last) }
+    if (first !== '' && range.first >= 1_000 && range.last >= range.first && range.last < 2_147_483_647) return range
+    wrong.push(`${name} must be a range such as 200000-265535, above 1000, not ${JSON.stringify(text)}`)
+    return undefined
+  }
+
+  const said = {
+    bindHost: host('STREAMSPACE_PROCESS_BIND_HOST'),
+    advertiseHost: host('STREAMSPACE_PROCESS_ADVERTISE_HOST'),
+    maxSessions: wholeNumber('STREAMSPACE_MAX_SESSIONS'),
+    cpuMillis: wholeNumber('STREAMSPACE_CPU_MILLIS'),
+    memoryMib: wholeNumber('STREAMSPACE_MEMORY_MIB'),
+    allowSharedWithoutIsolation: yesOrNo('STREAMSPACE_ALLOW_SHARED_PROCESS_AGENT'),
+    uidRange: uids('STREAMSPACE_PROCESS_UIDS'),
+  }
+  if (wrong.length > 0) return E.left(wrong)
+  const given = Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined))
+  return E.right({ stateDir, ...given })
+}

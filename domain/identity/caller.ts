@@ -1,0 +1,34 @@
+/** Who asks. Every use case takes a `Caller`; every query takes the `Scope` that follows from it. */
+import type { ApiKeyId, OrgId, UserId } from '../ids.ts'
+
+/** `installation` is an admin of its org that may also do what concerns the whole installation. */
+export const roles = ['viewer', 'user', 'operator', 'admin', 'installation'] as const
+export type Role = (typeof roles)[number]
+
+export type Caller = {
+  readonly orgId: OrgId
+  readonly userId: UserId
+  readonly role: Role
+  readonly keyId: ApiKeyId | null
+}
+
+/** What a caller can see: one org, and within it either everything or one user's own. */
+export type Scope = { readonly orgId: OrgId; readonly ownerId: UserId | null }
+
+export const scopeOf = (caller: Caller): Scope => ({
+  orgId: caller.orgId,
+  ownerId: caller.role === 'user' ? caller.userId : null,
+})
+
+/** What a role may do beyond reading what its scope shows. */
+export type Permission = 'change_sessions' | 'operate' | 'administer' | 'administer_installation'
+
+const permissions: { readonly [R in Role]: readonly Permission[] } = {
+  viewer: [],
+  user: ['change_sessions'],
+  operator: ['change_sessions', 'operate'],
+  admin: ['change_sessions', 'operate', 'administer'],
+  installation: ['change_sessions', 'operate', 'administer', 'administer_installation'],
+}
+
+export const may = (caller: Caller, permission: Permission): boolean => permissions[caller.role].includes(permission)

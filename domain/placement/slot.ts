@@ -1,0 +1,67 @@
+/** Where a session that exists already can run: with its home, or where it still holds capacity, or anywhere. */
+import type { Agent } from '../agent/agent.ts'
+import type { Slot } from '../session/decide.ts'
+import type { Session } from '../session/session.ts'
+import { type Constraints, explain, type Placement, place, refuse } from './place.ts'
+
+export const constraintsOf = (session: Session): Constraints => ({
+  orgId: session.orgId,
+  platforms: session.placement.platforms,
+  platform: session.placement.platform,
+  region: session.placement.region,
+  agentId: session.placement.agentId,
+  resources: session.resources,
+  tieBreaker: session.id,
+})
+
+/** The agent that this session cannot leave: it holds its home, or something of it may still run there. */
+export const tiedTo = (session: Session): Session['agentId'] =>
+  session.reservedOn ?? (session.persistentHome ? session.agentId : null)
+
+export const slotFor = (session: Session, agents: readonly Agent[]): Slot => {
+  const tied = tiedTo(session)
+  return tied === null ? slotOf(place(constraintsOf(session), agents)) : slotOnItsAgent(session, tied, agents)
+}
+
+export const slotOf = (placement: Placement): Slot => {
+  switch (placement.kind) {
+    case 'placed':
+      return {
+        kind: 'placed',
+        agentId: placement.agent.id,
+        platform: placement.agent.platform,
+        region: placement.agent.region,
+      }
+    case 'waiting':
+      return { kind: 'waiting', reason: placement.reason, message: explain(placement.refusals) }
+    case 'impossible':
+      return { kind: 'waiting', reason: 'no_agent_online', message: explain(placement.refusals) }
+  }
+}
+
+const slotOnItsAgent = (session: Session, agentId: NonNullable<Session['agentId']>, agents: readonly Agent[]): Slot => {
+  const agent = agents.find((candidate) => candidate.id === agentId)
+  if (agent === undefined)
+    return {
+      kind: 'waiting',
+      reason: 'no_agent_online',
+      message: `agent ${agentId}, which keeps this session's home, is no longer enrolled`,
+    }
+  if (agent.cordoned)
+    return {
+      kind: 'waiting',
+      reason: 'agent_cordoned',
+      message: `agent ${agentId}, which keeps this session's home, is cordoned`,
+    }
+  if (session.reservedOn !== agentId) {
+    const refusal = refuse({ ...constraintsOf(session), platform: null, region: null, agentId }, agent)
+    if (refusal?.reason === 'no_capacity')
+      return {
+        kind: 'waiting',
+        reason: 'home_agent_full',
+        message: `agent ${agentId} keeps this session's home and is full: ${refusal.detail}`,
+      }
+  }
+  // An agent that is away for a while still gets it: the command waits in the outbox.
+  return { kind: 'placed', agentId, platform: agent.platform, region: agent.region }
+}

@@ -1,0 +1,74 @@
+import type { Agent, Capacity } from '../agent/agent.ts'
+import type { E } from '../fp.ts'
+import type { AgentId, OrgId, ReplicaId } from '../ids.ts'
+import type { Page, PageRequest } from './sessions.ts'
+
+export type AgentFilter = {
+  readonly platform?: readonly string[]
+  readonly region?: readonly string[]
+  readonly status?: readonly Agent['status'][]
+}
+
+export type Enrolment = {
+  readonly id: AgentId
+  readonly orgId: OrgId | null
+  readonly platform: string
+  readonly region: string | null
+  readonly labels: { readonly [name: string]: string }
+  readonly tokenHash: Buffer
+}
+
+/** Agents of an org, and the shared ones. */
+export type AgentStore = {
+  readonly get: (orgId: OrgId, id: AgentId) => Promise<Agent | null>
+  readonly list: (orgId: OrgId, filter: AgentFilter, page: PageRequest) => Promise<Page<Agent>>
+  /** Everyone who might take a session of this org; figures are a snapshot, the commit has the last word. */
+  readonly candidates: (orgId: OrgId) => Promise<readonly Agent[]>
+  /** False: the id is taken. */
+  readonly enrol: (enrolment: Enrolment) => Promise<boolean>
+  readonly setTokenHash: (id: AgentId, tokenHash: Buffer) => Promise<void>
+  readonly setCordoned: (id: AgentId, cordoned: boolean) => Promise<void>
+  readonly countSessions: (id: AgentId) => Promise<number>
+  readonly remove: (id: AgentId) => Promise<void>
+}
+
+/** Who an agent's token belongs to. */
+export type AgentIdentity = { readonly agentId: AgentId; readonly orgId: OrgId | null; readonly platform: string }
+
+export type Connecting = {
+  readonly agentId: AgentId
+  readonly replicaId: ReplicaId
+  readonly version: string
+  readonly region: string | null
+  readonly labels: { readonly [name: string]: string }
+  readonly capacity: Capacity
+  /** The highest epoch the agent was ever welcomed with; above ours means that the database was restored. */
+  readonly lastEpoch: number | null
+}
+
+/** A connection that may speak for an agent: every write on its behalf is refused once the epoch has moved on. */
+export type Peer = { readonly agentId: AgentId; readonly epoch: number }
+
+export type Heartbeat = Peer & {
+  readonly activeSessions: number
+  readonly inventoryHash: string
+  readonly capacity: Capacity | null
+  readonly degradedReason: string | null
+}
+
+/** Leases: which replica speaks for an agent, under which epoch. */
+export type LeaseStore = {
+  readonly identify: (tokenHash: Buffer) => Promise<AgentIdentity | null>
+  /** Raises the epoch, takes the lease and makes all undelivered commands due. Left: the agent is gone. */
+  readonly connect: (
+    connecting: Connecting,
+  ) => Promise<E.Either<{ readonly _tag: 'AgentGone' }, { readonly epoch: number }>>
+  /** Gives the lease up, if it is still ours. */
+  readonly disconnect: (peer: Peer, replicaId: ReplicaId) => Promise<void>
+  /** Writes liveness in one batch; returns the peers whose lease is no longer theirs. */
+  readonly heartbeat: (beats: readonly Heartbeat[], replicaId: ReplicaId) => Promise<readonly Peer[]>
+  /** Which replica holds each of these agents now. Agents that nobody holds are left out. */
+  readonly holders: (
+    agentIds: readonly AgentId[],
+  ) => Promise<readonly { readonly agentId: AgentId; readonly replicaId: ReplicaId }[]>
+}

@@ -1,0 +1,44 @@
+/** What a batch of agents' reports changes, and the one statement that writes it. */
+import type { AgentId, CommandId, SessionId } from '../ids.ts'
+import type { Decision } from '../session/session.ts'
+import type { Peer } from './agents.ts'
+
+/** What becomes of an outbox row because of a report. */
+export type CommandFate =
+  | { readonly status: 'done' | 'superseded' | 'failed' | 'dead'; readonly error: string | null }
+  /** The agent could not, and it may help to send it again later. */
+  | { readonly status: 'pending'; readonly error: string; readonly retryInMs: number }
+
+export type CommandOutcome = { readonly commandId: CommandId; readonly fate: CommandFate }
+
+export type ReportWrite = {
+  /** On whose behalf: nothing is written once its epoch has moved on. */
+  readonly peer: Peer
+  readonly sessionId: SessionId
+  /** null: the row stays as it is, only commands change. */
+  readonly decision: Decision | null
+  readonly outcomes: readonly CommandOutcome[]
+  /** All pending commands of the session up to this generation are done. */
+  readonly doneUpTo: number | null
+}
+
+export type ReportsWritten = {
+  /** Sessions whose row was changed by someone else since it was read: decide again. */
+  readonly conflicts: ReadonlySet<SessionId>
+  /** Agents whose epoch has moved on: nothing of theirs was written. */
+  readonly fenced: ReadonlySet<AgentId>
+}
+
+export type CommandAttempts = { readonly commandId: CommandId; readonly failures: number; readonly generation: number }
+
+export type ReportStore = {
+  /** At most one write a session in each batch. */
+  readonly write: (writes: readonly ReportWrite[]) => Promise<ReportsWritten>
+  /** How often each of these pending commands has failed so far. */
+  readonly attempts: (commandIds: readonly CommandId[]) => Promise<readonly CommandAttempts[]>
+  /** Makes the newest command of these sessions due again, also one that was done: the resource is not as it says. */
+  readonly redeliver: (sessionIds: readonly SessionId[]) => Promise<readonly AgentId[]>
+  readonly activity: (
+    touched: readonly { readonly sessionId: SessionId; readonly agentId: AgentId; readonly at: Date }[],
+  ) => Promise<void>
+}

@@ -1,0 +1,71 @@
+/** Decisions that follow from an inventory rather than from a report. */
+import { settled } from './decide.ts'
+import type { ReportContext } from './observe.ts'
+import type { Decision, Session, SessionEvent } from './session.ts'
+import type { DesiredState, SessionStatus } from './words.ts'
+
+const written = (
+  previous: Session,
+  next: Session,
+  event: Omit<SessionEvent, 'generation' | 'at'> | null,
+  context: ReportContext,
+): Decision => ({
+  previous,
+  session: { ...next, updatedAt: context.at, revision: previous.revision + 1 },
+  events: event === null ? [] : [{ ...event, generation: next.generation, at: context.at }],
+  command: null,
+})
+
+/** Gone from the platform though nobody asked, and its restart policy says to leave it at that. */
+export const removedOutside = (session: Session, context: ReportContext): Decision =>
+  written(
+    session,
+    {
+      ...session,
+      ...settled,
+      status: 'failed',
+      statusReason: 'removed_outside',
+      statusMessage: `agent ${context.agentId} no longer has it: it was removed outside of this service`,
+      reservedOn: null,
+      observed: { ...session.observed, endpoint: null },
+    },
+    { type: 'failed', actor: 'reconciler', data: { status: 'failed', reason: 'removed_outside' } },
+    context,
+  )
+
+/** Nothing is left of it on the agent: what it still held there is free. */
+export const released = (session: Session, context: ReportContext): Decision =>
+  written(
+    session,
+    { ...session, reservedOn: null, ...(session.deletedAt === null ? {} : { observedGeneration: session.generation }) },
+    null,
+    context,
+  )
+
+/** The database is older than the agent: the row takes over what is, and an older intent ends no work in use. */
+export const restored = (
+  session: Session,
+  entry: { readonly generation: number; readonly status: 'starting' | 'running' | 'hibernated' | 'stopped' | 'failed' },
+  context: ReportContext,
+): Decision => {
+  const desiredState: DesiredState =
+    entry.status === 'hibernated' ? 'hibernated' : entry.status === 'stopped' ? 'stopped' : 'running'
+  const status: SessionStatus = entry.status === 'starting' ? 'scheduling' : entry.status
+  return written(
+    session,
+    {
+      ...session,
+      ...settled,
+      generation: entry.generation,
+      observedGeneration: entry.generation,
+      desiredState,
+      status,
+      statusReason: 'restored',
+      statusMessage: `taken over from agent ${context.agentId}: the database was restored from an older state`,
+      reservedOn: status === 'running' || status === 'scheduling' ? context.agentId : null,
+      version: session.version + 1,
+    },
+    { type: 'restored', actor: 'reconciler', data: { status, from: session.generation, desiredState } },
+    context,
+  )
+}

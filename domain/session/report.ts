@@ -1,0 +1,37 @@
+/** From the words of an agent to a `Report`: only what it mentioned, nothing invented. */
+import type { WireReport } from '../ports/delivery.ts'
+import type { Report } from './observe.ts'
+import type { Endpoint, Observed } from './session.ts'
+import { statusReasonOf } from './status-reason.ts'
+
+export const reportOf = (generation: number, said: WireReport): Report => ({
+  generation,
+  status: said.status,
+  reason: reasonOf(said),
+  message: said.message ?? null,
+  observed: mentioned({
+    endpoint: said.endpoint === undefined || said.endpoint === null ? said.endpoint : endpointOf(said.endpoint),
+    namespace: said.namespace,
+    podName: said.podName,
+    serviceName: said.serviceName,
+    containerId: said.containerId,
+    node: said.node,
+    image: said.image,
+    imageDigest: said.imageDigest,
+    restarts: said.restarts,
+    exitCode: said.exitCode,
+    exitSignal: said.exitSignal,
+    lastOutput: said.lastOutput,
+  }),
+})
+
+/** A reason that is not in our table still means that something went wrong on the platform. */
+const reasonOf = (said: WireReport): Report['reason'] => {
+  if (said.reason === undefined || said.reason === null || said.reason === '') return null
+  return statusReasonOf(said.reason) ?? (said.status === 'failed' ? 'platform_error' : null)
+}
+
+const endpointOf = (said: NonNullable<WireReport['endpoint']>): Endpoint => ({ ...said, ports: said.ports ?? [] })
+
+const mentioned = (said: { readonly [K in keyof Observed]: Observed[K] | undefined }): Partial<Observed> =>
+  Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined))

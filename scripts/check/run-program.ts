@@ -1,0 +1,32 @@
+/** Runs one program of the toolchain with this terminal's output and waits for its end. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { constants } from 'node:os'
+
+export type Program = {
+  readonly command: string
+  readonly args: readonly string[]
+  readonly cwd: string
+  readonly env?: NodeJS.ProcessEnv
+  readonly quiet?: boolean
+}
+
+/**
+ * The exit status; 128 + n when signal n ended it, as a shell says it.
+ * A terminal sends Ctrl-C to the program as well; from elsewhere (`kill`) it is passed on as SIGINT, on which
+ * mocha still runs its teardown.
+ */
+export const runProgram = async ({ command, args, cwd, env = process.env, quiet }: Program): Promise<number> => {
+  const child = spawn(command, args, { cwd, env, stdio: quiet ? 'ignore' : 'inherit' })
+  const passOn = (): void => void child.kill('SIGINT')
+  const leaveToChild = (): void => {}
+  process.on('SIGTERM', passOn)
+  process.on('SIGINT', leaveToChild)
+  try {
+    const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null]
+    return code ?? 128 + (signal === null ? 0 : constants.signals[signal])
+  } finally {
+    process.off('SIGTERM', passOn)
+    process.off('SIGINT', leaveToChild)
+  }
+}

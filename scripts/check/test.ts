@@ -1,0 +1,101 @@
+/**
+ * `npm test`: everything that must hold before a change is taken.
+ *
+ *   node scripts/check/test.ts [--only format,types,layers,unit,adapters,e2e] [--per-file]
+ *
+ * Every stage runs, also after one that failed, so that one run shows everything that is wrong. `--per-file`
+ * shows coverage file by file. The last line is always "N passed, N failed, N skipped"; a check that is not a
+ * test (format, types, layers, the floor of coverage) counts as one failure when it fails and as nothing when
+ * it holds. Exit status 1 when anything failed.
+ */
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { type Counts, closingLine, noCounts, oneFailure, sum } from './counts.ts'
+import { type MochaStage, mochaStages, specsOf } from './mocha-stages.ts'
+import { runMocha } from './run-mocha.ts'
+import { runProgram } from './run-program.ts'
+
+type Stage = { readonly name: string; readonly run: () => Promise<Counts> }
+type Outcome = { readonly name: string; readonly seconds: number; readonly counts: Counts }
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const coverageDirectory = join(root, 'coverage/v8')
+const options = parseArgs({
+  options: { only: { type: 'string' }, 'per-file': { type: 'boolean', default: false } },
+}).values
+
+const program = (name: string, command: string, ...args: string[]): Stage => ({
+  name,
+  run: async () => ((await runProgram({ command, args, cwd: root })) === 0 ? noCounts : oneFailure),
+})
+
+const tool = (name: string): string => join(root, 'node_modules/.bin', name)
+
+const mocha = (name: MochaStage): Stage => ({
+  name,
+  run: () => runMocha({ root, specs: specsOf(root, name), args: ['--forbid-only'], coverageDirectory }),
+})
+
+const tests = (Object.keys(mochaStages) as MochaStage[]).map(mocha)
+
+const coverage = program(
+  'coverage',
+  process.execPath,
+  join(root, 'node_modules/c8/bin/c8.js'),
+  'report',
+  ...(options['per-file'] ? ['--reporter', 'text'] : []),
+)
+
+const checks = [
+  program('format', tool('biome'), 'ci', '.'),
+  program('types', tool('tsc'), '--noEmit'),
+  program('layers', process.execPath, join(root, 'scripts/check/layers.ts')),
+]
+
+/** A part of the tests says nothing about the coverage of all. */
+const chosen = (): Stage[] => {
+  const only = options.only?.split(',')
+  const all = [...checks, ...tests]
+  const stages = only === undefined ? all : all.filter((stage) => only.includes(stage.name))
+  const unknown = only?.filter((name) => !all.some((stage) => stage.name === name)) ?? []
+  if (unknown.length > 0) {
+    console.error(`No such stage: ${unknown.join(', ')}. There are: ${all.map((stage) => stage.name).join(', ')}.`)
+    process.exit(2)
+  }
+  return tests.every((stage) => stages.includes(stage)) ? [...stages, coverage] : stages
+}
+
+let interrupted = false
+process.on('SIGINT', () => {
+  interrupted = true
+})
+process.on('SIGTERM', () => {
+  interrupted = true
+})
+
+await rm(coverageDirectory, { recursive: true, force: true })
+const outcomes: Outcome[] = []
+for (const stage of chosen()) {
+  if (interrupted) break
+  console.log(`\n── ${stage.name} ──`)
+  const began = performance.now()
+  const counts = await stage.run()
+  const outcome = { name: stage.name, seconds: (performance.now() - began) / 1000, counts }
+  outcomes.push(outcome)
+  console.log(`── ${stage.name}: ${verdict(outcome)}, ${outcome.seconds.toFixed(1)} s`)
+}
+
+const total = sum([...outcomes.map(({ counts }) => counts), interrupted ? oneFailure : noCounts])
+console.log('')
+for (const outcome of outcomes) {
+  console.log(`${outcome.name.padEnd(10)} ${outcome.seconds.toFixed(1).padStart(6)} s  ${verdict(outcome)}`)
+}
+if (interrupted) console.log('interrupted: the stages after this one did not run')
+console.log(closingLine(total))
+process.exitCode = total.failed > 0 ? 1 : 0
+
+function verdict({ counts }: Outcome): string {
+  return counts.passed + counts.failed + counts.skipped === 0 ? 'ok' : closingLine(counts)
+}

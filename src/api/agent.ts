@@ -1,0 +1,81 @@
+import type { Agent as AgentView } from '../../domain/agent/agent.ts'
+import * as c from '../../domain/codec/codec.ts'
+import { DNS_LABEL } from '../../domain/ids.ts'
+import { agentId, labels, orgId, time } from './fields.ts'
+import { represents } from './json.ts'
+import { pageOf } from './page.ts'
+import { commaList, flag, paging, query, text } from './query.ts'
+
+const agentStatuses = ['online', 'degraded', 'offline'] as const satisfies readonly AgentView['status'][]
+
+const agentFields = {
+  id: c.string(),
+  orgId: c.described(c.nullable(c.string()), 'null: shared by all orgs'),
+  platform: c.string(),
+  region: c.nullable(c.string()),
+  labels: c.record(c.string()),
+  version: c.nullable(c.string()),
+  status: c.oneOf(agentStatuses),
+  statusReason: c.nullable(c.string()),
+  cordoned: c.described(c.boolean, 'takes no new sessions'),
+  capacity: c.described(
+    c.nullable(c.openObject({ cpuMillis: c.integer(), memoryMib: c.integer(), maxSessions: c.integer() })),
+    'null until it has connected once',
+  ),
+  allocated: c.openObject({ cpuMillis: c.integer(), memoryMib: c.integer(), sessions: c.integer() }),
+  epoch: c.integer(),
+  replicaId: c.nullable(c.string()),
+  connectedAt: c.nullable(time),
+  disconnectedAt: c.nullable(time),
+  lastHeartbeatAt: c.nullable(time),
+} as const
+
+export const agentCodec = represents<AgentView>()(c.openObject(agentFields))
+export type Agent = c.TypeOf<typeof agentCodec>
+
+/** Field by field: what else a store keeps of an agent, its token's hash above all, never leaves. */
+export const agentRepresentation = (agent: AgentView): AgentView => ({
+  id: agent.id,
+  orgId: agent.orgId,
+  platform: agent.platform,
+  region: agent.region,
+  labels: agent.labels,
+  version: agent.version,
+  status: agent.status,
+  statusReason: agent.statusReason,
+  cordoned: agent.cordoned,
+  capacity: agent.capacity,
+  allocated: agent.allocated,
+  epoch: agent.epoch,
+  replicaId: agent.replicaId,
+  connectedAt: agent.connectedAt,
+  disconnectedAt: agent.disconnectedAt,
+  lastHeartbeatAt: agent.lastHeartbeatAt,
+})
+
+export const agentPageCodec = pageOf(agentCodec)
+
+/** An agent with the token that is shown this once. */
+export const agentWithTokenCodec = represents<AgentView & { readonly token: string }>()(
+  c.openObject({ ...agentFields, token: c.described(c.string(), '`ssa_…`, shown this once') }),
+)
+export type AgentWithToken = c.TypeOf<typeof agentWithTokenCodec>
+
+export const enrolAgentCodec = c.object(
+  { id: agentId, platform: c.string({ pattern: DNS_LABEL }) },
+  {
+    orgId: c.described(c.nullable(orgId), 'left out: your own; null: shared by all (installation keys only)'),
+    region: c.nullable(c.string({ minLength: 1, maxLength: 100 })),
+    labels,
+  },
+)
+export type EnrolAgentRequest = c.TypeOf<typeof enrolAgentCodec>
+
+export const listAgentsQuery = query({
+  platform: commaList(text(63)),
+  region: commaList(text(100)),
+  status: commaList(c.oneOf(agentStatuses)),
+  ...paging,
+})
+
+export const removeAgentQuery = query({ force: c.described(flag, 'also while it has sessions') })

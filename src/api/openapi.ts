@@ -1,0 +1,189 @@
+/** The OpenAPI 3.1 document, written from the route table and the schemas that its codecs carry. */
+import type { JsonSchema } from '../../domain/codec/codec.ts'
+import { agentCodec, agentPageCodec, agentWithTokenCodec, enrolAgentCodec } from './agent.ts'
+import { commandCodec, commandPageCodec } from './command.ts'
+import { sessionEventCodec, sessionEventPageCodec } from './event.ts'
+import { PROBLEM_MEDIA_TYPE, type ProblemCode, problemCodec, problems } from './problem.ts'
+import type { Answer, ResponseHeader, Route } from './route.ts'
+import { routes } from './routes.ts'
+import {
+  changeSessionCodec,
+  createSessionCodec,
+  sessionCodec,
+  sessionPageCodec,
+  sessionSummaryCodec,
+} from './session.ts'
+import { putTemplateCodec, templateCodec, templatePageCodec } from './template.ts'
+
+const named: { readonly [name: string]: JsonSchema } = {
+  Session: sessionCodec.schema,
+  SessionPage: sessionPageCodec.schema,
+  SessionSummary: sessionSummaryCodec.schema,
+  CreateSession: createSessionCodec.schema,
+  ChangeSession: changeSessionCodec.schema,
+  Event: sessionEventCodec.schema,
+  EventPage: sessionEventPageCodec.schema,
+  Command: commandCodec.schema,
+  CommandPage: commandPageCodec.schema,
+  Template: templateCodec.schema,
+  TemplatePage: templatePageCodec.schema,
+  PutTemplate: putTemplateCodec.schema,
+  Agent: agentCodec.schema,
+  AgentPage: agentPageCodec.schema,
+  AgentWithToken: agentWithTokenCodec.schema,
+  EnrolAgent: enrolAgentCodec.schema,
+  Problem: problemCodec.schema,
+}
+
+const nameOf = new Map<unknown, string>(Object.entries(named).map(([name, schema]) => [schema, name]))
+
+/** The schema with every named one inside replaced by a reference to it. Schemas are compared by identity. */
+const referenced = (schema: unknown, isDefinition = false): unknown => {
+  const name = nameOf.get(schema)
+  if (name !== undefined && !isDefinition) return { $ref: `#/components/schemas/${name}` }
+  if (Array.isArray(schema)) return schema.map((item) => referenced(item))
+  return typeof schema === 'object' && schema !== null
+    ? Object.fromEntries(Object.entries(schema).map(([key, inner]) => [key, referenced(inner)]))
+    : schema
+}
+
+/** Every problem that an operation can answer with. */
+export const problemsOf = (route: Route): readonly ProblemCode[] => {
+  const codes: ProblemCode[] = [...route.problems]
+  if (route.access !== 'anyone')
+    codes.push('invalid_request', 'unauthorized', 'forbidden', 'not_found', 'unavailable', 'internal_error')
+  if (route.method !== 'get') codes.push('malformed_json', 'body_too_large', 'unsupported_media_type')
+  if (route.condition === 'change') codes.push('precondition_failed')
+  return [...new Set(codes)]
+}
+
+const headers: { readonly [H in ResponseHeader]: JsonSchema } = {
+  Location: { description: 'Where it is', schema: { type: 'string' } },
+  ETag: { description: 'For If-Match and If-None-Match', schema: { type: 'string' } },
+}
+
+const response = (answer: Answer): JsonSchema => ({
+  description: answer.description,
+  ...(answer.headers === undefined
+    ? {}
+    : { headers: Object.fromEntries(answer.headers.map((header) => [header, headers[header]])) }),
+  ...(answer.codec === null ? {} : { content: { 'application/json': { schema: referenced(answer.codec.schema) } } }),
+})
+
+const problemResponses = (route: Route): JsonSchema => {
+  const byStatus = Map.groupBy(problemsOf(route), (code) => problems[code].status)
+  return Object.fromEntries(
+    [...byStatus].map(([status, codes]) => [
+      String(status),
+      {
+        description: codes.map((code) => `\`${code}\`: ${problems[code].title}`).join('; '),
+        ...(status === 503 ? { headers: { 'Retry-After': { schema: { type: 'integer' } } } } : {}),
+        ...(status === 401 ? { headers: { 'WWW-Authenticate': { schema: { type: 'string' } } } } : {}),
+        content: { [PROBLEM_MEDIA_TYPE]: { schema: { $ref: '#/components/schemas/Problem' } } },
+      },
+    ]),
+  )
+}
+
+const inQuery = (name: string, schema: JsonSchema): JsonSchema => ({
+  name,
+  in: 'query',
+  required: false,
+  // Lists are written with commas; a list that may also be given several times is written that way.
+  ...(schema.type === 'array' ? { style: 'form', explode: schema['x-repeatable'] === true } : {}),
+  schema: referenced(schema),
+})
+
+const parametersOf = (route: Route): readonly JsonSchema[] => [
+  ...Object.entries(route.params).map(([name, codec]) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: referenced(codec.schema),
+  })),
+  ...Object.entries(route.query.schema.properties as { [name: string]: JsonSchema }).map(([name, schema]) =>
+    inQuery(name, schema),
+  ),
+  ...(route.condition === 'change' ? [{ $ref: '#/components/parameters/IfMatch' }] : []),
+  ...(route.condition === 'read' ? [{ $ref: '#/components/parameters/IfNoneMatch' }] : []),
+  ...(route.access === 'anyone' ? [] : [{ $ref: '#/components/parameters/Org' }]),
+  { $ref: '#/components/parameters/RequestId' },
+]
+
+const whoMay: { readonly [A in Route['access']]: string } = {
+  anyone: 'Needs no key.',
+  caller: 'Any role; answers what the caller may see.',
+  change_sessions: 'Needs the role `user` or above; a `user` reaches only its own sessions.',
+  operate: 'Needs the role `operator` or above.',
+  administer: 'Needs the role `admin` or above.',
+  administer_installation: 'Needs an installation key.',
+}
+
+const operation = (operationId: string, route: Route): JsonSchema => ({
+  operationId,
+  tags: [route.tag],
+  summary: route.summary,
+  description: [route.description, whoMay[route.access]].filter((text) => text !== undefined).join('\n\n'),
+  security: route.access === 'anyone' ? [] : [{ bearer: [] }],
+  parameters: parametersOf(route),
+  ...(route.body === null
+    ? {}
+    : {
+        requestBody: { required: true, content: { 'application/json': { schema: referenced(route.body.schema) } } },
+      }),
+  responses: {
+    ...Object.fromEntries(Object.entries(route.answers).map(([status, answer]) => [status, response(answer)])),
+    ...(route.condition === 'read' ? { '304': { description: 'As you have it: If-None-Match matches' } } : {}),
+    ...problemResponses(route),
+  },
+})
+
+const paths = (): JsonSchema => {
+  const byPath = Map.groupBy(Object.entries(routes) as [string, Route][], ([, route]) => route.path)
+  return Object.fromEntries(
+    [...byPath].map(([path, those]) => [
+      path,
+      Object.fromEntries(those.map(([operationId, route]) => [route.method, operation(operationId, route)])),
+    ]),
+  )
+}
+
+const description = `Interactive sessions on any platform.
+
+Every error is \`${PROBLEM_MEDIA_TYPE}\` (RFC 9457) with a stable \`code\`, the \`requestId\` that the log has too, and every
+failing field in \`errors\`. Unknown fields and query parameters are refused by name. Bodies are JSON of at most 1 MiB.
+
+Lists come in pages: \`limit\` (1–500, default 50) and \`cursor\`, the \`nextCursor\` of the page before.
+
+The ETag of a session is \`"<version>-<hash>"\`: If-Match compares the version, which intents and changes raise and
+reports of agents do not; If-None-Match compares the whole.`
+
+const header = (name: string, description_: string): JsonSchema => ({
+  name,
+  in: 'header',
+  required: false,
+  description: description_,
+  schema: { type: 'string' },
+})
+
+/** `version` is the program's. */
+export const openApiDocument = (version: string): JsonSchema => ({
+  openapi: '3.1.0',
+  info: { title: 'StreamSpace', version, description, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
+  servers: [{ url: '/', description: 'where this document comes from' }],
+  tags: ['Sessions', 'Templates', 'Agents', 'Commands', 'Server'].map((name) => ({ name })),
+  security: [{ bearer: [] }],
+  paths: paths(),
+  components: {
+    securitySchemes: {
+      bearer: { type: 'http', scheme: 'bearer', description: 'An API key: `ssk_` and letters and digits' },
+    },
+    parameters: {
+      IfMatch: header('If-Match', 'Act only on this version: an ETag, several, or `*`. Otherwise 412.'),
+      IfNoneMatch: header('If-None-Match', 'Answer 304 when the ETag is still this.'),
+      Org: header('Streamspace-Org', 'Act in this org: installation keys any, others only their own.'),
+      RequestId: header('X-Request-Id', 'At most 128 printable characters; made by the server when left out.'),
+    },
+    schemas: Object.fromEntries(Object.entries(named).map(([name, schema]) => [name, referenced(schema, true)])),
+  },
+})

@@ -1,0 +1,65 @@
+/** Errors as the API answers them: RFC 9457, media type `application/problem+json`. */
+import * as c from '../../domain/codec/codec.ts'
+
+/** Every stable code, with its status and title. What a client may build on is the code. */
+export const problems = {
+  malformed_request: { status: 400, title: 'The HTTP request is malformed' },
+  malformed_json: { status: 400, title: 'The body is not JSON' },
+  invalid_request: { status: 400, title: 'The request does not decode' },
+  unauthorized: { status: 401, title: 'Not authenticated' },
+  forbidden: { status: 403, title: 'Not allowed' },
+  not_found: { status: 404, title: 'Not found' },
+  method_not_allowed: { status: 405, title: 'This path has no such method' },
+  request_timeout: { status: 408, title: 'The request did not arrive in time' },
+  transition_refused: { status: 409, title: 'Not possible in this state' },
+  agent_exists: { status: 409, title: 'The agent exists already' },
+  agent_has_sessions: { status: 409, title: 'The agent has sessions' },
+  precondition_failed: { status: 412, title: 'Changed since you read it' },
+  body_too_large: { status: 413, title: 'The body is too large' },
+  unsupported_media_type: { status: 415, title: 'The body must be application/json' },
+  unknown_template: { status: 422, title: 'No such template' },
+  unknown_agent: { status: 422, title: 'No such agent' },
+  no_agent: { status: 422, title: 'No agent could ever take it' },
+  invalid_parameters: { status: 422, title: "The parameters do not fit the template's" },
+  headers_too_large: { status: 431, title: 'The headers are too large' },
+  internal_error: { status: 500, title: 'A fault of the server' },
+  unavailable: { status: 503, title: 'The database cannot be reached' },
+  not_ready: { status: 503, title: 'Not ready' },
+  contended: { status: 503, title: 'Too many changes at once' },
+} as const satisfies { readonly [code: string]: { readonly status: number; readonly title: string } }
+
+export type ProblemCode = keyof typeof problems
+
+/** A URI that names the kind of problem; nothing is found there. */
+export const problemType = (code: ProblemCode): string => `urn:streamspace:problem:${code}`
+
+export const PROBLEM_MEDIA_TYPE = 'application/problem+json'
+
+export const problemCodec = c.openObject(
+  {
+    type: c.described(c.string(), { format: 'uri', description: '`urn:streamspace:problem:` and the code' }),
+    title: c.string(),
+    status: c.integer(),
+    detail: c.described(c.string(), 'what went wrong and what to do, for a person'),
+    code: c.described(c.string(), `stable. Known: ${Object.keys(problems).join(', ')}. More may be added.`),
+    requestId: c.described(c.string(), 'also in the header X-Request-Id and in the log'),
+  },
+  {
+    errors: c.described(
+      c.array(c.openObject({ field: c.string(), message: c.string() })),
+      'every field that does not decode or does not fit',
+    ),
+    state: c.described(c.string(), "transition_refused: the session's status"),
+    allowedActions: c.described(c.array(c.string()), 'transition_refused: what may be asked instead'),
+    version: c.described(c.integer(), 'precondition_failed: the version as it is now'),
+    refusals: c.described(
+      c.array(c.openObject({ agentId: c.string(), reason: c.string() }, { detail: c.string() })),
+      'no_agent: why each agent cannot',
+    ),
+    sessions: c.described(c.integer(), 'agent_has_sessions: how many'),
+    limit: c.described(c.number(), 'what is allowed'),
+    used: c.described(c.number(), 'what is in use'),
+    asked: c.described(c.number(), 'what was asked'),
+  },
+)
+export type Problem = c.TypeOf<typeof problemCodec>

@@ -1,0 +1,172 @@
+/**
+ * Query strings. A parameter that nobody knows, or that is given twice, is refused by its name: a filter
+ * that was misspelt and dropped would answer a question that nobody asked.
+ */
+import type * as t from 'io-ts'
+import * as c from '../../domain/codec/codec.ts'
+import { E } from '../../domain/fp.ts'
+import type { PageRequest } from '../../domain/ports/sessions.ts'
+
+/** A query string as parsed: a name that is given several times has several values. */
+export type RawQuery = { readonly [name: string]: string | readonly string[] | undefined }
+
+type Parameters = { readonly [name: string]: c.AnyCodec }
+type Decoded<P extends Parameters> = { readonly [K in keyof P]?: c.TypeOf<P[K]> }
+
+export type QueryCodec<P extends Parameters> = c.Codec<Decoded<P>> & { readonly parameters: P }
+
+const appended = (context: t.Context, name: string, actual: unknown): t.Context => [
+  ...context,
+  { key: name, type: anyText, actual },
+]
+const anyText = c.string()
+
+const complaint = (value: unknown, context: t.Context, message: string): t.ValidationError => ({
+  value,
+  context,
+  message,
+})
+
+export const query = <const P extends Parameters>(parameters: P): QueryCodec<P> => {
+  const codec = c.codec<Decoded<P>>(
+    'query',
+    {
+      type: 'object',
+      properties: Object.fromEntries(Object.entries(parameters).map(([name, inner]) => [name, inner.schema])),
+      additionalProperties: false,
+    },
+    (input, context) => {
+      const out: Record<string, unknown> = {}
+      const errors: t.ValidationError[] = []
+      for (const [name, value] of Object.entries(input as RawQuery)) {
+        if (value === undefined) continue
+        const inside = appended(context, name, value)
+        const inner = Object.hasOwn(parameters, name) ? parameters[name] : undefined
+        if (inner === undefined) {
+          const known = Object.keys(parameters)
+          errors.push(
+            complaint(
+              value,
+              inside,
+              known.length === 0
+                ? 'is not a known parameter: there are none here'
+                : `is not a known parameter; known: ${known.join(', ')}`,
+            ),
+          )
+          continue
+        }
+        if (typeof value !== 'string' && inner.schema['x-repeatable'] !== true) {
+          errors.push(complaint(value, inside, 'is given more than once'))
+          continue
+        }
+        const decoded = inner.validate(value, inside)
+        if (E.isRight(decoded)) out[name] = decoded.right
+        // What is wrong inside a list is told of the parameter: it has no fields of its own.
+        else errors.push(...decoded.left.map((error) => ({ ...error, context: inside })))
+      }
+      return errors.length === 0 ? E.right(out as Decoded<P>) : E.left(errors)
+    },
+  )
+  return Object.assign(codec, { parameters })
+}
+
+/** Text of at least one character: `?q=` asks for nothing and is a mistake. */
+export const text = (maxLength: number, description?: string): c.Codec<string> =>
+  c.string({ minLength: 1, maxLength, ...(description === undefined ? {} : { description }) })
+
+export const flag: c.Codec<boolean> = c.codec('boolean', { type: 'boolean' }, (input, context) =>
+  input === 'true' || input === 'false'
+    ? E.right(input === 'true')
+    : E.left([complaint(input, context, 'must be true or false')]),
+)
+
+export const wholeNumber = (minimum: number, maximum: number, keywords: c.JsonSchema = {}): c.Codec<number> =>
+  c.codec('integer', { type: 'integer', minimum, maximum, ...keywords }, (input, context) => {
+    const value = typeof input === 'string' && /^-?\d{1,15}$/.test(input) ? Number(input) : Number.NaN
+    return value >= minimum && value <= maximum
+      ? E.right(value)
+      : E.left([complaint(input, context, `must be a whole number from ${minimum} to ${maximum}`)])
+  })
+
+const MAX_LIST = 100
+
+/** Values with commas between them; any of them matches. */
+export const commaList = <A>(items: c.Codec<A>, description?: string): c.Codec<readonly A[]> => {
+  const inner = c.array(items, { maxItems: MAX_LIST })
+  return c.codec(
+    'list',
+    { ...inner.schema, minItems: 1, ...(description === undefined ? {} : { description }) },
+    (input, context) =>
+      typeof input === 'string'
+        ? inner.validate(input.split(','), context)
+        : E.left([complaint(input, context, 'must be text')]),
+  )
+}
+
+const RFC3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(\.\d{1,9})?([Zz]|[+\- ]\d\d:\d\d)$/
+
+/** RFC 3339, section 5.6. A `+` that was not escaped arrives as a space and is still meant as a plus. */
+export const timestamp: c.Codec<Date> = c.codec(
+  'date-time',
+  { type: 'string', format: 'date-time' },
+  (input, context) => {
+    const parsed = typeof input === 'string' ? parseTimestamp(input) : null
+    return parsed === null
+      ? E.left([complaint(input, context, 'must be an RFC 3339 time, such as 2026-01-31T12:00:00Z')])
+      : E.right(parsed)
+  },
+)
+
+const parseTimestamp = (input: string): Date | null => {
+  const match = RFC3339.exec(input)
+  if (match === null) return null
+  const [, year, month, day, hour, minute, second, fraction = '', zone = 'Z'] = match
+  const date = new Date(
+    `${year}-${month}-${day}T${hour}:${minute}:${second}${fraction}${zone.toUpperCase().replace(' ', '+')}`,
+  )
+  if (Number.isNaN(date.getTime())) return null
+  // Date takes the 30th of February for the 1st or 2nd of March.
+  const lastDay = new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate()
+  return Number(day) <= lastDay ? date : null
+}
+
+export type Label = readonly [name: string, value: string]
+
+/** `label=team=web,tier=1`, or `label` several times: all pairs have to match. */
+export const labelPairs: c.Codec<readonly Label[]> = c.codec(
+  'labels',
+  {
+    type: 'array',
+    items: { type: 'string', pattern: '^[^=]+=' },
+    minItems: 1,
+    maxItems: 64,
+    description: '`name=value` pairs that all have to match',
+    'x-repeatable': true,
+  },
+  (input, context) => {
+    const pairs = (typeof input === 'string' ? [input] : (input as readonly string[])).flatMap((one) => one.split(','))
+    const out: Label[] = []
+    for (const pair of pairs) {
+      const at = pair.indexOf('=')
+      if (at < 1) return E.left([complaint(input, context, 'must be name=value pairs')])
+      if (pair.includes('\u0000') || !pair.isWellFormed())
+        return E.left([complaint(input, context, 'must not contain NUL characters or lone surrogates')])
+      out.push([pair.slice(0, at), pair.slice(at + 1)])
+    }
+    return out.length > 64 ? E.left([complaint(input, context, 'must have at most 64 pairs')]) : E.right(out)
+  },
+)
+
+export const DEFAULT_LIMIT = 50
+export const MAX_LIMIT = 500
+
+/** What every list takes. */
+export const paging = {
+  limit: wholeNumber(1, MAX_LIMIT, { default: DEFAULT_LIMIT }),
+  cursor: text(1_024, '`nextCursor` of the page before'),
+} as const
+
+export const pageRequest = (limit: number = DEFAULT_LIMIT, cursor: string | null = null): PageRequest => ({
+  limit,
+  cursor,
+})

@@ -1,0 +1,41 @@
+/** What one entry of the route table says; `routes.ts` has them all. */
+import type * as c from '../../domain/codec/codec.ts'
+import type { Permission } from '../../domain/identity/caller.ts'
+import type { ProblemCode } from './problem.ts'
+import { type QueryCodec, query } from './query.ts'
+
+export type ResponseHeader = 'Location' | 'ETag'
+
+export type Answer = {
+  readonly description: string
+  /** null: no body. */
+  readonly codec: c.AnyCodec | null
+  readonly headers?: readonly ResponseHeader[]
+}
+
+export type Route = {
+  readonly method: 'get' | 'post' | 'patch' | 'delete'
+  /** With `{name}` for each of `params`. */
+  readonly path: string
+  readonly tag: 'Sessions' | 'Templates' | 'Agents' | 'Commands' | 'Server'
+  readonly summary: string
+  readonly description?: string
+  /** `anyone` needs no key; `caller` any key; the rest is checked in the use case, here it is documentation. */
+  readonly access: 'anyone' | 'caller' | Permission
+  /** What does not decode here names nothing: 404. */
+  readonly params: { readonly [name: string]: c.AnyCodec }
+  // biome-ignore lint/suspicious/noExplicitAny: any query codec fits, whatever its parameters
+  readonly query: QueryCodec<any>
+  /** null: an empty object may be sent, and nothing else. */
+  readonly body: c.AnyCodec | null
+  /** `change`: If-Match is honoured. `read`: If-None-Match is. */
+  readonly condition: 'change' | 'read' | null
+  readonly answers: { readonly [status: number]: Answer }
+  /** Besides what follows from the rest: `problemsOf` in openapi.ts. */
+  readonly problems: readonly ProblemCode[]
+}
+
+export const noQuery = query({})
+
+/** For operations that take nothing but their path. */
+export const nothingSent = { query: noQuery, body: null, condition: null, problems: [] } as const

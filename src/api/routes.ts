@@ -1,0 +1,22 @@
+/**
+ * The REST contract as data: every path, what it takes, what it answers, who may. `adapters/http` registers
+ * exactly these and checks requests by these codecs; `openapi.ts` writes the document from them.
+ */
+import { agentRoutes } from './agent-routes.ts'
+import { commandRoutes } from './command-routes.ts'
+import { serverRoutes } from './server-routes.ts'
+import { sessionRoutes } from './session-routes.ts'
+import { templateRoutes } from './template-routes.ts'
+
+export const routes = {
+  ...sessionRoutes,
+  ...templateRoutes,
+  ...agentRoutes,
+  ...commandRoutes,
+  ...serverRoutes,
+} as const
+
+export type { Route } from './route.ts'
+
+export type Routes = typeof routes
+export type OperationId = keyof Routes

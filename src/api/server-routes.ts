@@ -1,0 +1,40 @@
+import * as c from '../../domain/codec/codec.ts'
+import { healthCodec, readinessCodec } from './health.ts'
+import { nothingSent, type Route } from './route.ts'
+
+/** Paths about the server itself, which need no key. */
+export const serverRoutes = {
+  getHealth: {
+    ...nothingSent,
+    method: 'get',
+    path: '/healthz',
+    tag: 'Server',
+    summary: 'Whether the process lives',
+    description: 'Also without a database.',
+    access: 'anyone',
+    params: {},
+    answers: { 200: { description: 'It lives', codec: healthCodec } },
+  },
+  getReadiness: {
+    ...nothingSent,
+    method: 'get',
+    path: '/readyz',
+    tag: 'Server',
+    summary: 'Whether it can serve: database and schema',
+    access: 'anyone',
+    params: {},
+    answers: { 200: { description: 'It can', codec: readinessCodec } },
+    problems: ['not_ready'],
+  },
+  getOpenApi: {
+    ...nothingSent,
+    method: 'get',
+    path: '/openapi.json',
+    tag: 'Server',
+    summary: 'This document',
+    access: 'anyone',
+    params: {},
+    condition: 'read',
+    answers: { 200: { description: 'OpenAPI 3.1', codec: c.anyObject, headers: ['ETag'] } },
+  },
+} as const satisfies { readonly [operationId: string]: Route }

@@ -1,0 +1,175 @@
+import { commandPageCodec } from './command.ts'
+import { sessionEventPageCodec } from './event.ts'
+import { sessionId } from './fields.ts'
+import { pagesQuery } from './page.ts'
+import { noQuery, nothingSent, type Route } from './route.ts'
+import {
+  changeSessionCodec,
+  createSessionCodec,
+  deleteSessionQuery,
+  listSessionsQuery,
+  sessionCodec,
+  sessionFilterQuery,
+  sessionPageCodec,
+  sessionSummaryCodec,
+} from './session.ts'
+
+const ofSession = { params: { id: sessionId } } as const
+
+const theSession = (description: string) => ({ description, codec: sessionCodec, headers: ['ETag'] }) as const
+
+const intent = { method: 'post', tag: 'Sessions', access: 'change_sessions', ...ofSession, query: noQuery } as const
+const intentAnswer = {
+  body: null,
+  condition: 'change',
+  answers: { 202: theSession('Accepted: the session with what is asked of it now') },
+  problems: ['transition_refused', 'contended'],
+} as const
+
+export const sessionRoutes = {
+  listSessions: {
+    ...nothingSent,
+    method: 'get',
+    path: '/api/v1/sessions',
+    tag: 'Sessions',
+    summary: 'List sessions',
+    access: 'caller',
+    params: {},
+    query: listSessionsQuery,
+    answers: { 200: { description: 'A page of sessions', codec: sessionPageCodec } },
+  },
+  createSession: {
+    method: 'post',
+    path: '/api/v1/sessions',
+    tag: 'Sessions',
+    summary: 'Create a session',
+    description:
+      'Where no agent can take it now it is created all the same, `pending` with its reason. Only what no agent could ever take is refused. `idleTimeoutSeconds` and `maxDurationSeconds` are stored and shown; nothing acts on them yet.',
+    access: 'change_sessions',
+    params: {},
+    query: noQuery,
+    body: createSessionCodec,
+    condition: null,
+    answers: { 201: { description: 'Created', codec: sessionCodec, headers: ['Location', 'ETag'] } },
+    problems: ['unknown_template', 'unknown_agent', 'no_agent', 'invalid_parameters', 'contended'],
+  },
+  summarizeSessions: {
+    ...nothingSent,
+    method: 'get',
+    path: '/api/v1/sessions/summary',
+    tag: 'Sessions',
+    summary: 'Count sessions by status',
+    access: 'caller',
+    params: {},
+    query: sessionFilterQuery,
+    answers: { 200: { description: 'How many there are', codec: sessionSummaryCodec } },
+  },
+  getSession: {
+    ...nothingSent,
+    ...ofSession,
+    method: 'get',
+    path: '/api/v1/sessions/{id}',
+    tag: 'Sessions',
+    summary: 'Get a session',
+    access: 'caller',
+    condition: 'read',
+    answers: { 200: theSession('The session') },
+  },
+  changeSession: {
+    ...ofSession,
+    method: 'patch',
+    path: '/api/v1/sessions/{id}',
+    tag: 'Sessions',
+    summary: 'Change name, labels or timeouts',
+    description:
+      'What is left out stays as it is; `labels` replaces all labels; null takes a timeout away. Raises the version, not the generation: the running session is not touched.',
+    access: 'change_sessions',
+    query: noQuery,
+    body: changeSessionCodec,
+    condition: 'change',
+    answers: { 200: theSession('The session as it is now') },
+    problems: ['contended'],
+  },
+  deleteSession: {
+    ...ofSession,
+    method: 'delete',
+    path: '/api/v1/sessions/{id}',
+    tag: 'Sessions',
+    summary: 'Delete a session',
+    description: 'Accepted in every state. It is gone (404) once its agent says that nothing is left of it.',
+    access: 'change_sessions',
+    query: deleteSessionQuery,
+    body: null,
+    condition: 'change',
+    answers: { 202: theSession('Accepted: the session, `deleting` or gone already') },
+    problems: ['contended'],
+  },
+  startSession: {
+    ...intent,
+    ...intentAnswer,
+    path: '/api/v1/sessions/{id}/start',
+    summary: 'Start a session',
+    description:
+      'The same intent as `wake`. Changes nothing while that is what is asked already; a failed session is started again.',
+  },
+  stopSession: {
+    ...intent,
+    ...intentAnswer,
+    path: '/api/v1/sessions/{id}/stop',
+    summary: 'Stop a session',
+    description: 'Its home is kept when it has a persistent one. Changes nothing while that is what is asked already.',
+  },
+  hibernateSession: {
+    ...intent,
+    ...intentAnswer,
+    path: '/api/v1/sessions/{id}/hibernate',
+    summary: 'Hibernate a session',
+    description: 'Only what runs can hibernate. Changes nothing while that is what is asked already.',
+  },
+  wakeSession: {
+    ...intent,
+    ...intentAnswer,
+    path: '/api/v1/sessions/{id}/wake',
+    summary: 'Wake a session',
+    description: 'The same intent as `start`.',
+  },
+  restartSession: {
+    ...intent,
+    ...intentAnswer,
+    path: '/api/v1/sessions/{id}/restart',
+    summary: 'Restart a session',
+    description: 'Always acts, on a running or failed session.',
+  },
+  touchSession: {
+    ...intent,
+    path: '/api/v1/sessions/{id}/activity',
+    summary: 'Say that a session is in use',
+    description: 'Keep-alive: sets `lastActivityAt`.',
+    body: null,
+    condition: null,
+    answers: { 204: { description: 'Noted', codec: null } },
+    problems: [],
+  },
+  listSessionEvents: {
+    ...nothingSent,
+    ...ofSession,
+    method: 'get',
+    path: '/api/v1/sessions/{id}/events',
+    tag: 'Sessions',
+    summary: "A session's history, oldest first",
+    access: 'caller',
+    query: pagesQuery,
+    answers: { 200: { description: 'A page of events', codec: sessionEventPageCodec } },
+  },
+  listSessionCommands: {
+    ...nothingSent,
+    ...ofSession,
+    method: 'get',
+    path: '/api/v1/sessions/{id}/commands',
+    tag: 'Sessions',
+    summary: "The commands sent on a session's behalf, and their delivery",
+    access: 'caller',
+    query: pagesQuery,
+    answers: { 200: { description: 'A page of commands', codec: commandPageCodec } },
+  },
+} as const satisfies { readonly [operationId: string]: Route }

@@ -1,0 +1,132 @@
+/** Sessions: representation, requests and filters. */
+import * as c from '../../domain/codec/codec.ts'
+import { type SessionSummary as SessionSummaryView, sessionSorts } from '../../domain/ports/sessions.ts'
+import type { SessionView } from '../../domain/session/session-view.ts'
+import { desiredStates, sessionStatuses, statusReasons } from '../../domain/session/words.ts'
+import { envCodec, partialResourcesCodec } from '../../domain/template/template-codec.ts'
+import { labels, MAX_INTEGER, sessionName, time, timeoutSeconds, wordOf } from './fields.ts'
+import { represents } from './json.ts'
+import { pageOf } from './page.ts'
+import { commaList, flag, labelPairs, paging, query, text, timestamp } from './query.ts'
+
+const textMap = c.record(c.string())
+const nullableText = c.nullable(c.string())
+const nullableTime = c.nullable(time)
+
+/** Any JSON value. */
+const anything: c.Codec<unknown> = c.codec('any', {}, (input) => ({ _tag: 'Right', right: input }))
+
+const endpoint = c.openObject({
+  url: c.string(),
+  host: c.string(),
+  port: c.integer(),
+  protocol: c.string(),
+  ports: c.array(c.openObject({ name: c.string(), url: c.string(), port: c.integer(), protocol: c.string() })),
+})
+
+export const sessionCodec = represents<SessionView>()(
+  c.openObject({
+    id: c.described(c.string(), { format: 'uuid' }),
+    name: c.string(),
+    orgId: c.string(),
+    userId: c.string(),
+    template: c.openObject({ name: c.string(), version: c.integer() }),
+    platform: nullableText,
+    region: nullableText,
+    labels: textMap,
+    parameters: c.described(c.record(anything), 'secrets are null'),
+    env: textMap,
+    persistentHome: c.boolean,
+    agentId: nullableText,
+    agentReachable: c.boolean,
+    desiredState: c.oneOf(desiredStates),
+    status: c.oneOf(sessionStatuses),
+    statusReason: c.nullable(wordOf(statusReasons, 'why the session is as it is')),
+    statusMessage: nullableText,
+    waitingSince: nullableTime,
+    deadline: nullableTime,
+    generation: c.integer(),
+    observedGeneration: c.integer(),
+    endpoint: c.nullable(endpoint),
+    namespace: nullableText,
+    podName: nullableText,
+    serviceName: nullableText,
+    incarnation: c.integer(),
+    resources: c.openObject({ cpuMillis: c.integer(), memoryMib: c.integer() }),
+    idleTimeoutSeconds: c.nullable(c.integer()),
+    maxDurationSeconds: c.nullable(c.integer()),
+    lastActivityAt: nullableTime,
+    createdAt: time,
+    updatedAt: time,
+    startedAt: nullableTime,
+    deletedAt: nullableTime,
+    restarts: c.integer(),
+    exitCode: c.nullable(c.integer()),
+    exitSignal: nullableText,
+    lastOutput: c.described(nullableText, 'the end of what a failed session wrote, at most 4 KiB'),
+    node: nullableText,
+    image: nullableText,
+    imageDigest: nullableText,
+    containerId: nullableText,
+    version: c.described(c.integer(), 'raised by intents and changes; what If-Match guards'),
+  }),
+)
+export type Session = c.TypeOf<typeof sessionCodec>
+
+export const sessionPageCodec = pageOf(sessionCodec)
+
+export const sessionSummaryCodec = represents<SessionSummaryView>()(
+  c.openObject({ total: c.integer(), byStatus: c.record(c.integer()) }),
+)
+export type SessionSummary = c.TypeOf<typeof sessionSummaryCodec>
+
+/** `POST /sessions`. What the template says of `parameters` is checked against the template, not here. */
+export const createSessionCodec = c.object(
+  { template: c.string({ minLength: 1, maxLength: 255, description: "the template's name" }) },
+  {
+    templateVersion: c.integer({ minimum: 1, maximum: MAX_INTEGER, description: 'default: the newest' }),
+    name: sessionName,
+    platform: c.string({ minLength: 1, maxLength: 63 }),
+    region: c.string({ minLength: 1, maxLength: 100 }),
+    agentId: c.string({ minLength: 1, maxLength: 255 }),
+    labels,
+    resources: partialResourcesCodec,
+    parameters: c.record(anything, { maxProperties: 200, description: "values for the template's parameters" }),
+    env: envCodec,
+    persistentHome: c.described(c.boolean, { default: true }),
+    idleTimeoutSeconds: timeoutSeconds,
+    maxDurationSeconds: timeoutSeconds,
+  },
+)
+export type CreateSessionRequest = c.TypeOf<typeof createSessionCodec>
+
+/** `PATCH /sessions/{id}`: what is left out stays; `labels` replaces all labels; null takes a timeout away. */
+export const changeSessionCodec = c.object(
+  {},
+  { name: sessionName, labels, idleTimeoutSeconds: timeoutSeconds, maxDurationSeconds: timeoutSeconds },
+)
+export type ChangeSessionRequest = c.TypeOf<typeof changeSessionCodec>
+
+const word = text(255)
+
+const filters = {
+  user: commaList(word, 'user ids'),
+  status: commaList(c.oneOf(sessionStatuses)),
+  template: commaList(word, 'names of templates'),
+  platform: commaList(word),
+  agent: commaList(word, 'agent ids'),
+  label: labelPairs,
+  q: text(80, 'beginning of the name, in any case'),
+  createdAfter: timestamp,
+  createdBefore: timestamp,
+} as const
+
+export const sessionFilterQuery = query(filters)
+export const listSessionsQuery = query({
+  ...filters,
+  sort: c.oneOf(sessionSorts, { default: '-createdAt' }),
+  ...paging,
+})
+export const deleteSessionQuery = query({
+  force: c.described(flag, 'operators: gone at once, without the agent; the agent is told when it is back'),
+})

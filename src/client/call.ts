@@ -1,0 +1,173 @@
+/**
+ * One call: fetch, the time it may take, repetition where that is harmless (`retry.ts`), and the answer
+ * checked by the codec that the server's documentation is written from.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import { decode } from '../../domain/codec/field-errors.ts'
+import { E } from '../../domain/fp.ts'
+import { PROBLEM_MEDIA_TYPE, type Problem, problemCodec } from '../api/problem.ts'
+import { type OperationId, type Route, routes } from '../api/routes.ts'
+import type { AnswerOf, BodyOf, ParamsOf, QueryOf } from './contract.ts'
+import { encodeQuery, fillPath } from './encode.ts'
+import { ProblemError, UnexpectedAnswerError, UnreachableError } from './errors.ts'
+import { parseRetryAfter, retryDelay } from './retry.ts'
+
+export type ClientOptions = {
+  /** `http://host:port`, also with a path before `/api`. */
+  readonly url: string
+  /** null: without one, for what needs none. */
+  readonly apiKey: string | null
+  /** Of one attempt, answer included. Default 30 s. */
+  readonly timeoutMs?: number
+  readonly userAgent?: string
+  readonly fetch?: typeof fetch
+  readonly sleep?: (ms: number) => Promise<unknown>
+}
+
+export type Call<K extends OperationId> = {
+  readonly params?: ParamsOf<K>
+  readonly query?: QueryOf<K>
+  readonly body?: BodyOf<K>
+  /** An ETag: only when it is still this. */
+  readonly ifMatch?: string | undefined
+  readonly ifNoneMatch?: string | undefined
+  /** For this call instead of the client's. */
+  readonly timeoutMs?: number
+  readonly noRetries?: true
+}
+
+export type Answered<K extends OperationId> =
+  | { readonly unchanged: false; readonly status: number; readonly body: AnswerOf<K>; readonly etag: string | null }
+  /** 304 to `ifNoneMatch`. */
+  | { readonly unchanged: true }
+
+export type Caller = <K extends OperationId>(operation: K, call: Call<K>) => Promise<Answered<K>>
+
+const DEFAULT_TIMEOUT_MS = 30_000
+
+export const createCaller = (options: ClientOptions): Caller => {
+  const { apiKey, timeoutMs = DEFAULT_TIMEOUT_MS, userAgent = 'streamspace-client' } = options
+  const base = options.url.replace(/\/+$/, '')
+  const send = options.fetch ?? fetch
+  const sleep = options.sleep ?? delay
+
+  return async <K extends OperationId>(operation: K, call: Call<K>): Promise<Answered<K>> => {
+    const route: Route = routes[operation]
+    const url = `${base}${fillPath(route.path, call.params ?? {})}${encodeQuery((call.query ?? {}) as Record<string, unknown>)}`
+    const headers: Record<string, string> = { Accept: 'application/json', 'User-Agent': userAgent }
+    if (apiKey !== null) headers.Authorization = `Bearer ${apiKey}`
+    if (call.ifMatch !== undefined) headers['If-Match'] = call.ifMatch
+    if (call.ifNoneMatch !== undefined) headers['If-None-Match'] = call.ifNoneMatch
+    if (call.body !== undefined) headers['Content-Type'] = 'application/json'
+
+    const attempt = async (): Promise<Received> => {
+      const limit = call.timeoutMs ?? timeoutMs
+      try {
+        const response = await send(url, {
+          method: route.method.toUpperCase(),
+          headers,
+          ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+          // A redirect would make a GET of a POST; where it leads is told instead.
+          redirect: 'manual',
+          signal: AbortSignal.timeout(limit),
+        })
+        return { status: response.status, headers: response.headers, text: await response.text() }
+      } catch (error) {
+        throw unreachable(base, error, limit)
+      }
+    }
+
+    for (let retries = 0; ; retries += 1) {
+      let received: Received
+      try {
+        received = await attempt()
+      } catch (error) {
+        const late = (error as UnreachableError).cause instanceof DOMException
+        const wait = call.noRetries || late ? null : retryDelay(operation, { kind: 'broken' }, retries)
+        if (wait === null) throw error
+        await sleep(wait)
+        continue
+      }
+      const { status, text, headers: answered } = received
+      if (status === 304 && call.ifNoneMatch !== undefined) return { unchanged: true }
+      const answer = route.answers[status]
+      if (answer !== undefined)
+        return {
+          unchanged: false,
+          status,
+          body: (answer.codec === null ? undefined : checked(url, received, answer.codec)) as AnswerOf<K>,
+          etag: answered.get('etag'),
+        }
+      const problem = problemOf(received)
+      const failure = {
+        kind: 'answered',
+        status,
+        code: problem?.code ?? null,
+        retryAfterMs: parseRetryAfter(answered.get('retry-after'), Date.now()),
+      } as const
+      const wait = call.noRetries ? null : retryDelay(operation, failure, retries)
+      if (wait === null)
+        throw problem === null
+          ? new UnexpectedAnswerError(url, status, strange(answered, text))
+          : new ProblemError(problem)
+      await sleep(wait)
+    }
+  }
+}
+
+type Received = { readonly status: number; readonly headers: Headers; readonly text: string }
+
+/** What is handed on is what was sent, not what the codec kept of it: a newer server's fields stay visible. */
+const checked = (url: string, { status, text }: Received, codec: Parameters<typeof decode>[0]): unknown => {
+  const json = parsed(text)
+  const decoded = decode(codec, json)
+  if (E.isRight(decoded)) return json
+  const complaints = decoded.left.slice(0, 3).map(({ field, message }) => `${field || 'the answer'} ${message}`)
+  throw new UnexpectedAnswerError(
+    url,
+    status,
+    `not what this version understands (${complaints.join('; ')}): is the server another version, or something else?`,
+  )
+}
+
+const problemOf = ({ headers, text }: Received): Problem | null => {
+  if (!headers.get('content-type')?.startsWith(PROBLEM_MEDIA_TYPE)) return null
+  const json = parsed(text)
+  return E.isRight(decode(problemCodec, json)) ? (json as Problem) : null
+}
+
+const parsed = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const strange = (headers: Headers, text: string): string => {
+  const location = headers.get('location')
+  if (location !== null) return `it redirects to ${location}: use that address`
+  const start = text.replaceAll(/\s+/g, ' ').trim().slice(0, 200)
+  return start === '' ? 'nothing more' : start
+}
+
+/** fetch says "fetch failed"; what happened is in its cause, for a name with several addresses in several. */
+const unreachable = (url: string, error: unknown, limit: number): UnreachableError => {
+  if (error instanceof DOMException) {
+    return new UnreachableError(url, `it took longer than ${limit / 1_000} s`, { cause: error })
+  }
+  let inner = error
+  while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause
+  if (inner instanceof AggregateError) inner = inner.errors[0]
+  const { code, message } = inner as NodeJS.ErrnoException
+  return new UnreachableError(url, (code !== undefined && words[code]) || message || String(code), { cause: error })
+}
+
+const words: { readonly [code: string]: string } = {
+  ECONNREFUSED: 'nothing listens there (ECONNREFUSED)',
+  ECONNRESET: 'the connection broke (ECONNRESET)',
+  ENOTFOUND: 'this host name is not known (ENOTFOUND)',
+  EAI_AGAIN: 'the host name cannot be looked up at the moment (EAI_AGAIN)',
+  UND_ERR_SOCKET: 'the connection broke',
+  UND_ERR_CONNECT_TIMEOUT: 'no connection in time',
+}

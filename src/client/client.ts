@@ -1,0 +1,125 @@
+/**
+ * The REST API as typed functions. Left to the caller: what to do about a refusal (`ProblemError`), about a
+ * server that is not there (`UnreachableError`), and about waiting for what was only accepted.
+ */
+import type { Agent, AgentWithToken, EnrolAgentRequest } from '../api/agent.ts'
+import type { Command } from '../api/command.ts'
+import type { SessionEvent } from '../api/event.ts'
+import type { Json } from '../api/json.ts'
+import type { OperationId } from '../api/routes.ts'
+import type { CreateSessionRequest, Session, SessionSummary } from '../api/session.ts'
+import type { Template } from '../api/template.ts'
+import { type Call, type ClientOptions, createCaller } from './call.ts'
+import type { AnswerOf, BodyOf, ItemOf, ListOperation, QueryOf } from './contract.ts'
+import { isProblem } from './errors.ts'
+import { type Listed, readPages } from './pages.ts'
+
+export type { ClientOptions } from './call.ts'
+export type { Listed } from './pages.ts'
+
+export type SessionIntent = 'start' | 'stop' | 'hibernate' | 'wake' | 'restart'
+
+/** The filters of a list, without its pages. */
+export type FiltersOf<K extends ListOperation> = Omit<QueryOf<K>, 'limit' | 'cursor'>
+
+export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string }
+
+const intents = {
+  start: 'startSession',
+  stop: 'stopSession',
+  hibernate: 'hibernateSession',
+  wake: 'wakeSession',
+  restart: 'restartSession',
+} as const satisfies { readonly [I in SessionIntent]: OperationId }
+
+export const createClient = (options: ClientOptions) => {
+  const call = createCaller(options)
+
+  const body = async <K extends OperationId>(operation: K, request: Call<K>): Promise<AnswerOf<K>> => {
+    const answered = await call(operation, request)
+    if (answered.unchanged) throw new Error('answered 304 without having been asked conditionally')
+    return answered.body
+  }
+
+  const list =
+    <K extends ListOperation>(operation: K) =>
+    (filters: FiltersOf<K>, limit: number): Promise<Listed<ItemOf<K>>> =>
+      readPages(call, operation, {} as never, filters, limit)
+
+  return {
+    sessions: {
+      create: (request: Json<CreateSessionRequest>): Promise<Session> => body('createSession', { body: request }),
+      get: (id: string): Promise<Session> => body('getSession', { params: { id } }),
+
+      /** null: as it was when it had this ETag. */
+      getIfChanged: async (
+        id: string,
+        etag: string | null,
+        timeoutMs?: number,
+      ): Promise<{ readonly session: Session; readonly etag: string | null } | null> => {
+        const answered = await call('getSession', {
+          params: { id },
+          ifNoneMatch: etag ?? undefined,
+          ...(timeoutMs === undefined ? {} : { timeoutMs }),
+        })
+        return answered.unchanged ? null : { session: answered.body, etag: answered.etag }
+      },
+
+      list: list('listSessions'),
+      summary: (filters: QueryOf<'summarizeSessions'> = {}): Promise<SessionSummary> =>
+        body('summarizeSessions', { query: filters }),
+      act: (id: string, intent: SessionIntent, ifMatch?: string): Promise<Session> =>
+        body(intents[intent], { params: { id }, ifMatch }),
+      change: (id: string, changes: BodyOf<'changeSession'>, ifMatch?: string): Promise<Session> =>
+        body('changeSession', { params: { id }, body: changes, ifMatch }),
+      remove: (id: string, query: QueryOf<'deleteSession'> = {}, ifMatch?: string): Promise<Session> =>
+        body('deleteSession', { params: { id }, query, ifMatch }),
+      touch: (id: string): Promise<void> => body('touchSession', { params: { id } }),
+      events: (id: string, limit: number): Promise<Listed<SessionEvent>> =>
+        readPages(call, 'listSessionEvents', { id }, {}, limit),
+      commands: (id: string, limit: number): Promise<Listed<Command>> =>
+        readPages(call, 'listSessionCommands', { id }, {}, limit),
+    },
+
+    templates: {
+      list: list('listTemplates'),
+      get: (name: string): Promise<Template> => body('getTemplate', { params: { name } }),
+      versions: (name: string, limit: number): Promise<Listed<Template>> =>
+        readPages(call, 'listTemplateVersions', { name }, {}, limit),
+      put: async (
+        document: BodyOf<'putTemplate'>,
+      ): Promise<{ readonly template: Template; readonly created: boolean }> => {
+        const answered = await call('putTemplate', { body: document })
+        if (answered.unchanged) throw new Error('answered 304 without having been asked conditionally')
+        return { template: answered.body, created: answered.status === 201 }
+      },
+      archive: (name: string): Promise<void> => body('archiveTemplate', { params: { name } }),
+    },
+
+    agents: {
+      list: list('listAgents'),
+      get: (id: string): Promise<Agent> => body('getAgent', { params: { id } }),
+      enrol: (request: Json<EnrolAgentRequest>): Promise<AgentWithToken> => body('enrolAgent', { body: request }),
+      rotateToken: (id: string): Promise<AgentWithToken> => body('rotateAgentToken', { params: { id } }),
+      cordon: (id: string): Promise<Agent> => body('cordonAgent', { params: { id } }),
+      uncordon: (id: string): Promise<Agent> => body('uncordonAgent', { params: { id } }),
+      remove: (id: string, force: boolean): Promise<void> =>
+        body('removeAgent', { params: { id }, query: force ? { force } : {} }),
+    },
+
+    commands: { list: list('listCommands') },
+
+    /** Asked once: whether it is ready now, not whether it becomes so. */
+    readiness: async (): Promise<Readiness> => {
+      try {
+        await body('getReadiness', { noRetries: true })
+        return { ready: true }
+      } catch (error) {
+        if (isProblem(error, 'not_ready', 'unavailable')) return { ready: false, reason: error.detail }
+        throw error
+      }
+    },
+  }
+}
+
+export type Client = ReturnType<typeof createClient>

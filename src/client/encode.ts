@@ -1,0 +1,18 @@
+/** Requests as they are written on the wire. */
+
+/** `/api/v1/sessions/{id}` with its parameters in place. */
+export const fillPath = (path: string, params: { readonly [name: string]: string }): string =>
+  path.replaceAll(/\{([^}]+)\}/g, (_, name: string) => encodeURIComponent(params[name] ?? ''))
+
+/** A list is written with commas; a list of pairs (labels) as one parameter each. What is undefined is left out. */
+export const encodeQuery = (query: { readonly [name: string]: unknown }): string => {
+  const search = new URLSearchParams()
+  for (const [name, value] of Object.entries(query)) {
+    if (value === undefined) continue
+    if (!Array.isArray(value)) search.append(name, String(value))
+    else if (value.some(Array.isArray)) for (const pair of value) search.append(name, pair.join('='))
+    else if (value.length > 0) search.append(name, value.join(','))
+  }
+  const text = search.toString()
+  return text === '' ? '' : `?${text}`
+}

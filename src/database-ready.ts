@@ -1,0 +1,54 @@
+/** What has to be true of the database before a server starts on it. */
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import { type SchemaVersion, schemaVersion } from '../adapters/postgres/migrate.ts'
+import { ExitError } from './exit-error.ts'
+
+const TRY_FOR_MS = 30_000
+const TRY_EVERY_MS = 500
+
+/** Without the password: for people. */
+export const shownUrl = (databaseUrl: string): string => {
+  try {
+    const url = new URL(databaseUrl)
+    if (url.password !== '') url.password = '***'
+    return url.toString()
+  } catch {
+    return 'DATABASE_URL'
+  }
+}
+
+/** Waits up to 30 s for the database, then for nothing: a schema of another version is for a person to mend. */
+export const databaseReady = async (
+  databaseUrl: string,
+  log: Logger,
+  stopped: AbortSignal,
+  schema: 'this schema' | 'any schema' = 'this schema',
+): Promise<void> => {
+  const version = await reached(databaseUrl, log, stopped)
+  if (schema === 'any schema' || version.present === version.known) return
+  throw new ExitError(
+    1,
+    version.present < version.known
+      ? `the database is at schema version ${version.present}, this program needs ${version.known}: run \`scripts/streamspace migrate\`, then start again`
+      : `the database is at schema version ${version.present}, newer than the ${version.known} that this program knows: start a newer StreamSpace`,
+  )
+}
+
+const reached = async (databaseUrl: string, log: Logger, stopped: AbortSignal): Promise<SchemaVersion> => {
+  const until = performance.now() + TRY_FOR_MS
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await schemaVersion(databaseUrl)
+    } catch (error) {
+      const reason = (error as Error).message || (error as { code?: string }).code || 'no reason given'
+      if (performance.now() > until)
+        throw new ExitError(
+          1,
+          `no database at ${shownUrl(databaseUrl)} after ${TRY_FOR_MS / 1000} s: ${reason}\nstart PostgreSQL there, or set DATABASE_URL to where it is`,
+        )
+      if (attempt === 1) log.warn({ database: shownUrl(databaseUrl), reason }, 'waiting for the database')
+      await wait(TRY_EVERY_MS, undefined, { signal: stopped })
+    }
+  }
+}

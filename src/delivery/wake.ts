@@ -1,0 +1,51 @@
+/**
+ * After a commit, whoever holds the agent's socket is told that something is due. This replica's own
+ * agents are drained at once; for others a job goes to the queue of the replica that holds them. While one
+ * such wake is under way, further agents collect for the next. All of it is a hint: the sweep finds what a
+ * lost wake leaves lying.
+ */
+import type { AgentId, ReplicaId } from '../../domain/ids.ts'
+import type { LeaseStore } from '../../domain/ports/agents.ts'
+import type { AgentGateway, Wake } from '../../domain/ports/delivery.ts'
+import type { DrainQueue } from '../../domain/ports/jobs.ts'
+
+export type WakeDeps = {
+  readonly gateway: AgentGateway
+  readonly leases: Pick<LeaseStore, 'holders'>
+  readonly drains: DrainQueue
+  readonly onError: (error: unknown) => void
+}
+
+/** `nudge: off` sends even this replica's own agents through the queue: the benchmark measures that way too. */
+export const createWake = (deps: WakeDeps, settings: { readonly nudge: 'on' | 'off' }): Wake => {
+  let collected = new Set<AgentId>()
+  let sending = false
+
+  const send = async (): Promise<void> => {
+    sending = true
+    try {
+      while (collected.size > 0) {
+        const agentIds = [...collected]
+        collected = new Set()
+        const byReplica = new Map<ReplicaId, AgentId[]>()
+        for (const { agentId, replicaId } of await deps.leases.holders(agentIds))
+          byReplica.set(replicaId, [...(byReplica.get(replicaId) ?? []), agentId])
+        await Promise.all([...byReplica].map(([replicaId, agents]) => deps.drains.send(replicaId, agents)))
+      }
+    } catch (error) {
+      deps.onError(error)
+    } finally {
+      sending = false
+    }
+  }
+
+  return {
+    agents: (agentIds) => {
+      for (const agentId of agentIds) {
+        if (settings.nudge === 'on' && deps.gateway.holds(agentId)) deps.gateway.drain(agentId)
+        else collected.add(agentId)
+      }
+      if (collected.size > 0 && !sending) void send()
+    },
+  }
+}

@@ -1,0 +1,24 @@
+/** `streamspace migrate`: the schema of the control plane, then pg-boss' own. */
+import { migrateBoss } from '../adapters/pgboss/boss.ts'
+import { migrate } from '../adapters/postgres/migrate.ts'
+import { shownUrl } from './database-ready.ts'
+import { ExitError } from './exit-error.ts'
+import { databaseSettings } from './settings.ts'
+
+export const migrateAll = async (databaseUrl: string, log: (line: string) => void): Promise<void> => {
+  await migrate({ databaseUrl, log })
+  await migrateBoss(databaseUrl)
+}
+
+export const runMigrate = async (): Promise<void> => {
+  const { url } = databaseSettings(process.env)
+  try {
+    await migrateAll(url, (line) => process.stdout.write(`${line}\n`))
+  } catch (error) {
+    throw new ExitError(
+      1,
+      `migrating ${shownUrl(url)} failed: ${(error as Error).message || (error as { code?: string }).code}`,
+    )
+  }
+  process.stdout.write('the schema is up to date\n')
+}

@@ -1,0 +1,63 @@
+/** `streamspace server`. */
+import { databaseReady } from './database-ready.ts'
+import { ExitError } from './exit-error.ts'
+import type { InstallationKey } from './first-start.ts'
+import { createLog } from './log.ts'
+import { stopSignal } from './run-until-stopped.ts'
+import { secretKeyOf } from './secret-key.ts'
+import { type RunningServer, startServer } from './server.ts'
+import { type ServerSettings, serverSettings } from './settings.ts'
+
+export const runServer = async (): Promise<void> => {
+  const settings = serverSettings(process.env)
+  const log = createLog(settings.logLevel)
+  const stopped = new AbortController()
+  const signal = stopSignal().then((name) => {
+    stopped.abort()
+    return name
+  })
+  try {
+    await databaseReady(settings.directUrl, log, stopped.signal)
+  } catch (error) {
+    if (stopped.signal.aborted) return
+    throw error
+  }
+  const server = await startOrExplain({ ...settings, secretKey: await secretKeyOf(settings) }, log)
+  announce(server)
+  log.info({ signal: await signal }, 'stopping')
+  await server.close()
+}
+
+export const startOrExplain = async (
+  settings: ServerSettings & { readonly secretKey: string },
+  log: ReturnType<typeof createLog>,
+): Promise<RunningServer> => {
+  try {
+    return await startServer(settings, log)
+  } catch (error) {
+    if ((error as Error).name === 'CannotListenError') throw new ExitError(1, (error as Error).message)
+    throw error
+  }
+}
+
+/** Lines that programs wait for: on stdout at every log level. */
+const announce = (server: RunningServer): void => {
+  const key = keyLine(server.installationKey)
+  if (key !== null) process.stdout.write(`${JSON.stringify(key)}\n`)
+  process.stdout.write(`${JSON.stringify({ msg: 'listening', url: server.url })}\n`)
+}
+
+const keyLine = (key: InstallationKey): object | null => {
+  switch (key.kind) {
+    case 'made':
+      return key.file === null
+        ? { msg: 'first start: the installation key is the one of STREAMSPACE_ADMIN_KEY' }
+        : { msg: 'first start: this is the installation key, shown once', adminKey: key.key, file: key.file }
+    case 'ignored':
+      return {
+        msg: 'warning: STREAMSPACE_ADMIN_KEY is ignored, this database has another installation key; `streamspace admin-key reset` makes a new one',
+      }
+    case 'present':
+      return null
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * One server replica: everything wired together. `startServer` is used by `streamspace server` and by
+ * `npm start`; nothing outside the composition roots knows which adapter stands behind a port.
+ */
+
+import type { Logger } from 'pino'
+import { createHttpApp } from '../adapters/http/create-http-app.ts'
+import { listen } from '../adapters/http/listen.ts'
+import { startBoss } from '../adapters/pgboss/boss.ts'
+import { createDrainQueue, removeDrainQueue, workDrains } from '../adapters/pgboss/drains.ts'
+import { workDuties } from '../adapters/pgboss/duties.ts'
+import { createAccessStore } from '../adapters/postgres/access.ts'
+import { createAgentStore } from '../adapters/postgres/agents.ts'
+import { createCursors } from '../adapters/postgres/cursor.ts'
+import { createDatabaseClock } from '../adapters/postgres/database-clock.ts'
+import { createDutyStore } from '../adapters/postgres/duties.ts'
+import { createLeaseStore } from '../adapters/postgres/leases.ts'
+import { createOutbox } from '../adapters/postgres/outbox.ts'
+import { openDatabase } from '../adapters/postgres/pool.ts'
+import { createReportStore } from '../adapters/postgres/reports.ts'
+import { createSessionQueries } from '../adapters/postgres/session-queries.ts'
+import { createSessionStore } from '../adapters/postgres/session-store.ts'
+import { createTemplateStore } from '../adapters/postgres/templates.ts'
+import { createUnitOfWork } from '../adapters/postgres/unit-of-work.ts'
+import { createIds } from '../adapters/secrets/ids.ts'
+import { createSealer, deriveKey } from '../adapters/secrets/sealer.ts'
+import { tokens } from '../adapters/secrets/tokens.ts'
+import { createAgentHub } from '../adapters/websocket/hub.ts'
+import { OFFLINE_AFTER_INTERVALS } from '../domain/agent/agent.ts'
+import type { AgentGateway, Wake } from '../domain/ports/delivery.ts'
+import { catalogue } from './catalogue/index.ts'
+import { createWake } from './delivery/wake.ts'
+import { ensureCatalogue, ensureInstallationKey, type InstallationKey } from './first-start.ts'
+import type { ServerSettings } from './settings.ts'
+import { createAgentInbox } from './usecases/agent-inbox.ts'
+import { agentUseCases } from './usecases/agents.ts'
+import type { Application } from './usecases/application.ts'
+import { applyReports } from './usecases/apply-reports.ts'
+import { createAuthenticate } from './usecases/authenticate.ts'
+import { actOnSession, removeSession, updateSession } from './usecases/change-session.ts'
+import { createSession } from './usecases/create-session.ts'
+import { deadlines, PLACEMENT, placement, replicas, sweep } from './usecases/duties.ts'
+import { readCommands, readSessions } from './usecases/read-sessions.ts'
+import { reconcileInventory } from './usecases/reconcile-inventory.ts'
+import { templateUseCases } from './usecases/templates.ts'
+import { version } from './version.ts'
+
+export type RunningServer = {
+  readonly url: string
+  /** For what runs on this machine, whatever clients are told. */
+  readonly loopbackUrl: string
+  readonly installationKey: InstallationKey
+  readonly application: Application
+  readonly close: () => Promise<void>
+}
+
+/** How often a replica says that it is there. */
+const REPLICA_ALIVE_EVERY_MS = 5_000
+
+export const startServer = async (
+  settings: ServerSettings & { readonly secretKey: string },
+  log: Logger,
+): Promise<RunningServer> => {
+  const told = (what: string) => (error: unknown) => log.warn({ err: error }, what)
+  const database = openDatabase({ url: settings.databaseUrl, onIdleError: told('a database connection broke') })
+  const clock = await createDatabaseClock(database)
+  const ids = createIds()
+  const replicaId = ids.replica()
+  const sealer = createSealer(settings.secretKey)
+  const cursors = createCursors(deriveKey(settings.secretKey, 'cursors'))
+  const agentSilentAfterMs = OFFLINE_AFTER_INTERVALS * settings.heartbeatIntervalMs
+  const { timeouts } = settings
+
+  const access = createAccessStore(database)
+  const agents = createAgentStore(database, cursors, clock, settings)
+  const templates = createTemplateStore(database, cursors, ids)
+  const sessions = createSessionStore(database, { agentSilentAfterMs })
+  const queries = createSessionQueries(database, cursors, { agentSilentAfterMs })
+  const reports = createReportStore(database)
+  const leases = createLeaseStore(database)
+  const duties = createDutyStore(database)
+  const outbox = createOutbox(database, { unseal: sealer.unseal, startTimeoutMs: timeouts.startMs })
+  const unitOfWork = createUnitOfWork(database, { commandTtlMs: settings.commandTtlMs, seal: sealer.seal })
+
+  const installationKey = await ensureInstallationKey({ access, templates, tokens, ids }, settings)
+  await ensureCatalogue({ templates }, catalogue)
+  await duties.replicaAlive(replicaId, settings.replicaUrl ?? '')
+
+  const boss = await startBoss(settings.directUrl, told('pg-boss'))
+  // The hub needs an inbox, the inbox a wake, the wake the hub: the knot is tied through this reference.
+  const wakeLater: { current: Wake | null } = { current: null }
+  const wake: Wake = { agents: (agentIds) => wakeLater.current?.agents(agentIds) }
+  const places = { soon: () => {} }
+  const core = { sessions, agents, reports, duties, unitOfWork, wake, clock, ids, timeouts }
+
+  const inbox = createAgentInbox({
+    leases,
+    reports,
+    replicaId,
+    capacityChanged: () => places.soon(),
+    applyReports: applyReports({ ...core, random: Math.random, capacityFreed: () => places.soon() }),
+    reconcileInventory: reconcileInventory({
+      ...core,
+      capacityFreed: () => places.soon(),
+      onOrphan: (peer, entry, reason) =>
+        log.warn(
+          { agentId: peer.agentId, sessionId: entry.sessionId, generation: entry.generation, reason },
+          'orphan: an agent has a session that is not its own here',
+        ),
+    }),
+  })
+  const hub = createAgentHub(
+    { leases, outbox, inbox, clock, log },
+    {
+      replicaId,
+      heartbeatIntervalMs: settings.heartbeatIntervalMs,
+      inventoryIntervalMs: settings.inventoryIntervalMs,
+      ackTimeoutMs: settings.ackTimeoutMs,
+    },
+  )
+  const gateway: AgentGateway = hub
+  wakeLater.current = createWake(
+    {
+      gateway,
+      leases,
+      drains: createDrainQueue(boss),
+      onError: told('a wake was lost; the sweep finds what it was for'),
+    },
+    { nudge: settings.nudge },
+  )
+
+  const application: Application = {
+    authenticate: createAuthenticate({ access, tokens, clock }),
+    readiness: {
+      check: async () => {
+        try {
+          await database.query({ text: 'SELECT 1' })
+          return { ready: true, reason: null }
+        } catch {
+          return { ready: false, reason: 'the database cannot be reached' }
+        }
+      },
+    },
+    sessions: {
+      ...readSessions(queries, clock),
+      create: createSession({ ...core, templates }),
+      act: actOnSession(core),
+      remove: removeSession(core),
+      update: updateSession(core),
+    },
+    templates: templateUseCases(templates),
+    agents: agentUseCases({ agents, access, tokens, gateway }),
+    commands: readCommands(queries),
+  }
+
+  const listening = await listen({
+    app: createHttpApp(application, { log, version }),
+    host: settings.host,
+    port: settings.port,
+  }).catch(async (error: unknown) => {
+    await boss.stop({ graceful: false }).catch(() => {})
+    clock.stop()
+    await database.close()
+    throw error
+  })
+  hub.attach(listening.server)
+  await duties.replicaAlive(replicaId, settings.replicaUrl ?? listening.url)
+  await workDrains(boss, replicaId, (agentId) => hub.drain(agentId))
+  const running = await workDuties(
+    boss,
+    [sweep(core), deadlines(core), placement(core), replicas(core)],
+    told('a duty was not sent; the next timer sends it again'),
+  )
+  let placementAsked = false
+  places.soon = () => {
+    // Many reports at once ask once.
+    if (placementAsked) return
+    placementAsked = true
+    setTimeout(() => {
+      placementAsked = false
+      running.soon(PLACEMENT)
+    }, 50).unref()
+  }
+  const alive = setInterval(
+    () =>
+      void duties
+        .replicaAlive(replicaId, settings.replicaUrl ?? listening.url)
+        .catch(told('this replica could not say that it is alive')),
+    REPLICA_ALIVE_EVERY_MS,
+  )
+  alive.unref()
+
+  return {
+    url: settings.publicUrl ?? listening.url,
+    loopbackUrl: loopback(settings.host, listening),
+    installationKey,
+    application,
+    close: async () => {
+      clearInterval(alive)
+      running.stop()
+      // Agents first: they are told when to come back, and to whom matters to nobody.
+      await hub.close({ reason: 'this replica is stopping' })
+      await listening.close(3_000)
+      await inbox.idle()
+      await duties.replicaGone(replicaId).catch(told('this replica could not sign off'))
+      await removeDrainQueue(boss, replicaId).catch(told('this replica left its queue behind'))
+      await boss.stop({ graceful: true, timeout: 2_000 }).catch(told('pg-boss did not stop in order'))
+      clock.stop()
+      await database.close()
+    },
+  }
+}
+
+/** A server that listens everywhere is reached through the loopback address from where it runs. */
+const loopback = (host: string, listening: { readonly url: string; readonly port: number }): string =>
+  host === '0.0.0.0' || host === '::' ? `http://127.0.0.1:${listening.port}` : listening.url

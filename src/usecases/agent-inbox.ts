@@ -1,0 +1,57 @@
+/** What the hub hands to the core, gathered into batches: never one write a frame. */
+import type { AgentId, ReplicaId, SessionId } from '../../domain/ids.ts'
+import type { Heartbeat, LeaseStore, Peer } from '../../domain/ports/agents.ts'
+import type { AgentInbox, InventoryEntry, ReportAnswer } from '../../domain/ports/delivery.ts'
+import type { ReportStore } from '../../domain/ports/reports.ts'
+import { createBatch } from '../delivery/batch.ts'
+import type { AgentReport } from './apply-reports.ts'
+
+export type AgentInboxDeps = {
+  readonly leases: Pick<LeaseStore, 'heartbeat'>
+  readonly reports: Pick<ReportStore, 'activity'>
+  readonly applyReports: (items: readonly AgentReport[]) => Promise<readonly ReportAnswer[]>
+  readonly reconcileInventory: (peer: Peer, items: readonly InventoryEntry[]) => Promise<ReportAnswer>
+  readonly replicaId: ReplicaId
+  /** An agent offers more than it did: waiting sessions may be placed. */
+  readonly capacityChanged: () => void
+}
+
+/** At most 40 report statements a second, however many frames arrive. */
+const REPORTS_EVERY_MS = 25
+const HEARTBEATS_EVERY_MS = 250
+const ACTIVITY_EVERY_MS = 1_000
+
+export const createAgentInbox = (deps: AgentInboxDeps): AgentInbox & { readonly idle: () => Promise<void> } => {
+  const reports = createBatch(deps.applyReports, { minIntervalMs: REPORTS_EVERY_MS, maxItems: 1_000 })
+
+  const heartbeats = createBatch(
+    async (beats: readonly Heartbeat[]): Promise<readonly ReportAnswer[]> => {
+      const fenced = new Set(await deps.leases.heartbeat(beats, deps.replicaId))
+      if (beats.some((beat) => beat.capacity !== null)) deps.capacityChanged()
+      return beats.map((beat) => (fenced.has(beat) ? 'fenced' : 'accepted'))
+    },
+    { minIntervalMs: HEARTBEATS_EVERY_MS, maxItems: 5_000 },
+  )
+
+  type Touched = { readonly sessionId: SessionId; readonly agentId: AgentId; readonly at: Date }
+  const activity = createBatch(
+    async (touched: readonly Touched[]): Promise<readonly undefined[]> => {
+      await deps.reports.activity([...new Map(touched.map((one) => [one.sessionId, one])).values()])
+      return touched.map(() => undefined)
+    },
+    { minIntervalMs: ACTIVITY_EVERY_MS, maxItems: 5_000 },
+  )
+
+  return {
+    result: (peer, result) => reports.add({ kind: 'result', peer, sessionId: result.sessionId, result }),
+    status: (peer, sessionId, generation, said) => reports.add({ kind: 'status', peer, sessionId, generation, said }),
+    inventory: deps.reconcileInventory,
+    heartbeat: heartbeats.add,
+    activity: async (peer, sessionId, at) => {
+      await activity.add({ sessionId, agentId: peer.agentId, at })
+    },
+    idle: async () => {
+      await Promise.all([reports.idle(), heartbeats.idle(), activity.idle()])
+    },
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * What the application can do, as one record of functions: the REST adapter is written against these types,
+ * and `src/server.ts` builds the record. Left values are refusals; a rejected promise is lost
+ * infrastructure or a bug.
+ */
+import type { Agent, Resources } from '../../domain/agent/agent.ts'
+import type { ApplicationError } from '../../domain/errors.ts'
+import type { TE } from '../../domain/fp.ts'
+import type { Caller } from '../../domain/identity/caller.ts'
+import type { AgentId, OrgId, SessionId } from '../../domain/ids.ts'
+import type { Authenticate, Readiness } from '../../domain/ports/access.ts'
+import type { AgentFilter } from '../../domain/ports/agents.ts'
+import type {
+  CommandFilter,
+  CommandView,
+  Page,
+  PageRequest,
+  SessionEventView,
+  SessionFilter,
+  SessionSort,
+  SessionSummary,
+} from '../../domain/ports/sessions.ts'
+import type { TemplateFilter } from '../../domain/ports/templates.ts'
+import type { Changes } from '../../domain/session/decide.ts'
+import type { SessionView } from '../../domain/session/session-view.ts'
+import type { SessionAction } from '../../domain/session/words.ts'
+import type { Template } from '../../domain/template/template.ts'
+import type { TemplateDocument } from '../../domain/template/template-codec.ts'
+
+/** A TaskEither whose left is a refusal. */
+export type Answer<A> = TE.TaskEither<ApplicationError, A>
+
+/** If-Match: the versions the caller would accept (none of them: it can match nothing), or null for any. */
+export type IfMatch = readonly number[] | null
+
+export type CreateSession = {
+  readonly template: string
+  readonly templateVersion?: number
+  readonly name?: string
+  readonly platform?: string
+  readonly region?: string
+  readonly agentId?: string
+  readonly labels?: { readonly [name: string]: string }
+  readonly resources?: Partial<Resources>
+  readonly parameters?: { readonly [name: string]: unknown }
+  readonly env?: { readonly [name: string]: string }
+  readonly persistentHome?: boolean
+  readonly idleTimeoutSeconds?: number | null
+  readonly maxDurationSeconds?: number | null
+}
+
+export type EnrolAgent = {
+  readonly id: AgentId
+  readonly platform: string
+  /** Left out: the caller's org. null: shared by all (installation keys only). */
+  readonly orgId?: OrgId | null
+  readonly region?: string | null
+  readonly labels?: { readonly [name: string]: string }
+}
+
+export type Application = {
+  readonly authenticate: Authenticate
+  readonly readiness: Readiness
+  readonly sessions: {
+    readonly create: (caller: Caller, request: CreateSession) => Answer<SessionView>
+    readonly get: (caller: Caller, id: SessionId) => Answer<SessionView>
+    readonly list: (
+      caller: Caller,
+      filter: SessionFilter,
+      sort: SessionSort,
+      page: PageRequest,
+    ) => Answer<Page<SessionView>>
+    readonly summary: (caller: Caller, filter: SessionFilter) => Answer<SessionSummary>
+    readonly act: (
+      caller: Caller,
+      id: SessionId,
+      action: Exclude<SessionAction, 'delete'>,
+      ifMatch: IfMatch,
+    ) => Answer<SessionView>
+    readonly remove: (caller: Caller, id: SessionId, force: boolean, ifMatch: IfMatch) => Answer<SessionView>
+    readonly update: (caller: Caller, id: SessionId, changes: Changes, ifMatch: IfMatch) => Answer<SessionView>
+    /** Keep-alive. */
+    readonly touch: (caller: Caller, id: SessionId) => Answer<void>
+    readonly events: (caller: Caller, id: SessionId, page: PageRequest) => Answer<Page<SessionEventView>>
+    readonly commands: (caller: Caller, id: SessionId, page: PageRequest) => Answer<Page<CommandView>>
+  }
+  readonly templates: {
+    readonly list: (caller: Caller, filter: TemplateFilter, page: PageRequest) => Answer<Page<Template>>
+    readonly get: (caller: Caller, name: string) => Answer<Template>
+    readonly versions: (caller: Caller, name: string, page: PageRequest) => Answer<Page<Template>>
+    /** `orgId` undefined: the caller's own; null: public (installation keys only). */
+    readonly put: (
+      caller: Caller,
+      document: TemplateDocument,
+      orgId: OrgId | null | undefined,
+    ) => Answer<{ readonly template: Template; readonly created: boolean }>
+    readonly archive: (caller: Caller, name: string) => Answer<void>
+  }
+  readonly agents: {
+    readonly list: (caller: Caller, filter: AgentFilter, page: PageRequest) => Answer<Page<Agent>>
+    readonly get: (caller: Caller, id: AgentId) => Answer<Agent>
+    readonly enrol: (caller: Caller, request: EnrolAgent) => Answer<{ readonly agent: Agent; readonly token: string }>
+    readonly rotateToken: (caller: Caller, id: AgentId) => Answer<{ readonly agent: Agent; readonly token: string }>
+    readonly cordon: (caller: Caller, id: AgentId) => Answer<Agent>
+    readonly uncordon: (caller: Caller, id: AgentId) => Answer<Agent>
+    readonly remove: (caller: Caller, id: AgentId, force: boolean) => Answer<void>
+  }
+  readonly commands: {
+    readonly list: (caller: Caller, filter: CommandFilter, page: PageRequest) => Answer<Page<CommandView>>
+  }
+}

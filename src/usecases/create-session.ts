@@ -1,0 +1,160 @@
+/** POST /sessions: template, parameters and agents → placement → one statement. */
+import type { Agent } from '../../domain/agent/agent.ts'
+import type { ApplicationError } from '../../domain/errors.ts'
+import { E } from '../../domain/fp.ts'
+import { type Caller, may } from '../../domain/identity/caller.ts'
+import type { AgentId } from '../../domain/ids.ts'
+import { type Placement, place } from '../../domain/placement/place.ts'
+import { constraintsOf, slotOf } from '../../domain/placement/slot.ts'
+import type { AgentStore } from '../../domain/ports/agents.ts'
+import type { Clock, Ids } from '../../domain/ports/clock.ts'
+import type { Wake } from '../../domain/ports/delivery.ts'
+import type { TemplateStore } from '../../domain/ports/templates.ts'
+import type { UnitOfWork } from '../../domain/ports/unit-of-work.ts'
+import { create, type Slot } from '../../domain/session/decide.ts'
+import { nothingObserved, type Session } from '../../domain/session/session.ts'
+import { type SessionView, sessionView } from '../../domain/session/session-view.ts'
+import type { Timeouts } from '../../domain/session/timeouts.ts'
+import { type ResolvedParameters, resolveParameters } from '../../domain/template/parameters.ts'
+import { resourcesFor, type Template } from '../../domain/template/template.ts'
+import type { Answer, CreateSession } from './application.ts'
+
+export type CreateSessionDeps = {
+  readonly templates: TemplateStore
+  readonly agents: AgentStore
+  readonly unitOfWork: UnitOfWork
+  readonly wake: Wake
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly timeouts: Timeouts
+}
+
+/** Lost races for an agent's room before the session waits in the queue instead. */
+const PLACEMENT_TRIES = 5
+/** A command has to fit one frame of 1 MiB, with room for everything around its environment. */
+const MAX_ENV_BYTES = 256 * 1024
+
+export const createSession =
+  (deps: CreateSessionDeps) =>
+  (caller: Caller, request: CreateSession): Answer<SessionView> =>
+  async () => {
+    if (!may(caller, 'change_sessions')) return E.left({ _tag: 'Forbidden', permission: 'change_sessions' })
+    const [template, agents] = await Promise.all([
+      deps.templates.find(caller.orgId, request.template, request.templateVersion ?? null),
+      deps.agents.candidates(caller.orgId),
+    ])
+    if (template === null)
+      return E.left({ _tag: 'UnknownTemplate', name: request.template, version: request.templateVersion ?? null })
+    const resolved = resolveParameters(template.document.parameters ?? [], request.parameters ?? {})
+    if (E.isLeft(resolved)) return resolved
+    const tooLarge = oversize(request)
+    if (tooLarge !== null) return E.left(tooLarge)
+    if (request.agentId !== undefined && !agents.some((agent) => agent.id === request.agentId))
+      return E.left({ _tag: 'UnknownAgent', agentId: request.agentId })
+    return commitPlaced(deps, draftOf(deps, caller, request, template, resolved.right), resolved.right, agents)
+  }
+
+const commitPlaced = async (
+  deps: CreateSessionDeps,
+  draft: Session,
+  parameters: ResolvedParameters,
+  known: readonly Agent[],
+): Promise<E.Either<ApplicationError, SessionView>> => {
+  let agents = known
+  for (let attempt = 1; ; attempt += 1) {
+    const placement = place(constraintsOf(draft), agents)
+    if (placement.kind === 'impossible') return E.left(noAgent(draft, placement))
+    const slot: Slot = attempt > PLACEMENT_TRIES ? lostEveryRace : slotOf(placement)
+    const decision = create(draft, slot, {
+      actor: `user:${draft.userId}`,
+      at: draft.createdAt,
+      commandId: deps.ids.command(),
+      timeouts: deps.timeouts,
+    })
+    const committed = await deps.unitOfWork.commit(decision, parameters.secretEnv)
+    if (E.isRight(committed)) {
+      if (decision.command !== null) deps.wake.agents([decision.command.agentId])
+      return E.right(sessionView(decision.session, slot.kind === 'placed'))
+    }
+    agents = await deps.agents.candidates(draft.orgId)
+  }
+}
+
+const lostEveryRace: Slot = {
+  kind: 'waiting',
+  reason: 'no_capacity',
+  message: 'other sessions took the room just then; it is placed as soon as there is some',
+}
+
+const noAgent = (draft: Session, placement: Extract<Placement, { kind: 'impossible' }>): ApplicationError => ({
+  _tag: 'NoAgent',
+  detail: `no enrolled agent can ever run this: the template is for ${draft.placement.platforms.join(', ')}${
+    draft.placement.platform === null ? '' : `, ${draft.placement.platform} was asked for`
+  }${draft.placement.region === null ? '' : ` in region ${draft.placement.region}`}`,
+  refusals: placement.refusals,
+})
+
+const oversize = (request: CreateSession): ApplicationError | null => {
+  const bytes = JSON.stringify([request.env ?? {}, request.parameters ?? {}]).length
+  return bytes <= MAX_ENV_BYTES
+    ? null
+    : {
+        _tag: 'InvalidParameters',
+        errors: [
+          { field: 'env', message: `env and parameters have ${bytes} bytes of JSON, at most ${MAX_ENV_BYTES} fit` },
+        ],
+      }
+}
+
+const draftOf = (
+  deps: CreateSessionDeps,
+  caller: Caller,
+  request: CreateSession,
+  template: Template,
+  parameters: ResolvedParameters,
+): Session => {
+  const at = deps.clock.now()
+  const resources = resourcesFor(template, request.resources ?? {})
+  return {
+    id: deps.ids.session(),
+    orgId: caller.orgId,
+    userId: caller.userId,
+    name: request.name ?? template.document.name,
+    template: { id: template.id, name: template.document.name, version: template.version },
+    placement: {
+      platforms: template.platforms,
+      platform: request.platform ?? null,
+      region: request.region ?? null,
+      agentId: (request.agentId as AgentId | undefined) ?? null,
+    },
+    platform: request.platform ?? null,
+    region: request.region ?? null,
+    agentId: null,
+    reservedOn: null,
+    desiredState: 'running',
+    generation: 1,
+    observedGeneration: 0,
+    status: 'pending',
+    statusReason: null,
+    statusMessage: null,
+    waitingSince: at,
+    statusDeadline: null,
+    incarnation: 0,
+    labels: request.labels ?? {},
+    parameters: parameters.values,
+    env: request.env ?? {},
+    spec: { ...template.document.spec, resources, env: parameters.env },
+    resources,
+    persistentHome: request.persistentHome ?? true,
+    observed: nothingObserved,
+    idleTimeoutSeconds: request.idleTimeoutSeconds ?? null,
+    maxDurationSeconds: request.maxDurationSeconds ?? null,
+    lastActivityAt: at,
+    startedAt: null,
+    createdAt: at,
+    updatedAt: at,
+    deletedAt: null,
+    version: 1,
+    revision: 1,
+  }
+}

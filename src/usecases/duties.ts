@@ -1,0 +1,116 @@
+/** What the server does by itself, a few rows at a time. Every run may be cut short anywhere and run again. */
+
+import type { Agent } from '../../domain/agent/agent.ts'
+import { E } from '../../domain/fp.ts'
+import type { AgentId, OrgId } from '../../domain/ids.ts'
+import { slotFor } from '../../domain/placement/slot.ts'
+import type { AgentStore } from '../../domain/ports/agents.ts'
+import type { Clock, Ids } from '../../domain/ports/clock.ts'
+import type { Wake } from '../../domain/ports/delivery.ts'
+import type { DutyStore } from '../../domain/ports/duties.ts'
+import type { Duty } from '../../domain/ports/jobs.ts'
+import type { ReportStore } from '../../domain/ports/reports.ts'
+import type { SessionStore } from '../../domain/ports/sessions.ts'
+import type { UnitOfWork } from '../../domain/ports/unit-of-work.ts'
+import { deadlinePassed } from '../../domain/session/deadline.ts'
+import { placePending } from '../../domain/session/decide.ts'
+import { undeliverable } from '../../domain/session/observe.ts'
+import { isUnchanged } from '../../domain/session/session.ts'
+import type { Timeouts } from '../../domain/session/timeouts.ts'
+
+export type DutyDeps = {
+  readonly sessions: SessionStore
+  readonly agents: AgentStore
+  readonly reports: ReportStore
+  readonly duties: DutyStore
+  readonly unitOfWork: UnitOfWork
+  readonly wake: Wake
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly timeouts: Timeouts
+}
+
+const ROWS_AT_ONCE = 500
+
+export const PLACEMENT = 'placement'
+
+/** Commands whose back-off is over, that nobody is moving, or that will never arrive. */
+export const sweep = (deps: DutyDeps): Duty => ({
+  name: 'sweep',
+  everyMs: 2_000,
+  run: async () => {
+    const over = await deps.duties.endBackOffs(ROWS_AT_ONCE)
+    const givenUp = await deps.duties.giveUp(ROWS_AT_ONCE)
+    for (const command of givenUp) {
+      const [session] = await deps.sessions.loadMany([command.sessionId])
+      if (session === undefined) continue
+      const context = { agentId: command.agentId, at: deps.clock.now(), timeouts: deps.timeouts }
+      await deps.unitOfWork.commit(
+        undeliverable(session, command.generation, 'delivery_failed', command.error, context),
+      )
+    }
+    const waiting = await deps.duties.agentsWithDueCommands(10_000)
+    deps.wake.agents([...new Set([...over, ...waiting])])
+    return { backOffsOver: over.length, givenUp: givenUp.length, agentsWoken: waiting.length }
+  },
+})
+
+/** Waiting statuses that outlived their deadline. */
+export const deadlines = (deps: DutyDeps): Duty => ({
+  name: 'deadlines',
+  everyMs: 2_000,
+  run: async () => {
+    const overdue = await deps.sessions.overdue(deps.clock.now(), ROWS_AT_ONCE)
+    const again: AgentId[] = []
+    for (const { session, agentReachable } of overdue) {
+      const { decision, redeliver } = deadlinePassed(session, {
+        at: deps.clock.now(),
+        agentReachable,
+        timeouts: deps.timeouts,
+      })
+      if (isUnchanged(decision)) continue
+      const committed = await deps.unitOfWork.commit(decision)
+      if (E.isRight(committed) && redeliver) again.push(...(await deps.reports.redeliver([session.id])))
+    }
+    deps.wake.agents(again)
+    return { overdue: overdue.length, askedAgain: again.length }
+  },
+})
+
+/** Pending sessions, by age and fairly between orgs, wherever there is room by now. */
+export const placement = (deps: DutyDeps): Duty => ({
+  name: PLACEMENT,
+  everyMs: 1_000,
+  run: async () => {
+    const pending = await deps.sessions.pending(ROWS_AT_ONCE)
+    // One reading of the agents serves a whole run; the commit says when it has become too old.
+    const agents = new Map<OrgId, readonly Agent[]>()
+    let placed = 0
+    for (const session of pending) {
+      const known = agents.get(session.orgId) ?? (await deps.agents.candidates(session.orgId))
+      agents.set(session.orgId, known)
+      const decision = placePending(session, slotFor(session, known), {
+        actor: 'placement',
+        at: deps.clock.now(),
+        commandId: deps.ids.command(),
+        timeouts: deps.timeouts,
+      })
+      if (isUnchanged(decision)) continue
+      const committed = await deps.unitOfWork.commit(decision)
+      if (E.isLeft(committed) || decision.command !== null) agents.delete(session.orgId)
+      if (E.isLeft(committed) || decision.command === null) continue
+      placed += 1
+      deps.wake.agents([decision.command.agentId])
+    }
+    return { pending: pending.length, placed }
+  },
+})
+
+/** A replica that says nothing for this long is dead: its agents' leases are free. */
+const REPLICA_SILENT_MS = 20_000
+
+export const replicas = (deps: DutyDeps): Duty => ({
+  name: 'replicas',
+  everyMs: 5_000,
+  run: async () => ({ dead: (await deps.duties.releaseDeadReplicas(REPLICA_SILENT_MS)).length }),
+})

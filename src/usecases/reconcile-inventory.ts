@@ -1,0 +1,112 @@
+/** A whole inventory of one agent, compared with the rows; the actions of `domain/agent/reconcile.ts` carried out. */
+import { type ReconcileAction, reconcile } from '../../domain/agent/reconcile.ts'
+import type { SessionId } from '../../domain/ids.ts'
+import type { Peer } from '../../domain/ports/agents.ts'
+import type { Clock, Ids } from '../../domain/ports/clock.ts'
+import type { InventoryEntry, ReportAnswer, Wake } from '../../domain/ports/delivery.ts'
+import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
+import type { SessionStore } from '../../domain/ports/sessions.ts'
+import type { UnitOfWork } from '../../domain/ports/unit-of-work.ts'
+import { repair } from '../../domain/session/decide.ts'
+import { deleted, observe, type ReportContext } from '../../domain/session/observe.ts'
+import { released, removedOutside, restored } from '../../domain/session/reconciled.ts'
+import { reportOf } from '../../domain/session/report.ts'
+import { type Decision, isUnchanged, type Session } from '../../domain/session/session.ts'
+import type { Timeouts } from '../../domain/session/timeouts.ts'
+
+export type ReconcileDeps = {
+  readonly sessions: Pick<SessionStore, 'ofAgent'>
+  readonly reports: ReportStore
+  readonly unitOfWork: UnitOfWork
+  readonly wake: Wake
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly timeouts: Timeouts
+  readonly capacityFreed: () => void
+  readonly onOrphan: (peer: Peer, entry: InventoryEntry, reason: 'unknown' | 'not_yours') => void
+}
+
+/** Rows in one statement: large enough to be quick, small enough not to hold locks for long. */
+const WRITES_AT_ONCE = 500
+
+export const reconcileInventory =
+  (deps: ReconcileDeps) =>
+  async (peer: Peer, inventory: readonly InventoryEntry[]): Promise<ReportAnswer> => {
+    const sessions = await deps.sessions.ofAgent(
+      peer.agentId,
+      inventory.map((entry) => entry.sessionId),
+    )
+    const context: ReportContext = { agentId: peer.agentId, at: deps.clock.now(), timeouts: deps.timeouts }
+    const writes: ReportWrite[] = []
+    const redeliveries: SessionId[] = []
+    const repairs: Session[] = []
+
+    for (const action of reconcile(peer.agentId, sessions, inventory)) {
+      if (action.type === 'orphan') deps.onOrphan(peer, action.entry, action.reason)
+      else if (action.type === 'redeliver') redeliveries.push(action.session.id)
+      else if (action.type === 'removed_outside' && repairsItself(action.session)) repairs.push(action.session)
+      else writes.push(...writeOf(peer, action, context))
+    }
+
+    for (let start = 0; start < writes.length; start += WRITES_AT_ONCE) {
+      // A conflict is left alone: whoever changed the row meanwhile knows more than this inventory.
+      const { fenced } = await deps.reports.write(writes.slice(start, start + WRITES_AT_ONCE))
+      if (fenced.size > 0) return 'fenced'
+    }
+    if (writes.some(({ decision }) => decision?.previous?.reservedOn && decision.session.reservedOn === null))
+      deps.capacityFreed()
+    for (const session of repairs) await commitRepair(deps, session)
+    if (redeliveries.length > 0) deps.wake.agents(await deps.reports.redeliver(redeliveries))
+    return 'accepted'
+  }
+
+const repairsItself = (session: Session): boolean => (session.spec.restart?.policy ?? 'never') !== 'never'
+
+const commitRepair = async (deps: ReconcileDeps, session: Session): Promise<void> => {
+  const decision = repair(session, 'removed_outside', {
+    actor: 'reconciler',
+    at: deps.clock.now(),
+    commandId: deps.ids.command(),
+    timeouts: deps.timeouts,
+  })
+  const committed = await deps.unitOfWork.commit(decision)
+  if (committed._tag === 'Right' && decision.command !== null) deps.wake.agents([decision.command.agentId])
+}
+
+type Written = Exclude<ReconcileAction, { type: 'orphan' | 'redeliver' }>
+
+const writeOf = (peer: Peer, action: Written, context: ReportContext): readonly ReportWrite[] => {
+  const decision = decisionOf(action, context)
+  const doneUpTo = action.type === 'observe' && action.settles ? action.entry.generation : null
+  const changed = decision !== null && !isUnchanged(decision)
+  if (!changed && doneUpTo === null) return []
+  return [{ peer, sessionId: action.session.id, decision: changed ? decision : null, outcomes: [], doneUpTo }]
+}
+
+const decisionOf = (action: Written, context: ReportContext): Decision | null => {
+  switch (action.type) {
+    case 'observe': {
+      const outcome = observe(
+        action.session,
+        reportOf(action.entry.generation, unsaidKept(action.session, action.entry)),
+        context,
+      )
+      return outcome.kind === 'decided' ? outcome.decision : null
+    }
+    case 'removed_outside':
+      return removedOutside(action.session, context)
+    case 'release': {
+      if (action.session.deletedAt === null) return released(action.session, context)
+      const outcome = deleted(action.session, action.session.generation, context)
+      return outcome.kind === 'decided' ? outcome.decision : null
+    }
+    case 'restore':
+      return restored(action.session, action.entry, context)
+  }
+}
+
+/** An inventory is terse: a reason or message that it leaves out is still the one that was told when it happened. */
+const unsaidKept = (session: Session, entry: InventoryEntry): InventoryEntry =>
+  entry.status === session.status || (entry.status === 'starting' && session.status === 'scheduling')
+    ? { ...entry, reason: entry.reason ?? session.statusReason, message: entry.message ?? session.statusMessage }
+    : entry

@@ -1,0 +1,40 @@
+import { notFound } from '../../domain/errors.ts'
+import { E } from '../../domain/fp.ts'
+import { type Caller, may } from '../../domain/identity/caller.ts'
+import type { OrgId } from '../../domain/ids.ts'
+import type { TemplateStore } from '../../domain/ports/templates.ts'
+import type { Application } from './application.ts'
+
+export const templateUseCases = (store: TemplateStore): Application['templates'] => ({
+  list: (caller, filter, page) => async () => E.right(await store.list(caller.orgId, filter, page)),
+
+  get: (caller, name) => async () => {
+    const template = await store.find(caller.orgId, name, null)
+    return template === null ? E.left(notFound('template', name)) : E.right(template)
+  },
+
+  versions: (caller, name, page) => async () => {
+    const versions = await store.versions(caller.orgId, name, page)
+    return versions === null ? E.left(notFound('template', name)) : E.right(versions)
+  },
+
+  put: (caller, document, orgId) => async () => {
+    if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })
+    const owner = orgId === undefined ? caller.orgId : orgId
+    if (!mayOwn(caller, owner)) return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
+    return E.right(await store.put(owner, document))
+  },
+
+  archive: (caller, name) => async () => {
+    const template = await store.find(caller.orgId, name, null)
+    if (template === null) return E.left(notFound('template', name))
+    if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })
+    if (!mayOwn(caller, template.orgId)) return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
+    await store.archive(template.orgId, name)
+    return E.right(undefined)
+  },
+})
+
+/** An org's own things are its operators'; shared ones and those of other orgs are the installation's. */
+export const mayOwn = (caller: Caller, orgId: OrgId | null): boolean =>
+  orgId === caller.orgId || may(caller, 'administer_installation')

@@ -1,0 +1,54 @@
+/** A real HTTP server in front of an application, for the tests of this folder. */
+import { pino } from 'pino'
+import { createHttpApp } from '../../../adapters/http/create-http-app.ts'
+import { listen } from '../../../adapters/http/listen.ts'
+import type { Application } from '../../../src/usecases/application.ts'
+import { KEY } from './fake-application.ts'
+
+export type Answer = {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  // biome-ignore lint/suspicious/noExplicitAny: a test looks at what it expects
+  readonly json: any
+}
+
+type Call = {
+  readonly headers?: Record<string, string>
+  /** Sent as JSON. */
+  readonly body?: unknown
+  /** Sent as it is. */
+  readonly raw?: string | Uint8Array | ReadableStream
+  /** Without the key. */
+  readonly anonymous?: boolean
+}
+
+export type ApiServer = {
+  readonly url: string
+  readonly call: (method: string, path: string, call?: Call) => Promise<Answer>
+  /** Log lines so far. */
+  readonly logged: readonly { readonly [key: string]: unknown }[]
+  readonly [Symbol.asyncDispose]: () => Promise<void>
+}
+
+export const serve = async (app: Application, level = 'debug'): Promise<ApiServer> => {
+  const logged: { [key: string]: unknown }[] = []
+  const log = pino({ level }, { write: (line: string) => void logged.push(JSON.parse(line)) })
+  const listening = await listen({ app: createHttpApp(app, { log, version: '2.0.0' }), host: '127.0.0.1', port: 0 })
+  const call: ApiServer['call'] = async (method, path, { headers = {}, body, raw, anonymous = false } = {}) => {
+    const response = await fetch(listening.url + path, {
+      method,
+      headers: {
+        ...(anonymous ? {} : { authorization: `Bearer ${KEY}` }),
+        ...(body === undefined && raw === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(raw === undefined ? {} : { body: raw as never, duplex: 'half' }),
+    } as RequestInit)
+    const text = await response.text()
+    const isJson = response.headers.get('content-type')?.includes('json') === true && text !== ''
+    return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : undefined }
+  }
+  return { url: listening.url, call, logged, [Symbol.asyncDispose]: () => listening.close(0) }
+}

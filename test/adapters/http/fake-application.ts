@@ -1,0 +1,205 @@
+/** An application in memory: just enough to see what HTTP makes of its answers. */
+import type { Agent } from '../../../domain/agent/agent.ts'
+import { type ApplicationError, notFound } from '../../../domain/errors.ts'
+import { TE } from '../../../domain/fp.ts'
+import type { Caller } from '../../../domain/identity/caller.ts'
+import type { AgentId, OrgId, TemplateId, UserId } from '../../../domain/ids.ts'
+import type { CommandView, SessionEventView } from '../../../domain/ports/sessions.ts'
+import type { SessionView } from '../../../domain/session/session-view.ts'
+import { sessionStatuses } from '../../../domain/session/words.ts'
+import type { Template } from '../../../domain/template/template.ts'
+import type { Application } from '../../../src/usecases/application.ts'
+
+export const KEY = 'ssk_0123456789abcdefghijABCDEFGHIJ01'
+export const SESSION_ID = '01890a5d-ac96-774b-bcce-b302099a8057'
+export const NO_SUCH_ID = '01890a5d-ac96-774b-bcce-b30209900000'
+
+export const aCaller: Caller = {
+  orgId: 'default' as OrgId,
+  userId: 'ada' as UserId,
+  role: 'installation',
+  keyId: null,
+}
+
+export const aSessionView = (changes: Partial<SessionView> = {}): SessionView => ({
+  id: SESSION_ID,
+  name: 'Ada’s browser',
+  orgId: 'default',
+  userId: 'ada',
+  template: { name: 'hello-web', version: 1 },
+  platform: 'process',
+  region: null,
+  labels: { team: 'web' },
+  parameters: { title: 'Home', password: null },
+  env: { LANG: 'C.UTF-8' },
+  persistentHome: true,
+  agentId: 'edge-1',
+  agentReachable: true,
+  desiredState: 'running',
+  status: 'running',
+  statusReason: null,
+  statusMessage: null,
+  waitingSince: null,
+  deadline: null,
+  generation: 1,
+  observedGeneration: 1,
+  endpoint: {
+    url: 'http://127.0.0.1:4000/?token=x',
+    host: '127.0.0.1',
+    port: 4000,
+    protocol: 'http',
+    ports: [{ name: 'http', url: 'http://127.0.0.1:4000', port: 4000, protocol: 'http' }],
+  },
+  namespace: null,
+  podName: null,
+  serviceName: null,
+  incarnation: 1,
+  resources: { cpuMillis: 250, memoryMib: 128 },
+  idleTimeoutSeconds: null,
+  maxDurationSeconds: 3600,
+  lastActivityAt: null,
+  createdAt: new Date('2026-01-31T12:00:00.000Z'),
+  updatedAt: new Date('2026-01-31T12:00:01.000Z'),
+  startedAt: new Date('2026-01-31T12:00:01.000Z'),
+  deletedAt: null,
+  restarts: 0,
+  exitCode: null,
+  exitSignal: null,
+  lastOutput: null,
+  node: null,
+  image: null,
+  imageDigest: null,
+  containerId: null,
+  version: 3,
+  ...changes,
+})
+
+export const anAgent: Agent = {
+  id: 'edge-1' as AgentId,
+  orgId: 'default' as OrgId,
+  platform: 'process',
+  region: null,
+  labels: {},
+  version: '2.0.0',
+  status: 'online',
+  statusReason: null,
+  cordoned: false,
+  capacity: { maxSessions: 10, cpuMillis: 4000, memoryMib: 8192 },
+  allocated: { sessions: 1, cpuMillis: 250, memoryMib: 128 },
+  epoch: 2,
+  replicaId: null,
+  connectedAt: new Date('2026-01-31T11:00:00.000Z'),
+  disconnectedAt: null,
+  lastHeartbeatAt: new Date('2026-01-31T12:00:00.000Z'),
+}
+
+export const aTemplate: Template = {
+  id: '01890a5d-ac96-774b-bcce-b302099a8058' as TemplateId,
+  orgId: null,
+  version: 2,
+  platforms: ['process'],
+  document: { name: 'hello-web', displayName: 'Hello', spec: { process: { command: ['node', 'x.js'] } } },
+  createdAt: new Date('2026-01-01T00:00:00.000Z'),
+  archivedAt: null,
+}
+
+export const anEvent: SessionEventView = {
+  id: 7,
+  sessionId: SESSION_ID,
+  type: 'created',
+  generation: 1,
+  at: new Date('2026-01-31T12:00:00.000Z'),
+  actor: 'user:ada',
+  data: {},
+}
+
+export const aCommand: CommandView = {
+  id: '01890a5d-ac96-774b-bcce-b302099a8059',
+  sessionId: SESSION_ID,
+  agentId: 'edge-1' as AgentId,
+  type: 'start_session',
+  generation: 1,
+  status: 'done',
+  attempts: 0,
+  nextAttemptAt: null,
+  expiresAt: null,
+  lastError: null,
+  createdAt: new Date('2026-01-31T12:00:00.000Z'),
+  sentAt: null,
+  ackedAt: null,
+  finishedAt: null,
+}
+
+/** Each call that reached the application, as `[what, ...arguments]`, without the caller. */
+export type Calls = (readonly unknown[])[]
+
+export type FakeApplication = Application & { readonly calls: Calls }
+
+const summary = {
+  total: 1,
+  byStatus: Object.fromEntries(sessionStatuses.map((status) => [status, status === 'running' ? 1 : 0])),
+} as never
+
+/** Answers with the samples above; every call fails with `refusal`, or throws `fault`, when one is given. */
+export const fakeApplication = (
+  trouble: { readonly refusal?: ApplicationError; readonly fault?: unknown; readonly ready?: boolean } = {},
+): FakeApplication => {
+  const calls: Calls = []
+  const answer = <A>(value: A, ...call: unknown[]): TE.TaskEither<ApplicationError, A> => {
+    calls.push(call)
+    if (trouble.fault !== undefined) return () => Promise.reject(trouble.fault)
+    return trouble.refusal === undefined ? TE.right(value) : TE.left(trouble.refusal)
+  }
+  const page = <A>(item: A) => ({ items: [item], nextCursor: null })
+  const session = (id: string, view: SessionView, ...call: unknown[]) =>
+    id === SESSION_ID ? answer(view, ...call) : TE.left(notFound('session', id))
+  return {
+    calls,
+    authenticate: async (bearer, actAs) => {
+      if (bearer !== KEY) return { kind: 'unauthorized' }
+      if (actAs === 'nowhere') return { kind: 'unknown_org' }
+      if (actAs === 'others') return { kind: 'forbidden_org' }
+      return { kind: 'caller', caller: actAs === null ? aCaller : { ...aCaller, orgId: actAs as OrgId } }
+    },
+    readiness: {
+      check: async () => {
+        if (trouble.fault !== undefined) throw trouble.fault
+        return trouble.ready === false
+          ? { ready: false, reason: 'migrations are missing' }
+          : { ready: true, reason: null }
+      },
+    },
+    sessions: {
+      create: (_caller, request) => answer(aSessionView(), 'create', request),
+      get: (_caller, id) => session(id, aSessionView(), 'get', id),
+      list: (_caller, filter, sort, request) => answer(page(aSessionView()), 'list', filter, sort, request),
+      summary: (_caller, filter) => answer(summary, 'summary', filter),
+      act: (_caller, id, action, ifMatch) => session(id, aSessionView(), 'act', action, ifMatch),
+      remove: (_caller, id, force, ifMatch) =>
+        session(id, aSessionView({ status: 'deleting' }), 'remove', force, ifMatch),
+      update: (_caller, id, changes, ifMatch) => session(id, aSessionView(), 'update', changes, ifMatch),
+      touch: () => answer(undefined, 'touch'),
+      events: (_caller, _id, request) => answer(page(anEvent), 'events', request),
+      commands: (_caller, _id, request) => answer(page(aCommand), 'commands', request),
+    },
+    templates: {
+      list: (_caller, filter, request) => answer(page(aTemplate), 'list', filter, request),
+      get: (_caller, name) => answer(aTemplate, 'get', name),
+      versions: (_caller, name, request) => answer(page(aTemplate), 'versions', name, request),
+      put: (_caller, document, orgId) =>
+        answer({ template: aTemplate, created: document.name !== 'hello-web' }, 'put', document, orgId),
+      archive: (_caller, name) => answer(undefined, 'archive', name),
+    },
+    agents: {
+      list: (_caller, filter, request) => answer(page(anAgent), 'list', filter, request),
+      get: (_caller, id) => answer(anAgent, 'get', id),
+      enrol: (_caller, request) =>
+        answer({ agent: { ...anAgent, id: request.id }, token: 'ssa_once' }, 'enrol', request),
+      rotateToken: (_caller, id) => answer({ agent: anAgent, token: 'ssa_once' }, 'rotateToken', id),
+      cordon: (_caller, id) => answer({ ...anAgent, cordoned: true }, 'cordon', id),
+      uncordon: (_caller, id) => answer(anAgent, 'uncordon', id),
+      remove: (_caller, id, force) => answer(undefined, 'remove', id, force),
+    },
+    commands: { list: (_caller, filter, request) => answer(page(aCommand), 'list', filter, request) },
+  }
+}

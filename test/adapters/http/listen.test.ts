@@ -1,0 +1,82 @@
+import { connect } from 'node:net'
+import { expect } from 'chai'
+import { CannotListenError, listen } from '../../../adapters/http/listen.ts'
+
+const failureOf = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => null,
+    (error: unknown) => error,
+  )
+
+describe('listening', () => {
+  it('a busy port is an error that says what to do', async () => {
+    const first = await listen({ app: (_request, response) => response.end(), host: '127.0.0.1', port: 0 })
+    try {
+      const error = await failureOf(
+        listen({ app: (_request, response) => response.end(), host: '127.0.0.1', port: first.port }),
+      )
+      expect(error).to.be.instanceOf(CannotListenError)
+      expect((error as Error).message).to.equal(
+        `port ${first.port} is in use by another program: set PORT to another, or PORT=0 for any free one`,
+      )
+    } finally {
+      await first.close()
+    }
+  })
+
+  it('an address of another machine is an error that names HOST', async () => {
+    const error = await failureOf(listen({ app: () => {}, host: '203.0.113.7', port: 0 }))
+    expect((error as Error).message)
+      .to.include('203.0.113.7')
+      .and.include('HOST')
+  })
+
+  it('closing lets the running request finish and ends connections that wait', async () => {
+    const arrived = Promise.withResolvers<void>()
+    const release = Promise.withResolvers<void>()
+    const server = await listen({
+      app: (request, response) => {
+        if (request.url === '/quick') return void response.end('quick')
+        arrived.resolve()
+        void release.promise.then(() => response.end('done'))
+      },
+      host: '127.0.0.1',
+      port: 0,
+    })
+    expect(await (await fetch(`${server.url}/quick`)).text()).to.equal('quick')
+    const running = fetch(`${server.url}/slow`).then((response) => response.text())
+    await arrived.promise
+    const closed = server.close(5_000)
+    expect(await failureOf(fetch(server.url, { headers: { connection: 'close' } }))).to.be.instanceOf(TypeError)
+    const startedAt = performance.now()
+    release.resolve()
+    expect(await running).to.equal('done')
+    await closed
+    expect(performance.now() - startedAt).to.be.below(2_000)
+  })
+
+  it('a request that does not finish is ended when the time is over', async () => {
+    const arrived = Promise.withResolvers<void>()
+    const server = await listen({ app: () => arrived.resolve(), host: '127.0.0.1', port: 0 })
+    const running = failureOf(fetch(server.url))
+    await arrived.promise
+    await server.close(50)
+    expect(await running).to.be.instanceOf(TypeError)
+  })
+
+  it('a connection that another protocol has taken over is ended too', async () => {
+    const server = await listen({ app: () => {}, host: '127.0.0.1', port: 0 })
+    const upgraded = Promise.withResolvers<void>()
+    server.server.on('upgrade', () => upgraded.resolve())
+    const socket = connect(server.port, '127.0.0.1', () =>
+      socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'),
+    )
+    const ended = new Promise<void>((resolve) => {
+      socket.on('close', () => resolve())
+      socket.on('error', () => {})
+    })
+    await upgraded.promise
+    await server.close(50)
+    await ended
+  })
+})

@@ -1,0 +1,119 @@
+import { expect } from 'chai'
+import { E } from '../../../domain/fp.ts'
+import { agentCodec, agentPageCodec, agentWithTokenCodec } from '../../../src/api/agent.ts'
+import { commandPageCodec } from '../../../src/api/command.ts'
+import { templateCodec, templatePageCodec } from '../../../src/api/template.ts'
+import { type ApiServer, serve } from './api-server.ts'
+import { type FakeApplication, fakeApplication, SESSION_ID } from './fake-application.ts'
+
+describe('templates, agents and commands over HTTP', () => {
+  let app: FakeApplication
+  let api: ApiServer
+  before(async () => {
+    app = fakeApplication()
+    api = await serve(app)
+  })
+  after(() => api[Symbol.asyncDispose]())
+  beforeEach(() => {
+    app.calls.length = 0
+  })
+
+  const document = { name: 'mine', displayName: 'Mine', spec: { process: { command: ['x'] } } }
+
+  it('a new template version is a 201, the same content again a 200', async () => {
+    const created = await api.call('POST', '/api/v1/templates', { body: document })
+    expect([created.status, E.isRight(templateCodec.decode(created.json))]).to.deep.equal([201, true])
+    expect(created.headers.get('location')).to.match(/^\/api\/v1\/templates\//)
+    const same = await api.call('POST', '/api/v1/templates', { body: { ...document, name: 'hello-web' } })
+    expect(same.status).to.equal(200)
+  })
+
+  it('whose a template is to be stands beside the document', async () => {
+    await api.call('POST', '/api/v1/templates', { body: document })
+    await api.call('POST', '/api/v1/templates', { body: { ...document, orgId: null } })
+    await api.call('POST', '/api/v1/templates', { body: { ...document, orgId: 'default' } })
+    expect(app.calls).to.deep.equal([
+      ['put', document, undefined],
+      ['put', document, null],
+      ['put', document, 'default'],
+    ])
+  })
+
+  it('every failing field of a template is named', async () => {
+    const answer = await api.call('POST', '/api/v1/templates', {
+      body: { name: 'Not A Label', displayName: 'x', spec: { process: { command: [] } }, orgId: 7, colour: 1 },
+    })
+    expect(answer.status).to.equal(400)
+    expect(answer.json.errors.map((error: { field: string }) => error.field)).to.have.members([
+      'name',
+      'spec.process.command',
+      'orgId',
+      'colour',
+    ])
+  })
+
+  it('templates are read one by one, in pages and by version, and archived', async () => {
+    const one = await api.call('GET', '/api/v1/templates/hello-web')
+    expect(one.json).to.deep.equal({
+      name: 'hello-web',
+      displayName: 'Hello',
+      spec: { process: { command: ['node', 'x.js'] } },
+      version: 2,
+      orgId: null,
+      platforms: ['process'],
+      createdAt: '2026-01-01T00:00:00.000Z',
+      archivedAt: null,
+    })
+    const again = await api.call('GET', '/api/v1/templates/hello-web', {
+      headers: { 'if-none-match': one.headers.get('etag') ?? '' },
+    })
+    expect(again.status).to.equal(304)
+    for (const path of ['/api/v1/templates?category=web&tag=a,b', '/api/v1/templates/hello-web/versions'])
+      expect(E.isRight(templatePageCodec.decode((await api.call('GET', path)).json)), path).to.equal(true)
+    expect((await api.call('DELETE', '/api/v1/templates/hello-web')).status).to.equal(204)
+  })
+
+  it('an enrolled agent’s token is shown once and never cached', async () => {
+    const answer = await api.call('POST', '/api/v1/agents', { body: { id: 'edge-2', platform: 'process' } })
+    expect([answer.status, answer.json.id, answer.json.token]).to.deep.equal([201, 'edge-2', 'ssa_once'])
+    expect(answer.headers.get('location')).to.equal('/api/v1/agents/edge-2')
+    expect(answer.headers.get('cache-control')).to.equal('no-store')
+    expect(E.isRight(agentWithTokenCodec.decode(answer.json))).to.equal(true)
+    const rotated = await api.call('POST', '/api/v1/agents/edge-1/token')
+    expect([rotated.status, rotated.json.token, rotated.headers.get('cache-control')]).to.deep.equal([
+      200,
+      'ssa_once',
+      'no-store',
+    ])
+    expect((await api.call('GET', '/api/v1/agents/edge-1')).text).to.not.include('ssa_')
+    expect(JSON.stringify(api.logged)).to.not.include('ssa_')
+  })
+
+  it('an agent’s id and platform are checked by name', async () => {
+    const answer = await api.call('POST', '/api/v1/agents', { body: { id: '../etc', platform: '', region: '' } })
+    expect(answer.status).to.equal(400)
+    expect(answer.json.errors.map((error: { field: string }) => error.field)).to.have.members([
+      'id',
+      'platform',
+      'region',
+    ])
+  })
+
+  it('agents are read, cordoned, uncordoned and removed', async () => {
+    const page = await api.call('GET', '/api/v1/agents?status=online,degraded&platform=process')
+    expect(E.isRight(agentPageCodec.decode(page.json))).to.equal(true)
+    expect(E.isRight(agentCodec.decode((await api.call('GET', '/api/v1/agents/edge-1')).json))).to.equal(true)
+    expect((await api.call('POST', '/api/v1/agents/edge-1/cordon')).json.cordoned).to.equal(true)
+    expect((await api.call('POST', '/api/v1/agents/edge-1/uncordon')).json.cordoned).to.equal(false)
+    expect((await api.call('DELETE', '/api/v1/agents/edge-1?force=true')).status).to.equal(204)
+    expect(app.calls.at(-1)).to.deep.equal(['remove', 'edge-1', true])
+  })
+
+  it('commands are listed by status, agent and session', async () => {
+    const answer = await api.call('GET', `/api/v1/commands?status=dead,expired&agent=edge-1&session=${SESSION_ID}`)
+    expect(E.isRight(commandPageCodec.decode(answer.json))).to.equal(true)
+    expect(app.calls[0]?.[1]).to.deep.equal({ status: ['dead', 'expired'], agent: ['edge-1'], session: [SESSION_ID] })
+    const wrong = await api.call('GET', '/api/v1/commands?session=7')
+    expect([wrong.status, wrong.json.errors[0].field]).to.deep.equal([400, 'session'])
+  })
+})

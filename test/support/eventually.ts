@@ -1,0 +1,29 @@
+/**
+ * Waits until an assertion holds, instead of sleeping for as long as it usually takes.
+ *
+ *   await eventually(async () => expect(await statusOf(id)).to.equal('running'), { within: 5_000 })
+ */
+import { setTimeout as wait } from 'node:timers/promises'
+
+/** What the assertion returns when it holds. Its last failure, with the time it was given, when it never does. */
+export const eventually = async <A>(
+  assertion: () => A | Promise<A>,
+  { within = 5_000 }: { readonly within?: number } = {},
+): Promise<A> => {
+  const deadline = performance.now() + within
+  for (let attempt = 1, pause = 10; ; attempt += 1, pause = Math.min(pause * 1.5, 200)) {
+    try {
+      return await assertion()
+    } catch (failure) {
+      if (performance.now() + pause > deadline) throw explained(failure, attempt, within)
+    }
+    await wait(pause)
+  }
+}
+
+/** The same error, so that its stack and the difference it shows are those of the assertion. */
+const explained = (failure: unknown, attempts: number, within: number): Error => {
+  const error = failure instanceof Error ? failure : new Error(String(failure))
+  error.message = `still not so after ${within} ms and ${attempts} attempts: ${error.message}`
+  return error
+}

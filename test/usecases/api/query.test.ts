@@ -1,0 +1,106 @@
+import { expect } from 'chai'
+import fc from 'fast-check'
+import { oneOf } from '../../../domain/codec/codec.ts'
+import { decode } from '../../../domain/codec/field-errors.ts'
+import { E } from '../../../domain/fp.ts'
+import { commaList, flag, labelPairs, pageRequest, paging, query, text, timestamp } from '../../../src/api/query.ts'
+
+const codec = query({
+  status: commaList(oneOf(['on', 'off'])),
+  label: labelPairs,
+  force: flag,
+  since: timestamp,
+  q: text(5),
+  ...paging,
+})
+const decoded = (input: object) => {
+  const result = decode(codec, input)
+  if (E.isLeft(result)) throw new Error(JSON.stringify(result.left))
+  return result.right
+}
+const failing = (input: object) => {
+  const result = decode(codec, input)
+  return E.isLeft(result) ? result.left.map(({ field }) => field) : []
+}
+
+describe('query strings', () => {
+  it('are decoded into what the filters want', () => {
+    expect(
+      decoded({
+        status: 'on,off',
+        label: ['a=1', 'b=2,c='],
+        force: 'true',
+        since: '2026-01-31T12:00:00.5Z',
+        q: 'x',
+        limit: '7',
+      }),
+    ).to.deep.equal({
+      status: ['on', 'off'],
+      label: [
+        ['a', '1'],
+        ['b', '2'],
+        ['c', ''],
+      ],
+      force: true,
+      since: new Date('2026-01-31T12:00:00.500Z'),
+      q: 'x',
+      limit: 7,
+    })
+  })
+
+  it('name each parameter that is unknown, repeated, empty or wrong', () => {
+    expect(
+      failing({ status: 'on,', label: 'a', force: '', since: 'now', q: '', limit: '1.5', cursor: '', other: 'x' }),
+    ).to.have.members(['status', 'label', 'force', 'since', 'q', 'limit', 'cursor', 'other'])
+    expect(failing({ q: ['a', 'b'], status: ['on', 'off'] })).to.have.members(['q', 'status'])
+  })
+
+  it('take page sizes from 1 to 500', () => {
+    for (const limit of ['0', '501', '-1', 'abc', '1e2', '0x10', ' 5', '99999999999999999999'])
+      expect(failing({ limit }), limit).to.deep.equal(['limit'])
+    for (const limit of ['1', '500']) expect(failing({ limit })).to.deep.equal([])
+    expect(pageRequest(undefined, undefined)).to.deep.equal({ limit: 50, cursor: null })
+  })
+
+  it('take every RFC 3339 time, and a plus that became a space', () => {
+    fc.assert(
+      fc.property(
+        fc.date({ min: new Date('0001-01-02T00:00:00Z'), max: new Date('9999-12-30T00:00:00Z'), noInvalidDate: true }),
+        (date) => {
+          expect(decoded({ since: date.toISOString() }).since).to.deep.equal(date)
+        },
+      ),
+    )
+    expect(decoded({ since: '2026-01-31T12:00:00 02:00' }).since).to.deep.equal(new Date('2026-01-31T10:00:00Z'))
+    expect(decoded({ since: '2026-01-31t12:00:00-02:00' }).since).to.deep.equal(new Date('2026-01-31T14:00:00Z'))
+  })
+
+  it('refuse days that there are not', () => {
+    for (const since of [
+      '2026-02-29T00:00:00Z',
+      '2026-04-31T00:00:00Z',
+      '2026-13-01T00:00:00Z',
+      '2026-01-00T00:00:00Z',
+      '2026-01-01T25:00:00Z',
+      '2026-01-01',
+    ])
+      expect(failing({ since }), since).to.deep.equal(['since'])
+    expect(failing({ since: '2028-02-29T00:00:00Z' })).to.deep.equal([])
+  })
+
+  it('refuse text that the database cannot hold', () => {
+    expect(failing({ q: 'a\u0000', label: 'a=\ud800' })).to.have.members(['q', 'label'])
+  })
+
+  it('never throw, whatever is sent', () => {
+    const value = fc.oneof(fc.string(), fc.array(fc.string(), { maxLength: 3 }))
+    fc.assert(
+      fc.property(
+        fc.dictionary(fc.oneof(fc.string(), fc.constantFrom('status', 'label', 'since', 'limit')), value),
+        (input) => {
+          decode(codec, input)
+        },
+      ),
+    )
+  })
+})
