@@ -4,9 +4,9 @@ import { openDatabase } from '../adapters/postgres/pool.ts'
 import { createIds } from '../adapters/secrets/ids.ts'
 import { tokens } from '../adapters/secrets/tokens.ts'
 import { shownUrl } from './database-ready.ts'
-import { ExitError } from './exit-error.ts'
-import { installationKeyRecord } from './first-start.ts'
-import { databaseSettings } from './settings.ts'
+import { ExitError } from './program/exit-error.ts'
+import { installationKeyRecord } from './program/first-start.ts'
+import { databaseSettings } from './program/settings.ts'
 
 export const runAdminKeyReset = async (): Promise<void> => {
   const { url } = databaseSettings(process.env)

@@ -2,7 +2,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { type SchemaVersion, schemaVersion } from '../adapters/postgres/migrate.ts'
-import { ExitError } from './exit-error.ts'
+import { ExitError } from './program/exit-error.ts'
 
 const TRY_FOR_MS = 30_000
 const TRY_EVERY_MS = 500

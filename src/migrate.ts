@@ -2,8 +2,8 @@
 import { migrateBoss } from '../adapters/pgboss/boss.ts'
 import { migrate } from '../adapters/postgres/migrate.ts'
 import { shownUrl } from './database-ready.ts'
-import { ExitError } from './exit-error.ts'
-import { databaseSettings } from './settings.ts'
+import { ExitError } from './program/exit-error.ts'
+import { databaseSettings } from './program/settings.ts'
 
 export const migrateAll = async (databaseUrl: string, log: (line: string) => void): Promise<void> => {
   await migrate({ databaseUrl, log })

@@ -1,12 +1,12 @@
 /** `streamspace server`. */
 import { databaseReady } from './database-ready.ts'
-import { ExitError } from './exit-error.ts'
-import type { InstallationKey } from './first-start.ts'
 import { createLog } from './log.ts'
-import { stopSignal } from './run-until-stopped.ts'
-import { secretKeyOf } from './secret-key.ts'
+import { ExitError } from './program/exit-error.ts'
+import type { InstallationKey } from './program/first-start.ts'
+import { secretKeyOf } from './program/secret-key.ts'
+import { type ServerSettings, serverSettings } from './program/settings.ts'
+import { stopSignal } from './program/stop-signal.ts'
 import { type RunningServer, startServer } from './server.ts'
-import { type ServerSettings, serverSettings } from './settings.ts'
 
 export const runServer = async (): Promise<void> => {
   const settings = serverSettings(process.env)

@@ -17,6 +17,7 @@ import {
   settle,
   startingNow,
 } from './session-life.ts'
+import { probeOf } from './probe.ts'
 import type { SessionRecord } from './session-record.ts'
 import { discard } from './take-down.ts'
 import type { Terminated } from './terminate.ts'
@@ -29,8 +30,6 @@ export type Registry = {
   /** null: all sessions run as the agent's own user. */
   readonly uids: Uids | null
   readonly run: <A>(life: Life, work: (signal: AbortSignal) => Promise<A>) => Promise<A>
-  /** Told of what went wrong with the machine. */
-  readonly trouble: (error: unknown) => void
 }
 
 export const apply = async (
@@ -42,7 +41,7 @@ export const apply = async (
   try {
     return await dispatch(around, registry, target, context)
   } catch (error) {
-    registry.trouble(error)
+    around.trouble(error)
     const { sessionId, generation } = target
     around.log.error({ sessionId, generation, err: error }, 'a session could not be made as asked')
     return { kind: 'failed', code: 'platform_error', message: describeTrouble(error), retryable: true }
@@ -81,6 +80,8 @@ const dispatch = async (
 const refuse = (registry: Registry, around: Surroundings, { desired }: Target): Applied | null => {
   if (!canRunHere(desired.spec))
     return { kind: 'rejected', code: 'rejected', message: 'the spec has no part for processes (spec.process)' }
+  const probe = probeOf(desired.spec)
+  if (probe.type === 'invalid') return { kind: 'rejected', code: 'rejected', message: probe.message }
   if (registry.uids !== null || around.settings.allowSharedWithoutIsolation === true) return null
   const others = [...registry.lives.values()].some(({ record }) => record.desired.orgId !== desired.orgId)
   if (!others) return null
@@ -152,6 +153,8 @@ const run = async (around: Surroundings, life: Life, target: Target, context: Ap
       }
     case 'anew': {
       life.observed = startingNow(life, 'starting', 'starting')
+      // Nothing of a new session can run, and what was meant has just been written.
+      if (life.record.run === null && life.record.generation === generation && !life.record.settled) break
       const change = { generation, desired, settled: false, phase: 'down', restarts: 0, retries: 0 } as const
       const ended = await discard(around, life, change, { signal: context.signal })
       if (ended.kind !== 'gone') return notGone(ended)

@@ -65,10 +65,10 @@ export const bringUp = async (around: Surroundings, life: Life, effort: Effort):
         exit = readiness.exit
         break
       case 'timeout':
-        await takeDown(around, life)
+        if ((await takeDown(around, life, { signal })).kind === 'interrupted') return 'interrupted'
         return giveUp(around, life, 'start_timeout', readiness.message, null)
       case 'foreign':
-        await takeDown(around, life)
+        if ((await takeDown(around, life, { signal })).kind === 'interrupted') return 'interrupted'
         if (movedPort) return giveUp(around, life, 'probe_failed', readiness.message, null)
         movedPort = true
         await save(life, { ports: {} })

@@ -45,6 +45,7 @@ export const expandCommand = (
   command: readonly string[],
   folders: { readonly apps: string; readonly home: string },
 ): readonly string[] =>
+  // biome-ignore-start lint/suspicious/noTemplateCurlyInString: that is how templates spell them
   command.map((argument) =>
     argument.replaceAll('${apps}', () => folders.apps).replaceAll('${home}', () => folders.home),
   )

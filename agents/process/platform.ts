@@ -60,6 +60,7 @@ export const createProcessPlatform = (
 
   const openWith = async (host: Host, listener: PlatformListener, lock: StateLock): Promise<Opened> => {
     const markOf = marks(host, lives)
+    const disk = watchDisk(host, listener)
     const around: Surroundings = {
       settings,
       host,
@@ -70,15 +71,14 @@ export const createProcessPlatform = (
         const found = membersBySession(await readProcessTable(), [claimOf(life)], markOf, isAgent)
         return found.get(life.record.sessionId) ?? []
       },
+      trouble: disk.trouble,
       portsTaken: (life) =>
         new Set([...lives.values()].flatMap((other) => (other === life ? [] : Object.values(other.record.ports)))),
     }
-    const disk = watchDisk(host, listener)
     const registry: Registry = {
       lives,
       uids: host.isRoot ? await openUids(host.stateDir, settings.uidClaimsDir, settings.uidRange) : null,
       run: (life, work) => runTask(around, life, work),
-      trouble: disk.trouble,
     }
     const toStart = await reopen(around, registry)
     const watch = watchSessions(around, () => lives.values(), markOf, disk.look)
@@ -122,7 +122,7 @@ export const createProcessPlatform = (
 
   const startUnasked = (around: Surroundings, life: Life, exit: Exit | null): Promise<void> =>
     runTask(around, life, (signal) => bringUpUnasked(around, life, signal, exit)).catch((error: unknown) => {
-      if (isFullDisk(error)) around.listener.degraded(describeTrouble(error))
+      around.trouble(error)
       log.error({ sessionId: life.record.sessionId, error: describeTrouble(error) }, 'a session could not be started')
       life.observed = {
         ...life.observed,
@@ -141,9 +141,7 @@ export const createProcessPlatform = (
     const queue = [...waiting]
     const worker = async (): Promise<void> => {
       for (let next = queue.shift(); next !== undefined && !ending; next = queue.shift())
-        // Someone may have asked something of it meanwhile.
-        if (next.life.task === null && next.life.workload === null && next.life.record.settled)
-          await startUnasked(around, next.life, next.exit)
+        if (stillToStart(next.life)) await startUnasked(around, next.life, next.exit)
     }
     await Promise.all(Array.from({ length: settings.parallelRestarts }, worker))
   }
@@ -205,6 +203,14 @@ export const createProcessPlatform = (
       }),
   }
 }
+
+/** Someone may have asked something of it meanwhile, or it may have ended. */
+const stillToStart = ({ task, workload, record }: Life): boolean =>
+  task === null &&
+  record.settled &&
+  record.desired.state === 'running' &&
+  record.phase !== 'down' &&
+  (workload === null || record.run?.readyAt === null)
 
 const marks = (host: Host, lives: ReadonlyMap<SessionId, Life>): MarkOf => {
   if (!host.isRoot) return markByEnvironment()

@@ -24,6 +24,8 @@ export type Surroundings = {
   readonly members: (life: Life) => Promise<readonly ProcessRow[]>
   /** Ports of the other sessions, whether or not they listen yet. */
   readonly portsTaken: (life: Life) => ReadonlySet<number>
+  /** Told of what went wrong with the machine itself, such as a full disk. */
+  readonly trouble: (error: unknown) => void
   /** For tests that end the agent between any two steps. */
   readonly step: (name: string) => Promise<void>
 }

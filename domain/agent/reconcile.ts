@@ -10,17 +10,21 @@ import type { Session } from '../session/session.ts'
 /** A generation this far above the row's is a lie or a bug, not a database that was restored. */
 export const RESTORED_AT_MOST = 1_000_000
 
-export type ReconcileAction =
+/** Actions that write the session's row. */
+export type RowAction =
   /** What the agent says of the row's own generation is taken over; what it has done needs no command any more. */
   | { readonly type: 'observe'; readonly session: Session; readonly entry: InventoryEntry; readonly settles: boolean }
-  /** The newest command is due again. */
-  | { readonly type: 'redeliver'; readonly session: Session }
   /** It ran at this generation and is gone: removed by someone. */
   | { readonly type: 'removed_outside'; readonly session: Session }
   /** Nothing is left of it on the agent: capacity it may still hold is free. */
   | { readonly type: 'release'; readonly session: Session }
   /** The agent is ahead: the database was restored from an older state, and work in use is not ended by it. */
   | { readonly type: 'restore'; readonly session: Session; readonly entry: InventoryEntry }
+
+export type ReconcileAction =
+  | RowAction
+  /** The newest command is due again. */
+  | { readonly type: 'redeliver'; readonly session: Session }
   /** The database has never heard of it, or it belongs to another agent by now. */
   | { readonly type: 'orphan'; readonly entry: InventoryEntry; readonly reason: 'unknown' | 'not_yours' }
 

@@ -1,5 +1,5 @@
 /** A whole inventory of one agent, compared with the rows; the actions of `domain/agent/reconcile.ts` carried out. */
-import { type ReconcileAction, reconcile } from '../../domain/agent/reconcile.ts'
+import { type RowAction, reconcile } from '../../domain/agent/reconcile.ts'
 import type { SessionId } from '../../domain/ids.ts'
 import type { Peer } from '../../domain/ports/agents.ts'
 import type { Clock, Ids } from '../../domain/ports/clock.ts'
@@ -73,9 +73,7 @@ const commitRepair = async (deps: ReconcileDeps, session: Session): Promise<void
   if (committed._tag === 'Right' && decision.command !== null) deps.wake.agents([decision.command.agentId])
 }
 
-type Written = Exclude<ReconcileAction, { type: 'orphan' | 'redeliver' }>
-
-const writeOf = (peer: Peer, action: Written, context: ReportContext): readonly ReportWrite[] => {
+const writeOf = (peer: Peer, action: RowAction, context: ReportContext): readonly ReportWrite[] => {
   const decision = decisionOf(action, context)
   const doneUpTo = action.type === 'observe' && action.settles ? action.entry.generation : null
   const changed = decision !== null && !isUnchanged(decision)
@@ -83,7 +81,7 @@ const writeOf = (peer: Peer, action: Written, context: ReportContext): readonly 
   return [{ peer, sessionId: action.session.id, decision: changed ? decision : null, outcomes: [], doneUpTo }]
 }
 
-const decisionOf = (action: Written, context: ReportContext): Decision | null => {
+const decisionOf = (action: RowAction, context: ReportContext): Decision | null => {
   switch (action.type) {
     case 'observe': {
       const outcome = observe(

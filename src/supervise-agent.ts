@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
-import { SUSPEND } from '../agent.ts'
+import { SUSPEND } from './agent.ts'
 import type { LocalAgent } from './enrol-local-agent.ts'
 
 const CLI = fileURLToPath(new URL('../cli.ts', import.meta.url))

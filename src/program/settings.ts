@@ -3,8 +3,8 @@
  * anything is started.
  */
 import { resolve } from 'node:path'
-import { API_KEY } from '../domain/ports/tokens.ts'
-import type { Timeouts } from '../domain/session/timeouts.ts'
+import { API_KEY } from '../../domain/ports/tokens.ts'
+import type { Timeouts } from '../../domain/session/timeouts.ts'
 import { ExitError } from './exit-error.ts'
 
 export type Environment = { readonly [name: string]: string | undefined }

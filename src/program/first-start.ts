@@ -4,12 +4,12 @@
  * mended by the next start.
  */
 import { join } from 'node:path'
-import type { ApiKeyId, OrgId, UserId } from '../domain/ids.ts'
-import type { AccessStore, ApiKeyRecord } from '../domain/ports/access.ts'
-import type { Ids } from '../domain/ports/clock.ts'
-import type { TemplateStore } from '../domain/ports/templates.ts'
-import { API_KEY, KEY_PREFIX_LENGTH, type Tokens } from '../domain/ports/tokens.ts'
-import type { TemplateDocument } from '../domain/template/template-codec.ts'
+import type { ApiKeyId, OrgId, UserId } from '../../domain/ids.ts'
+import type { AccessStore, ApiKeyRecord } from '../../domain/ports/access.ts'
+import type { Ids } from '../../domain/ports/clock.ts'
+import type { TemplateStore } from '../../domain/ports/templates.ts'
+import { API_KEY, KEY_PREFIX_LENGTH, type Tokens } from '../../domain/ports/tokens.ts'
+import type { TemplateDocument } from '../../domain/template/template-codec.ts'
 import { readPrivateFile, writePrivateFile } from './private-file.ts'
 
 export const DEFAULT_ORG = 'default' as OrgId

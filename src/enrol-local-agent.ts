@@ -1,15 +1,15 @@
 /** The agent of `npm start`: enrolled at the first start, its token kept beside the database. */
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { createAgentStore } from '../../adapters/postgres/agents.ts'
-import { createCursors } from '../../adapters/postgres/cursor.ts'
-import { createLeaseStore } from '../../adapters/postgres/leases.ts'
-import { openDatabase } from '../../adapters/postgres/pool.ts'
-import { tokens } from '../../adapters/secrets/tokens.ts'
-import type { AgentId } from '../../domain/ids.ts'
-import { ExitError } from '../exit-error.ts'
-import { DEFAULT_ORG } from '../first-start.ts'
-import { readPrivateFile, writePrivateFile } from '../private-file.ts'
+import { createAgentStore } from '../adapters/postgres/agents.ts'
+import { createCursors } from '../adapters/postgres/cursor.ts'
+import { createLeaseStore } from '../adapters/postgres/leases.ts'
+import { openDatabase } from '../adapters/postgres/pool.ts'
+import { tokens } from '../adapters/secrets/tokens.ts'
+import type { AgentId } from '../domain/ids.ts'
+import { ExitError } from './program/exit-error.ts'
+import { DEFAULT_ORG } from './program/first-start.ts'
+import { readPrivateFile, writePrivateFile } from './program/private-file.ts'
 
 export type LocalAgent = { readonly agentId: AgentId; readonly tokenFile: string }
 
