@@ -210,7 +210,10 @@ CREATE INDEX outbox_backing_off ON outbox (next_attempt_at) WHERE status = 'pend
 -- What a new connection makes due again.
 CREATE INDEX outbox_held ON outbox (agent_id)
   WHERE status = 'pending' AND (acked_epoch IS NOT NULL OR next_attempt_at IS NOT NULL);
-CREATE INDEX outbox_expiring ON outbox (expires_at) WHERE status = 'pending' AND expires_at IS NOT NULL;
+CREATE INDEX outbox_expiring ON outbox (expires_at)
+  WHERE status = 'pending' AND acked_epoch IS NULL AND expires_at IS NOT NULL;
+-- Sent without an answer: few rows, whoever else is waiting.
+CREATE INDEX outbox_unacked ON outbox (unacked) WHERE status = 'pending' AND acked_epoch IS NULL AND unacked > 0;
 CREATE INDEX outbox_by_org ON outbox (org_id, id DESC);
 
 -- Aborts the statement that called it: what it did so far is undone. Used where a statement has reserved

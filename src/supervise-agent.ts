@@ -8,7 +8,7 @@ import type { Logger } from 'pino'
 import { SUSPEND } from './agent.ts'
 import type { LocalAgent } from './enrol-local-agent.ts'
 
-const CLI = fileURLToPath(new URL('../cli.ts', import.meta.url))
+const CLI = fileURLToPath(new URL('./cli.ts', import.meta.url))
 const RESTART_AFTER_MS = 500
 /** What an orderly end may take before the agent is left to itself: its sessions run on and are adopted. */
 const STOP_WITHIN_MS = 7_000

@@ -34,6 +34,8 @@ export const workDrains = async (
   )
 }
 
+/** The worker first: one that polls a queue that is gone complains. */
 export const removeDrainQueue = async (boss: PgBoss, replicaId: ReplicaId): Promise<void> => {
+  await boss.offWork(queueOf(replicaId))
   await boss.deleteQueue(queueOf(replicaId))
 }

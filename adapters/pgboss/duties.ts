@@ -34,7 +34,15 @@ export const workDuties = async (
       retentionSeconds: 60,
       deleteAfterSeconds: 600,
     })
-    await boss.work(queueOf(duty), { pollingIntervalSeconds: 1, notifyPollingIntervalSeconds: 10 }, () => duty.run())
+    await boss.work(queueOf(duty), { pollingIntervalSeconds: 1, notifyPollingIntervalSeconds: 10 }, async () => {
+      try {
+        return await duty.run()
+      } catch (error) {
+        // pg-boss keeps it with the job, where nobody looks by himself.
+        onError(error)
+        throw error
+      }
+    })
     const timer = setInterval(() => send(duty), duty.everyMs)
     timer.unref()
     timers.push(timer)

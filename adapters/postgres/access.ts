@@ -2,6 +2,9 @@ import type { ApiKeyId, OrgId, UserId } from '../../domain/ids.ts'
 import type { AccessStore, ApiKeyRecord } from '../../domain/ports/access.ts'
 import type { Database } from './pool.ts'
 
+/** Any constant of ours, other than the one of migrations. */
+const FIRST_KEY_LOCK = 7_302_011_903
+
 export const createAccessStore = (database: Database): AccessStore => ({
   keysByPrefix: async (prefix) => {
     const { rows } = await database.query({
@@ -31,16 +34,20 @@ export const createAccessStore = (database: Database): AccessStore => ({
     return rowCount > 0
   },
 
-  addKey: async (key: ApiKeyRecord, onlyIf) => {
-    const { rowCount } = await database.query({
-      text: `WITH org AS (INSERT INTO orgs (id, name) VALUES ($2, $2) ON CONFLICT (id) DO NOTHING)
+  addKey: (key: ApiKeyRecord, onlyIf) =>
+    database.transaction(async (query) => {
+      // Two first starts at once: the second looks again when the first has committed.
+      if (onlyIf === 'no_installation_key')
+        await query({ text: 'SELECT pg_advisory_xact_lock($1)', values: [FIRST_KEY_LOCK] })
+      const { rowCount } = await query({
+        text: `WITH org AS (INSERT INTO orgs (id, name) VALUES ($2, $2) ON CONFLICT (id) DO NOTHING)
              INSERT INTO api_keys (id, org_id, user_id, role, name, prefix, hash, expires_at)
              SELECT $1, $2, $3, $4, $5, $6, $7, $8
               WHERE $9 = 'always' OR NOT EXISTS (SELECT 1 FROM api_keys WHERE role = 'installation' AND revoked_at IS NULL)`,
-      values: [key.id, key.orgId, key.userId, key.role, key.name, key.prefix, key.hash, key.expiresAt, onlyIf],
-    })
-    return rowCount > 0
-  },
+        values: [key.id, key.orgId, key.userId, key.role, key.name, key.prefix, key.hash, key.expiresAt, onlyIf],
+      })
+      return rowCount > 0
+    }),
 
   hasInstallationKey: async () => {
     const { rowCount } = await database.query({

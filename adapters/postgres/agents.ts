@@ -14,6 +14,49 @@ SELECT a.id, a.org_id, a.platform, a.region, a.labels, a.version, a.cordoned, a.
   LEFT JOIN agent_leases l ON l.agent_id = a.id
   LEFT JOIN agent_liveness v ON v.agent_id = a.id`
 
+/**
+ * What becomes of an agent's sessions when it is removed. Those that were being deleted are gone with it;
+ * the others have failed: they lose their place, and can be started elsewhere (without their home).
+ */
+const ABANDON_SESSIONS = `
+WITH locked AS MATERIALIZED (
+  SELECT id FROM sessions
+   WHERE id IN (SELECT id FROM sessions WHERE agent_id = $1 AND deleted_at IS NULL
+                 UNION ALL
+                SELECT id FROM sessions WHERE reserved_on = $1 AND deleted_at IS NOT NULL)
+     AND (agent_id = $1 OR reserved_on = $1)
+   ORDER BY id FOR NO KEY UPDATE
+),
+abandoned AS (
+  UPDATE sessions s
+     SET agent_id = NULL, reserved_on = NULL, endpoint = NULL, waiting_since = NULL, status_deadline = NULL,
+         status = CASE s.desired_state WHEN 'deleted' THEN 'deleting' ELSE 'failed' END,
+         status_reason = 'removed_outside', status_message = 'agent ' || $1 || ' was removed',
+         observed_generation = CASE s.desired_state WHEN 'deleted' THEN s.generation ELSE s.observed_generation END,
+         deleted_at = CASE s.desired_state WHEN 'deleted' THEN now() END,
+         updated_at = now(), version = s.version + 1, revision = s.revision + 1
+    FROM locked WHERE s.id = locked.id AND s.deleted_at IS NULL
+  RETURNING s.id, s.org_id, s.generation, s.status, s.status_reason, s.status_message
+),
+confirmed AS (
+  UPDATE sessions s
+     SET agent_id = NULL, reserved_on = NULL, observed_generation = s.generation, revision = s.revision + 1, updated_at = now()
+    FROM locked WHERE s.id = locked.id AND s.deleted_at IS NOT NULL
+)
+INSERT INTO session_events (org_id, session_id, type, generation, data, actor, at)
+SELECT org_id, id, CASE status WHEN 'deleting' THEN 'deleted' ELSE 'failed' END, generation,
+       jsonb_build_object('status', status, 'reason', status_reason, 'message', status_message, 'agentId', $1::text),
+       'agent_removal', now()
+  FROM abandoned ORDER BY id`
+
+const CANCEL_COMMANDS = `
+WITH locked AS MATERIALIZED (
+  SELECT id FROM outbox WHERE agent_id = $1 AND status = 'pending' ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE outbox o
+   SET status = 'cancelled', finished_at = now(), next_attempt_at = NULL, last_error = 'agent ' || $1 || ' was removed'
+  FROM locked WHERE o.id = locked.id AND o.status = 'pending'`
+
 const agentFromRow = (row: Row, now: Date, heartbeatIntervalMs: number): Agent => ({
   id: row.id as AgentId,
   orgId: row.org_id as OrgId | null,
@@ -123,8 +166,14 @@ export const createAgentStore = (
       return rows[0].n
     },
 
-    remove: async (id) => {
-      await database.query({ text: 'DELETE FROM agents WHERE id = $1', values: [id] })
-    },
+    remove: (id) =>
+      database.transaction(async (query) => {
+        // Writers of its reports are waited for and fenced, then those who take or give back its capacity.
+        await query({ text: 'SELECT FROM agent_leases WHERE agent_id = $1 FOR UPDATE', values: [id] })
+        await query({ text: 'SELECT FROM agents WHERE id = $1 FOR UPDATE', values: [id] })
+        await query({ text: ABANDON_SESSIONS, values: [id] })
+        await query({ text: CANCEL_COMMANDS, values: [id] })
+        await query({ text: 'DELETE FROM agents WHERE id = $1', values: [id] })
+      }),
   }
 }

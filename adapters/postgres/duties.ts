@@ -3,14 +3,70 @@ import type { DutyStore } from '../../domain/ports/duties.ts'
 import { MAX_UNACKED } from './outbox.ts'
 import type { Database } from './pool.ts'
 
+/** The ack of the send that failed may have been noted meanwhile: it says nothing of the next one. */
+export const END_BACK_OFFS = `
+WITH over AS MATERIALIZED (
+  SELECT id FROM outbox WHERE status = 'pending' AND next_attempt_at <= now()
+   ORDER BY next_attempt_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE outbox o SET next_attempt_at = NULL, acked_epoch = NULL
+  FROM over WHERE o.id = over.id
+RETURNING o.agent_id`
+
+/** What an agent has acked is its own to end: only what has not arrived is given up. */
+export const GIVE_UP = `
+WITH chosen AS MATERIALIZED (
+  (SELECT id FROM outbox WHERE status = 'pending' AND acked_epoch IS NULL AND expires_at <= now()
+    ORDER BY expires_at LIMIT $1)
+   UNION
+  (SELECT id FROM outbox WHERE status = 'pending' AND acked_epoch IS NULL AND unacked > 0 AND unacked >= $2
+    ORDER BY unacked DESC LIMIT $1)
+),
+locked AS MATERIALIZED (
+  SELECT id FROM outbox
+   WHERE id IN (SELECT id FROM chosen) AND status = 'pending' AND acked_epoch IS NULL
+   ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE outbox o
+   SET status = CASE WHEN o.unacked >= $2 THEN 'dead' ELSE 'expired' END, finished_at = now(), next_attempt_at = NULL,
+       last_error = CASE WHEN o.unacked >= $2 THEN 'sent ' || o.unacked || ' times without an ack'
+                         ELSE 'not delivered before it expired' END
+  FROM locked
+ WHERE o.id = locked.id AND (o.unacked >= $2 OR o.expires_at <= now())
+RETURNING o.session_id, o.agent_id, o.generation, o.status, o.last_error`
+
+/** One look into `outbox_due` for each connected agent, however many rows wait for others. */
+export const AGENTS_WITH_DUE_COMMANDS = `
+SELECT l.agent_id
+  FROM agent_leases l
+ CROSS JOIN LATERAL (
+         SELECT 1 FROM outbox
+          WHERE agent_id = l.agent_id AND status = 'pending' AND acked_epoch IS NULL AND next_attempt_at IS NULL
+          LIMIT 1) due
+ WHERE l.replica_id IS NOT NULL
+ LIMIT $1`
+
+const RELEASE_DEAD_REPLICAS = `
+WITH dead AS (
+  DELETE FROM replicas WHERE last_seen_at < now() - $1::float8 * interval '1 millisecond' RETURNING id
+),
+held AS MATERIALIZED (
+  SELECT agent_id, replica_id FROM agent_leases
+   WHERE replica_id IS NOT NULL
+     AND (replica_id IN (SELECT id FROM dead) OR replica_id NOT IN (SELECT id FROM replicas))
+   ORDER BY agent_id FOR NO KEY UPDATE
+),
+freed AS (
+  UPDATE agent_leases l SET replica_id = NULL, disconnected_at = now()
+    FROM held WHERE l.agent_id = held.agent_id AND l.replica_id = held.replica_id
+)
+SELECT id FROM dead`
+
 export const createDutyStore = (database: Database): DutyStore => ({
   endBackOffs: async (limit) => {
     const { rows } = await database.query({
       name: 'end_back_offs',
-      text: `UPDATE outbox SET next_attempt_at = NULL
-              WHERE id IN (SELECT id FROM outbox WHERE status = 'pending' AND next_attempt_at <= now()
-                            ORDER BY next_attempt_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-             RETURNING agent_id`,
+      text: END_BACK_OFFS,
       values: [limit],
     })
     return [...new Set(rows.map((row) => row.agent_id as AgentId))]
@@ -19,21 +75,7 @@ export const createDutyStore = (database: Database): DutyStore => ({
   giveUp: async (limit) => {
     const { rows } = await database.query({
       name: 'give_up',
-      text: `WITH chosen AS (
-               (SELECT id, 'expired' AS fate FROM outbox WHERE status = 'pending' AND expires_at <= now() LIMIT $1)
-               UNION ALL
-               (SELECT id, 'dead' FROM outbox
-                 WHERE status = 'pending' AND acked_epoch IS NULL AND next_attempt_at IS NULL AND unacked >= $2 LIMIT $1)
-             ), locked AS (
-               SELECT o.id, min(c.fate) AS fate FROM (SELECT id FROM outbox WHERE id IN (SELECT id FROM chosen) FOR UPDATE SKIP LOCKED) o
-                 JOIN chosen c USING (id) GROUP BY o.id
-             )
-             UPDATE outbox o
-                SET status = l.fate, finished_at = now(), next_attempt_at = NULL,
-                    last_error = CASE l.fate WHEN 'dead' THEN 'sent ' || o.unacked || ' times without an ack'
-                                             ELSE 'not delivered before it expired' END
-               FROM locked l WHERE o.id = l.id
-             RETURNING o.session_id, o.agent_id, o.generation, o.status, o.last_error`,
+      text: GIVE_UP,
       values: [limit, MAX_UNACKED],
     })
     return rows.map((row) => ({
@@ -48,12 +90,7 @@ export const createDutyStore = (database: Database): DutyStore => ({
   agentsWithDueCommands: async (limit) => {
     const { rows } = await database.query({
       name: 'agents_with_due_commands',
-      text: `SELECT l.agent_id FROM agent_leases l
-              WHERE l.replica_id IS NOT NULL
-                AND EXISTS (SELECT 1 FROM outbox o
-                             WHERE o.agent_id = l.agent_id AND o.status = 'pending' AND o.acked_epoch IS NULL
-                               AND o.next_attempt_at IS NULL)
-              LIMIT $1`,
+      text: AGENTS_WITH_DUE_COMMANDS,
       values: [limit],
     })
     return rows.map((row) => row.agent_id as AgentId)
@@ -71,14 +108,7 @@ export const createDutyStore = (database: Database): DutyStore => ({
   releaseDeadReplicas: async (silentAfterMs) => {
     const { rows } = await database.query({
       name: 'release_dead_replicas',
-      text: `WITH dead AS (
-               DELETE FROM replicas WHERE last_seen_at < now() - $1::float8 * interval '1 millisecond' RETURNING id
-             ), freed AS (
-               UPDATE agent_leases l SET replica_id = NULL, disconnected_at = now()
-                WHERE l.replica_id IS NOT NULL
-                  AND (l.replica_id IN (SELECT id FROM dead) OR NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = l.replica_id))
-             )
-             SELECT id FROM dead`,
+      text: RELEASE_DEAD_REPLICAS,
       values: [silentAfterMs],
     })
     return rows.map((row) => row.id as ReplicaId)

@@ -1,38 +1,44 @@
 /**
  * Leases: who speaks for an agent, under which epoch. Raising the epoch is one UPDATE of the lease row,
  * which waits for every writer of the old epoch (they hold the row FOR SHARE) and stops all later ones.
+ *
+ * What a connection makes due again is found by a second statement in the same transaction: the first one's
+ * snapshot is older than what those writers wrote, so that it would miss the rows that they took out of the
+ * read set, and nobody would ever send them again.
  */
 import { E } from '../../domain/fp.ts'
 import type { AgentId, OrgId, ReplicaId } from '../../domain/ids.ts'
 import type { LeaseStore } from '../../domain/ports/agents.ts'
 import type { Database } from './pool.ts'
 
-/** Lock order: lease, agents, outbox. Liveness is nobody's but the connection's own. */
-const CONNECT = `
-WITH lease AS (
-  UPDATE agent_leases
-     SET epoch = greatest(epoch, COALESCE($2::bigint, 0)) + 1, replica_id = $3, connected_at = now(), disconnected_at = NULL
-   WHERE agent_id = $1
-  RETURNING agent_id, epoch
-),
-agent AS (
+const RAISE_EPOCH = `
+UPDATE agent_leases
+   SET epoch = greatest(epoch, COALESCE($2::bigint, 0)) + 1, replica_id = $3, connected_at = now(), disconnected_at = NULL
+ WHERE agent_id = $1
+RETURNING epoch`
+
+/** Lock order: lease (held by now), agents, outbox. Liveness is nobody's but the connection's own. */
+const TAKE_OVER = `
+WITH agent AS (
   UPDATE agents a
-     SET version = $4, region = COALESCE($5, region), labels = a.labels || $6::jsonb,
-         max_sessions = $7, cpu_millis = $8, memory_mib = $9
-    FROM lease WHERE a.id = lease.agent_id
+     SET version = $2, region = COALESCE($3, region), labels = a.labels || $4::jsonb,
+         max_sessions = $5, cpu_millis = $6, memory_mib = $7
+   WHERE id = $1
   RETURNING a.id
 ),
 live AS (
   INSERT INTO agent_liveness AS v (agent_id, last_heartbeat_at)
-  SELECT agent_id, now() FROM lease
+  SELECT id, now() FROM agent
   ON CONFLICT (agent_id) DO UPDATE
      SET last_heartbeat_at = now(), degraded_reason = NULL, inventory_hash = NULL, active_sessions = 0
 ),
-due AS (
-  UPDATE outbox SET acked_epoch = NULL, next_attempt_at = NULL
+held AS MATERIALIZED (
+  SELECT id FROM outbox
    WHERE agent_id = (SELECT id FROM agent) AND status = 'pending' AND (acked_epoch IS NOT NULL OR next_attempt_at IS NOT NULL)
+   ORDER BY id FOR NO KEY UPDATE
 )
-SELECT epoch FROM lease`
+UPDATE outbox o SET acked_epoch = NULL, next_attempt_at = NULL
+  FROM held WHERE o.id = held.id AND o.status = 'pending'`
 
 const HEARTBEAT = `
 WITH beat AS (
@@ -53,6 +59,24 @@ ON CONFLICT (agent_id) DO UPDATE
        inventory_hash = excluded.inventory_hash, degraded_reason = excluded.degraded_reason
 RETURNING v.agent_id`
 
+const CAPACITY = `
+WITH offered AS MATERIALIZED (
+  SELECT * FROM unnest($1::text[], $2::int[], $3::int[], $4::int[], $5::bigint[])
+      AS o (agent_id, max_sessions, cpu_millis, memory_mib, epoch)
+),
+lease AS MATERIALIZED (
+  SELECT agent_id, epoch FROM agent_leases WHERE agent_id = ANY($1::text[]) ORDER BY agent_id FOR SHARE
+),
+changed AS MATERIALIZED (
+  SELECT a.id, o.max_sessions, o.cpu_millis, o.memory_mib
+    FROM agents a JOIN offered o ON o.agent_id = a.id
+   WHERE (o.agent_id, o.epoch) IN (SELECT agent_id, epoch FROM lease)
+     AND (a.max_sessions, a.cpu_millis, a.memory_mib) IS DISTINCT FROM (o.max_sessions, o.cpu_millis, o.memory_mib)
+   ORDER BY a.id FOR NO KEY UPDATE OF a
+)
+UPDATE agents a SET max_sessions = c.max_sessions, cpu_millis = c.cpu_millis, memory_mib = c.memory_mib
+  FROM changed c WHERE a.id = c.id`
+
 export const createLeaseStore = (database: Database): LeaseStore => ({
   identify: async (tokenHash) => {
     const { rows } = await database.query({
@@ -66,24 +90,29 @@ export const createLeaseStore = (database: Database): LeaseStore => ({
       : { agentId: row.id as AgentId, orgId: row.org_id as OrgId | null, platform: row.platform as string }
   },
 
-  connect: async (connecting) => {
-    const { rows } = await database.query({
-      name: 'connect_agent',
-      text: CONNECT,
-      values: [
-        connecting.agentId,
-        connecting.lastEpoch,
-        connecting.replicaId,
-        connecting.version,
-        connecting.region,
-        JSON.stringify(connecting.labels),
-        connecting.capacity.maxSessions,
-        connecting.capacity.cpuMillis,
-        connecting.capacity.memoryMib,
-      ],
-    })
-    return rows[0] === undefined ? E.left({ _tag: 'AgentGone' }) : E.right({ epoch: rows[0].epoch as number })
-  },
+  connect: (connecting) =>
+    database.transaction(async (query) => {
+      const { rows } = await query({
+        name: 'raise_epoch',
+        text: RAISE_EPOCH,
+        values: [connecting.agentId, connecting.lastEpoch, connecting.replicaId],
+      })
+      if (rows[0] === undefined) return E.left({ _tag: 'AgentGone' })
+      await query({
+        name: 'take_over_agent',
+        text: TAKE_OVER,
+        values: [
+          connecting.agentId,
+          connecting.version,
+          connecting.region,
+          JSON.stringify(connecting.labels),
+          connecting.capacity.maxSessions,
+          connecting.capacity.cpuMillis,
+          connecting.capacity.memoryMib,
+        ],
+      })
+      return E.right({ epoch: rows[0].epoch as number })
+    }),
 
   disconnect: async (peer, replicaId) => {
     await database.query({
@@ -96,9 +125,8 @@ export const createLeaseStore = (database: Database): LeaseStore => ({
 
   heartbeat: async (beats, replicaId) => {
     // Two connections of one agent may beat in one batch: only the newest epoch can be held.
-    const newest = [
-      ...new Map(beats.toSorted((a, b) => a.epoch - b.epoch).map((beat) => [beat.agentId, beat])).values(),
-    ]
+    const byAgent = new Map(beats.toSorted((a, b) => a.epoch - b.epoch).map((beat) => [beat.agentId, beat]))
+    const newest = [...byAgent.values()]
     const { rows } = await database.query({
       name: 'heartbeat',
       text: HEARTBEAT,
@@ -115,12 +143,7 @@ export const createLeaseStore = (database: Database): LeaseStore => ({
     if (capacities.length > 0)
       await database.query({
         name: 'heartbeat_capacity',
-        text: `UPDATE agents a SET max_sessions = c.max_sessions, cpu_millis = c.cpu_millis, memory_mib = c.memory_mib
-                 FROM unnest($1::text[], $2::int[], $3::int[], $4::int[], $5::bigint[])
-                        AS c (agent_id, max_sessions, cpu_millis, memory_mib, epoch)
-                 JOIN agent_leases l ON l.agent_id = c.agent_id AND l.epoch = c.epoch
-                WHERE a.id = c.agent_id
-                  AND (a.max_sessions, a.cpu_millis, a.memory_mib) IS DISTINCT FROM (c.max_sessions, c.cpu_millis, c.memory_mib)`,
+        text: CAPACITY,
         values: [
           capacities.map((beat) => beat.agentId),
           capacities.map((beat) => beat.capacity?.maxSessions),
@@ -130,7 +153,7 @@ export const createLeaseStore = (database: Database): LeaseStore => ({
         ],
       })
     const held = new Set(rows.map((row) => row.agent_id as string))
-    return beats.filter((beat) => !held.has(beat.agentId) || !newest.includes(beat))
+    return beats.filter((beat) => !held.has(beat.agentId) || byAgent.get(beat.agentId)?.epoch !== beat.epoch)
   },
 
   holders: async (agentIds) => {

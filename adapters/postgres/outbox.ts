@@ -10,8 +10,8 @@ import type { Database, Row } from './pool.ts'
 export const MAX_UNACKED = 20
 
 /**
- * One index range of `outbox_due`, however many rows wait for other agents or back off. The session's row
- * is joined at the command's own generation, so that a frame always carries one consistent state.
+ * One index range of `outbox_due`, however many rows wait for other agents or back off. What is asked
+ * (state, incarnation) comes with the command; the session's row adds what no intent ever changes.
  */
 export const DUE = `
 SELECT o.id, o.command_id, o.agent_id, o.session_id, o.generation, o.type, o.payload, o.attempts, o.expires_at,
@@ -45,8 +45,10 @@ target AS (
 UPDATE outbox o
    SET sent_at = target.sent_at,
        attempts = o.attempts + 1,
-       acked_at = COALESCE(target.acked_at, o.acked_at),
-       acked_epoch = CASE WHEN target.acked_at IS NULL THEN o.acked_epoch ELSE target.epoch END,
+       acked_at = greatest(target.acked_at, o.acked_at),
+       -- An ack that is older than a failure which has made the row due again says nothing any more.
+       acked_epoch = CASE WHEN target.acked_at IS NULL OR o.next_attempt_at IS NOT NULL OR target.acked_at <= o.acked_at
+                          THEN o.acked_epoch ELSE target.epoch END,
        unacked = o.unacked + target.unacked
   FROM target WHERE o.id = target.id AND o.status = 'pending'`
 

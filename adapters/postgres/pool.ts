@@ -16,8 +16,9 @@ export type Query = {
 export type Row = any
 
 export type Database = {
+  /** One statement, which is its own transaction; run again when it was the victim of a deadlock. */
   readonly query: (query: Query) => Promise<{ readonly rows: readonly Row[]; readonly rowCount: number }>
-  /** One statement after another in one transaction, on one connection. */
+  /** One statement after another in one transaction, on one connection. All of it again after a deadlock. */
   readonly transaction: <A>(work: (query: Database['query']) => Promise<A>) => Promise<A>
   readonly close: () => Promise<void>
 }
@@ -33,6 +34,21 @@ export type DatabaseSettings = {
 /** Long enough for any statement of ours; short enough that a lock held by something hung is told. */
 const STATEMENT_TIMEOUT_MS = 30_000
 const CONNECT_TIMEOUT_MS = 5_000
+
+/** Deadlock and serialization failure: PostgreSQL has undone everything and asks to be asked again. */
+const RETRIED = new Set(['40P01', '40001'])
+const TRIES = 5
+
+/** Runs it again when PostgreSQL says so. Whoever was in the way has gone on by then, so there is no wait. */
+const retried = async <A>(run: () => Promise<A>): Promise<A> => {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await run()
+    } catch (error) {
+      if (attempt === TRIES || !RETRIED.has((error as { code?: string }).code ?? '')) throw error
+    }
+  }
+}
 
 export const openDatabase = (settings: DatabaseSettings): Database => {
   const pool = new pg.Pool({
@@ -54,25 +70,30 @@ export const openDatabase = (settings: DatabaseSettings): Database => {
     const result = await client.query(query as pg.QueryConfig)
     return { rows: result.rows as readonly Row[], rowCount: result.rowCount ?? 0 }
   }
+  const runTransaction = async <A>(work: (query: Database['query']) => Promise<A>): Promise<A> => {
+    const client = await pool.connect()
+    let broken: Error | undefined
+    // Without a listener a connection that breaks between two statements would end the process.
+    const onError = (error: Error): void => {
+      broken = error
+    }
+    client.on('error', onError)
+    try {
+      await client.query('BEGIN')
+      const answer = await work((query) => run(client, query))
+      await client.query('COMMIT')
+      return answer
+    } catch (error) {
+      await client.query('ROLLBACK').catch(onError)
+      throw error
+    } finally {
+      client.off('error', onError)
+      client.release(broken)
+    }
+  }
   return {
-    query: (query) => run(pool, query),
-    transaction: async (work) => {
-      const client = await pool.connect()
-      let broken: Error | undefined
-      try {
-        await client.query('BEGIN')
-        const answer = await work((query) => run(client, query))
-        await client.query('COMMIT')
-        return answer
-      } catch (error) {
-        await client.query('ROLLBACK').catch((rollbackError: Error) => {
-          broken = rollbackError
-        })
-        throw error
-      } finally {
-        client.release(broken)
-      }
-    },
+    query: (query) => retried(() => run(pool, query)),
+    transaction: (work) => retried(() => runTransaction(work)),
     close: () => {
       closing = true
       return pool.end()

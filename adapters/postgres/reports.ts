@@ -3,8 +3,12 @@
  * the epoch of the connection that said it, checked on a lease row that is locked FOR SHARE: a plain join
  * on the epoch would let a statement that began before a new connection overwrite what the new one wrote.
  *
- * Locks: leases, agents, sessions, outbox; each by id. The `EXISTS`/`count` conditions on earlier steps are
- * there to make PostgreSQL take them in this order.
+ * Locks: leases, agents, sessions, outbox; each by id. The `count` conditions on earlier steps are there to
+ * make PostgreSQL take them in this order, and nothing is updated that was not locked by such a step.
+ *
+ * All steps read the snapshot of the statement's beginning, older than what the locks waited for. A row that
+ * was found is looked at again in its newest version before it is changed (hence every condition that has
+ * to hold then is repeated where the change is), but a row that was not found then is missed.
  */
 import type { AgentId, CommandId, SessionId } from '../../domain/ids.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
@@ -70,6 +74,20 @@ fate AS MATERIALIZED (
     JOIN lease USING (agent_id, epoch)
    WHERE NOT f.row_changes OR f.session_id IN (SELECT id FROM written)
 ),
+settled AS MATERIALIZED (
+  SELECT d.* FROM jsonb_to_recordset($6::jsonb) AS d (session_id uuid, agent_id text, epoch bigint, up_to bigint)
+    JOIN lease USING (agent_id, epoch)
+),
+queued AS MATERIALIZED (
+  SELECT id FROM outbox
+   WHERE id IN (SELECT o.id FROM fate f
+                  JOIN outbox o ON o.command_id = f.command_id AND o.agent_id = f.agent_id AND o.session_id = f.session_id
+                 UNION
+                SELECT o.id FROM settled d
+                  JOIN outbox o ON o.session_id = d.session_id AND o.agent_id = d.agent_id AND o.generation <= d.up_to)
+     AND status = 'pending'
+   ORDER BY id FOR NO KEY UPDATE
+),
 finished AS (
   UPDATE outbox o
      SET status = f.status,
@@ -79,19 +97,54 @@ finished AS (
          next_attempt_at = CASE WHEN f.status = 'pending' THEN now() + f.retry_in_ms * interval '1 millisecond' END,
          acked_epoch = CASE WHEN f.status = 'pending' THEN NULL ELSE o.acked_epoch END,
          sent_at = COALESCE(o.sent_at, now()),
-         acked_at = COALESCE(o.acked_at, now()),
+         -- The note of the ack may come after this: by this time it is known for an old one.
+         acked_at = CASE WHEN f.status = 'pending' THEN now() ELSE COALESCE(o.acked_at, now()) END,
          attempts = greatest(o.attempts, 1)
-    FROM fate f
-   WHERE o.command_id = f.command_id AND o.agent_id = f.agent_id AND o.status = 'pending'
+    FROM fate f, queued
+   WHERE o.id = queued.id AND o.command_id = f.command_id AND o.status = 'pending'
 ),
 converged AS (
   UPDATE outbox o SET status = 'done', finished_at = now(), next_attempt_at = NULL
-    FROM jsonb_to_recordset($6::jsonb) AS d (session_id uuid, agent_id text, epoch bigint, up_to bigint) JOIN lease USING (agent_id, epoch)
-   WHERE o.session_id = d.session_id AND o.agent_id = d.agent_id AND o.generation <= d.up_to AND o.status = 'pending'
+    FROM settled d, queued
+   WHERE o.id = queued.id AND o.session_id = d.session_id AND o.generation <= d.up_to AND o.status = 'pending'
      AND NOT EXISTS (SELECT 1 FROM fate WHERE fate.command_id = o.command_id)
 )
 SELECT (SELECT coalesce(jsonb_agg(id), '[]') FROM written) AS written,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(agent_id, epoch)), '[]') FROM lease) AS leases`
+
+/**
+ * The sessions are locked so that what is made due is still their newest command: an intent that is being
+ * committed waits, or was committed and its own command is due. One that was done has its time anew.
+ */
+const REDELIVER = `
+WITH newest AS MATERIALIZED (
+  SELECT id, generation FROM sessions WHERE id = ANY($1::uuid[]) ORDER BY id FOR SHARE
+),
+queued AS MATERIALIZED (
+  SELECT id FROM outbox
+   WHERE id IN (SELECT o.id FROM newest JOIN outbox o ON o.session_id = newest.id AND o.generation = newest.generation)
+     AND status IN ('pending', 'done', 'superseded')
+   ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE outbox o
+   SET status = 'pending', finished_at = NULL, next_attempt_at = NULL, acked_epoch = NULL,
+       expires_at = CASE WHEN o.status = 'pending' THEN o.expires_at ELSE now() + (o.expires_at - o.created_at) END,
+       unacked = CASE WHEN o.status = 'pending' THEN o.unacked ELSE 0 END,
+       failures = CASE WHEN o.status = 'pending' THEN o.failures ELSE 0 END
+  FROM queued
+ WHERE o.id = queued.id AND o.status IN ('pending', 'done', 'superseded')
+RETURNING o.agent_id`
+
+const ACTIVITY = `
+WITH touched AS MATERIALIZED (
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS t (id, agent_id, at)
+),
+locked AS MATERIALIZED (
+  SELECT id FROM sessions WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE sessions s SET last_activity_at = greatest(s.last_activity_at, least(t.at, now()))
+  FROM touched t JOIN locked USING (id)
+ WHERE s.id = t.id AND s.agent_id = t.agent_id AND s.deleted_at IS NULL`
 
 export const createReportStore = (database: Database): ReportStore => ({
   write: async (writes) => {
@@ -122,12 +175,7 @@ export const createReportStore = (database: Database): ReportStore => ({
   redeliver: async (sessionIds) => {
     const { rows } = await database.query({
       name: 'redeliver',
-      text: `UPDATE outbox o
-                SET status = 'pending', finished_at = NULL, next_attempt_at = NULL, acked_epoch = NULL
-               FROM sessions s
-              WHERE s.id = ANY($1::uuid[]) AND o.session_id = s.id AND o.generation = s.generation
-                AND o.status IN ('pending', 'done', 'superseded')
-             RETURNING o.agent_id`,
+      text: REDELIVER,
       values: [sessionIds],
     })
     return [...new Set(rows.map((row) => row.agent_id as AgentId))]
@@ -136,9 +184,7 @@ export const createReportStore = (database: Database): ReportStore => ({
   activity: async (touched) => {
     await database.query({
       name: 'agent_activity',
-      text: `UPDATE sessions s SET last_activity_at = greatest(s.last_activity_at, least(t.at, now()))
-               FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS t (id, agent_id, at)
-              WHERE s.id = t.id AND s.agent_id = t.agent_id AND s.deleted_at IS NULL`,
+      text: ACTIVITY,
       values: [touched.map((one) => one.sessionId), touched.map((one) => one.agentId), touched.map((one) => one.at)],
     })
   },

@@ -37,8 +37,9 @@ const conditions = (scope: Scope, filter: SessionFilter, { add }: Parameters): s
   isIn('s.template_name', filter.template)
   isIn('s.platform', filter.platform)
   isIn('s.agent_id', filter.agent)
-  if (filter.label !== undefined && filter.label.length > 0)
-    where.push(`s.labels <> '{}' AND s.labels @> ${add(JSON.stringify(Object.fromEntries(filter.label)))}::jsonb`)
+  // Each on its own: the same name asked for with two values matches nothing.
+  for (const [name, value] of filter.label ?? [])
+    where.push(`s.labels <> '{}' AND s.labels @> ${add(JSON.stringify(Object.fromEntries([[name, value]])))}::jsonb`)
   if (filter.q !== undefined) where.push(`${NAME} LIKE lower(${add(`${escapeLike(filter.q)}%`)})`)
   if (filter.createdAfter !== undefined) where.push(`s.created_at > ${add(filter.createdAfter)}`)
   if (filter.createdBefore !== undefined) where.push(`s.created_at < ${add(filter.createdBefore)}`)

@@ -2,7 +2,7 @@ import { encodeFrame } from '../../agents/protocol.ts'
 import type { DueCommand } from '../../domain/ports/delivery.ts'
 
 /** A command as it goes over the wire. `attempt` counts from 1. */
-export const commandFrame = (command: DueCommand): Buffer =>
+export const commandFrame = (command: DueCommand, attempt: number): Buffer =>
   Buffer.from(
     encodeFrame({
       type: 'command',
@@ -10,7 +10,7 @@ export const commandFrame = (command: DueCommand): Buffer =>
       command: command.type,
       sessionId: command.sessionId,
       generation: command.generation,
-      attempt: command.attempts + 1,
+      attempt,
       expiresAt: command.expiresAt?.toISOString() ?? null,
       desired: command.desired,
     }),

@@ -39,6 +39,8 @@ export const createCommandSender = (
   const { notes, clock, timing, log, settings } = deps
   const generations = createSentGenerations()
   let averageBytes = 2_048
+  /** What the first one took that did not fit: until there is so much room, reading again would not help. */
+  let neededBytes = 1
 
   const withhold = (command: DueCommand, until: number): true => {
     flights.put(command, 0, 'withheld', clock.now(), until)
@@ -50,22 +52,26 @@ export const createCommandSender = (
       // The excluded are a parameter of the read: their number is bounded too, while notes cannot be written.
       if (backpressure.isFull() || flights.excludedCount() >= 4 * settings.window) return 0
       const { count, bytes } = flights.inWindow()
-      if (count >= settings.window || (count > 0 && bytes >= settings.windowBytes)) return 0
+      if (count >= settings.window || (count > 0 && bytes + neededBytes > settings.windowBytes)) return 0
       const byBytes = Math.max(1, Math.floor((settings.windowBytes - bytes) / averageBytes))
       return Math.min(settings.window - count, byBytes)
     },
     send: (command) => {
       const { commandId, sessionId, generation } = command
       if (!generations.allows(sessionId, generation)) return withhold(command, timing.now() + LOOK_AGAIN_MS)
-      const frame = commandFrame(command)
+      const frame = commandFrame(command, Math.max(command.attempts, flights.byId(command.id)?.sends ?? 0) + 1)
       if (frame.length > MAX_FRAME_BYTES) {
         log.error({ ...peer, commandId, sessionId, bytes: frame.length }, 'command is too large to be sent')
         return withhold(command, Number.POSITIVE_INFINITY)
       }
       averageBytes += (frame.length - averageBytes) / 16
       const { count, bytes } = flights.inWindow()
-      if (count >= settings.window || (count > 0 && bytes + frame.length > settings.windowBytes)) return false
-      if (backpressure.isFull()) return false
+      if (backpressure.isFull() || count >= settings.window) return false
+      if (count > 0 && bytes + frame.length > settings.windowBytes) {
+        neededBytes = frame.length
+        return false
+      }
+      neededBytes = 1
       const sentAt = clock.now()
       flights.put(command, frame.length, 'sent', sentAt, timing.now() + settings.ackTimeoutMs)
       generations.sent(sessionId, generation)

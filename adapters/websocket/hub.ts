@@ -121,7 +121,7 @@ export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
     releases.release(peer)
   }
 
-  const upgrades = createUpgrades({ leases, database, timing, maxUpgrades: settings.maxUpgrades, opened })
+  const upgrades = createUpgrades({ leases, database, timing, connects, maxUpgrades: settings.maxUpgrades, opened })
 
   return {
     holds: (agentId) => byAgent.has(agentId),

@@ -12,6 +12,7 @@ import type { AgentId } from '../../domain/ids.ts'
 import type { AgentIdentity, LeaseStore } from '../../domain/ports/agents.ts'
 import type { DatabaseState } from './database-state.ts'
 import { badRequest, notFound, type Refusal, refuseUpgrade, unauthorized, unavailable } from './http-refusal.ts'
+import type { Limiter } from './limiter.ts'
 import { MAX_UNWELCOMED_PER_AGENT } from './settings.ts'
 import type { Timing } from './timing.ts'
 
@@ -19,6 +20,8 @@ export type UpgradeDeps = {
   readonly leases: Pick<LeaseStore, 'identify'>
   readonly database: DatabaseState
   readonly timing: Timing
+  /** Keeps ten thousand agents that come back from queueing in front of those who use the API. */
+  readonly connects: Limiter
   readonly maxUpgrades: number
   /** `leave` gives the place free; to be called once, when the agent is welcomed or gone. */
   readonly opened: (socket: WebSocket, identity: AgentIdentity, leave: () => void) => void
@@ -67,7 +70,7 @@ export const createUpgrades = (deps: UpgradeDeps): Upgrades => {
 
   const identify = async (token: string): Promise<AgentIdentity | Refusal> => {
     try {
-      const identity = await deps.leases.identify(createHash('sha256').update(token).digest())
+      const identity = await deps.connects(() => deps.leases.identify(createHash('sha256').update(token).digest()))
       database.works('identifying agents')
       return identity ?? unauthorized
     } catch (error) {

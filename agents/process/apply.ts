@@ -6,6 +6,7 @@ import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
 import { bringUp } from './bring-up.ts'
 import { canRunHere } from './environment.ts'
 import type { Exit } from './exit.ts'
+import { probeOf } from './probe.ts'
 import { filesOf, makeFolders, removeAll } from './session-files.ts'
 import {
   type Life,
@@ -17,7 +18,6 @@ import {
   settle,
   startingNow,
 } from './session-life.ts'
-import { probeOf } from './probe.ts'
 import type { SessionRecord } from './session-record.ts'
 import { discard } from './take-down.ts'
 import type { Terminated } from './terminate.ts'

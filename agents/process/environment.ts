@@ -41,14 +41,16 @@ export const environmentFor = (host: Host, bindHost: string, record: SessionReco
   }
 }
 
+// biome-ignore-start lint/suspicious/noTemplateCurlyInString: that is how templates spell them
+const APPS = '${apps}'
+const HOME = '${home}'
+// biome-ignore-end lint/suspicious/noTemplateCurlyInString: see above
+
 export const expandCommand = (
   command: readonly string[],
   folders: { readonly apps: string; readonly home: string },
 ): readonly string[] =>
-  // biome-ignore-start lint/suspicious/noTemplateCurlyInString: that is how templates spell them
-  command.map((argument) =>
-    argument.replaceAll('${apps}', () => folders.apps).replaceAll('${home}', () => folders.home),
-  )
+  command.map((argument) => argument.replaceAll(APPS, () => folders.apps).replaceAll(HOME, () => folders.home))
 
 export const commandOf = (host: Host, record: SessionRecord, command: readonly string[]): readonly string[] =>
   expandCommand(command, { apps: host.appsDir, home: record.home })

@@ -116,7 +116,7 @@ export const createProcessPlatform = (
     void workload.ended.then((exit) => {
       const { settled, desired, phase } = life.record
       if (ending || life.task !== null || life.workload !== workload) return
-      if (settled && phase === 'up' && desired.state === 'running') startUnasked(around, life, exit)
+      if (settled && phase === 'up' && desired.state === 'running') void startUnasked(around, life, exit)
     })
   }
 

@@ -8,29 +8,26 @@
  *   begun   whoever makes it, shim or agent, decides whether the command runs: never twice, and never after
  *           an agent has found that it did not begin
  *   pid     `<pid> <start>` of the command, written before it is one
- *   exit    made beforehand, filled in place, so that a full disk cannot hide how a session ended
+ *   exit    the status as a shell says it; made beforehand, filled in place, so that a full disk cannot hide how a session ended
  * All are single writes of a line: without its end of line a file is not there yet.
  */
-import { readFile, writeFile } from 'node:fs/promises'
+import { link, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hasProc, type Identity, rowOfStat } from './process-table.ts'
 
-/** Where the shim's arguments begin: how the process table is searched for it. */
+/** What a shim is called among the arguments of its process, for people who look. */
 export const SHIM_NAME = 'streamspace-session'
 
-// $1 session, $2 instance, $3 setsid or empty, then the command line that becomes the session's command.
 const WHO = `who() {
   if [ -r /proc/self/stat ]; then IFS= read -r line </proc/$1/stat
   else line=$(LC_ALL=C TZ=UTC ps -o lstart= -p "$1"); fi
-  printf '%s %s\\n' "$1" "$line"
+  printf '%s %s\n' "$1" "$line"
 }
-umask 077`
+umask 077
+`
 
-const BEGIN = `${WHO}
-who $$ >pid
-exec "$@"`
-
-export const SHIM = `exec 3<>exit 4>&2 2>/dev/null
+// Arguments: the name above, the session, setsid or nothing, then the command line that becomes the session's command.
+const SHIM = `exec 3<>exit 4>&2 2>/dev/null
 ${WHO}
 # Signals meant for the session must not end the one who tells of it; the command gets none of these traps.
 trap : HUP INT QUIT TERM
@@ -38,19 +35,29 @@ who $$ >shim
 (set -C; : >begun) || exit 0
 setsid=$3
 shift 3
-if [ -n "$setsid" ]; then
-  "$setsid" /bin/sh -c '${BEGIN.replaceAll("'", `'\\''`)}' ${SHIM_NAME} "$@" 2>&4 3>&- 4>&-
-else
-  set -m
-  /bin/sh -c '${BEGIN.replaceAll("'", `'\\''`)}' ${SHIM_NAME} "$@" 2>&4 3>&- 4>&-
-fi
+[ -n "$setsid" ] || set -m
+# In a subshell, or what this shell says of a signal would go where the command writes.
+(exec $setsid /bin/sh begin.sh "$@" 2>&4 3>&- 4>&-)
 code=$?
-printf '%-15s\\n' "$code" >&3
+printf '%-15s\n' "$code" >&3
+`
+
+const BEGIN = `${WHO}
+who $$ >pid
+exec "$@"
 `
 
 const NOT_YET = `${' '.repeat(15)}\n`
 
-export const prepareExit = (runDir: string): Promise<void> => writeFile(join(runDir, 'exit'), NOT_YET, { mode: 0o600 })
+/**
+ * What has to be in the folder of a run. The scripts too: a shell reads its script as it goes, and one that
+ * is part of the program could change under it with the next version.
+ */
+export const prepareRunDir = async (runDir: string): Promise<void> => {
+  await mkdir(runDir, { mode: 0o700 })
+  const files = { exit: NOT_YET, 'shim.sh': SHIM, 'begin.sh': BEGIN }
+  for (const [name, text] of Object.entries(files)) await writeFile(join(runDir, name), text, { mode: 0o600 })
+}
 
 const readLine = async (path: string): Promise<string | null> => {
   const text = await readFile(path, 'utf8').catch(() => '')
@@ -75,15 +82,21 @@ export const readExitStatus = async (runDir: string): Promise<number | null> => 
   return line !== undefined && /^\d+$/.test(line) ? Number(line) : null
 }
 
+/** What the file says when an agent made it; a shim leaves it empty. */
+const FORESTALLED = 'not to begin\n'
+
 /** Makes sure that this run's command never begins, unless it has. */
 export const forestall = async (runDir: string): Promise<'forestalled' | 'begun'> => {
+  const begun = join(runDir, 'begun')
+  const mine = `${begun}.agent`
   try {
-    await writeFile(join(runDir, 'begun'), '', { flag: 'wx', mode: 0o600 })
+    await writeFile(mine, FORESTALLED, { mode: 0o600 })
+    await link(mine, begun)
     return 'forestalled'
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST') return 'begun'
     if (code === 'ENOENT') return 'forestalled'
-    throw error
+    if (code !== 'EEXIST') throw error
+    return (await readFile(begun, 'utf8')) === FORESTALLED ? 'forestalled' : 'begun'
   }
 }

@@ -1,16 +1,16 @@
 /** One life of a session's command: begun by this agent, or found alive from an earlier one. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, chown, mkdir, readdir, rm } from 'node:fs/promises'
+import { chmod, chown, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Exit, exitOf } from './exit.ts'
 import type { Host } from './host.ts'
 import { shimEnvironment } from './host.ts'
 import { openOutput } from './output-log.ts'
-import { type Identity, isAlive, type ProcessRow, sameProcess } from './process-table.ts'
+import { type Identity, isAlive, type ProcessRow, readProcess, sameProcess } from './process-table.ts'
 import type { SessionFiles } from './session-files.ts'
 import type { Run, SessionRecord } from './session-record.ts'
-import { forestall, prepareExit, readCommand, readExitStatus, readShim, SHIM, SHIM_NAME } from './shim.ts'
+import { forestall, prepareRunDir, readCommand, readExitStatus, readShim, SHIM_NAME } from './shim.ts'
 import { writeWhole } from './write-file.ts'
 
 export type Workload = {
@@ -81,9 +81,7 @@ export const adopt = async (
 /** Folders of earlier runs, and the one to come. After this the record may name it. */
 export const prepareRun = async (files: SessionFiles, instance: string): Promise<void> => {
   for (const name of await readdir(files.runs)) await rm(join(files.runs, name), { recursive: true, force: true })
-  const runDir = join(files.runs, instance)
-  await mkdir(runDir, { mode: 0o700 })
-  await prepareExit(runDir)
+  await prepareRunDir(runDirOf(files, { instance }))
 }
 
 const launcher = (host: Host, files: SessionFiles, uid: number | null): readonly string[] => [
@@ -106,13 +104,16 @@ export const begin = async (
   try {
     const child = spawn(
       '/bin/sh',
-      [...['-c', SHIM, SHIM_NAME, sessionId, run.instance, host.setsid ?? ''], ...launcher(host, files, uid)],
+      ['shim.sh', SHIM_NAME, sessionId, host.setsid ?? '', ...launcher(host, files, uid)],
       { cwd: runDir, env: shimEnvironment, detached: true, stdio: ['ignore', output.fd, output.fd] },
     )
     child.unref()
-    const workload = watching(runDir, run, { shim: null, command: null })
-    child.once('exit', () => void workload.check())
     if (child.pid === undefined) throw (await once(child, 'error'))[0]
+    // Gone already: then it has written how the command ended.
+    const shim = await readProcess(child.pid)
+    const workload = watching(runDir, run, { shim, command: null })
+    child.once('exit', () => void workload.check())
+    if (child.exitCode !== null || child.signalCode !== null) await workload.check()
     return workload
   } finally {
     await output.close()

@@ -63,7 +63,7 @@ export const string = (rules: StringRules = {}): Codec<string> => {
     if (input.includes('\u0000') || !input.isWellFormed())
       return fail(input, context, 'must not contain NUL characters or lone surrogates')
     const { minLength, maxLength } = rules
-    if (minLength !== undefined && input.length < minLength)
+    if (minLength !== undefined && (input.length < minLength || (minLength > 1 && [...input].length < minLength)))
       return fail(input, context, minLength === 1 ? 'must not be empty' : `must have at least ${minLength} characters`)
     if (maxLength !== undefined && input.length > maxLength && [...input].length > maxLength)
       return fail(input, context, `must have at most ${maxLength} characters`)
@@ -175,11 +175,34 @@ export const record = <A>(values: Codec<A>, rules: RecordRules = {}): Codec<{ re
   })
 }
 
-/** Any JSON object, kept as it is. */
+const MAX_DEPTH = 64
+
+/** What is wrong with JSON that nobody looks into: text that PostgreSQL cannot hold, or nesting that no stack can. */
+const unstorable = (root: unknown): string | null => {
+  // No recursion: whatever came through JSON.parse can be deeper than the stack.
+  const open: { readonly value: unknown; readonly depth: number }[] = [{ value: root, depth: 1 }]
+  const isText = (text: string): boolean => !text.includes('\u0000') && text.isWellFormed()
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const { value, depth } = next
+    if (typeof value === 'string' && !isText(value)) return 'must not contain NUL characters or lone surrogates'
+    if (typeof value !== 'object' || value === null) continue
+    if (depth > MAX_DEPTH) return `must not be nested deeper than ${MAX_DEPTH} levels`
+    if (!Array.isArray(value) && !Object.keys(value).every(isText))
+      return 'must not contain NUL characters or lone surrogates'
+    for (const inner of Object.values(value)) open.push({ value: inner, depth: depth + 1 })
+  }
+  return null
+}
+
+/** Any JSON object that can be stored, kept as it is. */
 export const anyObject: Codec<{ readonly [key: string]: unknown }> = codec(
   'object',
   { type: 'object' },
-  (input, context) => (isRecord(input) ? t.success(input) : fail(input, context, 'must be an object')),
+  (input, context) => {
+    if (!isRecord(input)) return fail(input, context, 'must be an object')
+    const complaint = unstorable(input)
+    return complaint === null ? t.success(input) : fail(input, context, complaint)
+  },
 )
 
 type Properties = { readonly [name: string]: AnyCodec }

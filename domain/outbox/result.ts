@@ -107,7 +107,7 @@ const failedOutcome = (
     return { kind: 'decided', decision }
   }
   const reason = statusReasonOf(result.observed?.reason) ?? statusReasonOf(result.error?.code) ?? 'platform_error'
-  if (session.desiredState === 'running') {
+  if (session.desiredState === 'running' && !stillRuns(result)) {
     // The agent's last word on this start: nothing of it runs, so its capacity is free again.
     const said = {
       ...(result.observed ?? {}),
@@ -119,6 +119,10 @@ const failedOutcome = (
   }
   return { kind: 'decided', decision: undeliverable(session, result.generation, reason, message, context) }
 }
+
+/** It failed to make what was asked, but something of the session runs there: its capacity is not free. */
+const stillRuns = ({ observed }: CommandResult): boolean =>
+  observed?.status === 'running' || observed?.status === 'starting'
 
 const statusOf = (session: Session): ObservedStatus =>
   session.desiredState === 'hibernated' ? 'hibernated' : session.desiredState === 'running' ? 'running' : 'stopped'

@@ -59,10 +59,7 @@ export const place = (constraints: Constraints, agents: readonly Agent[]): Place
     // What belongs to another org is none of the caller's business, not even as a refusal.
     else if (refusal.reason !== 'other_org') refusals.push(refusal)
   }
-  const best = fitting.reduce<Agent | null>(
-    (chosen, agent) => (chosen === null || isBetter(agent, chosen, constraints) ? agent : chosen),
-    null,
-  )
+  const best = bestOf(constraints, fitting)
   if (best !== null) return { kind: 'placed', agent: best, refusals }
   const passing = refusals.filter((refusal) => !lasting.includes(refusal.reason))
   return passing.length === 0
@@ -95,7 +92,7 @@ export const refuse = (constraints: Constraints, agent: Agent): Refusal | null =
 }
 
 /** Which resource is short, in figures, or null when everything fits. */
-const shortage = (asked: Resources, agent: Agent): string | null => {
+export const shortage = (asked: Resources, agent: Agent): string | null => {
   if (agent.capacity === null) return 'its capacity is not known yet'
   const { capacity, allocated } = agent
   if (allocated.sessions + 1 > capacity.maxSessions)
@@ -124,11 +121,22 @@ export const load = (agent: Agent, asked: Resources): number => {
   )
 }
 
-const isBetter = (a: Agent, b: Agent, { resources, tieBreaker }: Constraints): boolean => {
-  const difference = load(a, resources) - load(b, resources)
-  // Figures a few creates old differ by noise; within a hundredth the tie breaker spreads concurrent creates.
-  if (Math.abs(difference) > 0.01) return difference < 0
-  return hash(tieBreaker + a.id) < hash(tieBreaker + b.id)
+/** Figures a few creates old differ by noise: within this of the least load, concurrent creates are spread. */
+const TIE = 0.01
+
+const bestOf = ({ resources, tieBreaker }: Constraints, agents: readonly Agent[]): Agent | null => {
+  const loads = agents.map((agent) => load(agent, resources))
+  const least = Math.min(...loads)
+  let best: Agent | null = null
+  let bestHash = 0
+  agents.forEach((agent, index) => {
+    if ((loads[index] ?? least) - least > TIE) return
+    const hashed = hash(tieBreaker + agent.id)
+    if (best !== null && hashed >= bestHash) return
+    best = agent
+    bestHash = hashed
+  })
+  return best
 }
 
 /** FNV-1a, 32 bit (Fowler, Noll, Vo; draft-eastlake-fnv): cheap and even enough for a tie. */

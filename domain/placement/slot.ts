@@ -2,7 +2,7 @@
 import type { Agent } from '../agent/agent.ts'
 import type { Slot } from '../session/decide.ts'
 import type { Session } from '../session/session.ts'
-import { type Constraints, explain, type Placement, place, refuse } from './place.ts'
+import { type Constraints, explain, type Placement, place, shortage } from './place.ts'
 
 export const constraintsOf = (session: Session): Constraints => ({
   orgId: session.orgId,
@@ -54,12 +54,19 @@ const slotOnItsAgent = (session: Session, agentId: NonNullable<Session['agentId'
       message: `agent ${agentId}, which keeps this session's home, is cordoned`,
     }
   if (session.reservedOn !== agentId) {
-    const refusal = refuse({ ...constraintsOf(session), platform: null, region: null, agentId }, agent)
-    if (refusal?.reason === 'no_capacity')
+    if (agent.capacity === null)
+      return {
+        kind: 'waiting',
+        reason: 'no_agent_online',
+        message: `agent ${agentId}, which keeps this session's home, has not connected yet`,
+      }
+    // Away or not: what it has no room for could not be reserved there.
+    const short = shortage(session.resources, agent)
+    if (short !== null)
       return {
         kind: 'waiting',
         reason: 'home_agent_full',
-        message: `agent ${agentId} keeps this session's home and is full: ${refusal.detail}`,
+        message: `agent ${agentId} keeps this session's home and is full: ${short}`,
       }
   }
   // An agent that is away for a while still gets it: the command waits in the outbox.

@@ -70,9 +70,8 @@ export const start = (session: Session, action: 'start' | 'wake', slot: Slot, in
 
 export const hibernate = (session: Session, intent: Intent): Decided => {
   if (session.status === 'deleting') return refused(session, 'hibernate')
-  const wanted = session.desiredState === 'hibernated'
-  if (wanted && session.status !== 'failed') return E.right(unchanged(session))
-  if (!isPlaced(session) || !(wanted || session.status === 'running')) return refused(session, 'hibernate')
+  if (session.desiredState === 'hibernated' && session.status !== 'failed') return E.right(unchanged(session))
+  if (!hibernates(session)) return refused(session, 'hibernate')
   const next = waiting(
     raised(session, intent, 'hibernated'),
     'hibernating',
@@ -82,6 +81,11 @@ export const hibernate = (session: Session, intent: Intent): Decided => {
   )
   return E.right(decided(session, next, 'hibernate_requested', intent, 'hibernate_session'))
 }
+
+/** What runs can hibernate, and what failed to. */
+const hibernates = (session: Session): boolean =>
+  isPlaced(session) &&
+  (session.status === 'running' || (session.status === 'failed' && session.desiredState === 'hibernated'))
 
 export const stop = (session: Session, intent: Intent): Decided => {
   if (session.status === 'deleting') return refused(session, 'stop')
@@ -174,6 +178,7 @@ export const repair = (session: Session, reason: StatusReason, intent: Intent): 
     statusMessage: `repaired: ${reason}`,
     waitingSince: intent.at,
     statusDeadline: after(intent.at, startTimeoutMs(session.spec, intent.timeouts)),
+    observed: nothingLeft(session),
   }
   return decided(session, next, 'repair_requested', intent, 'start_session', { reason })
 }
@@ -198,17 +203,17 @@ export const allowedActions = (session: Session): readonly SessionAction[] =>
   sessionActions.filter((action) => allows(session, action))
 
 const allows = (session: Session, action: SessionAction): boolean => {
+  if (session.status === 'deleting') return action === 'delete'
   switch (action) {
-    case 'delete':
-      return true
     case 'hibernate':
-      return session.status === 'running' || (session.desiredState === 'hibernated' && session.status !== 'deleting')
+      return hibernates(session) || (session.desiredState === 'hibernated' && session.status !== 'failed')
     case 'restart':
       return session.status === 'running' || session.status === 'failed'
     case 'start':
     case 'wake':
     case 'stop':
-      return session.status !== 'deleting'
+    case 'delete':
+      return true
   }
 }
 
@@ -242,13 +247,24 @@ const waiting = (
   statusMessage: null,
   waitingSince: intent.at,
   statusDeadline: after(intent.at, timeoutMs),
+  // Shown of a failed session only.
+  observed: { ...session.observed, lastOutput: null },
+})
+
+/** What was told of a process that is not the one asked for now. */
+const nothingLeft = ({ observed }: Session): Session['observed'] => ({
+  ...observed,
+  endpoint: null,
+  exitCode: null,
+  exitSignal: null,
+  lastOutput: null,
 })
 
 const toRunning = (session: Session, slot: Slot, intent: Intent): Session => {
   const common: Session = {
     ...session,
     waitingSince: intent.at,
-    observed: { ...session.observed, endpoint: null, exitCode: null, exitSignal: null, lastOutput: null },
+    observed: nothingLeft(session),
   }
   if (slot.kind === 'waiting')
     return {
@@ -277,7 +293,7 @@ export const tombstone = (session: Session, intent: Pick<Intent, 'at'>): Session
   status: 'deleting',
   statusReason: 'by_request',
   deletedAt: intent.at,
-  observed: { ...session.observed, endpoint: null },
+  observed: { ...session.observed, endpoint: null, lastOutput: null },
   ...(session.agentId === null ? { observedGeneration: session.generation } : {}),
 })
 

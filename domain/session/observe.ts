@@ -4,6 +4,7 @@
  * asked: not `desiredState`, not `generation`, not `version`.
  */
 import type { AgentId } from '../ids.ts'
+import { canonicalJson } from '../template/template.ts'
 import { settled, unchanged } from './decide.ts'
 import type { Decision, Observed, Session, SessionEvent } from './session.ts'
 import { after, startTimeoutMs, type Timeouts } from './timeouts.ts'
@@ -106,7 +107,8 @@ const whileRestIsAsked = (session: Session, report: Report, context: ReportConte
 
 const starting = (session: Session, report: Report, context: ReportContext): Decision => {
   const reason: StatusReason = report.reason ?? (session.status === 'running' ? 'restarting' : 'starting')
-  const restarts = session.status === 'running' || session.status === 'failed' || session.status === 'stopped'
+  // It was not being waited for, so it is from now on.
+  const restarts = session.status !== 'scheduling' && session.status !== 'pending'
   // A pull that advances earns more time; merely repeating oneself does not.
   const advances = reason === 'pulling_image' && report.message !== session.statusMessage
   const next: Session = {
@@ -118,7 +120,7 @@ const starting = (session: Session, report: Report, context: ReportContext): Dec
     statusDeadline:
       restarts || advances ? after(context.at, startTimeoutMs(session.spec, context.timeouts)) : session.statusDeadline,
     reservedOn: context.agentId,
-    observed: merged(session.observed, { endpoint: null, ...report.observed }),
+    observed: merged(session.observed, { endpoint: null, ...report.observed, lastOutput: null }),
     updatedAt: context.at,
   }
   const told = session.status === next.status && session.statusReason === next.statusReason
@@ -136,7 +138,7 @@ const settle = (
   const observed = merged(
     session.observed,
     status === 'running'
-      ? { exitCode: null, exitSignal: null, lastOutput: null, ...report.observed }
+      ? { exitCode: null, exitSignal: null, ...report.observed, lastOutput: null }
       : { endpoint: null, ...report.observed, ...(status === 'failed' ? {} : { lastOutput: null }) },
   )
   const next: Session = {
@@ -169,7 +171,7 @@ export const deleted = (session: Session, generation: number, context: ReportCon
     observedGeneration: generation,
     reservedOn: null,
     deletedAt: session.deletedAt ?? context.at,
-    observed: { ...session.observed, endpoint: null },
+    observed: { ...session.observed, endpoint: null, lastOutput: null },
     updatedAt: context.at,
   }
   if (isSame(session, gone)) return { kind: 'decided', decision: unchanged(session) }
@@ -210,7 +212,8 @@ const isSame = (a: Session, b: Session): boolean =>
   a.observedGeneration === b.observedGeneration &&
   a.reservedOn === b.reservedOn &&
   a.deletedAt === b.deletedAt &&
-  JSON.stringify(a.observed) === JSON.stringify(b.observed)
+  // The order of an endpoint's fields is not the same in a row and in a frame.
+  canonicalJson(a.observed) === canonicalJson(b.observed)
 
 const reported = (type: SessionEventType, session: Session, context: ReportContext): SessionEvent => ({
   type,
@@ -219,8 +222,8 @@ const reported = (type: SessionEventType, session: Session, context: ReportConte
   at: context.at,
   data: {
     status: session.status,
-    reason: session.statusReason,
-    message: session.statusMessage,
+    ...(session.statusReason === null ? {} : { reason: session.statusReason }),
+    ...(session.statusMessage === null ? {} : { message: session.statusMessage }),
     ...(session.observed.exitCode === null ? {} : { exitCode: session.observed.exitCode }),
     ...(session.observed.exitSignal === null ? {} : { exitSignal: session.observed.exitSignal }),
     ...(session.observed.restarts === 0 ? {} : { restarts: session.observed.restarts }),

@@ -1,7 +1,11 @@
 /** Decisions that follow from an inventory rather than from a report. */
+
+import type { WireReport } from '../ports/delivery.ts'
 import { settled } from './decide.ts'
 import type { ReportContext } from './observe.ts'
+import { reportOf } from './report.ts'
 import type { Decision, Session, SessionEvent } from './session.ts'
+import { after, startTimeoutMs } from './timeouts.ts'
 import type { DesiredState, SessionStatus } from './words.ts'
 
 const written = (
@@ -45,7 +49,7 @@ export const released = (session: Session, context: ReportContext): Decision =>
 /** The database is older than the agent: the row takes over what is, and an older intent ends no work in use. */
 export const restored = (
   session: Session,
-  entry: { readonly generation: number; readonly status: 'starting' | 'running' | 'hibernated' | 'stopped' | 'failed' },
+  entry: WireReport & { readonly generation: number },
   context: ReportContext,
 ): Decision => {
   const desiredState: DesiredState =
@@ -62,7 +66,21 @@ export const restored = (
       status,
       statusReason: 'restored',
       statusMessage: `taken over from agent ${context.agentId}: the database was restored from an older state`,
+      ...(status === 'scheduling'
+        ? {
+            waitingSince: context.at,
+            statusDeadline: after(context.at, startTimeoutMs(session.spec, context.timeouts)),
+          }
+        : {}),
       reservedOn: status === 'running' || status === 'scheduling' ? context.agentId : null,
+      observed: {
+        ...session.observed,
+        endpoint: null,
+        exitCode: null,
+        exitSignal: null,
+        ...reportOf(entry.generation, entry).observed,
+        ...(status === 'failed' ? {} : { lastOutput: null }),
+      },
       version: session.version + 1,
     },
     { type: 'restored', actor: 'reconciler', data: { status, from: session.generation, desiredState } },

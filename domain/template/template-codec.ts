@@ -1,9 +1,10 @@
 /** The template document (`docs/templates.md`) and the spec that a command carries, as codecs. */
+import * as t from 'io-ts'
 import * as c from '../codec/codec.ts'
+import { E } from '../fp.ts'
 import { DNS_LABEL } from '../ids.ts'
+import { ENV_NAME, ENV_VALUE_LENGTH, parameterCodec } from './parameter-codec.ts'
 
-const ENV_NAME = '^[A-Za-z_][A-Za-z0-9_]*$'
-const ENV_VALUE_LENGTH = 32_768
 const PORT_NAME = '^[a-z]([-a-z0-9]{0,13}[a-z0-9])?$'
 
 /** Environment variables, as a session, a template or a command names them. */
@@ -100,6 +101,17 @@ export type TemplateSpec = KnownSpec & { readonly [platform: string]: unknown }
 
 const platformName = new RegExp(DNS_LABEL, 'u')
 
+/** Fields that a command's spec has beside the template's: no platform can be called so. */
+const taken = ['resources', 'env']
+
+const isPlatform = (name: string, value: unknown): boolean =>
+  !Object.hasOwn(specFields, name) &&
+  !taken.includes(name) &&
+  platformName.test(name) &&
+  typeof value === 'object' &&
+  value !== null &&
+  !Array.isArray(value)
+
 /** Known fields decode strictly; anything else must be an object and is another platform's own part. */
 export const specCodec: c.Codec<TemplateSpec> = c.codec<TemplateSpec>(
   'TemplateSpec',
@@ -108,28 +120,17 @@ export const specCodec: c.Codec<TemplateSpec> = c.codec<TemplateSpec>(
     additionalProperties: { type: 'object', description: 'what another platform needs, by its name' },
   },
   (input, context) => {
-    const known = new Set(Object.keys(specFields))
-    const others =
-      typeof input === 'object' && input !== null && !Array.isArray(input)
-        ? Object.entries(input).filter(
-            ([name, value]) =>
-              !known.has(name) &&
-              platformName.test(name) &&
-              typeof value === 'object' &&
-              value !== null &&
-              !Array.isArray(value),
-          )
-        : []
-    const rest =
-      others.length === 0
-        ? input
-        : Object.fromEntries(
-            Object.entries(input as object).filter(([name]) => !others.some(([other]) => other === name)),
-          )
-    const decoded = knownSpec.validate(rest, context)
-    return decoded._tag === 'Left'
-      ? decoded
-      : { _tag: 'Right', right: { ...decoded.right, ...Object.fromEntries(others) } }
+    if (typeof input !== 'object' || input === null || Array.isArray(input)) return knownSpec.validate(input, context)
+    const entries = Object.entries(input)
+    const known = knownSpec.validate(Object.fromEntries(entries.filter((entry) => !isPlatform(...entry))), context)
+    const errors: t.Errors = E.isLeft(known) ? [...known.left] : []
+    const others: { [platform: string]: unknown } = {}
+    for (const [name, value] of entries.filter((entry) => isPlatform(...entry))) {
+      const decoded = c.anyObject.validate(value, t.appendContext(context, name, c.anyObject, value))
+      if (E.isRight(decoded)) others[name] = decoded.right
+      else errors.push(...decoded.left)
+    }
+    return E.isLeft(known) || errors.length > 0 ? t.failures(errors) : t.success({ ...known.right, ...others })
   },
 )
 
@@ -142,79 +143,6 @@ export const platformsOf = (spec: TemplateSpec): readonly string[] => [
   ...(spec.container === undefined ? [] : ['docker', 'kubernetes']),
   ...Object.keys(spec).filter((name) => !Object.hasOwn(specFields, name)),
 ]
-
-const parameterBase = {
-  name: c.string({ pattern: '^[A-Za-z][A-Za-z0-9_-]{0,62}$' }),
-}
-const parameterOptional = {
-  required: c.boolean,
-  description: text(1_000),
-  env: c.string({ pattern: ENV_NAME, maxLength: 128 }),
-}
-
-const validPattern = c.refined(c.string({ maxLength: 500 }), (pattern) => {
-  try {
-    new RegExp(pattern, 'u')
-    return null
-  } catch {
-    return 'must be a regular expression'
-  }
-})
-
-const parameterCodecs = {
-  string: c.object(
-    { ...parameterBase, type: c.oneOf(['string']) },
-    {
-      ...parameterOptional,
-      default: c.string({ maxLength: ENV_VALUE_LENGTH }),
-      minLength: c.integer({ minimum: 0 }),
-      maxLength: c.integer({ minimum: 0 }),
-      pattern: validPattern,
-    },
-  ),
-  secret: c.object(
-    { ...parameterBase, type: c.oneOf(['secret']) },
-    {
-      ...parameterOptional,
-      minLength: c.integer({ minimum: 0 }),
-      maxLength: c.integer({ minimum: 0 }),
-      pattern: validPattern,
-    },
-  ),
-  integer: c.object(
-    { ...parameterBase, type: c.oneOf(['integer']) },
-    { ...parameterOptional, default: c.integer(), minimum: c.integer(), maximum: c.integer() },
-  ),
-  number: c.object(
-    { ...parameterBase, type: c.oneOf(['number']) },
-    { ...parameterOptional, default: c.number(), minimum: c.number(), maximum: c.number() },
-  ),
-  boolean: c.object({ ...parameterBase, type: c.oneOf(['boolean']) }, { ...parameterOptional, default: c.boolean }),
-  enum: c.object(
-    { ...parameterBase, type: c.oneOf(['enum']), options: c.array(text(200), { minItems: 1, maxItems: 200 }) },
-    { ...parameterOptional, default: text(200) },
-  ),
-} as const
-
-export type TemplateParameter = {
-  readonly [T in keyof typeof parameterCodecs]: c.TypeOf<(typeof parameterCodecs)[T]>
-}[keyof typeof parameterCodecs]
-
-const parameterTypes = Object.keys(parameterCodecs) as (keyof typeof parameterCodecs)[]
-
-const parameterCodec: c.Codec<TemplateParameter> = c.codec<TemplateParameter>(
-  'TemplateParameter',
-  { oneOf: Object.values(parameterCodecs).map((one) => one.schema) },
-  (input, context) => {
-    const type = (input as { type?: unknown } | null)?.type
-    const chosen = parameterTypes.find((name) => name === type)
-    if (chosen === undefined)
-      return c
-        .object({ ...parameterBase, type: c.oneOf(parameterTypes) }, parameterOptional)
-        .validate(input, context) as never
-    return parameterCodecs[chosen].validate(input, context) as never
-  },
-)
 
 const documentCodec = c.object(
   {
@@ -248,11 +176,13 @@ const duplicateParameter = ({ parameters = [] }: TemplateDocument): string | nul
 }
 
 const MAX_DOCUMENT_BYTES = 256 * 1024
+const utf8 = new TextEncoder()
 
 /** A whole document: also what no single field can tell. A command must fit one frame, so it is bounded. */
 export const templateDocumentCodec: c.Codec<TemplateDocument> = c.refined(documentCodec, (document) => {
   if (platformsOf(document.spec).length === 0)
     return 'spec must have process, container, or another platform by its name: nothing could run it'
-  if (JSON.stringify(document).length > MAX_DOCUMENT_BYTES) return `must be at most ${MAX_DOCUMENT_BYTES} bytes of JSON`
+  if (utf8.encode(JSON.stringify(document)).length > MAX_DOCUMENT_BYTES)
+    return `must be at most ${MAX_DOCUMENT_BYTES} bytes of JSON`
   return probePortExists(document) ?? duplicateParameter(document)
 })

@@ -1,5 +1,5 @@
 import { styleText } from 'node:util'
-import type { SessionStatus } from '../../domain/session/session.ts'
+import type { SessionStatus } from '../../domain/session/words.ts'
 
 export type Colour = 'green' | 'yellow' | 'red' | 'gray' | 'bold'
 
@@ -10,8 +10,9 @@ export const plain: Paint = (text) => text
 export const coloured: Paint = (text, colour) =>
   colour === null ? text : styleText(colour, text, { validateStream: false })
 
-export const statusColour = (status: SessionStatus): Colour | null => {
-  switch (status) {
+/** Null for a word that only a newer server knows. */
+export const statusColour = (status: string): Colour | null => {
+  switch (status as SessionStatus) {
     case 'running':
       return 'green'
     case 'failed':

@@ -61,7 +61,10 @@ const keyOf = async (environment: Environment, url: string): Promise<Pick<Connec
 }
 
 export const isLoopback = (hostname: string): boolean =>
-  hostname === 'localhost' || hostname.endsWith('.localhost') || hostname === '[::1]' || /^127(\.\d+){3}$/.test(hostname)
+  hostname === 'localhost' ||
+  hostname.endsWith('.localhost') ||
+  hostname === '[::1]' ||
+  /^127(\.\d+){3}$/.test(hostname)
 
 /** Loaded only by commands that talk to a server. */
 export const clientFor = async ({ url, key }: Connection): Promise<Client> => {

@@ -63,13 +63,13 @@ export type ListOptions = JsonOption & { readonly limit?: number; readonly all?:
 
 /** `defaultLimit` null: everything, unless a limit is given. */
 export const withListOptions = (command: Command, defaultLimit: number | null): Command => {
-  const limit = new Option('--limit <n>', defaultLimit === null ? 'at most this many (default: all)' : 'at most this many')
+  const limit = new Option(
+    '--limit <n>',
+    defaultLimit === null ? 'at most this many (default: all)' : 'at most this many',
+  )
   command.addOption(limit.argParser(wholeNumber(1)))
-  if (defaultLimit !== null) {
-    limit.default(defaultLimit)
-    command.addOption(new Option('--all', 'all of them, however many'))
-  }
-  return command.addOption(jsonOption())
+  if (defaultLimit !== null) limit.default(defaultLimit)
+  return command.addOption(new Option('--all', 'all of them, however many')).addOption(jsonOption())
 }
 
 export const limitOf = (options: ListOptions): number =>

@@ -14,7 +14,5 @@ export const showList = <Row>(
   if (options.json) terminal.json(items)
   else if (items.length > 0) terminal.out(renderTable(columns, items, terminal.look))
   else terminal.note(`no ${what}`)
-  if (more) terminal.note(`only the first ${items.length} ${what}: there are more (${moreWith(options)})`)
+  if (more) terminal.note(`only the first ${items.length} ${what}: there are more (--limit <n>, --all)`)
 }
-
-const moreWith = (options: ListOptions): string => (options.all === undefined ? '--limit, --all' : '--limit')

@@ -42,18 +42,18 @@ export const processTerminal = (
 }
 
 /**
- * A reader that has seen enough (`| head`) is no failure: the program ends quietly. Returns how to take this
- * back, for commands that go on without anyone reading.
+ * A reader that has seen enough (`| head`) is no failure: the program ends quietly. Returns how to go on
+ * instead, for commands that do their work whether or not anyone reads what they print.
  */
 export const endQuietlyOnClosedPipe = ({ stdout, stderr }: Pick<NodeJS.Process, 'stdout' | 'stderr'>): (() => void) => {
+  let ends = true
   const onError = (error: NodeJS.ErrnoException): void => {
     if (error.code !== 'EPIPE') throw error
-    process.exit()
+    if (ends) process.exit()
   }
   stdout.on('error', onError)
   stderr.on('error', onError)
   return () => {
-    stdout.off('error', onError)
-    stderr.off('error', onError)
+    ends = false
   }
 }

@@ -61,7 +61,8 @@ export const createCaller = (options: ClientOptions): Caller => {
     if (call.body !== undefined) headers['Content-Type'] = 'application/json'
 
     const attempt = async (): Promise<Received> => {
-      const limit = call.timeoutMs ?? timeoutMs
+      // AbortSignal.timeout takes whole milliseconds only.
+      const limit = Math.ceil(call.timeoutMs ?? timeoutMs)
       try {
         const response = await send(url, {
           method: route.method.toUpperCase(),
@@ -82,8 +83,8 @@ export const createCaller = (options: ClientOptions): Caller => {
       try {
         received = await attempt()
       } catch (error) {
-        const late = (error as UnreachableError).cause instanceof DOMException
-        const wait = call.noRetries || late ? null : retryDelay(operation, { kind: 'broken' }, retries)
+        const again = error instanceof UnreachableError && error.kind === 'broken' && !call.noRetries
+        const wait = again ? retryDelay(operation, { kind: 'broken' }, retries) : null
         if (wait === null) throw error
         await sleep(wait)
         continue
@@ -153,14 +154,17 @@ const strange = (headers: Headers, text: string): string => {
 
 /** fetch says "fetch failed"; what happened is in its cause, for a name with several addresses in several. */
 const unreachable = (url: string, error: unknown, limit: number): UnreachableError => {
-  if (error instanceof DOMException) {
-    return new UnreachableError(url, `it took longer than ${limit / 1_000} s`, { cause: error })
-  }
+  if (error instanceof DOMException)
+    return new UnreachableError(url, 'late', `it took longer than ${limit / 1_000} s`, { cause: error })
   let inner = error
   while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause
   if (inner instanceof AggregateError) inner = inner.errors[0]
   const { code, message } = inner as NodeJS.ErrnoException
-  return new UnreachableError(url, (code !== undefined && words[code]) || message || String(code), { cause: error })
+  return code === undefined
+    ? new UnreachableError(url, 'impossible', message, { cause: error })
+    : new UnreachableError(url, 'broken', words[code] ?? `${message || 'the connection failed'} (${code})`, {
+        cause: error,
+      })
 }
 
 const words: { readonly [code: string]: string } = {

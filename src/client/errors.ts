@@ -29,11 +29,14 @@ export class ProblemError extends Error {
 /** No answer: nobody listens, the name is unknown, the connection broke, or it took too long. */
 export class UnreachableError extends Error {
   readonly url: string
+  /** `impossible`: fetch would not even try, so trying again is no use. */
+  readonly kind: 'broken' | 'late' | 'impossible'
 
-  constructor(url: string, why: string, options?: ErrorOptions) {
+  constructor(url: string, kind: UnreachableError['kind'], why: string, options?: ErrorOptions) {
     super(`no answer from ${url}: ${why}`, options)
     this.name = 'UnreachableError'
     this.url = url
+    this.kind = kind
   }
 }
 

@@ -24,8 +24,7 @@ export const readPages = async <K extends ListOperation>(
     const page = answered.body as unknown as PageOf<ItemOf<K>>
     items.push(...page.items)
     const ends = page.nextCursor === null || page.nextCursor === cursor
-    if (ends || items.length >= limit)
-      return { items: items.slice(0, limit), more: !ends || items.length > limit }
+    if (ends || items.length >= limit) return { items: items.slice(0, limit), more: !ends || items.length > limit }
     cursor = page.nextCursor
   }
 }

@@ -7,7 +7,12 @@ import type { OperationId } from '../api/routes.ts'
 export type Failure =
   /** No whole answer came. Whether the request arrived is not known. */
   | { readonly kind: 'broken' }
-  | { readonly kind: 'answered'; readonly status: number; readonly code: string | null; readonly retryAfterMs: number | null }
+  | {
+      readonly kind: 'answered'
+      readonly status: number
+      readonly code: string | null
+      readonly retryAfterMs: number | null
+    }
 
 /** Retries, not attempts. */
 export const MAX_RETRIES = 3

@@ -21,22 +21,22 @@ export const createWake = (deps: WakeDeps, settings: { readonly nudge: 'on' | 'o
   let collected = new Set<AgentId>()
   let sending = false
 
+  const sendOne = async (agentIds: readonly AgentId[]): Promise<void> => {
+    const byReplica = new Map<ReplicaId, AgentId[]>()
+    for (const { agentId, replicaId } of await deps.leases.holders(agentIds))
+      byReplica.set(replicaId, [...(byReplica.get(replicaId) ?? []), agentId])
+    await Promise.all([...byReplica].map(([replicaId, agents]) => deps.drains.send(replicaId, agents)))
+  }
+
   const send = async (): Promise<void> => {
     sending = true
-    try {
-      while (collected.size > 0) {
-        const agentIds = [...collected]
-        collected = new Set()
-        const byReplica = new Map<ReplicaId, AgentId[]>()
-        for (const { agentId, replicaId } of await deps.leases.holders(agentIds))
-          byReplica.set(replicaId, [...(byReplica.get(replicaId) ?? []), agentId])
-        await Promise.all([...byReplica].map(([replicaId, agents]) => deps.drains.send(replicaId, agents)))
-      }
-    } catch (error) {
-      deps.onError(error)
-    } finally {
-      sending = false
+    while (collected.size > 0) {
+      const agentIds = [...collected]
+      collected = new Set()
+      // What was collected meanwhile is sent also when this one fails.
+      await sendOne(agentIds).catch(deps.onError)
     }
+    sending = false
   }
 
   return {

@@ -10,7 +10,11 @@ export type AgentInboxDeps = {
   readonly leases: Pick<LeaseStore, 'heartbeat'>
   readonly reports: Pick<ReportStore, 'activity'>
   readonly applyReports: (items: readonly AgentReport[]) => Promise<readonly ReportAnswer[]>
-  readonly reconcileInventory: (peer: Peer, items: readonly InventoryEntry[]) => Promise<ReportAnswer>
+  readonly reconcileInventory: (
+    peer: Peer,
+    items: readonly InventoryEntry[],
+    spokenSince: ReadonlySet<SessionId>,
+  ) => Promise<ReportAnswer>
   readonly replicaId: ReplicaId
   /** An agent offers more than it did: waiting sessions may be placed. */
   readonly capacityChanged: () => void
@@ -42,10 +46,28 @@ export const createAgentInbox = (deps: AgentInboxDeps): AgentInbox & { readonly 
     { minIntervalMs: ACTIVITY_EVERY_MS, maxItems: 5_000 },
   )
 
+  // While an inventory is compared with the rows, the agent goes on reporting. What it says of a session after
+  // the inventory is newer than the inventory: a session that began to run meanwhile is not "missing" from it.
+  const inventories = new Map<AgentId, Set<Set<SessionId>>>()
+  const report = (item: AgentReport): Promise<ReportAnswer> => {
+    for (const spokenSince of inventories.get(item.peer.agentId) ?? []) spokenSince.add(item.sessionId)
+    return reports.add(item)
+  }
+
   return {
-    result: (peer, result) => reports.add({ kind: 'result', peer, sessionId: result.sessionId, result }),
-    status: (peer, sessionId, generation, said) => reports.add({ kind: 'status', peer, sessionId, generation, said }),
-    inventory: deps.reconcileInventory,
+    result: (peer, result) => report({ kind: 'result', peer, sessionId: result.sessionId, result }),
+    status: (peer, sessionId, generation, said) => report({ kind: 'status', peer, sessionId, generation, said }),
+    inventory: async (peer, items) => {
+      const spokenSince = new Set<SessionId>()
+      const underWay = inventories.get(peer.agentId) ?? new Set()
+      inventories.set(peer.agentId, underWay.add(spokenSince))
+      try {
+        return await deps.reconcileInventory(peer, items, spokenSince)
+      } finally {
+        underWay.delete(spokenSince)
+        if (underWay.size === 0) inventories.delete(peer.agentId)
+      }
+    },
     heartbeat: heartbeats.add,
     activity: async (peer, sessionId, at) => {
       await activity.add({ sessionId, agentId: peer.agentId, at })

@@ -3,7 +3,7 @@
  * all of it in one statement. Rows that someone else changed meanwhile are decided again.
  */
 
-import type { CommandId, SessionId } from '../../domain/ids.ts'
+import type { AgentId, CommandId, SessionId } from '../../domain/ids.ts'
 import { applyResult } from '../../domain/outbox/result.ts'
 import type { Peer } from '../../domain/ports/agents.ts'
 import type { Clock } from '../../domain/ports/clock.ts'
@@ -70,16 +70,24 @@ const applyRound = async (
 
   const again = new Set<number>()
   const folds = new Map<SessionId, Fold>()
+  const epochs = new Map<AgentId, number>()
   for (const { item, index } of open) {
     const row = rows.get(item.sessionId)
     if (row === undefined) {
       answers[index] = 'not_yours'
       continue
     }
+    // Two connections of one agent in one batch: one after the other, for the older is fenced by the agent's name.
+    const epoch = epochs.get(item.peer.agentId) ?? item.peer.epoch
+    epochs.set(item.peer.agentId, epoch)
+    if (epoch !== item.peer.epoch) {
+      again.add(index)
+      continue
+    }
     const fold = folds.get(item.sessionId) ?? startFold(item.peer, row)
     folds.set(item.sessionId, fold)
     // Two agents speak of one session in one batch: one after the other.
-    if (fold.peer.agentId !== item.peer.agentId || fold.peer.epoch !== item.peer.epoch) again.add(index)
+    if (fold.peer.agentId !== item.peer.agentId) again.add(index)
     else {
       answers[index] = foldIn(fold, item, { at, timeouts: deps.timeouts, failures, random: deps.random })
       fold.indexes.push(index)

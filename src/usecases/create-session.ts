@@ -95,7 +95,7 @@ const noAgent = (draft: Session, placement: Extract<Placement, { kind: 'impossib
 })
 
 const oversize = (request: CreateSession): ApplicationError | null => {
-  const bytes = JSON.stringify([request.env ?? {}, request.parameters ?? {}]).length
+  const bytes = Buffer.byteLength(JSON.stringify([request.env ?? {}, request.parameters ?? {}]))
   return bytes <= MAX_ENV_BYTES
     ? null
     : {

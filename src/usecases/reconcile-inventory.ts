@@ -31,7 +31,12 @@ const WRITES_AT_ONCE = 500
 
 export const reconcileInventory =
   (deps: ReconcileDeps) =>
-  async (peer: Peer, inventory: readonly InventoryEntry[]): Promise<ReportAnswer> => {
+  async (
+    peer: Peer,
+    inventory: readonly InventoryEntry[],
+    /** Sessions of which the agent has said something after this inventory; filled while it is compared. */
+    spokenSince: ReadonlySet<SessionId>,
+  ): Promise<ReportAnswer> => {
     const sessions = await deps.sessions.ofAgent(
       peer.agentId,
       inventory.map((entry) => entry.sessionId),
@@ -43,6 +48,7 @@ export const reconcileInventory =
 
     for (const action of reconcile(peer.agentId, sessions, inventory)) {
       if (action.type === 'orphan') deps.onOrphan(peer, action.entry, action.reason)
+      else if (spokenSince.has(action.session.id)) continue
       else if (action.type === 'redeliver') redeliveries.push(action.session.id)
       else if (action.type === 'removed_outside' && repairsItself(action.session)) repairs.push(action.session)
       else writes.push(...writeOf(peer, action, context))

@@ -106,6 +106,44 @@ describe('the hello of an agent', () => {
     expect(a.hub.stats().connections).to.equal(1)
   })
 
+  it('of the newer of two connections wins, also when the older hears of its lease later', async () => {
+    a = await startHub()
+    let letIn = (): void => {}
+    a.leases.beforeWelcome = () =>
+      new Promise<void>((resolve) => {
+        letIn = resolve
+      })
+    const older = await a.dial()
+    older.hello()
+    await eventually(() => expect(a.leases.epochs.get('edge-1' as AgentId)).to.equal(1))
+    a.leases.beforeWelcome = () => {}
+    const newer = await a.connect()
+    letIn()
+    expect((await older.closed()).code).to.equal(4003)
+    expect(older.frames).to.deep.equal([])
+    expect(newer.closing).to.equal(null)
+    expect(a.hub.stats().connections).to.equal(1)
+  })
+
+  it('of someone who has left meanwhile gives the lease up again', async () => {
+    a = await startHub()
+    let letIn = (): void => {}
+    a.leases.beforeWelcome = () =>
+      new Promise<void>((resolve) => {
+        letIn = resolve
+      })
+    const client = await a.dial()
+    client.hello()
+    await eventually(() => expect(a.leases.epochs.get('edge-1' as AgentId)).to.equal(1))
+    client.socket.terminate()
+    // The hub has no way to be asked; an upgrade that comes after the end of the first shows that it was seen.
+    a.leases.beforeWelcome = () => {}
+    await a.connect('edge-2')
+    letIn()
+    await eventually(() => expect(a.leases.released).to.deep.equal([{ agentId: 'edge-1', epoch: 1 }]))
+    expect(a.hub.holds('edge-1' as AgentId)).to.equal(false)
+  })
+
   it('is the only one: a second is a bad message', async () => {
     a = await startHub()
     const client = await a.connect()

@@ -22,6 +22,8 @@ export type FakeLeases = LeaseStore & {
   /** Called within every `identify`, before it answers. */
   whileIdentifying: () => Promise<void> | void
   whileConnecting: () => Promise<void> | void
+  /** The same, when the epoch has been raised. */
+  beforeWelcome: () => Promise<void> | void
 }
 
 const fakeLeases = (): FakeLeases => {
@@ -34,6 +36,7 @@ const fakeLeases = (): FakeLeases => {
     isDown: false,
     whileIdentifying: () => {},
     whileConnecting: () => {},
+    beforeWelcome: () => {},
     enrol: (token, identity) => {
       identities.set(createHash('sha256').update(token).digest('hex'), identity)
     },
@@ -49,6 +52,7 @@ const fakeLeases = (): FakeLeases => {
       if (leases.removed.has(connecting.agentId)) return E.left({ _tag: 'AgentGone' })
       const epoch = (leases.epochs.get(connecting.agentId) ?? 0) + 1
       leases.epochs.set(connecting.agentId, epoch)
+      await leases.beforeWelcome()
       return E.right({ epoch })
     },
     disconnect: async (peer) => {
@@ -127,7 +131,7 @@ export const startHub = async (settings: Partial<HubSettings> = {}): Promise<AHu
       heartbeatIntervalMs: 10_000,
       inventoryIntervalMs: 120_000,
       ackTimeoutMs: 5_000,
-      closeTimeoutMs: 2_000,
+      closeTimeoutMs: 500,
       ...settings,
     },
   )

@@ -7,6 +7,8 @@ export type VirtualTime = Timing & {
   readonly pass: (ms: number) => Promise<void>
   /** Lets everything happen that needs no time. */
   readonly settle: () => Promise<void>
+  /** The process stands still for so long: nothing happens, and afterwards it is late. */
+  readonly standStill: (ms: number) => void
   readonly timers: () => number
 }
 
@@ -26,6 +28,9 @@ export const virtualTime = (random: () => number = () => 0.5): VirtualTime => {
       return () => timers.delete(id)
     },
     timers: () => timers.size,
+    standStill: (ms) => {
+      now += ms
+    },
     settle,
     pass: async (ms) => {
       const end = now + ms

@@ -1,0 +1,125 @@
+/**
+ * The most creates a second over HTTP, beside the raw floor of the same run: the product's very statement through
+ * bare `pg` at 8 clients. Floor and product take turns, as a shared machine is not equally fast all the time, and
+ * the medians are compared. The floor works in a database of its own, so that no agent is sent what it commits;
+ * meanwhile the server and its agents stand idle.
+ */
+import { fileURLToPath } from 'node:url'
+import type { Bench } from '../bench.ts'
+import type { FloorAnswer, FloorRun, FloorStart } from '../floor/create-floor.ts'
+import { type Installation, profiling, startInstallation } from '../installation.ts'
+import type { LoadResult } from '../load/plan.ts'
+import { type Load, startLoad } from '../load/start.ts'
+import type { Measure } from '../measure.ts'
+import { distributionOf, median } from '../percentiles.ts'
+import { startProgram } from '../program.ts'
+import { CREATE } from '../template.ts'
+import { doubtsOf } from './doubts.ts'
+
+const FLOOR_CLIENTS = 8
+const CONNECTIONS = [8, 16, 32]
+const ROUNDS = 4
+
+const createRate = (agents: number, name: string): Measure => ({
+  name,
+  about: `the most creates a second over HTTP with ${agents} agent${agents === 1 ? '' : 's'}, beside the raw floor`,
+  run: async (bench) => {
+    const installation = await startInstallation(bench, { agents })
+    const floor = await startFloor(bench, installation, agents)
+    const load = await startLoad(bench)
+    const results: LoadResult[] = []
+    const product = async (connections: number, seconds: number, warmUpSeconds: number) => {
+      const result = await creates(installation, load, connections, seconds, warmUpSeconds)
+      results.push(result)
+      const backlogMs = await installation.delivered()
+      return { perSecond: result.latenciesMs.length / result.seconds, result, backlogMs }
+    }
+
+    await product(16, 1, 6)
+    await floor(2)
+    const tried: { connections: number; perSecond: number }[] = []
+    for (const connections of CONNECTIONS)
+      tried.push({ connections, perSecond: (await product(connections, 5, 1)).perSecond })
+    const best = tried.toSorted((a, b) => b.perSecond - a.perSecond)[0]?.connections ?? 16
+
+    const rounds = []
+    for (let round = 1; round <= ROUNDS; round += 1) {
+      const floorPerSecond = await floor(5)
+      const { perSecond, result, backlogMs } = await product(best, 8, 1)
+      rounds.push({ floorPerSecond, perSecond, backlogMs, latencyMs: distributionOf(result.latenciesMs) })
+    }
+    const floorPerSecond = median(rounds.map((round) => round.floorPerSecond))
+    const perSecond = median(rounds.map((round) => round.perSecond))
+    const backlogMs = median(rounds.map((round) => round.backlogMs))
+    const of = `${agents} agent${agents === 1 ? '' : 's'}`
+    return {
+      lines: [
+        {
+          what: `raw floor, ${of}, ${FLOOR_CLIENTS} clients of bare pg`,
+          figure: floorPerSecond,
+          unit: '/s',
+          bar: null,
+        },
+        {
+          what: `creates over HTTP, ${of}, ${best} connections`,
+          figure: perSecond,
+          unit: '/s',
+          bar: null,
+          note: `all delivered ${(backlogMs / 1_000).toFixed(1)} s after the end`,
+        },
+        {
+          what: `creates over HTTP, ${of}, of the floor`,
+          figure: (perSecond / floorPerSecond) * 100,
+          unit: '%',
+          // With one agent there is no bar: both ends wait for the one row that counts its capacity.
+          bar: agents === 8 ? { atLeast: 40 } : null,
+        },
+      ],
+      details: { tried, connections: best, rounds },
+      postgres: installation.database.settings,
+      doubts: doubtsOf(installation, results),
+    }
+  },
+})
+
+const creates = (
+  installation: Installation,
+  load: Load,
+  connections: number,
+  seconds: number,
+  warmUpSeconds: number,
+): Promise<LoadResult> =>
+  load.run({
+    ...installation.plan,
+    method: 'POST',
+    paths: ['/api/v1/sessions'],
+    body: JSON.stringify(CREATE),
+    expect: 201,
+    connections,
+    pace: { kind: 'closed' },
+    warmUpSeconds,
+    seconds,
+  })
+
+const FLOOR = fileURLToPath(new URL('../floor/create-floor.ts', import.meta.url))
+
+/** Answers a function that runs the floor for so many seconds and tells how many it committed a second. */
+const startFloor = async (bench: Bench, { database }: Installation, agents: number) => {
+  const program = await startProgram(bench, {
+    what: 'the raw floor',
+    command: process.execPath,
+    args: [FLOOR],
+    env: profiling(bench, 'floor'),
+    channel: true,
+  })
+  const url = await database.another('floor')
+  await program.ask({ kind: 'start', url, agents, clients: FLOOR_CLIENTS } satisfies FloorStart)
+  return async (seconds: number): Promise<number> => {
+    const run: FloorRun = { kind: 'run', seconds: seconds * bench.scale }
+    const answer = (await program.ask(run)) as FloorAnswer
+    return answer.committed / answer.seconds
+  }
+}
+
+export const createRateOfEight = createRate(8, 'create-rate')
+export const createRateOfOne = createRate(1, 'create-rate-one-agent')

@@ -1,0 +1,4 @@
+/** The program: `scripts/streamspace <command>`. */
+import { main } from './cli/main.ts'
+
+process.exitCode = await main(process.argv.slice(2))

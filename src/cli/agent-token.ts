@@ -1,0 +1,61 @@
+/** An agent's token, which the server shows once: on the terminal, or in a file that only its owner reads. */
+import { constants } from 'node:fs'
+import { access, mkdir } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import type { AgentWithToken } from '../api/agent.ts'
+import { ExitError } from '../program/exit-error.ts'
+import { readPrivateFile, writePrivateFile } from '../program/private-file.ts'
+import type { Context } from './context.ts'
+import type { JsonOption } from './options.ts'
+
+export type TokenOptions = JsonOption & { readonly tokenFile?: string }
+
+const failed = (path: string, error: unknown): ExitError =>
+  new ExitError(1, `the token file ${path}: ${(error as Error).message}`, { cause: error })
+
+/** What the file has, null when there is none or it is empty. */
+export const keptToken = async (path: string): Promise<string | null> => {
+  try {
+    return (await readPrivateFile(path)) || null
+  } catch (error) {
+    throw failed(path, error)
+  }
+}
+
+/** Before the server is asked for a token that could then not be kept. */
+export const checkWritable = async (path: string): Promise<void> => {
+  const directory = dirname(resolve(path))
+  try {
+    await mkdir(directory, { recursive: true })
+    await access(directory, constants.W_OK | constants.X_OK)
+  } catch (error) {
+    throw failed(path, error)
+  }
+}
+
+/** Prints the token with how to use it, or writes it to the file and prints nothing secret. */
+export const handOver = async (
+  { terminal }: Context,
+  { token, ...agent }: AgentWithToken,
+  { tokenFile, json }: TokenOptions,
+  url: string,
+): Promise<void> => {
+  if (tokenFile !== undefined) {
+    try {
+      await writePrivateFile(tokenFile, token)
+    } catch (error) {
+      throw failed(tokenFile, error)
+    }
+    if (json) terminal.json(agent)
+    else terminal.out(`the token of agent ${agent.id} is in ${tokenFile}`)
+    terminal.note(howToStart(agent, url, `STREAMSPACE_AGENT_TOKEN_FILE=${resolve(tokenFile)}`))
+    return
+  }
+  if (json) terminal.json({ ...agent, token })
+  else terminal.out(token)
+  terminal.note('this token is shown once; whoever has it is the agent')
+  terminal.note(howToStart(agent, url, `STREAMSPACE_AGENT_TOKEN=${json ? '<token>' : token}`))
+}
+
+const howToStart = ({ id, platform }: Omit<AgentWithToken, 'token'>, url: string, token: string): string =>
+  `start it with: STREAMSPACE_URL=${url} STREAMSPACE_AGENT_ID=${id} ${token} streamspace agent ${platform}`

@@ -1,0 +1,36 @@
+import type { Command } from 'commander'
+import { type CommandStatus, commandStatuses } from '../../domain/ports/sessions.ts'
+import type { Context } from './context.ts'
+import { defined } from './defined.ts'
+import { type ListOptions, limitOf, withListOptions, words, wordsOf } from './options.ts'
+import { commandColumns } from './session-view.ts'
+import { showList } from './show-list.ts'
+
+type CommandListOptions = ListOptions & {
+  readonly status?: readonly CommandStatus[]
+  readonly agent?: readonly string[]
+  readonly session?: readonly string[]
+}
+
+export const addCommandCommands = (program: Command, context: Context): void => {
+  const command = program.command('command').description('commands to agents, and their delivery')
+
+  withListOptions(
+    command
+      .command('list')
+      .description('list commands, newest first')
+      .option(
+        '--status <status>',
+        `one or several with commas: ${commandStatuses.join(', ')}`,
+        wordsOf(commandStatuses),
+      )
+      .option('--agent <id>', 'to this agent', words)
+      .option('--session <id>', 'for this session', words),
+    50,
+  ).action(async (options: CommandListOptions) => {
+    const { status, agent, session } = options
+    const filters = defined({ status, agent, session })
+    const listed = await (await context.client()).commands.list(filters, limitOf(options))
+    showList(context.terminal, 'commands', listed, commandColumns(Date.now()), options)
+  })
+}

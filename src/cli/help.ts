@@ -1,0 +1,138 @@
+/** The end of each command's help: what its options do not say, and examples. One place, so that none is without. */
+import type { Command } from 'commander'
+import { DEFAULT_URL } from './connection.ts'
+
+type Help = { readonly notes?: string; readonly examples: readonly string[] }
+
+const ofProgram: Help = {
+  notes: `Environment, for the commands that ask a server:
+  STREAMSPACE_URL       the server (default: ${DEFAULT_URL})
+  STREAMSPACE_API_KEY   the key. When it is not set and the server is on this machine, the one is used that
+                        npm start keeps in .streamspace/admin-key (STREAMSPACE_DATA_DIR/admin-key)
+  NO_COLOR              no colours; in a pipe there are none either
+
+Exit status: 0 done; 1 failed or refused; 2 asked wrongly.`,
+  examples: [
+    'template list',
+    'session create hello-web --name mine --wait',
+    'session list --status running --json',
+    'session delete mine --wait',
+  ],
+}
+
+const AGENT_SETTINGS = `Runs until SIGTERM or SIGINT. Settings: STREAMSPACE_URL, STREAMSPACE_AGENT_ID, and STREAMSPACE_AGENT_TOKEN or
+STREAMSPACE_AGENT_TOKEN_FILE (agent enrol gives these), STREAMSPACE_MAX_SESSIONS, STREAMSPACE_CPU_MILLIS,
+STREAMSPACE_MEMORY_MIB, STREAMSPACE_DATA_DIR, LOG_LEVEL.`
+
+const runsAgent = (platform: string): Help => ({
+  notes: AGENT_SETTINGS,
+  examples: [`agent enrol edge-1 --platform ${platform} --token-file token`, `agent ${platform}`],
+})
+
+const intent = (name: string): Help => ({
+  examples: [`session ${name} mine`, `session ${name} mine --wait --timeout 60`],
+})
+
+const ofCommands: { readonly [command: string]: Help } = {
+  session: { examples: ['session create hello-web --name mine --wait', 'session list', 'session get mine'] },
+  'session create': {
+    notes: 'Values of --param become what the template says they are: numbers, true or false, text.',
+    examples: [
+      'session create hello-web --wait',
+      'session create static-site --name docs --param title="Our docs" --param theme=dark',
+      'session create hello-web --wait --json | jq -r .endpoint.url',
+    ],
+  },
+  'session list': {
+    examples: ['session list --status pending,failed', "session list --label team=web --all --json | jq -r '.[].id'"],
+  },
+  'session get': { examples: ['session get mine', 'session get mine --json | jq -r .endpoint.url'] },
+  'session start': intent('start'),
+  'session stop': intent('stop'),
+  'session hibernate': intent('hibernate'),
+  'session wake': intent('wake'),
+  'session restart': intent('restart'),
+  'session delete': { examples: ['session delete mine', 'session delete mine --wait'] },
+  'session events': { examples: ['session events mine', "session events mine --json | jq -r '.[].type'"] },
+  'session commands': { examples: ['session commands mine'] },
+
+  template: { examples: ['template list', 'template get hello-web', 'template apply -f mine.yaml'] },
+  'template list': { examples: ['template list --platform process', 'template list --tag http --json'] },
+  'template get': { examples: ['template get hello-web', 'template get hello-web --json'] },
+  'template versions': { examples: ['template versions hello-web'] },
+  'template apply': {
+    notes:
+      'The same content again makes no new version. With --json: the template, or an array when there are several.',
+    examples: [
+      'template apply -f mine.yaml',
+      'template apply -f one.json -f two.yaml',
+      'template apply -f - < mine.yaml',
+    ],
+  },
+  'template delete': { examples: ['template delete mine'] },
+
+  command: { examples: ['command list --status pending'] },
+  'command list': { examples: ['command list --status dead,expired', 'command list --agent edge-1 --all --json'] },
+
+  status: {
+    notes: 'Exit status 1 when the server is not ready or cannot be reached.',
+    examples: ['status', "status --json | jq '.sessions.byStatus'"],
+  },
+
+  agent: { examples: ['agent list', 'agent enrol edge-1 --platform process', 'agent process'] },
+  'agent list': { examples: ['agent list', 'agent list --status offline --json'] },
+  'agent get': { examples: ['agent get edge-1'] },
+  'agent enrol': {
+    notes: `With --token-file it may be run again: an agent that is enrolled already, with a token in that file, is left
+as it is.`,
+    examples: [
+      'agent enrol edge-1 --platform process --region eu-west',
+      'agent enrol edge-1 --platform process --token-file /etc/streamspace/agent-token',
+    ],
+  },
+  'agent rotate-token': {
+    examples: ['agent rotate-token edge-1', 'agent rotate-token edge-1 --token-file /etc/streamspace/agent-token'],
+  },
+  'agent cordon': { examples: ['agent cordon edge-1'] },
+  'agent uncordon': { examples: ['agent uncordon edge-1'] },
+  'agent delete': { examples: ['agent delete edge-1', 'agent delete edge-1 --force'] },
+  'agent process': runsAgent('process'),
+  'agent docker': runsAgent('docker'),
+  'agent kubernetes': runsAgent('kubernetes'),
+
+  dev: {
+    notes: `The same as npm start. Runs until Ctrl-C; what it keeps is in .streamspace (STREAMSPACE_DATA_DIR), the key for
+clients in .streamspace/admin-key. Settings: PORT, HOST, DATABASE_URL (default: a PostgreSQL of its own).`,
+    examples: ['dev'],
+  },
+  server: {
+    notes: 'Runs until SIGTERM or SIGINT. Needs DATABASE_URL, and a schema that streamspace migrate made.',
+    examples: ['server'],
+  },
+  migrate: { notes: 'Needs DATABASE_URL. May be run from several places at once.', examples: ['migrate'] },
+  'admin-key': { examples: ['admin-key reset'] },
+  'admin-key reset': {
+    notes: 'For someone who lost the key and has rights in the database. Needs DATABASE_URL.',
+    examples: ['admin-key reset'],
+  },
+}
+
+const written = ({ notes, examples }: Help): string =>
+  [
+    ...(notes === undefined ? [] : ['', notes]),
+    '',
+    'Examples:',
+    ...examples.map((example) => `  streamspace ${example}`),
+  ].join('\n')
+
+/** Adds the help of every command; throws for one that has none. */
+export const addHelp = (program: Command): void => {
+  program.addHelpText('after', written(ofProgram))
+  const visit = (command: Command, path: string): void => {
+    const help = ofCommands[path]
+    if (help === undefined) throw new Error(`the command ${path} has no help`)
+    command.addHelpText('after', `${written(help)}\n\nSettings and exit status: streamspace --help`)
+    for (const inner of command.commands) visit(inner, `${path} ${inner.name()}`)
+  }
+  for (const command of program.commands) visit(command, command.name())
+}

@@ -1,0 +1,35 @@
+/** The commands of the program, put together. Nothing here does anything. */
+import { Command } from 'commander'
+import { version } from '../version.ts'
+import { addAgentCommands } from './agent-commands.ts'
+import { addCommandCommands } from './command-commands.ts'
+import type { Context } from './context.ts'
+import { addHelp } from './help.ts'
+import { addServerCommands } from './server-commands.ts'
+import { addSessionCommands } from './session-commands.ts'
+import { addStatusCommand } from './status-command.ts'
+import { addTemplateCommands } from './template-commands.ts'
+
+export const createProgram = (context: Context): Command => {
+  // What is set here before the first command is added holds for all of them.
+  const program = new Command('streamspace')
+    .description('Interactive sessions on any platform.')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this')
+    .exitOverride()
+    .showHelpAfterError('(--help shows what there is)')
+
+  program.commandsGroup('Sessions:')
+  addSessionCommands(program, context)
+  addTemplateCommands(program, context)
+  addCommandCommands(program, context)
+  program.commandsGroup('Server and agents:')
+  addStatusCommand(program, context)
+  addAgentCommands(program, context)
+  addServerCommands(program, context)
+  program.commandsGroup('Help:')
+  program.helpCommand('help [command]', 'print the help of a command')
+
+  addHelp(program)
+  return program
+}

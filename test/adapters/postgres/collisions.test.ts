@@ -1,0 +1,173 @@
+import { expect } from 'chai'
+import pg from 'pg'
+import { E } from '../../../domain/fp.ts'
+import type { Peer } from '../../../domain/ports/agents.ts'
+import { restart, start, stop } from '../../../domain/session/decide.ts'
+import type { Session } from '../../../domain/session/session.ts'
+import {
+  ACME,
+  allocatedOn,
+  anAgent,
+  anIntent,
+  aSessionOn,
+  aWrite,
+  connected,
+  heldOn,
+  on,
+  openStores,
+  replicaId,
+  reported,
+  type Stores,
+  theSession,
+} from '../../support/rows.ts'
+
+const RUN_MS = 3_000
+
+/** Everything that writes sessions, agents, leases and outbox, in random order on the same few rows. */
+describe('batches of reports, intents, notes, duties and connections that collide', () => {
+  let stores: Stores
+  let peers: Peer[]
+  let sessions: Session[]
+  const errors: unknown[] = []
+  const counts = new Map<string, number>()
+
+  const pick = <A>(from: readonly A[]): A => from[Math.floor(Math.random() * from.length)] as A
+  const some = <A>(from: readonly A[], count: number): A[] =>
+    from
+      .map((one) => [Math.random(), one] as const)
+      .toSorted(([a], [b]) => a - b)
+      .slice(0, count)
+      .map(([, one]) => one)
+  const peerOf = (session: Session): Peer => peers.find((peer) => peer.agentId === session.agentId)!
+
+  const report = async (): Promise<void> => {
+    const rows = await stores.sessions.loadMany(some(sessions, 12).map(({ id }) => id))
+    const commands = await stores.ask(
+      `SELECT session_id, command_id FROM outbox WHERE session_id = ANY($1::uuid[]) AND status = 'pending'`,
+      rows.map(({ id }) => id),
+    )
+    await stores.reports.write(
+      some(rows, rows.length).map((session) => {
+        const peer = peerOf(session)
+        const outcomes = commands
+          .filter((row) => row.session_id === session.id && Math.random() < 0.5)
+          .map((row) => ({
+            commandId: row.command_id,
+            fate: pick([
+              { status: 'done', error: null } as const,
+              { status: 'pending', error: 'again', retryInMs: 1 } as const,
+            ]),
+          }))
+        const decision = reported(session, peer, pick(['running', 'starting', 'failed', 'stopped']))
+        const changes = decision.session !== decision.previous && Math.random() < 0.8
+        return aWrite(peer, decision, {
+          decision: changes ? decision : null,
+          outcomes,
+          doneUpTo: Math.random() < 0.3 ? session.generation : null,
+        })
+      }),
+    )
+  }
+
+  const intend = async (): Promise<void> => {
+    const session = await theSession(stores, pick(sessions).id)
+    const slot = on(session.agentId!)
+    const decided = pick([
+      () => stop(session, anIntent()),
+      () => start(session, 'start', slot, anIntent()),
+      () => restart(session, slot, anIntent()),
+    ])()
+    if (E.isRight(decided)) await stores.unitOfWork.commit(decided.right)
+  }
+
+  const note = async (): Promise<void> => {
+    const rows = await stores.ask(`SELECT command_id, agent_id FROM outbox WHERE status = 'pending'`)
+    const at = new Date()
+    await stores.outbox.note(
+      some(rows, 20).map((row) => ({
+        ...peers.find(({ agentId }) => agentId === row.agent_id)!,
+        commandId: row.command_id,
+        sentAt: at,
+        ackedAt: pick([at, null]),
+        unacked: 1,
+      })),
+    )
+  }
+
+  const reconnect = async (): Promise<void> => {
+    const index = Math.floor(Math.random() * peers.length)
+    peers[index] = await connected(stores, peers[index]!.agentId)
+  }
+
+  const beat = async (): Promise<void> => {
+    const beats = some(peers, 4).map((peer) => ({
+      ...peer,
+      activeSessions: 1,
+      inventoryHash: '0',
+      degradedReason: null,
+      capacity: { maxSessions: 900 + Math.floor(Math.random() * 100), cpuMillis: 1_000_000, memoryMib: 1_000_000 },
+    }))
+    await stores.leases.heartbeat(beats, replicaId)
+  }
+
+  const acts: { readonly [name: string]: () => Promise<unknown> } = {
+    report,
+    intend,
+    note,
+    reconnect,
+    redeliver: () => stores.reports.redeliver(some(sessions, 10).map(({ id }) => id)),
+    activity: () =>
+      stores.reports.activity(
+        some(sessions, 10).map(({ id, agentId }) => ({ sessionId: id, agentId: agentId!, at: new Date() })),
+      ),
+    sweep: () => Promise.all([stores.duties.endBackOffs(20), stores.duties.giveUp(20)]),
+    beat,
+    freed: () => stores.duties.releaseDeadReplicas(60_000),
+  }
+
+  before(async () => {
+    stores = await openStores({ maxConnections: 16 })
+    peers = []
+    for (let n = 0; n < 4; n += 1) peers.push(await anAgent(stores, { id: `agent-${n}`, orgId: ACME }))
+    sessions = await Promise.all(
+      Array.from({ length: 24 }, (_, n) => aSessionOn(stores, peers[n % peers.length]!.agentId)),
+    )
+  })
+  after(() => stores.close())
+
+  it('fail nobody, deadlock nowhere, and leave every count right', async () => {
+    const until = performance.now() + RUN_MS
+    const worker = async (): Promise<void> => {
+      while (performance.now() < until) {
+        const [name, act] = pick(Object.entries(acts))
+        try {
+          await act()
+          counts.set(name, (counts.get(name) ?? 0) + 1)
+        } catch (error) {
+          errors.push(error)
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: 16 }, worker))
+    expect(errors).to.deep.equal([])
+    for (const name of Object.keys(acts)) expect(counts.get(name), name).to.be.greaterThan(5)
+
+    for (const { agentId } of peers)
+      expect(await allocatedOn(stores, agentId)).to.deep.equal(await heldOn(stores, agentId))
+    const doubled = await stores.ask(
+      `SELECT session_id FROM outbox o JOIN sessions s ON s.id = o.session_id
+        WHERE o.status = 'pending' AND o.generation < s.generation`,
+    )
+    expect(doubled).to.deep.equal([])
+
+    // The counter is written when a connection ends.
+    const client = new pg.Client({ connectionString: stores.url })
+    await stores.database.close()
+    await client.connect()
+    const { rows } = await client.query(
+      'SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()',
+    )
+    await client.end()
+    expect(rows).to.deep.equal([{ deadlocks: 0 }])
+  })
+})

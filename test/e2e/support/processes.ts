@@ -1,0 +1,117 @@
+/**
+ * Processes of this machine as the system shows them: who belongs to a folder, who belongs to a session. Each
+ * test works in a folder of its own, so that whatever it started, in however many steps, is found by it.
+ */
+import { execFile } from 'node:child_process'
+import { readdir, readFile, readlink } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { eventually } from '../../support/eventually.ts'
+
+export type Shown = {
+  readonly pid: number
+  readonly command: string
+  readonly environment: string
+  readonly cwd: string
+}
+
+const run = promisify(execFile)
+
+/** What cannot be read (it is gone, it is a zombie) is empty. */
+const text = (path: string): Promise<string> =>
+  readFile(path, 'utf8').then(
+    (read) => read.replaceAll('\0', '\n'),
+    () => '',
+  )
+
+const shown = async (pid: number): Promise<Shown> => {
+  const [command, environment, cwd] = await Promise.all([
+    text(`/proc/${pid}/cmdline`),
+    text(`/proc/${pid}/environ`),
+    readlink(`/proc/${pid}/cwd`).catch(() => ''),
+  ])
+  return { pid, command, environment, cwd }
+}
+
+/** Without /proc (macOS): ps shows the environment behind the command, of one's own processes. */
+const fromPs = async (): Promise<readonly Shown[]> => {
+  const { stdout } = await run('ps', ['-axwwE', '-o', 'pid=,command='], { maxBuffer: 64 * 1024 * 1024 })
+  return stdout.split('\n').flatMap((line) => {
+    const [, pid, command = ''] = /^\s*(\d+) (.*)$/.exec(line) ?? []
+    return pid === undefined ? [] : [{ pid: Number(pid), command, environment: command.replaceAll(' ', '\n'), cwd: '' }]
+  })
+}
+
+export const processes = async (): Promise<readonly Shown[]> => {
+  const names = await readdir('/proc').catch(() => null)
+  const all =
+    names === null
+      ? await fromPs()
+      : await Promise.all(names.filter((name) => /^\d+$/.test(name)).map((name) => shown(Number(name))))
+  return all.filter(
+    ({ pid, command, environment, cwd }) => pid !== process.pid && `${command}${environment}${cwd}` !== '',
+  )
+}
+
+/** Everything that was started with this folder in its arguments or environment, or works in it. */
+export const processesOf = async (folder: string): Promise<readonly Shown[]> =>
+  (await processes()).filter(
+    ({ command, environment, cwd }) =>
+      cwd === folder || cwd.startsWith(`${folder}/`) || command.includes(folder) || environment.includes(folder),
+  )
+
+/** What runs of a session; not the shell that waits for it, which has another environment. */
+export const processesOfSession = async (sessionId: string): Promise<readonly Shown[]> =>
+  (await processes()).filter(({ environment }) =>
+    environment.split('\n').includes(`STREAMSPACE_SESSION_ID=${sessionId}`),
+  )
+
+/** The one process of a session whose command starts no others. */
+export const pidOfSession = (sessionId: string): Promise<number> =>
+  eventually(async () => {
+    const found = await processesOfSession(sessionId)
+    if (found.length !== 1) throw new Error(`${found.length} processes of session ${sessionId}`)
+    return found[0]!.pid
+  })
+
+export const postmastersOf = async (folder: string): Promise<readonly number[]> =>
+  (await processesOf(folder))
+    .filter(({ command }) => /\/postgres\n-D\n/.test(command) || /\/postgres -D /.test(command))
+    .map(({ pid }) => pid)
+
+export const agentsOf = async (folder: string): Promise<readonly number[]> =>
+  (await processesOf(folder))
+    .filter(({ command }) => /cli\.ts[\n ]agent[\n ]process/.test(command))
+    .map(({ pid }) => pid)
+
+/** True while it exists and is no zombie. */
+export const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Gone already is as good as signalled. */
+export const signal = (pid: number, name: NodeJS.Signals): void => {
+  try {
+    process.kill(pid, name)
+  } catch {}
+}
+
+/** Ends whatever is left of a folder: the database in order where it still can, everything else at once. */
+export const endProcessesOf = async (folder: string): Promise<void> => {
+  const databases = await postmastersOf(folder)
+  for (const pid of databases) signal(pid, 'SIGQUIT')
+  await eventually(
+    async () => {
+      const left = (await processesOf(folder)).filter(({ pid }) => !databases.includes(pid))
+      for (const { pid } of left) signal(pid, 'SIGKILL')
+      if (left.length > 0 || databases.some(isAlive)) throw new Error(`${left.length} processes of ${folder} are left`)
+    },
+    { within: 4_000 },
+  ).catch(async () => {
+    for (const { pid } of await processesOf(folder)) signal(pid, 'SIGKILL')
+  })
+}

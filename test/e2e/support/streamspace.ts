@@ -1,0 +1,100 @@
+/** The program's own commands, started as a person starts them. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { databasesFrom, testServerUrl } from '../../support/postgres.ts'
+import { type Rest, rest } from './rest.ts'
+import { type Environment, type Program, root, type Scene } from './scene.ts'
+
+export const cli = join(root, 'src/cli.ts')
+
+/** `streamspace …`, on the Node that runs the tests. */
+export const streamspace = (here: Scene, args: readonly string[], env: Environment = {}): Program =>
+  here.start({ command: process.execPath, args: [cli, ...args], env })
+
+export type Running = { readonly program: Program; readonly url: string }
+
+const listening = async (program: Program): Promise<Running> => ({
+  program,
+  url: String((await program.told('listening', 30_000)).url),
+})
+
+/** Everything on one machine, in this data directory. Its key is the one in `admin-key`. */
+export type Installation = Running & { readonly rest: Rest; readonly dataDir: string }
+
+const installation = async (program: Program, dataDir: string): Promise<Installation> => {
+  const running = await listening(program)
+  const key = (await readFile(join(dataDir, 'admin-key'), 'utf8')).trim()
+  return { ...running, dataDir, rest: rest(running.url, key) }
+}
+
+const devEnvironment = (dataDir: string, env: Environment): Environment => ({
+  STREAMSPACE_DATA_DIR: dataDir,
+  PORT: '0',
+  ...env,
+})
+
+/** The word for word `npm start`, with the process group that a terminal would give it. */
+export const npmStart = async (here: Scene, dataDir: string, env: Environment = {}): Promise<Installation> =>
+  installation(
+    here.start({ command: 'npm', args: ['start'], env: devEnvironment(dataDir, env), detached: true }),
+    dataDir,
+  )
+
+/** The same without npm around it. */
+export const dev = async (here: Scene, dataDir: string, env: Environment = {}): Promise<Installation> =>
+  installation(streamspace(here, ['dev'], devEnvironment(dataDir, env)), dataDir)
+
+/** The installation key of servers that tests start; the database of each is its own. */
+export const ADMIN_KEY = 'ssk_e2eE2Ee2eE2Ee2eE2Ee2eE2Ee2eE2Ee2eE2E'
+
+export type Server = Running & { readonly rest: Rest }
+
+/** `streamspace server`, with quick intervals. */
+export const server = async (here: Scene, databaseUrl: string, env: Environment = {}): Promise<Server> => {
+  const running = await listening(
+    streamspace(here, ['server'], {
+      DATABASE_URL: databaseUrl,
+      STREAMSPACE_ADMIN_KEY: ADMIN_KEY,
+      STREAMSPACE_SECRET_KEY: 'a secret of the end-to-end tests',
+      STREAMSPACE_DATA_DIR: join(await here.folder(), 'server'),
+      PORT: '0',
+      LOG_LEVEL: 'warn',
+      ...env,
+    }),
+  )
+  return { ...running, rest: rest(running.url, ADMIN_KEY) }
+}
+
+/** Enrolled over REST; its token. */
+export const enrol = async (api: Rest, id: string, platform = 'process'): Promise<string> => {
+  const { status, body } = await api.post('/agents', { id, platform })
+  if (status !== 201) throw new Error(`${id} could not be enrolled: ${JSON.stringify(body)}`)
+  return body.token
+}
+
+export type AgentStart = { readonly id: string; readonly token: string; readonly url: string; readonly dataDir: string }
+
+/** `streamspace agent process`, which is back at once whenever it loses its server. */
+export const agent = (here: Scene, { id, token, url, dataDir }: AgentStart, env: Environment = {}): Program =>
+  streamspace(here, ['agent', 'process'], {
+    STREAMSPACE_URL: url,
+    STREAMSPACE_AGENT_ID: id,
+    STREAMSPACE_AGENT_TOKEN: token,
+    STREAMSPACE_DATA_DIR: dataDir,
+    STREAMSPACE_RECONNECT_CAP_MS: '500',
+    LOG_LEVEL: 'warn',
+    ...env,
+  })
+
+let databases: ReturnType<typeof databasesFrom> | undefined
+
+/** A database as `streamspace migrate` leaves it, pg-boss' part too. */
+export const migratedDatabase = async (here: Scene): Promise<string> => {
+  const { migrateAll } = await import('../../../src/migrate.ts')
+  databases ??= testServerUrl().then((url) =>
+    databasesFrom(url, ({ databaseUrl }) => migrateAll(databaseUrl, () => {})),
+  )
+  const fresh = await (await databases).fresh()
+  here.finally(fresh.drop)
+  return fresh.url
+}
