@@ -44,7 +44,8 @@ target AS (
 )
 UPDATE outbox o
    SET sent_at = target.sent_at,
-       attempts = o.attempts + 1,
+       -- One send may be noted twice, as sent and later as acked: it is the same one while its time is the same.
+       attempts = o.attempts + CASE WHEN o.sent_at IS DISTINCT FROM target.sent_at THEN 1 ELSE 0 END,
        acked_at = greatest(target.acked_at, o.acked_at),
        -- An ack that is older than a failure which has made the row due again says nothing any more.
        acked_epoch = CASE WHEN target.acked_at IS NULL OR o.next_attempt_at IS NOT NULL OR target.acked_at <= o.acked_at

@@ -25,25 +25,32 @@ export const createLiveness = (heartbeatIntervalMs: number, timing: Timing): Liv
   const limitMs = OFFLINE_AFTER_INTERVALS * heartbeatIntervalMs
   let current = 0
   let added = 0
-  let tickedAt = timing.now()
+  let nextAt = 0
   /** After this process stood still, what agents sent meanwhile has not been read yet. */
   let forgivenUntil = 0
   let cancelTimer: (() => void) | null = null
 
-  const schedule = (): void => {
-    cancelTimer ??= timing.after(tickMs, tick)
+  const schedule = (now: number): void => {
+    cancelTimer ??= timing.after(Math.max(1, nextAt - now), tick)
   }
 
+  /** As many slots as time has passed for: timers are late by a little each, and that must not add up. */
   const tick = (): void => {
     cancelTimer = null
     const now = timing.now()
-    if (now - tickedAt > tickMs + heartbeatIntervalMs) forgivenUntil = now + heartbeatIntervalMs
-    tickedAt = now
+    if (now - nextAt > heartbeatIntervalMs) {
+      forgivenUntil = now + heartbeatIntervalMs
+      nextAt = now
+    }
+    for (; nextAt <= now; nextAt += tickMs) lookAfterNextSlot(now)
+    if (slotOf.size > 0) schedule(now)
+  }
+
+  const lookAfterNextSlot = (now: number): void => {
     current = (current + 1) % SLOTS
     for (const connection of slots[current] ?? []) connection.socket.ping()
     for (let slot = current % LOOK_EVERY; slot < SLOTS; slot += LOOK_EVERY)
       for (const connection of slots[slot] ?? []) look(connection, now)
-    if (slotOf.size > 0) schedule()
   }
 
   const look = (connection: Connection, now: number): void => {
@@ -61,8 +68,9 @@ export const createLiveness = (heartbeatIntervalMs: number, timing: Timing): Liv
       const slot = slots[added++ % SLOTS] ?? new Set()
       slot.add(connection)
       slotOf.set(connection, slot)
-      if (cancelTimer === null) tickedAt = timing.now()
-      schedule()
+      if (cancelTimer !== null) return
+      nextAt = timing.now() + tickMs
+      schedule(timing.now())
     },
     remove: (connection) => {
       slotOf.get(connection)?.delete(connection)

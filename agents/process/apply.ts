@@ -27,8 +27,6 @@ import { adopt } from './workload.ts'
 
 export type Registry = {
   readonly lives: Map<SessionId, Life>
-  /** null: all sessions run as the agent's own user. */
-  readonly uids: Uids | null
   readonly run: <A>(life: Life, work: (signal: AbortSignal) => Promise<A>) => Promise<A>
 }
 
@@ -82,7 +80,7 @@ const refuse = (registry: Registry, around: Surroundings, { desired }: Target): 
     return { kind: 'rejected', code: 'rejected', message: 'the spec has no part for processes (spec.process)' }
   const probe = probeOf(desired.spec)
   if (probe.type === 'invalid') return { kind: 'rejected', code: 'rejected', message: probe.message }
-  if (registry.uids !== null || around.settings.allowSharedWithoutIsolation === true) return null
+  if (around.uids !== null || around.settings.allowSharedWithoutIsolation === true) return null
   const others = [...registry.lives.values()].some(({ record }) => record.desired.orgId !== desired.orgId)
   if (!others) return null
   const message =
@@ -101,7 +99,7 @@ const refuse = (registry: Registry, around: Surroundings, { desired }: Target): 
 /** The record first: whatever is made after it can be found and removed. */
 const create = async (around: Surroundings, registry: Registry, { sessionId, generation, desired }: Target) => {
   const files = filesOf(around.host, sessionId)
-  const uid = registry.uids === null ? null : await uidFor(registry.uids, files)
+  const uid = around.uids === null ? null : await uidFor(around.uids, files)
   const record: SessionRecord = {
     version: 1,
     sessionId,
@@ -124,7 +122,7 @@ const create = async (around: Surroundings, registry: Registry, { sessionId, gen
     await save(life, {})
   } catch (error) {
     await removeAll(files).catch(() => {})
-    if (uid !== null) await registry.uids?.release(uid)
+    if (uid !== null) await around.uids?.release(uid)
     throw error
   }
   registry.lives.set(sessionId, life)
@@ -253,6 +251,6 @@ const forget = async (around: Surroundings, registry: Registry, life: Life): Pro
   await life.saving
   await removeAll(life.files)
   await around.step('removed')
-  if (life.record.uid !== null) await registry.uids?.release(life.record.uid)
+  if (life.record.uid !== null) await around.uids?.release(life.record.uid)
   registry.lives.delete(life.record.sessionId)
 }

@@ -5,19 +5,28 @@ import type { Exit } from './exit.ts'
 import { findFreePorts } from './free-ports.ts'
 import { launchScript } from './launch-script.ts'
 import { outputSize } from './output-log.ts'
-import { makeFolders, makeHome } from './session-files.ts'
+import { giveHome, makeFolders, makeHome } from './session-files.ts'
 import { type Life, type Surroundings, save } from './session-life.ts'
 import { begin, prepareRun } from './workload.ts'
 
 /** It cannot be started, and trying again would not change that. */
 export type Refusal = { readonly reason: string; readonly message: string; readonly exit: Exit | null }
 
+/** A session from the days when the agent was not root must not run as root now. */
+const userFor = async (around: Surroundings, life: Life): Promise<number | null> => {
+  if (life.record.uid !== null || around.uids === null) return life.record.uid
+  const uid = await around.uids.allocate(life.files.dir)
+  await save(life, { uid })
+  await giveHome(life.files, uid)
+  return uid
+}
+
 export const launch = async (around: Surroundings, life: Life): Promise<Refusal | null> => {
   const { host, settings, step } = around
-  const { desired, uid } = life.record
+  const { desired } = life.record
   const instance = randomUUID()
   await makeFolders(host, life.files)
-  await makeHome(life.files, uid)
+  await makeHome(life.files, await userFor(around, life))
   await prepareRun(life.files, instance)
   await step('run_prepared')
   const ports = await findFreePorts(

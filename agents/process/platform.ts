@@ -72,12 +72,12 @@ export const createProcessPlatform = (
         return found.get(life.record.sessionId) ?? []
       },
       trouble: disk.trouble,
+      uids: host.isRoot ? await openUids(host.stateDir, settings.uidClaimsDir, settings.uidRange) : null,
       portsTaken: (life) =>
         new Set([...lives.values()].flatMap((other) => (other === life ? [] : Object.values(other.record.ports)))),
     }
     const registry: Registry = {
       lives,
-      uids: host.isRoot ? await openUids(host.stateDir, settings.uidClaimsDir, settings.uidRange) : null,
       run: (life, work) => runTask(around, life, work),
     }
     const toStart = await reopen(around, registry)

@@ -22,7 +22,7 @@ export const reopen = async (around: Surroundings, registry: Registry): Promise<
   const found = await Promise.all(folders.filter(isUuid).map((name) => readOne(around, name as SessionId)))
   const lives = found.filter((life) => life !== null)
   for (const life of lives) registry.lives.set(life.record.sessionId, life)
-  const toStart = await Promise.all(lives.map((life) => takeOver(around, registry, life)))
+  const toStart = await Promise.all(lives.map((life) => takeOver(around, life)))
   return toStart.filter((one) => one !== null)
 }
 
@@ -41,9 +41,9 @@ const readOne = async (around: Surroundings, sessionId: SessionId): Promise<Life
   return null
 }
 
-const takeOver = async (around: Surroundings, registry: Registry, life: Life): Promise<ToStart | null> => {
+const takeOver = async (around: Surroundings, life: Life): Promise<ToStart | null> => {
   const { uid, sessionId } = life.record
-  if (uid !== null && !(await registry.uids?.claim(uid, life.files.dir)))
+  if (uid !== null && !(await around.uids?.claim(uid, life.files.dir)))
     around.log.warn({ sessionId, uid }, 'the uid of this session is claimed by another agent')
   const exit = await adoptRun(around, life)
   const { settled, phase, desired, run } = life.record

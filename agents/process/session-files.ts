@@ -2,7 +2,7 @@
  * Where a session's files are, and making and removing them. As root the folders above a home can be passed
  * through by everyone and listed by nobody; all else is the agent's alone.
  */
-import { chmod, chown, lstat, mkdir, readdir, rm } from 'node:fs/promises'
+import { chmod, chown, lchown, lstat, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { SessionId } from '../../domain/ids.ts'
 import type { Host } from './host.ts'
@@ -49,6 +49,17 @@ export const makeFolders = async (host: Host, files: SessionFiles): Promise<void
 export const makeHome = async (files: SessionFiles, uid: number | null): Promise<void> => {
   await mkdir(files.home, { recursive: true, mode: 0o700 })
   if (uid !== null && (await lstat(files.home)).uid !== uid) await chown(files.home, uid, uid)
+}
+
+/** Everything in a home goes to another user. Links are not followed. */
+export const giveHome = async (files: SessionFiles, uid: number): Promise<void> => {
+  const give = async (path: string): Promise<void> => {
+    await lchown(path, uid, uid)
+    if (!(await lstat(path)).isDirectory()) return
+    for (const name of await readdir(path)) await give(join(path, name))
+  }
+  await mkdir(files.home, { recursive: true, mode: 0o700 })
+  await give(files.home)
 }
 
 /** Nothing of the session may run any more. The record goes last: until then whoever comes after a crash knows that something is left. */

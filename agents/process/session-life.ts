@@ -9,6 +9,7 @@ import type { ProcessRow } from './process-table.ts'
 import type { SessionFiles } from './session-files.ts'
 import { type SessionRecord, writeRecord } from './session-record.ts'
 import type { defaults, ProcessSettings } from './settings.ts'
+import type { Uids } from './uids.ts'
 import type { Workload } from './workload.ts'
 
 export type Settings = ProcessSettings & Widened<typeof defaults>
@@ -24,6 +25,8 @@ export type Surroundings = {
   readonly members: (life: Life) => Promise<readonly ProcessRow[]>
   /** Ports of the other sessions, whether or not they listen yet. */
   readonly portsTaken: (life: Life) => ReadonlySet<number>
+  /** null: all sessions run as the agent's own user. */
+  readonly uids: Uids | null
   /** Told of what went wrong with the machine itself, such as a full disk. */
   readonly trouble: (error: unknown) => void
   /** For tests that end the agent between any two steps. */

@@ -27,6 +27,8 @@ export type ProcessSettings = {
   readonly healthyAfterMs?: number
   /** Each of the two output files of a session holds at most about this much. */
   readonly outputLimitBytes?: number
+  /** How often it is looked who is connected to a session. */
+  readonly activityMs?: number
   /** Restarts that run side by side after the agent has come back. */
   readonly parallelRestarts?: number
   /** As root, the claims on uids that agents of one machine share. */
@@ -40,6 +42,8 @@ export const defaults = {
   outsideHomesDir: '/var/lib/streamspace',
   uidClaimsDir: '/var/run/streamspace/uids',
   pollMs: 500,
+  // For idle times of minutes.
+  activityMs: 10_000,
   backoff: { baseMs: 1_000, capMs: 30_000 },
   healthyAfterMs: 600_000,
   outputLimitBytes: 4 * 1024 * 1024,

@@ -10,8 +10,6 @@ import { rememberEnding } from './take-down.ts'
 import { signalAll } from './terminate.ts'
 
 const MIB = 1024 * 1024
-/** Looking who is connected is for idle times of minutes. */
-const ACTIVITY_EVERY_MS = 10_000
 
 export const claimOf = ({ record, workload }: Life): Claim => ({
   sessionId: record.sessionId,
@@ -39,7 +37,7 @@ export const watchSessions = (
       const rows = await readProcessTable()
       const members = membersBySession(rows, alive.map(claimOf), markOf, isAgent)
       for (const life of alive) await lookAt(around, life, rows, members.get(life.record.sessionId) ?? [])
-      if (Date.now() - lastActivity >= ACTIVITY_EVERY_MS) {
+      if (Date.now() - lastActivity >= around.settings.activityMs) {
         lastActivity = Date.now()
         await tellActivity(around, alive)
       }

@@ -158,7 +158,12 @@ export const placePending = (session: Session, slot: Slot, intent: Intent): Deci
     if (session.statusReason === slot.reason && (fresh || session.statusMessage === slot.message))
       return unchanged(session)
     // Still waiting: since when and until when do not move.
-    const still: Session = { ...next, waitingSince: session.waitingSince, statusDeadline: session.statusDeadline }
+    const still: Session = {
+      ...next,
+      waitingSince: session.waitingSince,
+      statusDeadline: session.statusDeadline,
+      revision: session.revision + 1,
+    }
     return {
       previous: session,
       session: still,

@@ -3,6 +3,7 @@
  * rate it hardly depends on who else uses the machine. Linux only (proc(5)); elsewhere nothing is told.
  */
 import { readdirSync, readFileSync } from 'node:fs'
+import { median } from './percentiles.ts'
 
 /** Milliseconds of user and system time so far, by part. */
 export type CpuTimes = { readonly [part: string]: number }
@@ -52,10 +53,13 @@ export const cpuPer = (before: CpuTimes | null, after: CpuTimes | null, operatio
         Object.entries(after).map(([part, ms]) => [part, round((ms - (before[part] ?? 0)) / operations)]),
       )
 
+export const medianCpu = (all: readonly CpuTimes[]): CpuTimes =>
+  Object.fromEntries(Object.keys(all[0] ?? {}).map((part) => [part, median(all.map((times) => times[part] ?? 0))]))
+
 const round = (ms: number): number => Math.round(ms * 1_000) / 1_000
 
 export const cpuNote = (times: CpuTimes): string => {
-  const parts = Object.entries(times)
+  const parts = Object.entries(times).filter(([, ms]) => ms > 0)
   if (parts.length === 0) return ''
   const total = parts.reduce((sum, [, ms]) => sum + ms, 0)
   return `CPU ms each: ${parts.map(([part, ms]) => `${part} ${ms.toFixed(2)}`).join(', ')}; all ${total.toFixed(2)}`

@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Bench } from './bench.ts'
-import type { Parts } from './cpu-time.ts'
 import { type BenchDatabase, startDatabase } from './database.ts'
 import type { LoadPlan } from './load/plan.ts'
 import { listeningUrl, type Program, startProgram, until } from './program.ts'
@@ -34,7 +33,7 @@ export type Installation = {
 }
 
 /** For the times of processors. */
-export const partsOf = ({ server, database, agents }: Installation, load: { readonly pid: number }): Parts => ({
+export const partsOf = ({ server, database, agents }: Installation, load: { readonly pid: number }) => ({
   server: [server.pid],
   PostgreSQL: [database.pid],
   agents: agents.map(({ program }) => program.pid),

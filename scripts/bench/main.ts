@@ -125,10 +125,11 @@ const doubts = outcomes.flatMap(({ measure, measured }) => measured.doubts.map((
 for (const doubt of doubts) say(`DOUBTFUL  ${doubt}`)
 for (const name of failed) say(`FAILED    ${name}`)
 
+/** An interrupted run does not take the place of a whole one. */
+const interrupted = stoppedBy !== null
 const report = {
   date: date.toISOString(),
   quick: options.quick,
-  interrupted: stoppedBy !== null,
   machine,
   postgres,
   measures: outcomes.map(({ measure, measured }) => ({
@@ -140,9 +141,11 @@ const report = {
   })),
   failed,
 }
-const json = resolve(options.json)
-await mkdir(dirname(json), { recursive: true })
-await writeFile(json, `${JSON.stringify(report, null, 2)}\n`)
-say(`as JSON: ${json}`)
+if (!interrupted) {
+  const json = resolve(options.json)
+  await mkdir(dirname(json), { recursive: true })
+  await writeFile(json, `${JSON.stringify(report, null, 2)}\n`)
+  say(`as JSON: ${json}`)
+}
 const signal = stoppedBy as NodeJS.Signals | null
 process.exitCode = signal !== null ? 128 + constants.signals[signal] : failed.length > 0 ? 1 : 0

@@ -67,9 +67,10 @@ export const withListOptions = (command: Command, defaultLimit: number | null): 
     '--limit <n>',
     defaultLimit === null ? 'at most this many (default: all)' : 'at most this many',
   )
-  command.addOption(limit.argParser(wholeNumber(1)))
+  limit.argParser(wholeNumber(1))
+  // Before it is added: a default that comes later is not seen.
   if (defaultLimit !== null) limit.default(defaultLimit)
-  return command.addOption(new Option('--all', 'all of them, however many')).addOption(jsonOption())
+  return command.addOption(limit).addOption(new Option('--all', 'all of them, however many')).addOption(jsonOption())
 }
 
 export const limitOf = (options: ListOptions): number =>

@@ -1,5 +1,5 @@
 /** The commands of the program, put together. Nothing here does anything. */
-import { Command } from 'commander'
+import { Command, type OutputConfiguration } from 'commander'
 import { version } from '../version.ts'
 import { addAgentCommands } from './agent-commands.ts'
 import { addCommandCommands } from './command-commands.ts'
@@ -10,12 +10,14 @@ import { addSessionCommands } from './session-commands.ts'
 import { addStatusCommand } from './status-command.ts'
 import { addTemplateCommands } from './template-commands.ts'
 
-export const createProgram = (context: Context): Command => {
+/** `output`: where help and complaints about arguments go instead of the terminal. */
+export const createProgram = (context: Context, output: OutputConfiguration = {}): Command => {
   // What is set here before the first command is added holds for all of them.
   const program = new Command('streamspace')
     .description('Interactive sessions on any platform.')
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this')
+    .configureOutput(output)
     .exitOverride()
     .showHelpAfterError('(--help shows what there is)')
 

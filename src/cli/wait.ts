@@ -71,9 +71,12 @@ export const waitFor = async (asked: Session, wanted: DesiredState, waiting: Wai
       if (isProblem(error, 'not_found'))
         return wanted === 'deleted' ? { kind: 'reached', session: null } : { kind: 'gone' }
       // A server that is restarted is back in a moment, and nothing that was accepted is lost.
-      if (!(error instanceof UnreachableError) && !isProblem(error, 'unavailable', 'contended')) throw error
+      if (!isPassing(error)) throw error
       trouble = error.message
     }
     waiting.onLook(session, now() - start, trouble)
   }
 }
+
+const isPassing = (error: unknown): error is Error =>
+  (error instanceof UnreachableError && error.kind !== 'impossible') || isProblem(error, 'unavailable', 'contended')

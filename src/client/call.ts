@@ -74,6 +74,8 @@ export const createCaller = (options: ClientOptions): Caller => {
         })
         return { status: response.status, headers: response.headers, text: await response.text() }
       } catch (error) {
+        // fetch fails with these two and no other; anything else is a bug and no matter of the network.
+        if (!(error instanceof TypeError || error instanceof DOMException)) throw error
         throw unreachable(base, error, limit)
       }
     }

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { eventually } from '../support/eventually.ts'
-import { agentsOf, isAlive, postmastersOf, processesOf, processesOfSession } from './support/processes.ts'
+import { agentsOf, isAlive, postmastersOf, processesBySession, processesOf } from './support/processes.ts'
 import { type Json, type Rest, rest } from './support/rest.ts'
 import { scene } from './support/scene.ts'
 import { ADMIN_KEY, agent, enrol, migratedDatabase, npmStart, server } from './support/streamspace.ts'
@@ -59,11 +59,6 @@ const allRunOnce = async (api: Rest, promised: readonly string[], starts: string
   return sessions
 }
 
-const sleeping = async (folder: string): Promise<number> =>
-  (await processesOf(folder)).filter(
-    ({ command, environment }) => command.startsWith('sleep\n') && environment.includes('STREAMSPACE_SESSION_ID='),
-  ).length
-
 describe('the server is killed while sessions are being created', function () {
   this.timeout(120_000)
   const here = scene('each')
@@ -100,7 +95,8 @@ describe('the server is killed while sessions are being created', function () {
       expect(pids, `session ${id} was started ${pids.length} times`).to.have.lengthOf(1)
       expect(isAlive(pids[0]!)).to.equal(true)
     }
-    expect(await sleeping(folder)).to.equal(sessions.length)
+    const running = await processesBySession()
+    for (const { id } of sessions) expect(running.get(id), `processes of ${id}`).to.have.lengthOf(1)
     for (const session of sessions) expect(session).to.include({ generation: 1, observedGeneration: 1, restarts: 0 })
     await eventually(async () => {
       const { body } = await current.rest.get('/agents/edge-1')
@@ -128,13 +124,16 @@ describe('everything is killed', function () {
     await putTemplate(first.rest, counted)
     const web = await first.rest.create({ template: 'hello-web' })
     const { endpoint } = await first.rest.until(web.id, 'running')
+    const server_ = (await processesOf(dataDir)).filter(({ command }) => /cli\.ts\ndev\n/.test(command))
+    const victims = [
+      first.program.pid,
+      ...server_.map(({ pid }) => pid),
+      ...(await agentsOf(dataDir)),
+      ...(await postmastersOf(dataDir)),
+    ]
+    expect(victims, 'npm, the server, its agent and its database').to.have.lengthOf(4)
     const clients = creating(first.rest, { template: 'counted', env: { STARTS: starts } })
     await clients.promised(20)
-
-    const ours = await processesOf(dataDir)
-    const server_ = ours.filter(({ command }) => /cli\.ts\ndev\n/.test(command)).map(({ pid }) => pid)
-    const victims = [...server_, ...(await agentsOf(dataDir)), ...(await postmastersOf(dataDir)), first.program.pid]
-    expect(victims, 'npm, the server, its agent and its database').to.have.lengthOf(4)
     for (const pid of victims) process.kill(pid, 'SIGKILL')
     const promised = [...(await clients.end()), web.id]
     await first.program.end()
@@ -152,8 +151,9 @@ describe('everything is killed', function () {
     const ids: string[] = sessions.map(({ id }) => id)
     expect(ids).to.include.members(promised)
     const started = await startsIn(starts)
+    const bySession = await processesBySession()
     for (const id of ids) {
-      const running = await processesOfSession(id)
+      const running = bySession.get(id) ?? []
       expect(running, `processes of ${id}`).to.have.lengthOf(1)
       if (id === web.id) continue
       const pids = started.get(id) ?? []

@@ -5,21 +5,32 @@ import { eventually } from './eventually.ts'
 
 export type Held = { readonly release: () => Promise<void> }
 
+const held = new Set<Held>()
+
+/** For `afterEach`: what a test that failed did not let go of must not hold up the next one. */
+export const letGo = async (): Promise<void> => {
+  for (const one of held) await one.release()
+}
+
 /** A transaction of someone else's that has run these statements and is not over yet. */
 export const holding = async (
   url: string,
   ...statements: readonly (readonly [string, ...unknown[]])[]
 ): Promise<Held> => {
   const client = new pg.Client({ connectionString: url })
+  client.on('error', () => {})
   await client.connect()
   await client.query('BEGIN')
   for (const [text, ...values] of statements) await client.query(text, values)
-  return {
+  const transaction: Held = {
     release: async () => {
+      held.delete(transaction)
       await client.query('COMMIT')
       await client.end()
     },
   }
+  held.add(transaction)
+  return transaction
 }
 
 type Ask = (text: string, ...values: unknown[]) => Promise<readonly { readonly [column: string]: unknown }[]>

@@ -78,9 +78,9 @@ export class AgentProcess {
   private readonly waiting = new Map<number, { resolve: (answer: unknown) => void; reject: (error: Error) => void }>()
   private next = 1
 
-  constructor(uid: number | null) {
+  constructor(uid: number | null, execPath = process.execPath) {
     this.child = fork(harness, [], {
-      execPath: process.execPath,
+      execPath,
       // Something that no session may ever see.
       env: { PATH: process.env.PATH, HARNESS_LOG: process.env.HARNESS_LOG, AGENT_SECRET: 'do-not-leak' },
       ...(uid === null ? {} : { uid, gid: uid }),
@@ -162,13 +162,18 @@ export type Workplace = {
   readonly record: (sessionId: SessionId) => SessionRecord
   readonly sessionDir: (sessionId: SessionId) => string
   readonly commandPid: (sessionId: SessionId) => number
+  /** As if the machine had gone down, but for the sessions. */
+  readonly killAgents: () => Promise<void>
   readonly close: () => Promise<void>
 }
 
 /** A state directory of its own. `close` ends every session and agent in it and removes it. */
-export const workplace = (uid: number | null = null): Workplace => {
+export const workplace = (
+  uid: number | null = null,
+  { execPath, mode = 0o711 }: { readonly execPath?: string; readonly mode?: number } = {},
+): Workplace => {
   const folder = mkdtempSync(join(tmpdir(), 'process-agent-'))
-  chmodSync(folder, 0o711)
+  chmodSync(folder, mode)
   if (uid !== null) chownSync(folder, uid, uid)
   const stateDir = join(folder, 'state')
   const settings: ProcessSettings = { stateDir, pollMs: 50, backoff: { baseMs: 20, capMs: 100 } }
@@ -178,14 +183,19 @@ export const workplace = (uid: number | null = null): Workplace => {
     JSON.parse(readFileSync(join(sessionDir(sessionId), 'record.json'), 'utf8')) as SessionRecord
 
   const agent: Workplace['agent'] = async (more = {}, dieAt) => {
-    const made = new AgentProcess(uid)
+    const made = new AgentProcess(uid, execPath)
     agents.push(made)
     await made.open({ ...settings, ...more }, dieAt)
     return made
   }
 
+  const killAgents = async (): Promise<void> => {
+    for (const one of agents.splice(0))
+      if (one.child.exitCode === null && one.child.signalCode === null) await one.kill9()
+  }
+
   const close = async (): Promise<void> => {
-    for (const one of agents) if (one.child.exitCode === null && one.child.signalCode === null) await one.kill9()
+    await killAgents()
     const left = existsSync(join(stateDir, 'sessions')) ? readdirSync(join(stateDir, 'sessions')) : []
     if (left.length > 0) {
       const last = await agent()
@@ -208,6 +218,7 @@ export const workplace = (uid: number | null = null): Workplace => {
       const line = readFileSync(join(sessionDir(sessionId), 'run', run?.instance ?? '', 'pid'), 'utf8')
       return Number.parseInt(line, 10)
     },
+    killAgents,
     close,
   }
 }

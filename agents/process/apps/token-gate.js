@@ -120,7 +120,8 @@ const enter = (request, response, url) => {
 }
 
 const answer = async (request, response, handle) => {
-  const url = new URL(request.url ?? '/', 'http://session')
+  // Not as a base: `//host/path` would be somebody else's URL.
+  const url = new URL(`http://session${request.url?.startsWith('/') ? request.url : '/'}`)
   if (url.pathname === '/healthz') {
     response.writeHead(200, { 'content-type': 'text/plain' })
     response.end('ok\n')

@@ -6,8 +6,9 @@
  */
 import { fileURLToPath } from 'node:url'
 import type { Bench } from '../bench.ts'
+import { type CpuTimes, cpuNote, cpuPer, cpuTimes, medianCpu } from '../cpu-time.ts'
 import type { FloorAnswer, FloorRun, FloorStart } from '../floor/create-floor.ts'
-import { type Installation, profiling, startInstallation } from '../installation.ts'
+import { type Installation, partsOf, profiling, startInstallation } from '../installation.ts'
 import type { LoadResult } from '../load/plan.ts'
 import { type Load, startLoad } from '../load/start.ts'
 import type { Measure } from '../measure.ts'
@@ -28,11 +29,14 @@ const createRate = (agents: number, name: string): Measure => ({
     const floor = await startFloor(bench, installation, agents)
     const load = await startLoad(bench)
     const results: LoadResult[] = []
+    const parts = partsOf(installation, load)
     const product = async (connections: number, seconds: number, warmUpSeconds: number) => {
+      const [cpuBefore, createdBefore] = [cpuTimes(parts), await created(installation)]
       const result = await creates(installation, load, connections, seconds, warmUpSeconds)
       results.push(result)
       const backlogMs = await installation.delivered()
-      return { perSecond: result.latenciesMs.length / result.seconds, result, backlogMs }
+      const cpuMs = cpuPer(cpuBefore, cpuTimes(parts), (await created(installation)) - createdBefore)
+      return { perSecond: result.latenciesMs.length / result.seconds, result, backlogMs, cpuMs }
     }
 
     await product(16, 1, 6)
@@ -44,11 +48,11 @@ const createRate = (agents: number, name: string): Measure => ({
 
     const rounds = []
     for (let round = 1; round <= ROUNDS; round += 1) {
-      const floorPerSecond = await floor(5)
-      const { perSecond, result, backlogMs } = await product(best, 8, 1)
-      rounds.push({ floorPerSecond, perSecond, backlogMs, latencyMs: distributionOf(result.latenciesMs) })
+      const raw = await floor(5)
+      const { result, ...figures } = await product(best, 8, 1)
+      rounds.push({ raw, ...figures, latencyMs: distributionOf(result.latenciesMs) })
     }
-    const floorPerSecond = median(rounds.map((round) => round.floorPerSecond))
+    const floorPerSecond = median(rounds.map(({ raw }) => raw.perSecond))
     const perSecond = median(rounds.map((round) => round.perSecond))
     const backlogMs = median(rounds.map((round) => round.backlogMs))
     const of = `${agents} agent${agents === 1 ? '' : 's'}`
@@ -59,6 +63,7 @@ const createRate = (agents: number, name: string): Measure => ({
           figure: floorPerSecond,
           unit: '/s',
           bar: null,
+          note: cpuNote(medianCpu(rounds.map(({ raw }) => raw.cpuMs))),
         },
         {
           what: `creates over HTTP, ${of}, ${best} connections`,
@@ -73,6 +78,7 @@ const createRate = (agents: number, name: string): Measure => ({
           unit: '%',
           // With one agent there is no bar: both ends wait for the one row that counts its capacity.
           bar: agents === 8 ? { atLeast: 40 } : null,
+          note: cpuNote(medianCpu(rounds.map(({ cpuMs }) => cpuMs))),
         },
       ],
       details: { tried, connections: best, rounds },
@@ -82,6 +88,10 @@ const createRate = (agents: number, name: string): Measure => ({
   },
 })
 
+const created = async ({ database }: Installation): Promise<number> =>
+  (await database.query('SELECT count(*)::int AS n FROM sessions'))[0].n
+
+/** From the create to the end of its delivery. */
 const creates = (
   installation: Installation,
   load: Load,
@@ -103,7 +113,9 @@ const creates = (
 
 const FLOOR = fileURLToPath(new URL('../floor/create-floor.ts', import.meta.url))
 
-/** Answers a function that runs the floor for so many seconds and tells how many it committed a second. */
+type FloorRound = { readonly perSecond: number; readonly cpuMs: CpuTimes }
+
+/** Answers a function that runs the floor for so many seconds. */
 const startFloor = async (bench: Bench, { database }: Installation, agents: number) => {
   const program = await startProgram(bench, {
     what: 'the raw floor',
@@ -114,10 +126,12 @@ const startFloor = async (bench: Bench, { database }: Installation, agents: numb
   })
   const url = await database.another('floor')
   await program.ask({ kind: 'start', url, agents, clients: FLOOR_CLIENTS } satisfies FloorStart)
-  return async (seconds: number): Promise<number> => {
+  const parts = { 'bare pg': [program.pid], PostgreSQL: [database.pid] }
+  return async (seconds: number): Promise<FloorRound> => {
     const run: FloorRun = { kind: 'run', seconds: seconds * bench.scale }
-    const answer = (await program.ask(run)) as FloorAnswer
-    return answer.committed / answer.seconds
+    const before = cpuTimes(parts)
+    const { committed, seconds: took } = (await program.ask(run)) as FloorAnswer
+    return { perSecond: committed / took, cpuMs: cpuPer(before, cpuTimes(parts), committed) }
   }
 }
 

@@ -1,7 +1,8 @@
 /** `GET /sessions/{id}`: the most a second, the latency at half of what is asked for, and the floor beside it. */
 import { fileURLToPath } from 'node:url'
 import type { Bench } from '../bench.ts'
-import { type Installation, profiling, startInstallation } from '../installation.ts'
+import { cpuNote, cpuPer, cpuTimes, medianCpu, type Parts } from '../cpu-time.ts'
+import { type Installation, partsOf, profiling, startInstallation } from '../installation.ts'
 import type { LoadPlan, LoadResult } from '../load/plan.ts'
 import { type Load, startLoad } from '../load/start.ts'
 import type { Measure } from '../measure.ts'
@@ -21,7 +22,8 @@ export const getSession: Measure = {
     const installation = await startInstallation(bench, { agents: 8 })
     const load = await startLoad(bench)
     const paths = await someSessions(installation, load)
-    const floorUrl = await startFloor(bench, installation)
+    const express = await startFloor(bench, installation)
+    const parts = partsOf(installation, load)
     const get = {
       ...installation.plan,
       method: 'GET',
@@ -31,28 +33,44 @@ export const getSession: Measure = {
       connections: CONNECTIONS,
     } as const
     const results: LoadResult[] = []
-    const closed = async (plan: Partial<LoadPlan>, seconds: number): Promise<number> => {
+    const closed = async (plan: Partial<LoadPlan>, parts: Parts, seconds: number) => {
       const pace = { kind: 'closed' } as const
-      const result = await load.run({ ...get, ...plan, pace, warmUpSeconds: 2, seconds })
+      await load.run({ ...get, ...plan, pace, warmUpSeconds: 0, seconds: 2 })
+      const before = cpuTimes(parts)
+      const result = await load.run({ ...get, ...plan, pace, warmUpSeconds: 0, seconds })
       results.push(result)
-      return result.latenciesMs.length / result.seconds
+      const answers = result.latenciesMs.length
+      return { perSecond: answers / result.seconds, cpuMs: cpuPer(before, cpuTimes(parts), answers) }
     }
 
     const rounds = []
     for (let round = 1; round <= ROUNDS; round += 1) {
-      const floorPerSecond = await closed({ url: floorUrl }, 4)
-      rounds.push({ floorPerSecond, perSecond: await closed({}, 6) })
+      const floor = await closed({ url: express.url }, { ...parts, server: [], Express: [express.pid] }, 4)
+      rounds.push({ floor, product: await closed({}, parts, 6) })
     }
     const pace = { kind: 'open', perSecond: ASKED_PER_SECOND / 2 } as const
     const steady = await load.run({ ...get, pace, warmUpSeconds: 3, seconds: 15 })
     results.push(steady)
     const latencyMs = distributionOf(steady.latenciesMs)
-    const perSecond = median(rounds.map((round) => round.perSecond))
-    const floorPerSecond = median(rounds.map((round) => round.floorPerSecond))
+    const perSecond = median(rounds.map(({ product }) => product.perSecond))
+    const floorPerSecond = median(rounds.map(({ floor }) => floor.perSecond))
+    const cpuOf = (which: 'floor' | 'product') => cpuNote(medianCpu(rounds.map((round) => round[which].cpuMs)))
     return {
       lines: [
-        { what: 'get, bare Express and the same query', figure: floorPerSecond, unit: '/s', bar: null },
-        { what: `get, ${CONNECTIONS} connections`, figure: perSecond, unit: '/s', bar: { atLeast: ASKED_PER_SECOND } },
+        {
+          what: 'get, bare Express and the same query',
+          figure: floorPerSecond,
+          unit: '/s',
+          bar: null,
+          note: cpuOf('floor'),
+        },
+        {
+          what: `get, ${CONNECTIONS} connections`,
+          figure: perSecond,
+          unit: '/s',
+          bar: { atLeast: ASKED_PER_SECOND },
+          note: cpuOf('product'),
+        },
         { what: 'get, of bare Express', figure: (perSecond / floorPerSecond) * 100, unit: '%', bar: null },
         {
           what: `get at ${ASKED_PER_SECOND / 2}/s, from the planned time, p50`,
@@ -95,12 +113,12 @@ const someSessions = async (installation: Installation, load: Load): Promise<rea
 
 const FLOOR = fileURLToPath(new URL('../floor/get-floor.ts', import.meta.url))
 
-const startFloor = async (bench: Bench, { database }: Installation): Promise<string> => {
+const startFloor = async (bench: Bench, { database }: Installation) => {
   const program = await startProgram(bench, {
     what: 'the floor of GET',
     command: process.execPath,
     args: [FLOOR],
     env: { DATABASE_URL: database.url, ...profiling(bench, 'get-floor') },
   })
-  return program.line(listeningUrl, 15_000)
+  return { pid: program.pid, url: await program.line(listeningUrl, 15_000) }
 }

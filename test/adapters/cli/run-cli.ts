@@ -26,7 +26,12 @@ export const runProgram = async (
   { env = {}, cwd = tmpdir(), stdin = '' }: Surroundings,
 ): Promise<Ran> => {
   // Nothing of the environment of whoever runs the tests: a STREAMSPACE_URL there is a real server.
-  const child = spawn(program, args, { cwd, env: { PATH: process.env.PATH, HOME: cwd, ...env } })
+  // But what is run is to count as covered.
+  const { PATH, NODE_V8_COVERAGE } = process.env
+  const child = spawn(program, args, {
+    cwd,
+    env: { PATH, HOME: cwd, ...(NODE_V8_COVERAGE === undefined ? {} : { NODE_V8_COVERAGE }), ...env },
+  })
   child.stdin.on('error', () => {})
   child.stdin.end(stdin)
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])

@@ -1,9 +1,10 @@
 import { expect } from 'chai'
-import pg from 'pg'
+import { type Database, openDatabase } from '../../../adapters/postgres/pool.ts'
 import { E } from '../../../domain/fp.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
 import { restart, start, stop } from '../../../domain/session/decide.ts'
 import type { Session } from '../../../domain/session/session.ts'
+import { eventually } from '../../support/eventually.ts'
 import {
   ACME,
   allocatedOn,
@@ -18,6 +19,7 @@ import {
   replicaId,
   reported,
   type Stores,
+  storesOver,
   theSession,
 } from '../../support/rows.ts'
 
@@ -25,7 +27,9 @@ const RUN_MS = 3_000
 
 /** Everything that writes sessions, agents, leases and outbox, in random order on the same few rows. */
 describe('batches of reports, intents, notes, duties and connections that collide', () => {
-  let stores: Stores
+  let quiet: Stores
+  let crowd: Database
+  let stores: ReturnType<typeof storesOver>
   let peers: Peer[]
   let sessions: Session[]
   const errors: unknown[] = []
@@ -126,14 +130,16 @@ describe('batches of reports, intents, notes, duties and connections that collid
   }
 
   before(async () => {
-    stores = await openStores({ maxConnections: 16 })
+    quiet = await openStores()
+    crowd = openDatabase({ url: quiet.url, maxConnections: 16, applicationName: 'crowd' })
+    stores = storesOver(crowd)
     peers = []
     for (let n = 0; n < 4; n += 1) peers.push(await anAgent(stores, { id: `agent-${n}`, orgId: ACME }))
     sessions = await Promise.all(
       Array.from({ length: 24 }, (_, n) => aSessionOn(stores, peers[n % peers.length]!.agentId)),
     )
   })
-  after(() => stores.close())
+  after(() => quiet.close())
 
   it('fail nobody, deadlock nowhere, and leave every count right', async () => {
     const until = performance.now() + RUN_MS
@@ -160,14 +166,13 @@ describe('batches of reports, intents, notes, duties and connections that collid
     )
     expect(doubled).to.deep.equal([])
 
-    // The counter is written when a connection ends.
-    const client = new pg.Client({ connectionString: stores.url })
-    await stores.database.close()
-    await client.connect()
-    const { rows } = await client.query(
-      'SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()',
-    )
-    await client.end()
+    // A connection adds what it counted when it ends.
+    await crowd.close()
+    await eventually(async () => {
+      const left = await quiet.ask(`SELECT pid FROM pg_stat_activity WHERE application_name = 'crowd'`)
+      expect(left).to.deep.equal([])
+    })
+    const rows = await quiet.ask('SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()')
     expect(rows).to.deep.equal([{ deadlocks: 0 }])
   })
 })

@@ -3,7 +3,7 @@ import pg from 'pg'
 import { type Database, openDatabase } from '../../../adapters/postgres/pool.ts'
 import type { ReportStore } from '../../../domain/ports/reports.ts'
 import { stop } from '../../../domain/session/decide.ts'
-import { holding, isFree, lockWaits } from '../../support/locks.ts'
+import { holding, isFree, letGo, lockWaits } from '../../support/locks.ts'
 import {
   allocatedOn,
   anAgent,
@@ -25,6 +25,7 @@ describe('reports that meet something else', () => {
   before(async () => {
     stores = await openStores()
   })
+  afterEach(letGo)
   after(() => stores.close())
 
   describe('a new connection', () => {

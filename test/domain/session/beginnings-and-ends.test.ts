@@ -95,7 +95,7 @@ describe('placing what waits', () => {
     const fresh = aSession({ ...pending, updatedAt: later(95) })
     expect(isUnchanged(placePending(fresh, slot, anIntent()))).to.equal(true)
     const { session, events } = placePending(pending, slot, anIntent())
-    expect(session.statusMessage).to.equal(slot.message)
+    expect(session).to.deep.include({ statusMessage: slot.message, revision: pending.revision + 1 })
     expect(events).to.deep.equal([])
   })
 

@@ -34,7 +34,7 @@ const always = (check: (history: History) => void, checkStep: (told: Told) => vo
         check(history)
       }
     }),
-    { numRuns: 150 },
+    { numRuns: 120 },
   )
 const eachStep = (checkStep: (told: Told) => void) => always(() => {}, checkStep)
 

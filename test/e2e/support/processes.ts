@@ -3,7 +3,7 @@
  * test works in a folder of its own, so that whatever it started, in however many steps, is found by it.
  */
 import { execFile } from 'node:child_process'
-import { readdir, readFile, readlink } from 'node:fs/promises'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { eventually } from '../../support/eventually.ts'
 
@@ -16,21 +16,23 @@ export type Shown = {
 
 const run = promisify(execFile)
 
-/** What cannot be read (it is gone, it is a zombie) is empty. */
-const text = (path: string): Promise<string> =>
-  readFile(path, 'utf8').then(
-    (read) => read.replaceAll('\0', '\n'),
-    () => '',
-  )
-
-const shown = async (pid: number): Promise<Shown> => {
-  const [command, environment, cwd] = await Promise.all([
-    text(`/proc/${pid}/cmdline`),
-    text(`/proc/${pid}/environ`),
-    readlink(`/proc/${pid}/cwd`).catch(() => ''),
-  ])
-  return { pid, command, environment, cwd }
+/** Of a file or a link; what cannot be read (the process is gone, or a zombie) is empty. */
+const quietly = (read: () => string): string => {
+  try {
+    return read()
+  } catch {
+    return ''
+  }
 }
+
+/** Read in one go: a look at all processes takes milliseconds, and nobody is between two of them. */
+const fromProc = (pids: readonly string[]): readonly Shown[] =>
+  pids.map((pid) => ({
+    pid: Number(pid),
+    command: quietly(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8')).replaceAll('\0', '\n'),
+    environment: quietly(() => readFileSync(`/proc/${pid}/environ`, 'utf8')).replaceAll('\0', '\n'),
+    cwd: quietly(() => readlinkSync(`/proc/${pid}/cwd`)),
+  }))
 
 /** Without /proc (macOS): ps shows the environment behind the command, of one's own processes. */
 const fromPs = async (): Promise<readonly Shown[]> => {
@@ -42,11 +44,9 @@ const fromPs = async (): Promise<readonly Shown[]> => {
 }
 
 export const processes = async (): Promise<readonly Shown[]> => {
-  const names = await readdir('/proc').catch(() => null)
-  const all =
-    names === null
-      ? await fromPs()
-      : await Promise.all(names.filter((name) => /^\d+$/.test(name)).map((name) => shown(Number(name))))
+  const all = existsSync('/proc/self/stat')
+    ? fromProc(readdirSync('/proc').filter((name) => /^\d+$/.test(name)))
+    : await fromPs()
   return all.filter(
     ({ pid, command, environment, cwd }) => pid !== process.pid && `${command}${environment}${cwd}` !== '',
   )
@@ -59,11 +59,14 @@ export const processesOf = async (folder: string): Promise<readonly Shown[]> =>
       cwd === folder || cwd.startsWith(`${folder}/`) || command.includes(folder) || environment.includes(folder),
   )
 
-/** What runs of a session; not the shell that waits for it, which has another environment. */
+const SESSION = /^STREAMSPACE_SESSION_ID=(.+)$/m
+
+/** What runs of every session; not the shells that wait for it, which have another environment. */
+export const processesBySession = async (): Promise<ReadonlyMap<string, readonly Shown[]>> =>
+  Map.groupBy(await processes(), ({ environment }) => SESSION.exec(environment)?.[1] ?? '')
+
 export const processesOfSession = async (sessionId: string): Promise<readonly Shown[]> =>
-  (await processes()).filter(({ environment }) =>
-    environment.split('\n').includes(`STREAMSPACE_SESSION_ID=${sessionId}`),
-  )
+  (await processesBySession()).get(sessionId) ?? []
 
 /** The one process of a session whose command starts no others. */
 export const pidOfSession = (sessionId: string): Promise<number> =>

@@ -27,6 +27,9 @@ export const talkative = aTemplate(
   { stopGraceSeconds: 1 },
 )
 
+/** Ends at SIGKILL and at nothing less: a shell that ignores SIGTERM and waits for a sleep, which it starts again. */
+export const deaf = aTemplate('deaf', shell('trap "" TERM; exec sh -c "sleep 86400; true"'), { stopGraceSeconds: 60 })
+
 /** Never opens its port. */
 export const mute = aTemplate('mute', ['sleep', '86400'], {
   ports: [{ name: 'http' }],

@@ -1,0 +1,126 @@
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { anAgent, ok, page, problem } from './fake-api.ts'
+import { inTemporaryDirectory } from './run-cli.ts'
+import { withApi } from './with-api.ts'
+
+const TOKEN = 'ssa_0123456789'
+const enrolled = ok({ ...anAgent({ status: 'offline', capacity: null }), token: TOKEN }, 201)
+const ENROL = ['agent', 'enrol', 'edge-1', '--platform', 'process']
+
+describe('streamspace agent', () => {
+  it('enrols an agent and shows its token with how to start it', async () => {
+    await withApi({ 'POST /api/v1/agents': enrolled }, async ({ api, run }) => {
+      const { code, stdout, stderr } = await run([...ENROL, '--shared', '--region', 'eu', '--label', 'a=b'])
+      expect({ code, stdout }).to.deep.equal({ code: 0, stdout: `${TOKEN}\n` })
+      expect(stderr).to.contain(
+        `STREAMSPACE_AGENT_ID=edge-1 STREAMSPACE_AGENT_TOKEN=${TOKEN} streamspace agent process`,
+      )
+      expect(api.asked[0]?.body).to.deep.equal({
+        id: 'edge-1',
+        platform: 'process',
+        orgId: null,
+        region: 'eu',
+        labels: { a: 'b' },
+      })
+    })
+  })
+
+  it('writes the token to a file that only its owner reads, and prints nothing secret', async () => {
+    await inTemporaryDirectory(async (cwd) => {
+      await withApi({ 'POST /api/v1/agents': enrolled }, async ({ run }) => {
+        const { code, stdout, stderr } = await run([...ENROL, '--token-file', 'new/token'], { cwd })
+        expect(code).to.equal(0)
+        expect(stdout + stderr).not.to.contain(TOKEN)
+        expect((await readFile(join(cwd, 'new/token'), 'utf8')).trim()).to.equal(TOKEN)
+        expect((await stat(join(cwd, 'new/token'))).mode & 0o777).to.equal(0o600)
+      })
+    })
+  })
+
+  it('leaves an agent alone that is enrolled and whose token is kept', async () => {
+    await inTemporaryDirectory(async (cwd) => {
+      await writeFile(join(cwd, 'token'), 'ssa_kept\n')
+      const again = [...ENROL, '--token-file', 'token']
+      await withApi({ 'GET /api/v1/agents/edge-1': ok(anAgent()) }, async ({ api, run }) => {
+        expect((await run(again, { cwd })).code).to.equal(0)
+        expect(api.asked.map(({ method }) => method)).to.deep.equal(['GET'])
+      })
+      await withApi({ 'GET /api/v1/agents/edge-1': ok(anAgent({ platform: 'docker' })) }, async ({ run }) => {
+        const { code, stderr } = await run(again, { cwd })
+        expect(code).to.equal(1)
+        expect(stderr).to.contain('enrolled already, but for docker')
+      })
+      expect(await readFile(join(cwd, 'token'), 'utf8')).to.equal('ssa_kept\n')
+      // A new database does not know the agent, nor the token.
+      await withApi({ 'POST /api/v1/agents': enrolled }, async ({ run }) => {
+        expect((await run(again, { cwd })).code).to.equal(0)
+      })
+      expect(await readFile(join(cwd, 'token'), 'utf8')).to.equal(`${TOKEN}\n`)
+    })
+  })
+
+  it('asks for no token that could not be kept', async () => {
+    await inTemporaryDirectory(async (cwd) => {
+      await mkdir(join(cwd, 'token'))
+      await chmod(join(cwd, 'token'), 0o700)
+      const answers = { 'POST /api/v1/agents': enrolled, 'DELETE /api/v1/agents/edge-1': { status: 204 } }
+      await withApi(answers, async ({ api, run }) => {
+        const { code, stderr } = await run([...ENROL, '--token-file', 'token'], { cwd })
+        expect(code).to.equal(1)
+        expect(stderr).to.contain('the token file token:')
+        expect(api.asked).to.deep.equal([])
+      })
+      expect(await readdir(cwd)).to.deep.equal(['token'])
+    })
+  })
+
+  it('says what to do when an agent exists, or has sessions', async () => {
+    await withApi(
+      {
+        'POST /api/v1/agents': problem('agent_exists', 'an agent edge-1 is enrolled already'),
+        'DELETE /api/v1/agents/edge-1': (asked) =>
+          asked.query.force === 'true'
+            ? { status: 204 }
+            : problem('agent_has_sessions', 'agent edge-1 has 2 sessions', { sessions: 2 }),
+      },
+      async ({ run }) => {
+        const exists = await run(ENROL)
+        expect(exists.code).to.equal(1)
+        expect(exists.stderr).to.contain('agent rotate-token')
+        const held = await run(['agent', 'delete', 'edge-1'])
+        expect(held.code).to.equal(1)
+        expect(held.stderr).to.contain('has 2 sessions').and.to.contain('--force')
+        expect((await run(['agent', 'delete', 'edge-1', '--force'])).code).to.equal(0)
+      },
+    )
+  })
+
+  it('lists, shows, cordons and rotates', async () => {
+    await withApi(
+      {
+        'GET /api/v1/agents': page([anAgent({ cordoned: true })]),
+        'GET /api/v1/agents/edge-1': ok(anAgent()),
+        'POST /api/v1/agents/edge-1/cordon': ok(anAgent({ cordoned: true })),
+        'POST /api/v1/agents/edge-1/uncordon': ok(anAgent()),
+        'POST /api/v1/agents/edge-1/token': ok({ ...anAgent(), token: TOKEN }),
+      },
+      async ({ run }) => {
+        expect((await run(['agent', 'list'])).stdout).to.match(/edge-1 +online +process +- +1\/10 .* cordoned/)
+        expect((await run(['agent', 'get', 'edge-1'])).stdout).to.match(/^cpu +250 of 4000 mCPU$/m)
+        expect((await run(['agent', 'cordon', 'edge-1'])).stdout).to.equal('agent edge-1 is cordoned\n')
+        expect(JSON.parse((await run(['agent', 'uncordon', 'edge-1', '--json'])).stdout).cordoned).to.equal(false)
+        expect((await run(['agent', 'rotate-token', 'edge-1'])).stdout).to.equal(`${TOKEN}\n`)
+      },
+    )
+  })
+
+  it('runs agents of its platforms with the same word', async () => {
+    await withApi({}, async ({ run }) => {
+      const { code, stderr } = await run(['agent', 'process'])
+      expect(code).to.equal(2)
+      expect(stderr).to.contain('STREAMSPACE_AGENT_ID')
+    })
+  })
+})

@@ -1,0 +1,71 @@
+import { expect } from 'chai'
+import { AGENTS_WITH_DUE_COMMANDS, END_BACK_OFFS, GIVE_UP } from '../../../adapters/postgres/duties.ts'
+import { DUE, MAX_UNACKED } from '../../../adapters/postgres/outbox.ts'
+import type { Peer } from '../../../domain/ports/agents.ts'
+import { explain } from '../../support/explain.ts'
+import { manyCommands, manySessions } from '../../support/many-rows.ts'
+import { anAgent, aSessionOn, openStores, type Stores } from '../../support/rows.ts'
+
+const WAITING = 100_000
+const RESTING = 20_000
+const DEAD = 20_000
+const READ_AT_ONCE = 8
+const MOST_BUFFERS = 50
+
+/** Statements that lanes and sweeps run again and again must not pay for what waits for someone else. */
+describe('reading the outbox', function () {
+  this.timeout(60_000)
+  let stores: Stores
+  let peer: Peer
+
+  const finished = (count: number) =>
+    stores.ask(
+      `UPDATE outbox SET status = 'done', finished_at = now() WHERE id IN (SELECT id FROM outbox ORDER BY id DESC LIMIT ${count})`,
+    )
+  const anyAgent = `CASE n % 300 WHEN 0 THEN 'alive' ELSE 'gone-' || n % 300 END`
+
+  before(async () => {
+    stores = await openStores()
+    peer = await anAgent(stores, { id: 'alive' })
+    await stores.ask('ALTER TABLE outbox SET (autovacuum_enabled = false)')
+    await manySessions(stores, 20_000)
+    await manyCommands(stores, WAITING, { agent_id: `'gone-' || n % 300` })
+    await manyCommands(stores, RESTING, { agent_id: anyAgent, next_attempt_at: `now() + interval '1 hour'` })
+    await manyCommands(stores, DEAD, { agent_id: anyAgent })
+    await finished(DEAD)
+    for (let n = 0; n < 2 * READ_AT_ONCE; n += 1) await aSessionOn(stores, peer.agentId)
+    await stores.ask('ANALYZE')
+  })
+  after(() => stores.close())
+
+  for (const plan of ['custom', 'generic'])
+    describe(`of ${WAITING + RESTING + DEAD} rows for others, with a ${plan} plan`, () => {
+      const planned = (text: string, values: readonly unknown[]) =>
+        explain(stores.url, text, values, [`plan_cache_mode = force_${plan}_plan`])
+      const statements: { readonly [what: string]: () => readonly [string, readonly unknown[]] } = {
+        'what is due for a lane': () => [DUE, [peer.agentId, peer.epoch, [], READ_AT_ONCE]],
+        'which agents have something due': () => [AGENTS_WITH_DUE_COMMANDS, [10_000]],
+        'whose back-off is over': () => [END_BACK_OFFS, [500]],
+        'what is given up': () => [GIVE_UP, [500, MAX_UNACKED]],
+      }
+      for (const [what, statement] of Object.entries(statements))
+        it(`${what}: at most ${MOST_BUFFERS} buffers, and no scan of the table`, async () => {
+          const { buffers, scanned, text } = await planned(...statement())
+          if (buffers > MOST_BUFFERS || scanned.includes('outbox')) expect.fail(`${buffers} buffers: ${text}`)
+        })
+    })
+
+  it('looks at each finished row of the lane’s own agent once, and then no more', async () => {
+    const own = await anAgent(stores, { id: 'busy' })
+    await manyCommands(stores, 8_000, { agent_id: `'busy'` })
+    await finished(8_000)
+    for (let n = 0; n < READ_AT_ONCE; n += 1) await aSessionOn(stores, own.agentId)
+    const read = async () => (await explain(stores.url, DUE, [own.agentId, own.epoch, [], READ_AT_ONCE])).buffers
+    const [first, second] = [await read(), await read()]
+    expect(first).to.be.greaterThan(second)
+    // What is left are the pages of the index, until it is vacuumed.
+    expect(second).to.be.at.most(2 * MOST_BUFFERS)
+    await stores.ask('VACUUM outbox')
+    expect(await read()).to.be.at.most(MOST_BUFFERS)
+  })
+})

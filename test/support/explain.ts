@@ -1,0 +1,43 @@
+/** What a statement costs, from `EXPLAIN (ANALYZE, BUFFERS)` of the very text that the product sends. */
+import pg from 'pg'
+
+export type Plan = {
+  /** Blocks of 8 KiB looked at, in the cache or not. */
+  readonly buffers: number
+  /** Kinds of steps, as PostgreSQL names them. */
+  readonly nodes: readonly string[]
+  readonly indexes: readonly string[]
+  /** Tables that were read from one end to the other. */
+  readonly scanned: readonly string[]
+  readonly text: string
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a tree of PostgreSQL's own making
+type Node = any
+
+const below = (node: Node): readonly Node[] => [node, ...(node.Plans ?? []).flatMap(below)]
+
+export const explain = async (
+  url: string,
+  text: string,
+  values: readonly unknown[],
+  settings: readonly string[] = [],
+): Promise<Plan> => {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    for (const setting of settings) await client.query(`SET ${setting}`)
+    const { rows } = await client.query(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${text}`, [...values])
+    const [explained] = rows[0]['QUERY PLAN']
+    const nodes = below(explained.Plan)
+    return {
+      buffers: explained.Plan['Shared Hit Blocks'] + explained.Plan['Shared Read Blocks'],
+      nodes: nodes.map((node) => node['Node Type']),
+      indexes: nodes.flatMap((node) => node['Index Name'] ?? []),
+      scanned: nodes.filter((node) => node['Node Type'] === 'Seq Scan').map((node) => node['Relation Name']),
+      text: JSON.stringify(explained, null, 1),
+    }
+  } finally {
+    await client.end()
+  }
+}

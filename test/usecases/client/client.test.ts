@@ -1,0 +1,175 @@
+import { expect } from 'chai'
+import { createClient } from '../../../src/client/client.ts'
+import { encodeQuery, fillPath } from '../../../src/client/encode.ts'
+import { ProblemError, UnexpectedAnswerError, UnreachableError } from '../../../src/client/errors.ts'
+import { parseRetryAfter, retryDelay } from '../../../src/client/retry.ts'
+
+type Sent = { readonly url: string; readonly init: RequestInit }
+
+/** A client whose fetch gives these answers in turn; an Error is thrown. */
+const clientThat = (answers: readonly (Response | Error)[]) => {
+  const sent: Sent[] = []
+  const slept: number[] = []
+  const client = createClient({
+    url: 'http://server/prefix/',
+    apiKey: 'ssk_x',
+    fetch: async (url, init = {}) => {
+      sent.push({ url: String(url), init })
+      const answer = answers[sent.length - 1] ?? expect.fail('asked once more than expected')
+      if (answer instanceof Error) throw answer
+      return answer
+    },
+    sleep: async (ms) => slept.push(ms),
+  })
+  return { client, sent, slept }
+}
+
+const json = (body: unknown, status = 200): Response => Response.json(body, { status })
+
+const problem = (status: number, code: string, headers: Record<string, string> = {}): Response =>
+  new Response(
+    JSON.stringify({
+      type: `urn:streamspace:problem:${code}`,
+      title: 'Title',
+      status,
+      detail: 'detail',
+      code,
+      requestId: 'r',
+      errors: [{ field: 'name', message: 'must not be empty' }],
+    }),
+    { status, headers: { 'Content-Type': 'application/problem+json', ...headers } },
+  )
+
+const refused = (): Error =>
+  Object.assign(new TypeError('fetch failed'), { cause: Object.assign(new Error('no'), { code: 'ECONNREFUSED' }) })
+
+const failure = async (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => expect.fail('it did not fail'),
+    (error) => error,
+  )
+
+const summary = { total: 0, byStatus: {} }
+
+describe('the REST client', () => {
+  it('sends key, path and filters as the API reads them', async () => {
+    const { client, sent } = clientThat([json({ items: [], nextCursor: null })])
+    await client.sessions.list(
+      {
+        status: ['running', 'failed'],
+        label: [
+          ['team', 'a&b'],
+          ['tier', '1'],
+        ],
+        q: 'x y',
+      },
+      10,
+    )
+    expect(sent[0]?.url).to.equal(
+      'http://server/prefix/api/v1/sessions?status=running%2Cfailed&label=team%3Da%26b&label=tier%3D1&q=x+y&limit=10',
+    )
+    expect(sent[0]?.init.headers).to.include({ Authorization: 'Bearer ssk_x' })
+    expect(fillPath('/a/{id}/b', { id: 'x/../y' })).to.equal('/a/x%2F..%2Fy/b')
+    expect(encodeQuery({ none: undefined, empty: [], force: true })).to.equal('?force=true')
+  })
+
+  it('gives a refusal with everything the server says of it', async () => {
+    const { client } = clientThat([problem(404, 'not_found')])
+    const error = await failure(client.sessions.get('x'))
+    expect(error).to.be.instanceOf(ProblemError)
+    expect(error).to.include({ status: 404, code: 'not_found', detail: 'detail' })
+    expect((error as ProblemError).errors).to.deep.equal([{ field: 'name', message: 'must not be empty' }])
+  })
+
+  it('keeps fields that only a newer server knows, and refuses what is no answer of ours', async () => {
+    const newer = { ...summary, new: true }
+    expect(await clientThat([json(newer)]).client.sessions.summary()).to.deep.equal(newer)
+    expect(await failure(clientThat([json({ hello: 'world' })]).client.sessions.summary())).to.be.instanceOf(
+      UnexpectedAnswerError,
+    )
+    expect(await failure(clientThat([new Response('<html>', { status: 500 })]).client.sessions.summary())).to.include({
+      message: 'http://server/prefix/api/v1/sessions/summary answered 500: <html>',
+    })
+  })
+
+  it('repeats a read whose connection broke, and no change', async () => {
+    const read = clientThat([refused(), refused(), json(summary)])
+    expect(await read.client.sessions.summary()).to.deep.equal(summary)
+    expect(read.slept).to.deep.equal([100, 200])
+    const change = clientThat([refused()])
+    const error = await failure(change.client.sessions.create({ template: 'hello-web' }))
+    expect(error).to.be.instanceOf(UnreachableError)
+    expect((error as Error).message).to.contain('nothing listens there (ECONNREFUSED)')
+  })
+
+  it('gives up in the end', async () => {
+    const { client, slept } = clientThat([refused(), refused(), refused(), refused()])
+    expect(await failure(client.sessions.summary())).to.be.instanceOf(UnreachableError)
+    expect(slept).to.deep.equal([100, 200, 400])
+  })
+
+  it('does what a busy server asks, where twice is once', async () => {
+    const busy = () => problem(503, 'unavailable', { 'Retry-After': '2' })
+    const { client, slept } = clientThat([busy(), json(summary)])
+    await client.sessions.summary()
+    expect(slept).to.deep.equal([2_000])
+    expect(await failure(clientThat([busy()]).client.sessions.create({ template: 'x' }))).to.be.instanceOf(ProblemError)
+  })
+
+  it('throws a bug as what it is', async () => {
+    const { client } = clientThat([new RangeError('out of range')])
+    expect(await failure(client.sessions.summary())).to.be.instanceOf(RangeError)
+  })
+
+  it('reads pages up to the limit', async () => {
+    const template = (name: string) => ({
+      name,
+      version: 1,
+      orgId: null,
+      displayName: name,
+      platforms: [],
+      spec: {},
+      createdAt: '',
+      archivedAt: null,
+    })
+    const pages = () => [
+      json({ items: [template('a'), template('b')], nextCursor: 'n' }),
+      json({ items: [template('c')], nextCursor: null }),
+    ]
+    const all = clientThat(pages())
+    expect(await all.client.templates.list({}, Number.POSITIVE_INFINITY)).to.deep.equal({
+      items: ['a', 'b', 'c'].map(template),
+      more: false,
+    })
+    expect(all.sent.map(({ url }) => url.split('?')[1])).to.deep.equal(['limit=500', 'limit=500&cursor=n'])
+    expect(await clientThat(pages()).client.templates.list({}, 2)).to.deep.equal({
+      items: ['a', 'b'].map(template),
+      more: true,
+    })
+  })
+})
+
+describe('when a request is repeated', () => {
+  const busy = { kind: 'answered', status: 503, code: 'unavailable', retryAfterMs: 1_000 } as const
+
+  it('is when a second one cannot do a second thing', () => {
+    expect(retryDelay('getSession', busy, 0)).to.equal(1_000)
+    expect(retryDelay('stopSession', busy, 0)).to.equal(1_000)
+    expect(retryDelay('restartSession', busy, 0)).to.equal(null)
+    expect(retryDelay('createSession', { ...busy, code: 'contended' }, 0)).to.equal(1_000)
+    expect(retryDelay('stopSession', { kind: 'broken' }, 0)).to.equal(null)
+  })
+
+  it('is bounded in number and time', () => {
+    expect(retryDelay('getSession', busy, 3)).to.equal(null)
+    expect(retryDelay('getSession', { ...busy, retryAfterMs: 60_000 }, 0)).to.equal(null)
+    expect(retryDelay('getSession', { ...busy, retryAfterMs: null }, 0)).to.equal(null)
+    expect(retryDelay('getSession', { ...busy, status: 500 }, 0)).to.equal(null)
+  })
+
+  it('follows Retry-After in seconds or as a date', () => {
+    expect(parseRetryAfter('2', 0)).to.equal(2_000)
+    expect(parseRetryAfter('Thu, 01 Jan 1970 00:00:05 GMT', 1_000)).to.equal(4_000)
+    expect([parseRetryAfter(null, 0), parseRetryAfter('soon', 0)]).to.deep.equal([null, null])
+  })
+})
