@@ -30,6 +30,7 @@ import { OFFLINE_AFTER_INTERVALS } from '../domain/agent/agent.ts'
 import type { AgentGateway, Wake } from '../domain/ports/delivery.ts'
 import { catalogue } from './catalogue/index.ts'
 import { createWake } from './delivery/wake.ts'
+import { createRecentAgents } from './placement/recent-agents.ts'
 import { ensureCatalogue, ensureInstallationKey, type InstallationKey } from './program/first-start.ts'
 import type { ServerSettings } from './program/settings.ts'
 import { createAgentInbox } from './usecases/agent-inbox.ts'
@@ -143,7 +144,7 @@ export const startServer = async (
     },
     sessions: {
       ...readSessions(queries, clock),
-      create: createSession({ ...core, templates }),
+      create: createSession({ ...core, templates, agents: createRecentAgents(agents) }),
       act: actOnSession(core),
       remove: removeSession(core),
       update: updateSession(core),

@@ -12,6 +12,7 @@ import { promisify } from 'node:util'
 import type { Log } from '../runtime/log.ts'
 import { hasProc, readHostEpoch } from './process-table.ts'
 import { defaults, type ProcessSettings } from './settings.ts'
+import { takeOwnership } from './take-ownership.ts'
 
 const run = promisify(execFile)
 
@@ -63,6 +64,7 @@ export const surveyHost = async (settings: ProcessSettings, log: Log): Promise<H
 const makeStateDir = async (path: string, isRoot: boolean): Promise<string> => {
   await mkdir(join(path, 'sessions'), { recursive: true, mode: isRoot ? 0o711 : 0o700 })
   const stateDir = await realpath(path)
+  if (isRoot) await takeOwnership(stateDir)
   const mode = isRoot ? 0o711 : 0o700
   await chmod(stateDir, mode)
   await chmod(join(stateDir, 'sessions'), mode)

@@ -1,12 +1,10 @@
 /** POST /sessions: template, parameters and agents → placement → one statement. */
-import type { Agent } from '../../domain/agent/agent.ts'
 import type { ApplicationError } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
 import type { AgentId } from '../../domain/ids.ts'
 import { type Placement, place } from '../../domain/placement/place.ts'
 import { constraintsOf, slotOf } from '../../domain/placement/slot.ts'
-import type { AgentStore } from '../../domain/ports/agents.ts'
 import type { Clock, Ids } from '../../domain/ports/clock.ts'
 import type { Wake } from '../../domain/ports/delivery.ts'
 import type { TemplateStore } from '../../domain/ports/templates.ts'
@@ -17,11 +15,12 @@ import { type SessionView, sessionView } from '../../domain/session/session-view
 import type { Timeouts } from '../../domain/session/timeouts.ts'
 import { type ResolvedParameters, resolveParameters } from '../../domain/template/parameters.ts'
 import { resourcesFor, type Template } from '../../domain/template/template.ts'
+import type { RecentAgents } from '../placement/recent-agents.ts'
 import type { Answer, CreateSession } from './application.ts'
 
 export type CreateSessionDeps = {
   readonly templates: TemplateStore
-  readonly agents: AgentStore
+  readonly agents: RecentAgents
   readonly unitOfWork: UnitOfWork
   readonly wake: Wake
   readonly clock: Clock
@@ -39,32 +38,25 @@ export const createSession =
   (caller: Caller, request: CreateSession): Answer<SessionView> =>
   async () => {
     if (!may(caller, 'change_sessions')) return E.left({ _tag: 'Forbidden', permission: 'change_sessions' })
-    const [template, agents] = await Promise.all([
-      deps.templates.find(caller.orgId, request.template, request.templateVersion ?? null),
-      deps.agents.candidates(caller.orgId),
-    ])
+    const template = await deps.templates.find(caller.orgId, request.template, request.templateVersion ?? null)
     if (template === null)
       return E.left({ _tag: 'UnknownTemplate', name: request.template, version: request.templateVersion ?? null })
     const resolved = resolveParameters(template.document.parameters ?? [], request.parameters ?? {})
     if (E.isLeft(resolved)) return resolved
     const tooLarge = oversize(request)
     if (tooLarge !== null) return E.left(tooLarge)
-    if (request.agentId !== undefined && !agents.some((agent) => agent.id === request.agentId))
-      return E.left({ _tag: 'UnknownAgent', agentId: request.agentId })
-    return commitPlaced(deps, draftOf(deps, caller, request, template, resolved.right), resolved.right, agents)
+    return commitPlaced(deps, draftOf(deps, caller, request, template, resolved.right), resolved.right)
   }
 
 const commitPlaced = async (
   deps: CreateSessionDeps,
   draft: Session,
   parameters: ResolvedParameters,
-  known: readonly Agent[],
 ): Promise<E.Either<ApplicationError, SessionView>> => {
-  let agents = known
   for (let attempt = 1; ; attempt += 1) {
-    const placement = place(constraintsOf(draft), agents)
-    if (placement.kind === 'impossible') return E.left(noAgent(draft, placement))
-    const slot: Slot = attempt > PLACEMENT_TRIES ? lostEveryRace : slotOf(placement)
+    const placement = await placementOf(deps, draft, attempt === 1 ? 'recent' : 'fresh')
+    if (E.isLeft(placement)) return placement
+    const slot: Slot = attempt > PLACEMENT_TRIES ? lostEveryRace : slotOf(placement.right)
     const decision = create(draft, slot, {
       actor: `user:${draft.userId}`,
       at: draft.createdAt,
@@ -72,12 +64,29 @@ const commitPlaced = async (
       timeouts: deps.timeouts,
     })
     const committed = await deps.unitOfWork.commit(decision, parameters.secretEnv)
-    if (E.isRight(committed)) {
-      if (decision.command !== null) deps.wake.agents([decision.command.agentId])
-      return E.right(sessionView(decision.session, slot.kind === 'placed'))
+    if (E.isLeft(committed)) continue
+    if (slot.kind === 'placed') {
+      deps.agents.placed(draft.orgId, slot.agentId, draft.resources)
+      deps.wake.agents([slot.agentId])
     }
-    agents = await deps.agents.candidates(draft.orgId)
+    return E.right(sessionView(decision.session, slot.kind === 'placed'))
   }
+}
+
+/** Nobody is refused, and nothing waits, because of figures that are a moment old. */
+const placementOf = async (
+  deps: CreateSessionDeps,
+  draft: Session,
+  figures: 'recent' | 'fresh',
+): Promise<E.Either<ApplicationError, Placement>> => {
+  const agents = await deps.agents[figures](draft.orgId)
+  const placement = place(constraintsOf(draft), agents)
+  if (placement.kind === 'placed') return E.right(placement)
+  if (figures === 'recent') return placementOf(deps, draft, 'fresh')
+  const asked = draft.placement.agentId
+  if (asked !== null && !agents.some((agent) => agent.id === asked))
+    return E.left({ _tag: 'UnknownAgent', agentId: asked })
+  return placement.kind === 'impossible' ? E.left(noAgent(draft, placement)) : E.right(placement)
 }
 
 const lostEveryRace: Slot = {

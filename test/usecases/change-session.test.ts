@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import type { Agent } from '../../domain/agent/agent.ts'
 import type { UserId } from '../../domain/ids.ts'
 import type { CommitConflict } from '../../domain/ports/unit-of-work.ts'
 import type { Session } from '../../domain/session/session.ts'
@@ -21,7 +22,7 @@ import {
 
 const changing = (
   states: readonly (Session | null)[],
-  setting: { agents?: Parameters<typeof agentsSeen>; conflicts?: readonly CommitConflict[] } = {},
+  setting: { agents?: readonly (readonly Agent[])[]; conflicts?: readonly CommitConflict[] } = {},
 ) => {
   const log: string[] = []
   const sessions = sessionsSeen(...states)
@@ -127,18 +128,12 @@ describe('changing a session', () => {
   })
 
   it('that someone else was faster with is decided again on what there is now', async () => {
-    const { act, committed, sessions } = changing([aSession(), aSession({ status: 'stopped', version: 6 })], {
-      conflicts: [conflict],
-    })
-    expect(rightOf(await act(aCaller(), SESSION, 'start', null)()).status).to.equal('running')
-    expect(sessions.loads(), 'running needs no start').to.equal(1)
     const again = changing([aSession({ status: 'failed' }), aSession({ status: 'stopped', revision: 10 })], {
       conflicts: [conflict],
     })
     expect(rightOf(await again.act(aCaller(), SESSION, 'start', null)()).status).to.equal('scheduling')
     expect(again.sessions.loads()).to.equal(2)
     expect(again.committed.map(({ previous }) => previous?.revision)).to.deep.equal([10])
-    expect(committed).to.have.length(1)
   })
 
   it('checks If-Match and the transition again after someone else was faster', async () => {

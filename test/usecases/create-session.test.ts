@@ -1,6 +1,8 @@
 import { expect } from 'chai'
+import type { Agent } from '../../domain/agent/agent.ts'
 import type { UserId } from '../../domain/ids.ts'
 import type { CommitConflict } from '../../domain/ports/unit-of-work.ts'
+import { createRecentAgents } from '../../src/placement/recent-agents.ts'
 import type { CreateSession } from '../../src/usecases/application.ts'
 import { createSession } from '../../src/usecases/create-session.ts'
 import { aCaller } from '../support/a-caller.ts'
@@ -30,13 +32,13 @@ const template = aTemplate({
   }),
 })
 
-const aCreation = (setting: { agents?: Parameters<typeof agentsSeen>; conflicts?: readonly CommitConflict[] } = {}) => {
+const aCreation = (setting: { agents?: readonly (readonly Agent[])[]; conflicts?: readonly CommitConflict[] } = {}) => {
   const log: string[] = []
   const { unitOfWork, tried, committed } = scriptedUnitOfWork(setting.conflicts, log)
   const { wake, woken } = recordedWake(log)
   const create = createSession({
     templates: templatesOf(template),
-    agents: agentsSeen(...(setting.agents ?? [[anAgent()]])),
+    agents: createRecentAgents(agentsSeen(...(setting.agents ?? [[anAgent()]]))),
     unitOfWork,
     wake,
     clock: fixedClock,

@@ -80,7 +80,7 @@ const prepare = async ({ url, agents }: FloorStart): Promise<readonly Statement[
   for (const candidate of await store.candidates(orgId)) {
     const created = await createSession({
       templates,
-      agents: { ...store, candidates: async () => [candidate] },
+      agents: { recent: async () => [candidate], fresh: async () => [candidate], placed: () => {} },
       unitOfWork: { commit: keep },
       wake: { agents: () => {} },
       clock,

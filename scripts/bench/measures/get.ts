@@ -43,7 +43,8 @@ export const getSession: Measure = {
       return { perSecond: answers / result.seconds, cpuMs: cpuPer(before, cpuTimes(parts), answers) }
     }
 
-    const rounds = []
+    type Rate = Awaited<ReturnType<typeof closed>>
+    const rounds: { readonly floor: Rate; readonly product: Rate }[] = []
     for (let round = 1; round <= ROUNDS; round += 1) {
       const floor = await closed({ url: express.url }, { ...parts, server: [], Express: [express.pid] }, 4)
       rounds.push({ floor, product: await closed({}, parts, 6) })

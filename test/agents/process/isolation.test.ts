@@ -135,6 +135,31 @@ describe('sessions of an agent that is root', () => {
       })
   })
 
+  it('that were begun by an agent that was not root get a user of their own when they are started again', async () => {
+    const plain = workplace(NOBODY)
+    const id = aSessionId()
+    const former = await plain.agent()
+    await former.apply(target(id, { command: sh('umask 077; echo mine >file; sleep 600') }))
+    await written(join(plain.sessionDir(id), 'home', 'file'))
+    await former.close()
+    expect(plain.record(id).uid).to.equal(null)
+    const root = workplace(null)
+    try {
+      const now = await root.agent({ stateDir: plain.stateDir })
+      expect(await now.inventoryOf(id)).to.include({ status: 'running' })
+      for (const path of [plain.stateDir, plain.sessionDir(id), join(plain.sessionDir(id), 'record.json')])
+        expect(statSync(path).uid, path).to.equal(0)
+      const script = 'id -u >me; cat file >seen; sleep 600'
+      await now.apply(target(id, { command: sh(script) }, { generation: 2, incarnation: 1 }))
+      expect(await written(join(plain.sessionDir(id), 'home', 'seen'))).to.equal('mine\n')
+      expect(Number(await written(join(plain.sessionDir(id), 'home', 'me')))).to.equal(plain.record(id).uid)
+      await now.apply(target(id, {}, { generation: 3, state: 'deleted' }))
+    } finally {
+      await root.close()
+      await plain.close()
+    }
+  })
+
   it('have their homes elsewhere when no other user can get to the state directory', async () => {
     const closed = workplace(null, { mode: 0o700 })
     const outsideHomesDir = mkdtempSync(join(tmpdir(), 'homes-'))

@@ -1,6 +1,6 @@
-import { readFileSync, statSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { Applied } from '../../../agents/runtime/platform.ts'
@@ -253,6 +253,53 @@ for (const uid of whoAgentsAre)
       }
     })
 
+    it('fails when somebody else takes its second port as well', async () => {
+      const id = aSessionId()
+      const servers: Server[] = []
+      const command = sh('echo $PORT >port.new; mv port.new port; sleep 600')
+      const applying = agent.apply(target(id, { command, ports: httpPort }))
+      try {
+        const seen = new Set<number>()
+        for (const nth of [1, 2]) {
+          const port = await eventually(() => {
+            const said = Number(readFileSync(join(place.sessionDir(id), 'home', 'port'), 'utf8'))
+            expect(seen.has(said), `the port of start ${nth}`).to.equal(false)
+            return said
+          })
+          seen.add(port)
+          const server = createServer((_request, answer) => answer.end('not the session'))
+          servers.push(server)
+          await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
+        }
+        const applied = await applying
+        expect(applied).to.include({ kind: 'failed', code: 'probe_failed', retryable: false })
+        expect((applied as { message: string }).message).to.match(/another process, not of this session/)
+      } finally {
+        for (const server of servers) {
+          server.close()
+          server.closeAllConnections()
+        }
+      }
+    })
+
+    it('tells that somebody is connected', async () => {
+      const lively = workplace(uid)
+      try {
+        const other = await lively.agent({ activityMs: 1 })
+        const [used, unused] = [aSessionId(), aSessionId()]
+        const server = nodeScript("require('net').createServer().listen(process.env.PORT, '127.0.0.1')")
+        const applied = await other.apply(target(used, { command: server, ports: httpPort }))
+        await other.apply(target(unused, { command: server, ports: httpPort }))
+        const socket = connect(observedOf(applied).endpoint!.port, '127.0.0.1')
+        socket.on('error', () => {})
+        await eventually(() => expect(other.activity).to.include(used))
+        expect(other.activity).to.not.include(unused)
+        socket.destroy()
+      } finally {
+        await lively.close()
+      }
+    })
+
     it('leaves an interrupted start for the next apply to go on with', async () => {
       const id = aSessionId()
       const command = sh(
@@ -264,7 +311,6 @@ for (const uid of whoAgentsAre)
       await agent.interrupt()
       expect(await applying).to.deep.equal({ kind: 'interrupted' })
       const again = agent.apply(target(id, { command, ports: httpPort }, { generation: 2 }))
-      const { writeFileSync } = await import('node:fs')
       writeFileSync(join(place.sessionDir(id), 'home', 'go'), '')
       expect(observedOf(await again).status).to.equal('running')
       expect(readFileSync(starts, 'utf8')).to.equal('once\n')

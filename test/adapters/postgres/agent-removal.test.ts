@@ -1,0 +1,181 @@
+import { expect } from 'chai'
+import { E } from '../../../domain/fp.ts'
+import { forceRemove, remove, start, stop } from '../../../domain/session/decide.ts'
+import type { Session } from '../../../domain/session/session.ts'
+import { holding, letGo, lockWaits } from '../../support/locks.ts'
+import {
+  ACME,
+  aCreation,
+  acme,
+  anAgent,
+  anIntent,
+  aSessionOn,
+  aWrite,
+  commandsOf,
+  commit,
+  connected,
+  enrolled,
+  nowhere,
+  on,
+  openStores,
+  reported,
+  right,
+  type Stores,
+  theSession,
+} from '../../support/rows.ts'
+
+describe('removing an agent', () => {
+  let stores: Stores
+  before(async () => {
+    stores = await openStores()
+  })
+  afterEach(letGo)
+  after(() => stores.close())
+
+  const lastEvent = async (session: Session) =>
+    (await stores.ask('SELECT * FROM session_events WHERE session_id = $1 ORDER BY id DESC LIMIT 1', session.id))[0]
+  const eventCount = async (session: Session) =>
+    (await stores.ask('SELECT count(*) AS n FROM session_events WHERE session_id = $1', session.id))[0].n
+
+  it('without sessions leaves nothing of it', async () => {
+    const { agentId } = await anAgent(stores, { id: 'empty' })
+    await stores.agents.remove(agentId)
+    expect(await stores.agents.get(ACME, agentId)).to.equal(null)
+    const rows = await stores.ask(
+      `SELECT agent_id FROM agent_leases WHERE agent_id = 'empty' UNION ALL SELECT agent_id FROM agent_liveness WHERE agent_id = 'empty'`,
+    )
+    expect(rows).to.deep.equal([])
+    await stores.agents.remove(agentId)
+  })
+
+  it('fails its sessions, and says why', async () => {
+    const peer = await anAgent(stores, { id: 'fails' })
+    const session = await aSessionOn(stores, peer.agentId)
+    const running = reported(session, peer, 'running')
+    await stores.reports.write([aWrite(peer, running)])
+    const [other, waiting] = [
+      await aSessionOn(stores, (await anAgent(stores, { id: 'stays' })).agentId),
+      await commit(stores, aCreation(nowhere)),
+    ]
+    await stores.agents.remove(peer.agentId)
+
+    const failed = await theSession(stores, session.id)
+    expect(failed).to.deep.include({
+      status: 'failed',
+      statusReason: 'removed_outside',
+      statusMessage: 'agent fails was removed',
+      agentId: null,
+      reservedOn: null,
+      waitingSince: null,
+      statusDeadline: null,
+      deletedAt: null,
+      desiredState: 'running',
+      generation: 1,
+      version: running.session.version + 1,
+      revision: running.session.revision + 1,
+    })
+    expect(await lastEvent(session)).to.deep.include({
+      org_id: ACME,
+      type: 'failed',
+      generation: 1,
+      actor: 'agent_removal',
+      data: { status: 'failed', reason: 'removed_outside', message: 'agent fails was removed', agentId: 'fails' },
+    })
+    for (const untouched of [other, waiting]) {
+      expect(await theSession(stores, untouched.id)).to.deep.equal(untouched)
+      expect(await eventCount(untouched)).to.equal(1)
+    }
+  })
+
+  it('ends those that were being deleted', async () => {
+    const { agentId } = await anAgent(stores, { id: 'deletes' })
+    const session = await aSessionOn(stores, agentId)
+    await commit(stores, right(remove(session, anIntent())))
+    await stores.agents.remove(agentId)
+    const gone = await theSession(stores, session.id)
+    expect(gone).to.deep.include({ status: 'deleting', agentId: null, reservedOn: null, observedGeneration: 2 })
+    expect(gone.deletedAt).to.be.an.instanceOf(Date)
+    expect(await stores.queries.get(acme, session.id)).to.equal(null)
+    expect((await lastEvent(session)).type).to.equal('deleted')
+  })
+
+  it('lets go of what a tombstone held there, and tells nobody again', async () => {
+    const { agentId } = await anAgent(stores, { id: 'tombstones' })
+    const session = await aSessionOn(stores, agentId)
+    const forced = await commit(stores, forceRemove(session, anIntent()))
+    const events = await eventCount(session)
+    await stores.agents.remove(agentId)
+    expect(await theSession(stores, session.id)).to.deep.include({
+      agentId: null,
+      reservedOn: null,
+      deletedAt: forced.deletedAt,
+      observedGeneration: forced.generation,
+    })
+    expect(await eventCount(session)).to.equal(events)
+  })
+
+  it('cancels what was on its way there, and leaves what is history', async () => {
+    const { agentId } = await anAgent(stores, { id: 'cancels' })
+    const session = await aSessionOn(stores, agentId)
+    await commit(stores, right(stop(session, anIntent())))
+    await stores.agents.remove(agentId)
+    const [superseded, cancelled] = await commandsOf(stores, session.id)
+    expect(superseded).to.deep.include({ status: 'superseded', last_error: null })
+    expect(cancelled).to.deep.include({ status: 'cancelled', last_error: 'agent cancels was removed' })
+    expect(cancelled.finished_at).to.be.an.instanceOf(Date)
+  })
+
+  it('lets a session of its be started elsewhere', async () => {
+    const { agentId } = await anAgent(stores, { id: 'left' })
+    const session = await aSessionOn(stores, agentId)
+    await stores.agents.remove(agentId)
+    const { agentId: elsewhere } = await anAgent(stores, { id: 'elsewhere' })
+    const failed = await theSession(stores, session.id)
+    await commit(stores, right(start(failed, 'start', on(elsewhere), anIntent())))
+    expect(await theSession(stores, session.id)).to.deep.include({
+      status: 'scheduling',
+      agentId: elsewhere,
+      generation: 2,
+    })
+  })
+
+  it('and enrolling it anew begins from nothing', async () => {
+    const { agentId } = await anAgent(stores, { id: 'anew' })
+    const session = await aSessionOn(stores, agentId)
+    await stores.agents.remove(agentId)
+    const peer = await connected(stores, await enrolled(stores, { id: 'anew' }))
+    expect(peer.epoch).to.equal(1)
+    expect(await stores.sessions.ofAgent(agentId, [])).to.deep.equal([])
+    expect(await stores.outbox.due(peer, 10, [])).to.deep.equal([])
+    expect((await stores.agents.get(ACME, agentId))?.allocated.sessions).to.equal(0)
+    expect((await stores.sessions.ofAgent(agentId, [session.id])).map(({ id }) => id)).to.deep.equal([session.id])
+  })
+
+  it('fences what it was still saying', async () => {
+    const peer = await anAgent(stores, { id: 'talking' })
+    const session = await aSessionOn(stores, peer.agentId)
+    const lease = await holding(stores.url, ['SELECT FROM agent_leases WHERE agent_id = $1 FOR SHARE', peer.agentId])
+    const removing = stores.agents.remove(peer.agentId)
+    await lockWaits(stores.ask, 1)
+    await lease.release()
+    await removing
+    const { fenced } = await stores.reports.write([aWrite(peer, reported(session, peer, 'running'))])
+    expect(fenced).to.deep.equal(new Set([peer.agentId]))
+    expect((await theSession(stores, session.id)).status).to.equal('failed')
+  })
+
+  it('takes along a session that was being placed there, or refuses it the place', async () => {
+    const { agentId } = await anAgent(stores, { id: 'being-placed' })
+    const decisions = Array.from({ length: 30 }, () => aCreation(on(agentId)))
+    const commits = decisions.map((decision) => stores.unitOfWork.commit(decision))
+    const [answers] = await Promise.all([Promise.all(commits), stores.agents.remove(agentId)])
+    for (const [index, decision] of decisions.entries()) {
+      const rows = await stores.sessions.loadMany([decision.session.id])
+      if (E.isLeft(answers[index]!)) expect(rows).to.deep.equal([])
+      else expect(rows[0]).to.deep.include({ status: 'failed', agentId: null, reservedOn: null })
+    }
+    expect(await stores.ask(`SELECT id FROM outbox WHERE agent_id = $1 AND status = 'pending'`, agentId)).to.deep.equal(
+      [],
+    )
+  })
+})

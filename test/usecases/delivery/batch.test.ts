@@ -1,0 +1,114 @@
+import { expect } from 'chai'
+import { createBatch } from '../../../src/delivery/batch.ts'
+
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+/** A batch whose runs end when the test says so. */
+const held = (options: Partial<Parameters<typeof createBatch>[1]> = {}) => {
+  const runs: { readonly items: readonly number[]; readonly end: (error?: Error) => void }[] = []
+  const batch = createBatch<number, string>(
+    (items) =>
+      new Promise((resolve, reject) => {
+        runs.push({
+          items,
+          end: (error) => (error === undefined ? resolve(items.map((item) => `did ${item}`)) : reject(error)),
+        })
+      }),
+    { minIntervalMs: 0, maxItems: 100, ...options },
+  )
+  return { batch, runs, itemsOf: () => runs.map(({ items }) => items) }
+}
+
+describe('a batch', () => {
+  it('takes all that one turn of the event loop brings, and answers each item by itself', async () => {
+    const { batch, runs, itemsOf } = held()
+    const answers = Promise.all([batch.add(1), batch.add(2), batch.add(3)])
+    expect(batch.size()).to.equal(3)
+    await turn()
+    expect(itemsOf()).to.deep.equal([[1, 2, 3]])
+    runs[0]?.end()
+    expect(await answers).to.deep.equal(['did 1', 'did 2', 'did 3'])
+  })
+
+  it('runs one at a time: what comes meanwhile is the next', async () => {
+    const { batch, runs, itemsOf } = held()
+    const first = batch.add(1)
+    await turn()
+    const others = Promise.all([batch.add(2), batch.add(3)])
+    await turn()
+    expect(itemsOf()).to.deep.equal([[1]])
+    runs[0]?.end()
+    await first
+    await turn()
+    expect(itemsOf()).to.deep.equal([[1], [2, 3]])
+    runs[1]?.end()
+    await others
+  })
+
+  it('is of bounded size', async () => {
+    const { batch, runs, itemsOf } = held({ maxItems: 2 })
+    const all = Promise.all([1, 2, 3].map(batch.add))
+    await turn()
+    runs[0]?.end()
+    await turn()
+    await turn()
+    runs[1]?.end()
+    await all
+    expect(itemsOf()).to.deep.equal([[1, 2], [3]])
+  })
+
+  it('does not begin more often than it should', async () => {
+    const starts: number[] = []
+    const batch = createBatch<number, number>(
+      async (items) => {
+        starts.push(performance.now())
+        return items
+      },
+      { minIntervalMs: 20, maxItems: 100 },
+    )
+    await batch.add(1)
+    await batch.add(2)
+    await batch.add(3)
+    for (const [index, at] of starts.slice(1).entries()) expect(at - (starts[index] ?? 0)).to.be.at.least(19)
+  })
+
+  it('that fails rejects each of its items, and the next one runs', async () => {
+    const { batch, runs } = held()
+    const failing = Promise.allSettled([batch.add(1), batch.add(2)])
+    await turn()
+    runs[0]?.end(new Error('no database'))
+    expect((await failing).map(({ status }) => status)).to.deep.equal(['rejected', 'rejected'])
+    const next = batch.add(3)
+    await turn()
+    runs[1]?.end()
+    expect(await next).to.equal('did 3')
+  })
+
+  it('rejects also when the run throws before it returns a promise', async () => {
+    const batch = createBatch<number, number>(
+      () => {
+        throw new Error('at once')
+      },
+      { minIntervalMs: 0, maxItems: 100 },
+    )
+    const [settled] = await Promise.allSettled([batch.add(1)])
+    expect(settled?.status).to.equal('rejected')
+    await batch.idle()
+  })
+
+  it('is idle when nothing is waiting or under way', async () => {
+    const { batch, runs } = held()
+    await batch.idle()
+    const added = batch.add(1)
+    let idle = false
+    const waited = batch.idle().then(() => {
+      idle = true
+    })
+    await turn()
+    expect(idle).to.equal(false)
+    runs[0]?.end()
+    await added
+    await waited
+    expect([idle, batch.size()]).to.deep.equal([true, 0])
+  })
+})
