@@ -149,7 +149,7 @@ export const startServer = async (
       remove: removeSession(core),
       update: updateSession(core),
     },
-    templates: templateUseCases(templates),
+    templates: templateUseCases(templates, access),
     agents: agentUseCases({ agents, access, tokens, gateway }),
     commands: readCommands(queries),
   }

@@ -64,10 +64,7 @@ const agrees = (session: Session, entry: InventoryEntry): boolean =>
 
 const missing = (session: Session, agentId: AgentId): readonly ReconcileAction[] => {
   if (session.deletedAt !== null) return session.reservedOn === agentId ? [{ type: 'release', session }] : []
-  // The place it has is not one it was sent to yet.
-  if (session.status === 'pending') return []
-  if (session.observedGeneration < session.generation)
-    return session.status === 'failed' ? releasable(session, agentId) : [{ type: 'redeliver', session }]
+  if (session.observedGeneration < session.generation) return neverSeen(session, agentId)
   switch (session.status) {
     case 'running':
     case 'scheduling':
@@ -80,7 +77,16 @@ const missing = (session: Session, agentId: AgentId): readonly ReconcileAction[]
     case 'stopping':
     case 'hibernating':
       return releasable(session, agentId)
+    case 'pending':
+      return []
   }
+}
+
+/** This generation of it was never there. */
+const neverSeen = (session: Session, agentId: AgentId): readonly ReconcileAction[] => {
+  // The place it has is not one it was sent to yet.
+  if (session.status === 'pending') return []
+  return session.status === 'failed' ? releasable(session, agentId) : [{ type: 'redeliver', session }]
 }
 
 const releasable = (session: Session, agentId: AgentId): readonly ReconcileAction[] =>

@@ -2,10 +2,14 @@ import { notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
 import type { OrgId } from '../../domain/ids.ts'
+import type { AccessStore } from '../../domain/ports/access.ts'
 import type { TemplateStore } from '../../domain/ports/templates.ts'
 import type { Application } from './application.ts'
 
-export const templateUseCases = (store: TemplateStore): Application['templates'] => ({
+export const templateUseCases = (
+  store: TemplateStore,
+  access: Pick<AccessStore, 'orgExists'>,
+): Application['templates'] => ({
   list: (caller, filter, page) => async () => E.right(await store.list(caller.orgId, filter, page)),
 
   get: (caller, name) => async () => {
@@ -22,6 +26,8 @@ export const templateUseCases = (store: TemplateStore): Application['templates']
     if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })
     const owner = orgId === undefined ? caller.orgId : orgId
     if (!mayOwn(caller, owner)) return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
+    if (owner !== null && owner !== caller.orgId && !(await access.orgExists(owner)))
+      return E.left(notFound('org', owner))
     return E.right(await store.put(owner, document))
   },
 

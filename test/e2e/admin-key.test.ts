@@ -2,6 +2,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { eventually } from '../support/eventually.ts'
 import type { Rest } from './support/rest.ts'
 import { rest } from './support/rest.ts'
 import { type Environment, type Program, scene } from './support/scene.ts'
@@ -76,6 +77,6 @@ describe('the installation key', function () {
     const key = reset.stdout().trim()
     expect(key).to.match(/^ssk_[A-Za-z0-9]{32,}$/)
     expect(await works(rest(url, key))).to.equal(true)
-    expect(await works(rest(url, GIVEN))).to.equal(false)
+    await eventually(async () => expect(await works(rest(url, GIVEN))).to.equal(false), { within: 2_000 })
   })
 })

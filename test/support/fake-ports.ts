@@ -91,7 +91,9 @@ export const templatesOf = (...templates: readonly Template[]): TemplateStore =>
 })
 
 /** Each load answers the next state of the session; the last one stays. */
-export const sessionsSeen = (...states: readonly (Session | null)[]): SessionStore & { readonly loads: () => number } => {
+export const sessionsSeen = (
+  ...states: readonly (Session | null)[]
+): SessionStore & { readonly loads: () => number } => {
   let loads = 0
   const next = (): Session | null => states[Math.min(loads++, states.length - 1)] ?? null
   return {

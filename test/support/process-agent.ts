@@ -12,6 +12,7 @@ import type { ProcessSettings } from '../../agents/process/settings.ts'
 import type { Desired, InventoryItem, WireSpec } from '../../agents/protocol.ts'
 import type { Applied, PlatformReport, Target } from '../../agents/runtime/platform.ts'
 import type { SessionId } from '../../domain/ids.ts'
+import { atEndOfRun } from './end-of-run.ts'
 import { eventually } from './eventually.ts'
 import type { HarnessMessage, HarnessRequest } from './process-agent-harness.ts'
 
@@ -68,6 +69,18 @@ export const httpPort: NonNullable<WireSpec['ports']> = [{ name: 'http', protoco
 
 type Command<R = HarnessRequest> = R extends HarnessRequest ? Omit<R, 'id'> : never
 
+/** So that the second of many agents does not compile the same modules again. */
+const compileCaches = new Map<number | null, string>()
+const compileCacheFor = (uid: number | null): string => {
+  const known = compileCaches.get(uid)
+  if (known !== undefined) return known
+  const folder = mkdtempSync(join(tmpdir(), 'compile-cache-'))
+  if (uid !== null) chownSync(folder, uid, uid)
+  compileCaches.set(uid, folder)
+  atEndOfRun(async () => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
 export class AgentProcess {
   readonly reports: PlatformReport[] = []
   readonly progress: string[] = []
@@ -82,7 +95,12 @@ export class AgentProcess {
     this.child = fork(harness, [], {
       execPath,
       // Something that no session may ever see.
-      env: { PATH: process.env.PATH, HARNESS_LOG: process.env.HARNESS_LOG, AGENT_SECRET: 'do-not-leak' },
+      env: {
+        PATH: process.env.PATH,
+        HARNESS_LOG: process.env.HARNESS_LOG,
+        AGENT_SECRET: 'do-not-leak',
+        NODE_COMPILE_CACHE: compileCacheFor(uid),
+      },
       ...(uid === null ? {} : { uid, gid: uid }),
     })
     this.exited = once(this.child, 'exit')

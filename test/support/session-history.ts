@@ -25,7 +25,13 @@ import {
   stop,
   update,
 } from '../../domain/session/decide.ts'
-import { deleted, observe, type ReportContext, type ReportOutcome, undeliverable } from '../../domain/session/observe.ts'
+import {
+  deleted,
+  observe,
+  type ReportContext,
+  type ReportOutcome,
+  undeliverable,
+} from '../../domain/session/observe.ts'
 import { released, removedOutside, restored } from '../../domain/session/reconciled.ts'
 import { reportOf } from '../../domain/session/report.ts'
 import type { AgentCommand, Decision, Session } from '../../domain/session/session.ts'
@@ -86,7 +92,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
           status: fc.constantFrom('online' as const, 'offline' as const, 'degraded' as const),
           sessions: fc.constantFrom(0, 10),
         })
-        .map(({ sessions, ...changes }) => anAgent({ ...changes, allocated: { sessions, cpuMillis: 0, memoryMib: 0 } })),
+        .map(({ sessions, ...changes }) =>
+          anAgent({ ...changes, allocated: { sessions, cpuMillis: 0, memoryMib: 0 } }),
+        ),
     }),
   },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('status'), agentId: agentIds, ahead, said }) },
@@ -133,7 +141,12 @@ export type History = {
 }
 
 /** What one step did, for those who check it. `decision` null: it was refused, or said nothing. */
-export type Told = { readonly before: History; readonly step: Step; readonly decision: Decision | null; readonly after: History }
+export type Told = {
+  readonly before: History
+  readonly step: Step
+  readonly decision: Decision | null
+  readonly after: History
+}
 
 const intentAt = (history: Pick<History, 'seconds' | 'commands'>): Intent => ({
   actor: 'user:ada',
@@ -142,10 +155,14 @@ const intentAt = (history: Pick<History, 'seconds' | 'commands'>): Intent => ({
   timeouts,
 })
 
-export const begin = ({ persistentHome, agentsAreThere }: { persistentHome: boolean; agentsAreThere: boolean }): History => {
-  const agents = new Map(
-    (agentsAreThere ? [AGENT, OTHER_AGENT] : []).map((id) => [id, anAgent({ id })] as const),
-  )
+export const begin = ({
+  persistentHome,
+  agentsAreThere,
+}: {
+  persistentHome: boolean
+  agentsAreThere: boolean
+}): History => {
+  const agents = new Map((agentsAreThere ? [AGENT, OTHER_AGENT] : []).map((id) => [id, anAgent({ id })] as const))
   const draft = aSession({
     status: 'pending',
     agentId: null,

@@ -24,7 +24,7 @@ const using = (...templates: readonly Template[]) => {
       return true
     },
   }
-  return { templates: templateUseCases(store), changes }
+  return { templates: templateUseCases(store, { orgExists: async (orgId) => orgId !== 'nowhere' }), changes }
 }
 const as = (role: Role) => aCaller({ role })
 const page = { limit: 50, cursor: null }
@@ -77,6 +77,11 @@ describe('templates', () => {
       rightOf(await templates.put(as('installation'), aDocument(), orgId)())
     }
     const { templates, changes } = using(isPublic)
+    expect(leftOf(await templates.put(as('installation'), aDocument(), 'nowhere' as OrgId)())).to.deep.equal({
+      _tag: 'NotFound',
+      what: 'org',
+      id: 'nowhere',
+    })
     expect(leftOf(await templates.archive(as('admin'), 'hello-web')())._tag).to.equal('Forbidden')
     rightOf(await templates.archive(as('installation'), 'hello-web')())
     expect(changes).to.deep.equal([['archive', null, 'hello-web']])

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import pg from 'pg'
 import { migrate, schemaVersion } from '../../../adapters/postgres/migrate.ts'
+import type { Row } from '../../../adapters/postgres/pool.ts'
 import { databasesFrom, type FreshDatabase, testServerUrl } from '../../support/postgres.ts'
 
 describe('migrations', () => {
@@ -14,7 +15,7 @@ describe('migrations', () => {
   })
   afterEach(() => empty.drop())
 
-  const ask = async (text: string): Promise<readonly { readonly [column: string]: unknown }[]> => {
+  const ask = async (text: string): Promise<readonly Row[]> => {
     const client = new pg.Client({ connectionString: empty.url })
     await client.connect()
     try {
@@ -35,7 +36,7 @@ describe('migrations', () => {
     expect(await applied()).to.have.length(known)
     expect(await schemaVersion(empty.url)).to.deep.equal({ present: known, known })
     const tables = await ask(`SELECT count(*)::int AS n FROM information_schema.tables WHERE table_schema = 'public'`)
-    expect(tables[0]?.['n']).to.be.greaterThan(10)
+    expect(tables[0].n).to.be.greaterThan(10)
     expect(await applied()).to.deep.equal([])
   })
 

@@ -15,6 +15,7 @@ import {
 } from '../../../agents/protocol.ts'
 import { E } from '../../../domain/fp.ts'
 import type { SessionId } from '../../../domain/ids.ts'
+import { anyCharacter } from '../../support/any-text.ts'
 
 const SESSION = '01890a5d-ac96-774b-bcce-b302099a8057' as SessionId
 const COMMAND = '01890a5d-ac96-774b-bcce-b302099a8c01'
@@ -136,7 +137,7 @@ describe('a frame', () => {
   it('never makes the decoder throw, whatever arrives', () => {
     const types = fc.constantFrom(...Object.keys(agentFrames), ...Object.keys(serverFrames))
     const garbage = fc.oneof(
-      fc.string({ unit: 'binary' }),
+      fc.string({ unit: anyCharacter }),
       fc.json({ maxDepth: 3 }),
       fc
         .tuple(

@@ -44,6 +44,24 @@ export const failing = aTemplate('failing', shell('echo the disk is made of chee
   ports: [{ name: 'http' }],
 })
 
+/** Tries to read each of PATHS, and to end VICTIM, and says in the folder REPORTS how that went. */
+export const snoop = aTemplate(
+  'snoop',
+  shell(`
+report="$REPORTS/.$STREAMSPACE_SESSION_ID"
+{
+  echo x > "$HOME/mine" && echo "own home: written"
+  for path in $PATHS; do
+    if cat "$path" >/dev/null 2>&1 || ls "$path/" >/dev/null 2>&1; then echo "read $path"
+    else echo "refused $path"; fi
+  done
+  if kill -9 "$VICTIM" 2>/dev/null; then echo "kill: done"; else echo "kill: refused"; fi
+} > "$report"
+mv "$report" "$REPORTS/$STREAMSPACE_SESSION_ID"
+exec sleep 86400`),
+  { stopGraceSeconds: 1 },
+)
+
 /** Idles until it is ended: what can be killed. */
 export const idle = aTemplate('idle', shell('echo here I am; exec sleep 86400'), { stopGraceSeconds: 1 })
 

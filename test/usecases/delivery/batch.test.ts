@@ -58,18 +58,26 @@ describe('a batch', () => {
   })
 
   it('does not begin more often than it should', async () => {
-    const starts: number[] = []
-    const batch = createBatch<number, number>(
-      async (items) => {
-        starts.push(performance.now())
-        return items
-      },
-      { minIntervalMs: 20, maxItems: 100 },
-    )
-    await batch.add(1)
-    await batch.add(2)
-    await batch.add(3)
-    for (const [index, at] of starts.slice(1).entries()) expect(at - (starts[index] ?? 0)).to.be.at.least(19)
+    const real = { now: performance.now, setTimeout: globalThis.setTimeout }
+    const delays: (number | undefined)[] = []
+    let ms = 1_000
+    performance.now = () => ms
+    globalThis.setTimeout = ((act: () => void, delay?: number) => {
+      delays.push(delay)
+      setImmediate(act)
+    }) as typeof setTimeout
+    try {
+      const batch = createBatch<number, number>(async (items) => items, { minIntervalMs: 20, maxItems: 100 })
+      await batch.add(1)
+      ms += 5
+      await batch.add(2)
+      ms += 20
+      await batch.add(3)
+      expect(delays).to.deep.equal([15])
+    } finally {
+      Object.assign(performance, { now: real.now })
+      globalThis.setTimeout = real.setTimeout
+    }
   })
 
   it('that fails rejects each of its items, and the next one runs', async () => {

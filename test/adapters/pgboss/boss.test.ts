@@ -1,0 +1,65 @@
+import { randomBytes } from 'node:crypto'
+import { expect } from 'chai'
+import { migrateBoss, startBoss } from '../../../adapters/pgboss/boss.ts'
+import { workDrains } from '../../../adapters/pgboss/drains.ts'
+import { workDuties } from '../../../adapters/pgboss/duties.ts'
+import type { AgentId } from '../../../domain/ids.ts'
+import { eventually } from '../../support/eventually.ts'
+import { type Jobs, openJobs } from '../../support/jobs.ts'
+import { freshDatabase } from '../../support/postgres.ts'
+import { ids } from '../../support/rows.ts'
+
+describe('the schema of pg-boss', () => {
+  let jobs: Jobs
+  beforeEach(async () => {
+    jobs = await openJobs()
+  })
+  afterEach(() => jobs.close())
+
+  it('can be made twice, and by several at the same time', async () => {
+    await Promise.all([migrateBoss(jobs.url), migrateBoss(jobs.url)])
+    await jobs.boss()
+    const fresh = await freshDatabase()
+    await Promise.all(Array.from({ length: 3 }, () => migrateBoss(fresh.url)))
+    await fresh.drop()
+  })
+
+  it('is never made by a server that starts', async () => {
+    const fresh = await freshDatabase()
+    const error = await startBoss(fresh.url, () => {}).then(
+      async (boss) => boss.stop({ graceful: false }),
+      (thrown: unknown) => thrown,
+    )
+    expect(error).to.be.an.instanceOf(Error)
+    await fresh.drop()
+  })
+
+  it('is enough for a server whose role may create nothing', async () => {
+    const role = `runtime_${randomBytes(6).toString('hex')}`
+    await jobs.ask(`CREATE ROLE ${role} LOGIN PASSWORD 'runtime'`)
+    try {
+      await jobs.ask('REVOKE CREATE ON SCHEMA public FROM PUBLIC')
+      for (const schema of ['public', 'pgboss']) {
+        await jobs.ask(`GRANT USAGE ON SCHEMA ${schema} TO ${role}`)
+        await jobs.ask(`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO ${role}`)
+        await jobs.ask(`GRANT USAGE ON ALL SEQUENCES IN SCHEMA ${schema} TO ${role}`)
+      }
+      const url = new URL(jobs.url)
+      url.username = role
+      url.password = 'runtime'
+      const boss = await jobs.boss(url.href)
+      const drained: AgentId[] = []
+      let runs = 0
+      await workDrains(boss, ids.replica(), (agentId) => drained.push(agentId))
+      const duty = { name: 'careful', everyMs: 50, run: async () => ({ runs: ++runs }) }
+      const duties = await workDuties(boss, [duty], () => {})
+      await eventually(() => expect(runs).to.be.greaterThan(1))
+      duties.stop()
+      await boss.stop({ graceful: false })
+      expect(jobs.complaints).to.deep.equal([])
+    } finally {
+      await jobs.ask(`DROP OWNED BY ${role}`)
+      await jobs.ask(`DROP ROLE ${role}`)
+    }
+  })
+})

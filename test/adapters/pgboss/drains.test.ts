@@ -1,0 +1,80 @@
+import { expect } from 'chai'
+import { createDrainQueue, removeDrainQueue, workDrains } from '../../../adapters/pgboss/drains.ts'
+import type { AgentId } from '../../../domain/ids.ts'
+import { eventually } from '../../support/eventually.ts'
+import { type Jobs, openJobs } from '../../support/jobs.ts'
+import { agentNamed, ids } from '../../support/rows.ts'
+
+describe('drain jobs', () => {
+  let jobs: Jobs
+  beforeEach(async () => {
+    jobs = await openJobs()
+  })
+  afterEach(() => jobs.close())
+
+  const aReplica = async () => {
+    const boss = await jobs.boss()
+    const replicaId = ids.replica()
+    const drained: AgentId[] = []
+    await workDrains(boss, replicaId, (agentId) => drained.push(agentId))
+    return { boss, replicaId, drained, send: createDrainQueue(boss).send }
+  }
+  const queues = async () =>
+    (await jobs.ask(`SELECT name FROM pgboss.queue WHERE name LIKE 'outbox.drain.%'`)).map((row) => row.name)
+
+  it('reach the replica that they are for, and no other', async () => {
+    const [sender, receiver] = [await aReplica(), await aReplica()]
+    await sender.send(receiver.replicaId, [agentNamed('a'), agentNamed('b')])
+    await eventually(() => expect(receiver.drained).to.have.members(['a', 'b']))
+    expect(sender.drained).to.deep.equal([])
+  })
+
+  it('come soon, without waiting for the next poll', async () => {
+    const [sender, receiver] = [await aReplica(), await aReplica()]
+    await sender.send(receiver.replicaId, [agentNamed('first')])
+    await eventually(() => expect(receiver.drained).to.include('first'))
+    for (let n = 0; n < 5; n += 1) {
+      await sender.send(receiver.replicaId, [agentNamed(`agent-${n}`)])
+      // The poll of a queue with notifications is 5 s apart.
+      await eventually(() => expect(receiver.drained).to.include(`agent-${n}`), { within: 2_000 })
+    }
+  })
+
+  it('that are refused are only a hint lost: they are not tried again', async () => {
+    const boss = await jobs.boss()
+    const replicaId = ids.replica()
+    let calls = 0
+    await workDrains(boss, replicaId, () => {
+      calls += 1
+      throw new Error('the hub is closed')
+    })
+    await createDrainQueue(boss).send(replicaId, [agentNamed('a')])
+    await eventually(async () => {
+      const rows = await jobs.ask('SELECT state FROM pgboss.job WHERE name = $1', `outbox.drain.${replicaId}`)
+      expect(rows).to.deep.equal([{ state: 'failed' }])
+    })
+    expect(calls).to.equal(1)
+  })
+
+  it('have no queue any more once their replica has ended, and none is left over', async () => {
+    const [sender, leaving] = [await aReplica(), await aReplica()]
+    expect(await queues()).to.have.length(2)
+    await sender.send(leaving.replicaId, [agentNamed('a')])
+    await removeDrainQueue(leaving.boss, leaving.replicaId)
+    await leaving.boss.stop({ graceful: true, timeout: 2_000 })
+    expect(await queues()).to.deep.equal([`outbox.drain.${sender.replicaId}`])
+    expect(
+      await jobs.ask('SELECT id FROM pgboss.job WHERE name = $1', `outbox.drain.${leaving.replicaId}`),
+    ).to.deep.equal([])
+    expect(jobs.complaints).to.deep.equal([])
+  })
+
+  it('to a replica that is gone are refused, not kept', async () => {
+    const sender = await aReplica()
+    const error = await sender.send(ids.replica(), [agentNamed('a')]).then(
+      () => null,
+      (thrown: unknown) => thrown,
+    )
+    expect(error).to.be.an.instanceOf(Error)
+  })
+})

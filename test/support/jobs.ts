@@ -1,0 +1,38 @@
+/** pg-boss on a fresh database, and as many instances of it as a test wants. */
+import pg from 'pg'
+import type { PgBoss } from 'pg-boss'
+import { migrateBoss, startBoss } from '../../adapters/pgboss/boss.ts'
+import { type FreshDatabase, freshDatabase } from './postgres.ts'
+
+export type Jobs = {
+  readonly url: string
+  /** One more instance, as one more replica has it. What it complains of is collected. */
+  readonly boss: (url?: string) => Promise<PgBoss>
+  readonly complaints: readonly unknown[]
+  // biome-ignore lint/suspicious/noExplicitAny: rows are what the test asked for
+  readonly ask: (text: string, ...values: unknown[]) => Promise<readonly any[]>
+  readonly close: () => Promise<void>
+}
+
+export const openJobs = async (): Promise<Jobs> => {
+  const fresh: FreshDatabase = await freshDatabase()
+  await migrateBoss(fresh.url)
+  const pool = new pg.Pool({ connectionString: fresh.url, max: 2 })
+  const started: PgBoss[] = []
+  const complaints: unknown[] = []
+  return {
+    url: fresh.url,
+    complaints,
+    boss: async (url = fresh.url) => {
+      const boss = await startBoss(url, (error) => complaints.push(error))
+      started.push(boss)
+      return boss
+    },
+    ask: async (text, ...values) => (await pool.query(text, values)).rows,
+    close: async () => {
+      for (const boss of started) await boss.stop({ graceful: false })
+      await pool.end()
+      await fresh.drop()
+    },
+  }
+}
