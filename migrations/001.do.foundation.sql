@@ -160,7 +160,7 @@ CREATE INDEX sessions_unconfirmed ON sessions (reserved_on) WHERE deleted_at IS 
 -- Append-only: the history of each session and the feed that watchers read in the order (xid, id), below
 -- pg_snapshot_xmin, so that a transaction that commits late is never skipped.
 CREATE TABLE session_events (
-  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id bigint GENERATED ALWAYS AS IDENTITY,
   xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
   org_id text NOT NULL,
   session_id uuid NOT NULL,
@@ -168,10 +168,10 @@ CREATE TABLE session_events (
   generation bigint NOT NULL,
   data jsonb NOT NULL,
   actor text NOT NULL,
-  at timestamptz NOT NULL
+  at timestamptz NOT NULL,
+  PRIMARY KEY (xid, id)
 );
 CREATE INDEX session_events_by_session ON session_events (session_id, id);
-CREATE INDEX session_events_feed ON session_events (xid, id);
 
 -- One row a command to an agent; `id` is the order of its lane. What a command carries is the session's
 -- row at this generation; `payload` has what is particular to the command.

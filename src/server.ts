@@ -29,8 +29,10 @@ import { createAgentHub } from '../adapters/websocket/hub.ts'
 import { OFFLINE_AFTER_INTERVALS } from '../domain/agent/agent.ts'
 import type { AgentGateway, Wake } from '../domain/ports/delivery.ts'
 import { catalogue } from './catalogue/index.ts'
+import { createLaneOutbox } from './delivery/lane-outbox.ts'
 import { createWake } from './delivery/wake.ts'
 import { createRecentAgents } from './placement/recent-agents.ts'
+import { createRecentTemplates } from './placement/recent-templates.ts'
 import { ensureCatalogue, ensureInstallationKey, type InstallationKey } from './program/first-start.ts'
 import type { ServerSettings } from './program/settings.ts'
 import { createAgentInbox } from './usecases/agent-inbox.ts'
@@ -74,13 +76,13 @@ export const startServer = async (
 
   const access = createAccessStore(database)
   const agents = createAgentStore(database, cursors, clock, settings)
-  const templates = createTemplateStore(database, cursors, ids)
+  const templates = createRecentTemplates(createTemplateStore(database, cursors, ids))
   const sessions = createSessionStore(database, { agentSilentAfterMs })
   const queries = createSessionQueries(database, cursors, { agentSilentAfterMs })
   const reports = createReportStore(database)
   const leases = createLeaseStore(database)
   const duties = createDutyStore(database)
-  const outbox = createOutbox(database, { unseal: sealer.unseal, startTimeoutMs: timeouts.startMs })
+  const outbox = createLaneOutbox(createOutbox(database, { unseal: sealer.unseal, startTimeoutMs: timeouts.startMs }))
   const unitOfWork = createUnitOfWork(database, { commandTtlMs: settings.commandTtlMs, seal: sealer.seal })
 
   const installationKey = await ensureInstallationKey({ access, templates, tokens, ids }, settings)

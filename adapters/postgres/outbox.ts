@@ -1,6 +1,5 @@
 /** The outbox as a lane sees it: what is due, and what became of a send. */
 import type { AgentId, CommandId, OrgId, SessionId, UserId } from '../../domain/ids.ts'
-import type { Peer } from '../../domain/ports/agents.ts'
 import type { DueCommand, Outbox } from '../../domain/ports/delivery.ts'
 import type { SecretEnv } from '../../domain/ports/unit-of-work.ts'
 import { commandSpec } from '../../domain/session/command-spec.ts'
@@ -10,20 +9,23 @@ import type { Database, Row } from './pool.ts'
 export const MAX_UNACKED = 20
 
 /**
- * One index range of `outbox_due`, however many rows wait for other agents or back off. What is asked
- * (state, incarnation) comes with the command; the session's row adds what no intent ever changes.
+ * What is due for some lanes, each at most its own limit: one index range of `outbox_due` a lane, however many
+ * rows wait for other agents or back off. The session's row is joined at the command's own generation, so that
+ * a frame always carries one consistent state. Ids are unique over all lanes, so one list leaves out what any
+ * of them has in flight.
  */
 export const DUE = `
 SELECT o.id, o.command_id, o.agent_id, o.session_id, o.generation, o.type, o.payload, o.attempts, o.expires_at,
-       s.spec, s.env, s.platform, s.secrets, s.persistent_home, s.org_id, s.user_id, s.name, s.template_name, s.template_version
-  FROM agent_leases l
+       s.spec, s.env, s.platform, s.secrets, s.persistent_home, s.org_id, s.user_id, s.name, s.template_name,
+       s.template_version
+  FROM unnest($1::text[], $2::bigint[], $4::int[]) AS lane (agent_id, epoch, at_most)
+  JOIN agent_leases l ON l.agent_id = lane.agent_id AND l.epoch = lane.epoch
  CROSS JOIN LATERAL (
          SELECT * FROM outbox
           WHERE agent_id = l.agent_id AND status = 'pending' AND acked_epoch IS NULL AND next_attempt_at IS NULL
             AND id <> ALL($3::bigint[])
-          ORDER BY id LIMIT $4) o
+          ORDER BY id LIMIT lane.at_most) o
   JOIN sessions s ON s.id = o.session_id
- WHERE l.agent_id = $1 AND l.epoch = $2
  ORDER BY o.id`
 
 const NOTE = `
@@ -87,13 +89,19 @@ export const createOutbox = (database: Database, settings: OutboxSettings): Outb
     },
   })
   return {
-    due: async (peer: Peer, limit, inFlight) => {
+    due: async (reads) => {
       const { rows } = await database.query({
         name: 'due_commands',
         text: DUE,
-        values: [peer.agentId, peer.epoch, inFlight, limit],
+        values: [
+          reads.map(({ peer }) => peer.agentId),
+          reads.map(({ peer }) => peer.epoch),
+          reads.flatMap(({ inFlight }) => inFlight),
+          reads.map(({ limit }) => limit),
+        ],
       })
-      return rows.map(command)
+      const commands = Map.groupBy(rows.map(command), ({ agentId }) => agentId)
+      return reads.map(({ peer }) => commands.get(peer.agentId) ?? [])
     },
     note: async (notes) => {
       await database.query({

@@ -9,7 +9,7 @@
  */
 import type { CommandId } from '../../domain/ids.ts'
 import type { Peer } from '../../domain/ports/agents.ts'
-import type { DueCommand, Outbox } from '../../domain/ports/delivery.ts'
+import type { DueCommand, LaneOutbox } from '../../domain/ports/delivery.ts'
 import { createAlarm } from './alarm.ts'
 import { createBackpressure, type Wire } from './backpressure.ts'
 import { createCommandSender, type SenderDeps } from './command-sender.ts'
@@ -20,8 +20,8 @@ import type { Notes } from './notes.ts'
 import { fullJitter, retryDelay } from './timing.ts'
 
 export type LaneDeps = SenderDeps & {
-  readonly outbox: Pick<Outbox, 'due'>
-  readonly notes: Pick<Notes, 'sent' | 'acked' | 'unacked' | 'withdrawAck'>
+  readonly outbox: Pick<LaneOutbox, 'due'>
+  readonly notes: Pick<Notes, 'sent' | 'acked' | 'unacked' | 'withdrawAck' | 'drop'>
   readonly database: DatabaseState
   readonly reads: Limiter
 }
@@ -174,14 +174,13 @@ export const createLane = (deps: LaneDeps, peer: Peer, wire: Wire): Lane => {
       goOn()
     },
     answered: (commandId, dueAgain) => {
-      if (!dueAgain) {
-        received(commandId)
-        goOn()
-        return null
-      }
       const flight = flights.byCommand(commandId)
-      if (flight !== undefined) flights.move(flight, 'acked', NEVER)
-      return notes.withdrawAck(commandId)
+      if (flight !== undefined && flight.state !== 'withheld') flights.move(flight, 'acked', NEVER)
+      if (dueAgain) return notes.withdrawAck(commandId)
+      // Most results of a quick platform come before the note of the send is written: one write less a command.
+      if (flight !== undefined) notes.drop(commandId)
+      goOn()
+      return null
     },
     settled: (commandId, fate) => {
       const flight = flights.byCommand(commandId)

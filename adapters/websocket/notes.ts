@@ -5,7 +5,7 @@
 
 import type { CommandId } from '../../domain/ids.ts'
 import type { Peer } from '../../domain/ports/agents.ts'
-import type { DeliveryNote, Outbox } from '../../domain/ports/delivery.ts'
+import type { DeliveryNote, LaneOutbox } from '../../domain/ports/delivery.ts'
 import type { DatabaseState } from './database-state.ts'
 import { retryDelay, type Timing } from './timing.ts'
 
@@ -22,6 +22,8 @@ export type Notes = {
    * promise is there when the ack is being written at this moment; it never rejects.
    */
   readonly withdrawAck: (commandId: CommandId) => Promise<void> | null
+  /** The command's result is on its way to be committed, which says all that the note would: it is not written. */
+  readonly drop: (commandId: CommandId) => void
   /** Writes what there is. False: some could not be written. */
   readonly flush: () => Promise<boolean>
   readonly stop: () => void
@@ -41,7 +43,7 @@ const MAX_BATCH = 1_000
 /** Far above what lanes can have in flight while they cannot read. What is dropped is redelivered, not lost. */
 const MAX_PENDING = 200_000
 
-export const createNotes = (outbox: Pick<Outbox, 'note'>, database: DatabaseState, timing: Timing): Notes => {
+export const createNotes = (outbox: Pick<LaneOutbox, 'note'>, database: DatabaseState, timing: Timing): Notes => {
   let pending = new Map<CommandId, Entry>()
   let writing: ReadonlyMap<CommandId, Entry> = new Map()
   let write: Promise<boolean> | null = null
@@ -156,6 +158,9 @@ export const createNotes = (outbox: Pick<Outbox, 'note'>, database: DatabaseStat
     withdrawAck: (commandId) => {
       forget(pending.get(commandId))
       return forget(writing.get(commandId)) && write !== null ? write.then(() => {}) : null
+    },
+    drop: (commandId) => {
+      pending.delete(commandId)
     },
     flush: async () => {
       unschedule()

@@ -4,7 +4,7 @@ import { HELLO_TIMEOUT_MS } from '../../agents/protocol.ts'
 import type { ReplicaId } from '../../domain/ids.ts'
 import type { LeaseStore } from '../../domain/ports/agents.ts'
 import type { Clock } from '../../domain/ports/clock.ts'
-import type { AgentInbox, Outbox } from '../../domain/ports/delivery.ts'
+import type { AgentInbox, LaneOutbox } from '../../domain/ports/delivery.ts'
 import { realTiming, type Timing } from './timing.ts'
 
 type Write = (fields: object, message: string) => void
@@ -13,7 +13,7 @@ export type Log = { readonly debug: Write; readonly info: Write; readonly warn: 
 
 export type HubDeps = {
   readonly leases: LeaseStore
-  readonly outbox: Outbox
+  readonly outbox: LaneOutbox
   readonly inbox: AgentInbox
   readonly clock: Clock
   readonly log: Log

@@ -2,8 +2,8 @@
  * What a session writes goes straight into a file, so that it never notices whether an agent lives. The file
  * is bounded by copying its end to a second one and emptying it: the session goes on appending to the same.
  */
-import { constants } from 'node:fs'
-import { copyFile, open, rename, rm, stat, truncate } from 'node:fs/promises'
+import { constants, ftruncateSync, readSync, writeSync } from 'node:fs'
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import type { SessionFiles } from './session-files.ts'
 
 /** Opens the file for a session to append to. Its user may open it again, as `/dev/stdout`. */
@@ -19,36 +19,52 @@ export const outputSize = async (files: SessionFiles): Promise<number> =>
     () => 0,
   )
 
-/** True when the file was emptied. What is written between copying and emptying is lost. */
+/** True when the file was emptied: its end is in the second file then, at least `limitBytes` of it. */
 export const boundOutput = async (files: SessionFiles, limitBytes: number): Promise<boolean> => {
   const size = await outputSize(files)
   if (size <= limitBytes) return false
+  const source = await open(files.output, 'r+')
   try {
-    await copyEnd(files.output, files.earlierOutput, size, limitBytes)
+    await moveEnd(source, files.earlierOutput, Math.max(0, size - limitBytes), size)
+  } catch (error) {
+    // No room for a copy: then the file has to be emptied most of all.
+    await source.truncate(0)
+    throw error
   } finally {
-    // Also when there is no room for the copy: then most of all.
-    await truncate(files.output, 0)
+    await source.close()
   }
   return true
 }
 
-const copyEnd = async (from: string, to: string, size: number, limitBytes: number): Promise<void> => {
+const CHUNK_BYTES = 256 * 1024
+/** So that a session that writes faster than this copies does not hold everything up. */
+const MOST_LATE_CHUNKS = 16
+
+const moveEnd = async (source: FileHandle, to: string, from: number, size: number): Promise<void> => {
   const beside = `${to}.new`
   await rm(beside, { force: true })
+  const target = await open(beside, 'wx', 0o600)
   try {
-    if (size <= 2 * limitBytes) await copyFile(from, beside)
-    else {
-      const target = await open(beside, 'wx', 0o600)
-      try {
-        await target.writeFile(await readEnd(from, limitBytes, size - limitBytes))
-      } finally {
-        await target.close()
-      }
+    const buffer = Buffer.alloc(CHUNK_BYTES)
+    let at = from
+    while (at < size) {
+      const { bytesRead } = await source.read(buffer, 0, CHUNK_BYTES, at)
+      if (bytesRead === 0) break
+      await target.write(buffer, 0, bytesRead)
+      at += bytesRead
     }
     await rename(beside, to)
-  } catch (error) {
+    // What came meanwhile; then at once the end, as what is written in between is lost. Last words are what people look for.
+    for (let late = 0; late < MOST_LATE_CHUNKS; late += 1) {
+      const bytesRead = readSync(source.fd, buffer, 0, CHUNK_BYTES, at)
+      if (bytesRead === 0) break
+      writeSync(target.fd, buffer, 0, bytesRead)
+      at += bytesRead
+    }
+    ftruncateSync(source.fd, 0)
+  } finally {
+    await target.close()
     await rm(beside, { force: true })
-    throw error
   }
 }
 

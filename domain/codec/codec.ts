@@ -109,8 +109,8 @@ export const nullable = <A>(inner: Codec<A>): Codec<A | null> =>
   )
 
 const nullableSchema = (schema: JsonSchema): JsonSchema =>
-  typeof schema['type'] === 'string' && schema['enum'] === undefined
-    ? { ...schema, type: [schema['type'], 'null'] }
+  typeof schema.type === 'string' && schema.enum === undefined
+    ? { ...schema, type: [schema.type, 'null'] }
     : { anyOf: [schema, { type: 'null' }] }
 
 export const array = <A>(items: Codec<A>, rules: { minItems?: number; maxItems?: number } = {}): Codec<readonly A[]> =>

@@ -47,13 +47,14 @@ const slotOnItsAgent = (session: Session, agentId: NonNullable<Session['agentId'
       reason: 'no_agent_online',
       message: `agent ${agentId}, which keeps this session's home, is no longer enrolled`,
     }
-  if (agent.cordoned)
-    return {
-      kind: 'waiting',
-      reason: 'agent_cordoned',
-      message: `agent ${agentId}, which keeps this session's home, is cordoned`,
-    }
+  // What holds its room there already goes on there; a cordon keeps out what would be new.
   if (session.reservedOn !== agentId) {
+    if (agent.cordoned)
+      return {
+        kind: 'waiting',
+        reason: 'agent_cordoned',
+        message: `agent ${agentId}, which keeps this session's home, is cordoned`,
+      }
     if (agent.capacity === null)
       return {
         kind: 'waiting',

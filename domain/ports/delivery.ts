@@ -35,14 +35,23 @@ export type DeliveryNote = Peer & {
   readonly unacked: number
 }
 
+/** What one lane wants to read: at most so many rows, without those that it has in flight. */
+export type LaneRead = { readonly peer: Peer; readonly limit: number; readonly inFlight: readonly number[] }
+
 export type Outbox = {
   /**
-   * Pending rows of this agent that are due, by id, without those in flight, at most `limit`.
-   * Empty when the epoch is no longer the agent's.
+   * One statement for several lanes; for each, in the order asked: its pending rows that are due, by id.
+   * Empty when the epoch is no longer the agent's. Each agent is in `reads` once.
    */
-  readonly due: (peer: Peer, limit: number, inFlight: readonly number[]) => Promise<readonly DueCommand[]>
+  readonly due: (reads: readonly LaneRead[]) => Promise<readonly (readonly DueCommand[])[]>
   /** One statement for many notes, of any agents; guarded by each note's epoch. */
   readonly note: (notes: readonly DeliveryNote[]) => Promise<void>
+}
+
+/** The outbox as one lane sees it. */
+export type LaneOutbox = {
+  readonly due: (peer: Peer, limit: number, inFlight: readonly number[]) => Promise<readonly DueCommand[]>
+  readonly note: Outbox['note']
 }
 
 /** Says that agents have something to be delivered. A hint: it may be lost, the outbox row is the promise. */

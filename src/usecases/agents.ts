@@ -1,7 +1,7 @@
 import type { Agent } from '../../domain/agent/agent.ts'
 import { type ApplicationError, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
-import { type Caller, may } from '../../domain/identity/caller.ts'
+import { type Caller, may, scopeOf } from '../../domain/identity/caller.ts'
 import type { AgentId } from '../../domain/ids.ts'
 import type { AccessStore } from '../../domain/ports/access.ts'
 import type { AgentStore } from '../../domain/ports/agents.ts'
@@ -19,6 +19,10 @@ export type AgentDeps = {
 
 /** Close code of the protocol: agent removed, token revoked or rotated. */
 const REVOKED = 4004
+
+/** A `user` sees sessions of their own and templates; what runs them is the org's. */
+const seesAgents = (caller: Caller): boolean => scopeOf(caller).ownerId === null
+const hidden = E.left({ _tag: 'Forbidden', permission: 'operate' } as const)
 
 export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
   const visible = async (caller: Caller, id: AgentId): Promise<E.Either<ApplicationError, Agent>> => {
@@ -46,8 +50,9 @@ export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
     }
 
   return {
-    list: (caller, filter, page) => async () => E.right(await deps.agents.list(caller.orgId, filter, page)),
-    get: (caller, id) => () => visible(caller, id),
+    list: (caller, filter, page) => async () =>
+      seesAgents(caller) ? E.right(await deps.agents.list(caller.orgId, filter, page)) : hidden,
+    get: (caller, id) => async () => (seesAgents(caller) ? visible(caller, id) : hidden),
     cordon: setCordoned(true),
     uncordon: setCordoned(false),
 

@@ -534,11 +534,34 @@ describe('the agent protocol, spoken by hand', function () {
       })
     })
 
-    it('of the server is none: it pings every interval', async () => {
+    it('of the server is none: it pings, and an agent that beats stays', async () => {
       const known = await online()
-      const { id, token } = known
-      expect((await control.rest.post(`/agents/${id}/token`)).status).to.equal(200)
-      expect((await known.agent.closed()).code, 'a token that was rotated').to.equal(4004)
+      await eventually(
+        () => {
+          known.agent.heartbeat()
+          expect(known.agent.pings()).to.be.at.least(7)
+        },
+        { within: 12_000 },
+      )
+      expect(known.agent.isOpen()).to.equal(true)
+      expect((await control.rest.get(`/agents/${known.id}`)).body.status).to.equal('online')
+    })
+  })
+
+  describe('the end of a connection', () => {
+    it('comes when its token is rotated, and the old token is none any more', async () => {
+      const { id, token, agent } = await online()
+      const { status, body } = await control.rest.post(`/agents/${id}/token`)
+      expect(status).to.equal(200)
+      expect((await agent.closed()).code).to.equal(4004)
+      expect((await upgrade(control.url, { token })).status).to.equal(401)
+      expect((await upgrade(control.url, { token: body.token })).status).to.equal(101)
+    })
+
+    it('comes when the agent is removed', async () => {
+      const { id, token, agent } = await online()
+      expect((await control.rest.ask('DELETE', `/agents/${id}`)).status).to.equal(204)
+      expect((await agent.closed()).code).to.equal(4004)
       expect((await upgrade(control.url, { token })).status).to.equal(401)
     })
 

@@ -128,7 +128,7 @@ describe('agents', function () {
     expect(await control.rest.session(onLeft.id)).to.include({ status: 'pending', statusReason: 'agent_cordoned' })
 
     await control.rest.post('/agents/left/uncordon')
-    expect(await control.rest.until(onLeft.id, 'running', 2_000)).to.include({ agentId: 'left' })
+    expect(await control.rest.until(onLeft.id, 'running')).to.include({ agentId: 'left' })
     for (const { id } of await control.rest.all('/sessions')) {
       await control.rest.ask('DELETE', `/sessions/${id}`)
       await control.rest.gone(id)

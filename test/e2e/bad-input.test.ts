@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { eventually } from '../support/eventually.ts'
 import { processesOfSession } from './support/processes.ts'
+import { quickestOf, timed } from './support/quickest.ts'
 import type { Answer, Json } from './support/rest.ts'
 import { scene } from './support/scene.ts'
 import { agent, enrol, migratedDatabase, type Server, server } from './support/streamspace.ts'
@@ -185,8 +186,23 @@ describe('bad input', function () {
     expect(waiting.deadline).to.be.a('string')
     await control.rest.ask('DELETE', `/sessions/${held[0].id}`)
     await control.rest.gone(held[0].id)
-    await control.rest.until(waiting.id, 'running', 2_000)
+    await control.rest.until(waiting.id, 'running')
     expect(await processesOfSession(waiting.id)).to.have.lengthOf(1)
+  })
+
+  it('which takes no more than two seconds', async () => {
+    const held = await Promise.all([1, 2, 3, 4].map(() => control.rest.create({ template: 'idle' })))
+    for (const { id } of held) await control.rest.until(id, 'running')
+    const ids = held.map(({ id }) => id)
+    await quickestOf(3, 2_000, async () => {
+      const waiting = await control.rest.create({ template: 'idle' })
+      expect(waiting.status).to.equal('pending')
+      const leaves = ids.shift()
+      ids.push(waiting.id)
+      await control.rest.ask('DELETE', `/sessions/${leaves}`)
+      await control.rest.gone(leaves)
+      return timed(() => control.rest.until(waiting.id, 'running'))
+    })
   })
 
   it('what could never fit waits, too, and can be stopped and deleted at once', async () => {

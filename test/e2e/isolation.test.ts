@@ -1,5 +1,5 @@
 /** Started as root, every session is a user of its own, who can read nothing that is not its own. */
-import { chmod, mkdir, readFile, rename, stat } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { eventually } from '../support/eventually.ts'
@@ -112,17 +112,17 @@ describe('what a session can reach', function () {
       ])
     })
 
-    it('what it leaves where others can write is not taken for anything else', async () => {
-      // Its home may be swapped for a link by itself; deleting must not follow it.
+    it('a home that has become a link leads nobody who deletes it anywhere else', async () => {
       const id = await running({ template: 'idle' })
       const folder = (await environmentOf(id)).get('HOME') ?? ''
       const precious = join(reports, 'precious')
       await mkdir(precious)
-      await rename(folder, `${folder}-moved`).catch(() => {})
+      await writeFile(join(precious, 'work'), 'of years')
+      await rename(folder, `${folder}-moved`)
       await symlink(precious, folder)
       await home.rest.ask('DELETE', `/sessions/${id}`)
       await home.rest.gone(id)
-      expect((await stat(precious)).isDirectory()).to.equal(true)
+      expect(await readFile(join(precious, 'work'), 'utf8')).to.equal('of years')
     })
   })
 })

@@ -1,9 +1,10 @@
 /** A session that ends by itself, with an agent that sees it, that is dead meanwhile, and that comes back. */
-import { stat } from 'node:fs/promises'
+import { stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { eventually } from '../support/eventually.ts'
-import { agentsOf, isAlive, pidOfSession, processesOfSession } from './support/processes.ts'
+import { agentsOf, isAlive, pidOfSession, postmastersOf, processesOfSession } from './support/processes.ts'
+import { quickestOf, timed } from './support/quickest.ts'
 import { type Program, scene } from './support/scene.ts'
 import { agent, dev, enrol, type Installation, migratedDatabase, type Server, server } from './support/streamspace.ts'
 import { counted, idle, putTemplate, startsFolder, startsIn, talkative } from './support/templates.ts'
@@ -30,17 +31,28 @@ describe('with npm start', function () {
     await putTemplate(home.rest, idle)
   })
 
-  it('a session whose template never restarts and whose process is killed is failed within two seconds, and shows its last output', async () => {
+  it('a session whose template never restarts and whose process is killed is failed, with the signal, and shows its last output', async () => {
     const { id } = await home.rest.create({ template: 'idle' })
     await home.rest.until(id, 'running')
     process.kill(await pidOfSession(id), 'SIGKILL')
-    const failed = await home.rest.until(id, 'failed', 2_000)
+    const failed = await home.rest.until(id, 'failed')
     expect(failed).to.include({ exitSignal: 'SIGKILL', exitCode: null, statusReason: 'exited_early', endpoint: null })
     expect(failed.lastOutput).to.match(/^here I am\n/)
     const { body } = await home.rest.get(`/sessions/${id}/events`)
     expect(body.items.at(-1)).to.include({ type: 'failed', actor: 'agent:local' })
     expect(body.items.at(-1).data).to.include({ exitSignal: 'SIGKILL' })
   })
+
+  it('which takes no more than two seconds', () =>
+    quickestOf(3, 2_000, async () => {
+      const { id } = await home.rest.create({ template: 'idle' })
+      await home.rest.until(id, 'running')
+      const pid = await pidOfSession(id)
+      return timed(async () => {
+        process.kill(pid, 'SIGKILL')
+        await home.rest.until(id, 'failed')
+      })
+    }))
 
   it('a failed session is started again when it is asked for', async () => {
     const { id } = await home.rest.create({ template: 'idle' })
@@ -91,6 +103,26 @@ describe('with npm start', function () {
     await home.rest.post(`/sessions/${id}/stop`)
     await home.rest.until(id, 'stopped')
     expect(isAlive(pid)).to.equal(false)
+  })
+
+  it('the database is killed: it is started again, and everything goes on', async () => {
+    const { id } = await home.rest.create({ template: 'hello-web' })
+    const { endpoint } = await home.rest.until(id, 'running')
+    const [killed] = await postmastersOf(home.dataDir)
+    process.kill(killed!, 'SIGKILL')
+    expect((await visit(endpoint.url)).status, 'a session needs no database').to.equal(200)
+    await eventually(
+      async () => {
+        expect(await postmastersOf(home.dataDir))
+          .to.have.lengthOf(1)
+          .and.not.to.include(killed)
+        expect((await fetch(`${home.url}/readyz`)).status).to.equal(200)
+      },
+      { within: 15_000 },
+    )
+    expect(await home.rest.session(id)).to.deep.include({ status: 'running', endpoint, generation: 1 })
+    expect((await home.rest.post(`/sessions/${id}/stop`)).status).to.equal(202)
+    await home.rest.until(id, 'stopped')
   })
 })
 
@@ -158,7 +190,6 @@ describe('an agent of its own that is killed', function () {
     })
     const home = await homeOf(id)
     await kill(first)
-    const { writeFile } = await import('node:fs/promises')
     await writeFile(join(home, 'go'), '')
     await eventually(async () => expect(await exists(join(home, 'done'))).to.equal(true))
     expect(isAlive(pid), 'nothing broke for want of a reader').to.equal(true)

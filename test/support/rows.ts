@@ -49,13 +49,17 @@ export const storesOver = (database: Database) => {
   const sealer = createSealer('a test has no secrets')
   const cursors = createCursors(Buffer.alloc(32, 7))
   const clock = { now: () => new Date() }
+  const outbox = createOutbox(database, { unseal: sealer.unseal, startTimeoutMs: timeouts.startMs })
   return {
     database,
     sealer,
     unitOfWork: createUnitOfWork(database, { commandTtlMs: TTL_MS, seal: sealer.seal }),
     reports: createReportStore(database),
     leases: createLeaseStore(database),
-    outbox: createOutbox(database, { unseal: sealer.unseal, startTimeoutMs: timeouts.startMs }),
+    outbox,
+    /** Of one lane alone. */
+    due: async (peer: Peer, limit: number, inFlight: readonly number[]) =>
+      (await outbox.due([{ peer, limit, inFlight }]))[0] ?? [],
     sessions: createSessionStore(database, { agentSilentAfterMs: 90_000 }),
     queries: createSessionQueries(database, cursors, { agentSilentAfterMs: 90_000 }),
     agents: createAgentStore(database, cursors, clock, { heartbeatIntervalMs: 15_000 }),

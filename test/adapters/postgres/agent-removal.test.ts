@@ -146,7 +146,7 @@ describe('removing an agent', () => {
     const peer = await connected(stores, await enrolled(stores, { id: 'anew' }))
     expect(peer.epoch).to.equal(1)
     expect(await stores.sessions.ofAgent(agentId, [])).to.deep.equal([])
-    expect(await stores.outbox.due(peer, 10, [])).to.deep.equal([])
+    expect(await stores.due(peer, 10, [])).to.deep.equal([])
     expect((await stores.agents.get(ACME, agentId))?.allocated.sessions).to.equal(0)
     expect((await stores.sessions.ofAgent(agentId, [session.id])).map(({ id }) => id)).to.deep.equal([session.id])
   })

@@ -41,8 +41,8 @@ describe('duties of the database', () => {
       const named = [await stores.duties.endBackOffs(2), await stores.duties.endBackOffs(2)].flat()
       expect(new Set(named)).to.deep.equal(new Set(['one', 'two']))
       expect(await stores.duties.endBackOffs(2)).to.deep.equal([])
-      expect(await stores.outbox.due(one, 10, [])).to.have.length(2)
-      expect(await stores.outbox.due(two, 10, [])).to.have.length(1)
+      expect(await stores.due(one, 10, [])).to.have.length(2)
+      expect(await stores.due(two, 10, [])).to.have.length(1)
     })
 
     it('makes due again what was acked before it failed', async () => {
@@ -50,7 +50,7 @@ describe('duties of the database', () => {
       const session = await aSessionOn(stores, peer.agentId)
       await change(session.id, `next_attempt_at = now() - interval '1 ms', acked_epoch = ${peer.epoch}`)
       await stores.duties.endBackOffs(10)
-      expect(await stores.outbox.due(peer, 10, [])).to.have.length(1)
+      expect(await stores.due(peer, 10, [])).to.have.length(1)
     })
   })
 

@@ -102,12 +102,9 @@ describe('leases', () => {
         `UPDATE outbox SET next_attempt_at = now() + interval '1 hour' WHERE session_id = $1`,
         resting.id,
       )
-      expect(await stores.outbox.due(old, 10, [])).to.deep.equal([])
+      expect(await stores.due(old, 10, [])).to.deep.equal([])
       const fresh = await connected(stores, old.agentId)
-      expect((await stores.outbox.due(fresh, 10, [])).map(({ sessionId }) => sessionId)).to.deep.equal([
-        acked.id,
-        resting.id,
-      ])
+      expect((await stores.due(fresh, 10, [])).map(({ sessionId }) => sessionId)).to.deep.equal([acked.id, resting.id])
       expect((await commandsOf(stores, theirs.id))[0].acked_epoch).to.equal(1)
     })
 

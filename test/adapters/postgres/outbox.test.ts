@@ -42,17 +42,17 @@ describe('the outbox', () => {
       const peer = await anAgent(stores, { id: 'in-order' })
       const sessions = []
       for (let n = 0; n < 5; n += 1) sessions.push(await aSessionOn(stores, peer.agentId))
-      const all = await stores.outbox.due(peer, 10, [])
+      const all = await stores.due(peer, 10, [])
       expect(all.map(({ sessionId }) => sessionId)).to.deep.equal(sessions.map(({ id }) => id))
       const inFlight = [all[0]!.id, all[2]!.id]
-      const some = await stores.outbox.due(peer, 2, inFlight)
+      const some = await stores.due(peer, 2, inFlight)
       expect(some.map(({ id }) => id)).to.deep.equal([all[1]!.id, all[3]!.id])
     })
 
     it('carries everything that its frame has to say', async () => {
       const peer = await anAgent(stores, { id: 'carries' })
       const session = await aSessionOn(stores, peer.agentId, { name: 'mine', env: { A: '1' }, persistentHome: false })
-      const [command] = await stores.outbox.due(peer, 1, [])
+      const [command] = await stores.due(peer, 1, [])
       const [row] = await commandsOf(stores, session.id)
       expect(command).to.deep.equal({
         id: row.id,
@@ -80,8 +80,8 @@ describe('the outbox', () => {
       const old = await anAgent(stores, { id: 'old-reads' })
       await aSessionOn(stores, old.agentId)
       await connected(stores, old.agentId)
-      expect(await stores.outbox.due(old, 10, [])).to.deep.equal([])
-      expect(await stores.outbox.due({ agentId: agentNamed('unknown'), epoch: 1 }, 10, [])).to.deep.equal([])
+      expect(await stores.due(old, 10, [])).to.deep.equal([])
+      expect(await stores.due({ agentId: agentNamed('unknown'), epoch: 1 }, 10, [])).to.deep.equal([])
     })
 
     it('is nothing that is finished, acked or resting, and nothing of another agent', async () => {
@@ -101,16 +101,16 @@ describe('the outbox', () => {
         await stores.ask(`UPDATE outbox SET ${change} WHERE session_id = $1`, session.id)
       }
       const due = await aSessionOn(stores, peer.agentId)
-      expect((await stores.outbox.due(peer, 10, [])).map(({ sessionId }) => sessionId)).to.deep.equal([due.id])
+      expect((await stores.due(peer, 10, [])).map(({ sessionId }) => sessionId)).to.deep.equal([due.id])
     })
 
     it('finds a lower id that was committed after a higher one', async () => {
       const peer = await anAgent(stores, { id: 'late-commit' })
       const [early, late] = [await aSessionOn(stores, peer.agentId), await aSessionOn(stores, peer.agentId)]
       await stores.ask(`UPDATE outbox SET status = 'done' WHERE session_id = $1`, early.id)
-      const [seen] = await stores.outbox.due(peer, 10, [])
+      const [seen] = await stores.due(peer, 10, [])
       await stores.ask(`UPDATE outbox SET status = 'pending' WHERE session_id = $1`, early.id)
-      const due = await stores.outbox.due(peer, 10, [seen!.id])
+      const due = await stores.due(peer, 10, [seen!.id])
       expect(due.map(({ sessionId }) => sessionId)).to.deep.equal([early.id])
       expect(seen?.sessionId).to.equal(late.id)
     })
@@ -124,13 +124,13 @@ describe('the outbox', () => {
       await stores.outbox.note([await aNote(peer, session.id, { sentAt, unacked: 1 })])
       const [sent] = await commandsOf(stores, session.id)
       expect(sent).to.deep.include({ attempts: 1, unacked: 1, sent_at: sentAt, acked_at: null, acked_epoch: null })
-      expect(await stores.outbox.due(peer, 10, [])).to.have.length(1)
+      expect(await stores.due(peer, 10, [])).to.have.length(1)
 
       const ackedAt = new Date('2026-01-01T00:00:01Z')
       await stores.outbox.note([await aNote(peer, session.id, { ackedAt })])
       const [acked] = await commandsOf(stores, session.id)
       expect(acked).to.deep.include({ attempts: 2, unacked: 1, acked_at: ackedAt, acked_epoch: peer.epoch })
-      expect(await stores.outbox.due(peer, 10, [])).to.deep.equal([])
+      expect(await stores.due(peer, 10, [])).to.deep.equal([])
     })
 
     it('is written for many of many agents in one statement, each under its own epoch', async () => {
@@ -172,11 +172,11 @@ describe('the outbox', () => {
       await stores.reports.write([{ peer, sessionId: session.id, decision: null, outcomes: [failed], doneUpTo: null }])
       await stores.outbox.note([late])
       expect(await stores.duties.endBackOffs(10)).to.include(peer.agentId)
-      expect(await stores.outbox.due(peer, 10, [])).to.have.length(1)
+      expect(await stores.due(peer, 10, [])).to.have.length(1)
       await stores.outbox.note([late])
-      expect(await stores.outbox.due(peer, 10, [])).to.have.length(1)
+      expect(await stores.due(peer, 10, [])).to.have.length(1)
       await stores.outbox.note([{ ...late, ackedAt: new Date(Date.now() + 1_000) }])
-      expect(await stores.outbox.due(peer, 10, [])).to.deep.equal([])
+      expect(await stores.due(peer, 10, [])).to.deep.equal([])
     })
 
     it('of nothing is no statement that fails', async () => {

@@ -79,7 +79,7 @@ describe('reports that meet something else', () => {
       const connecting = connected(stores, old.agentId)
       await lockWaits(stores.ask, 1)
       await noting.release()
-      const due = await stores.outbox.due(await connecting, 10, [])
+      const due = await stores.due(await connecting, 10, [])
       expect(due.map((command) => command.sessionId)).to.deep.equal([session.id])
     })
 
@@ -96,7 +96,7 @@ describe('reports that meet something else', () => {
       await lockWaits(stores.ask, 1)
       await connecting.release()
       await noting
-      expect(await stores.outbox.due({ ...old, epoch: old.epoch + 1 }, 10, [])).to.have.length(1)
+      expect(await stores.due({ ...old, epoch: old.epoch + 1 }, 10, [])).to.have.length(1)
     })
   })
 

@@ -157,7 +157,7 @@ describe('what agents report', () => {
         const { row, peer } = await answered(status, { status, error })
         expect(row).to.deep.include({ status, last_error: error, next_attempt_at: null, attempts: 1 })
         expect(row.finished_at).to.be.an.instanceOf(Date)
-        expect(await stores.outbox.due(peer, 10, [])).to.deep.equal([])
+        expect(await stores.due(peer, 10, [])).to.deep.equal([])
       })
 
     it('lets the row back off when it may be tried again, and counts that once for each result', async () => {
@@ -165,7 +165,7 @@ describe('what agents report', () => {
       const { row, peer, session, commandId, write } = await answered('pending', fate)
       expect(row).to.deep.include({ status: 'pending', last_error: 'busy: try again', failures: 1, finished_at: null })
       expect(row.next_attempt_at - Date.now()).to.be.within(50_000, 61_000)
-      expect(await stores.outbox.due(peer, 10, [])).to.deep.equal([])
+      expect(await stores.due(peer, 10, [])).to.deep.equal([])
       expect(await stores.reports.attempts([commandId])).to.deep.equal([{ commandId, failures: 1, generation: 1 }])
       await stores.reports.write([{ ...write, outcomes: [...write.outcomes, ...write.outcomes] }])
       expect((await commandsOf(stores, session.id))[0].failures).to.equal(2)
@@ -230,7 +230,7 @@ describe('what agents report', () => {
       const [row] = await commandsOf(stores, session.id)
       expect(row).to.deep.include({ status: 'pending', finished_at: null, acked_epoch: null, unacked: 0, failures: 0 })
       expect(row.expires_at - Date.now()).to.be.within(14 * 60_000, 15 * 60_000)
-      expect(await stores.outbox.due(peer, 10, [])).to.have.length(1)
+      expect(await stores.due(peer, 10, [])).to.have.length(1)
       expect(await stores.duties.giveUp(10)).to.deep.equal([])
     })
 
@@ -243,7 +243,7 @@ describe('what agents report', () => {
         resting.id,
       )
       await stores.reports.redeliver([acked.id, resting.id])
-      expect(await stores.outbox.due(peer, 10, [])).to.have.length(2)
+      expect(await stores.due(peer, 10, [])).to.have.length(2)
       expect((await commandsOf(stores, acked.id))[0].unacked).to.equal(7)
     })
 

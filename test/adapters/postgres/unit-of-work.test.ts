@@ -268,7 +268,7 @@ describe('the unit of work', () => {
         const hex = Buffer.from(secret).toString('hex')
         for (const { whole } of rows) expect(whole).not.to.match(new RegExp(`${secret}|${hex}|PASSWORD`, 'u'))
       }
-      const [command] = await stores.outbox.due(peer, 10, [])
+      const [command] = await stores.due(peer, 10, [])
       expect(command?.desired.spec.env).to.deep.equal({ PASSWORD: secret })
     })
 

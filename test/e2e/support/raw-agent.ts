@@ -50,6 +50,7 @@ export type RawAgent = {
   readonly status: (about: { readonly sessionId: string; readonly generation: number }, more: object) => void
   /** Code and reason, once the server has closed. */
   readonly closed: (within?: number) => Promise<{ readonly code: number; readonly reason: string }>
+  readonly pings: () => number
   readonly isOpen: () => boolean
   readonly cut: () => void
 }
@@ -72,6 +73,10 @@ export const connect = async (
   const socket = new WebSocket(addressOf(url), SUBPROTOCOL, { headers: { authorization: `Bearer ${who.token}` } })
   here.finally(async () => socket.terminate())
   const received: Json[] = []
+  let pings = 0
+  socket.on('ping', () => {
+    pings += 1
+  })
   let closing: { code: number; reason: string } | null = null
   socket.on('message', (data, isBinary) => {
     expect(isBinary).to.equal(false)
@@ -146,6 +151,7 @@ export const connect = async (
         },
         { within },
       ),
+    pings: () => pings,
     isOpen: () => socket.readyState === WebSocket.OPEN,
     cut: () => socket.terminate(),
   }

@@ -3,7 +3,7 @@
  * what was started here is ended, and the folders are gone.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { chmod, mkdtemp, realpath, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -75,6 +75,7 @@ export const scene = (lasts: 'suite' | 'each'): Scene => {
       endings.push(async () => {
         await endProcessesOf(path)
         await eventually(() => rm(path, { recursive: true, force: true }), { within: 2_000 })
+        await forgetUsersOf(path)
       })
       return path
     },
@@ -91,6 +92,14 @@ export const scene = (lasts: 'suite' | 'each'): Scene => {
       return program
     },
   }
+}
+
+/** Agents that run as root note outside of their folder which users their sessions have. */
+const forgetUsersOf = async (path: string): Promise<void> => {
+  const claims = '/var/run/streamspace/uids'
+  for (const name of await readdir(claims).catch(() => []))
+    if ((await readFile(join(claims, name), 'utf8').catch(() => '')).startsWith(`${path}/`))
+      await rm(join(claims, name))
 }
 
 const begin = ({ command, args, env = {}, cwd = root, detached = false }: Start): Program => {

@@ -1,7 +1,7 @@
 /** An outbox in memory that keeps the promises of the real one. */
 import { randomUUID } from 'node:crypto'
 import type { AgentId, CommandId, OrgId, SessionId, UserId } from '../../../../domain/ids.ts'
-import type { DeliveryNote, DueCommand, Outbox } from '../../../../domain/ports/delivery.ts'
+import type { DeliveryNote, DueCommand, LaneOutbox } from '../../../../domain/ports/delivery.ts'
 
 export type FakeRow = DueCommand & {
   status: 'pending' | 'done' | 'superseded'
@@ -12,7 +12,7 @@ export type FakeRow = DueCommand & {
   dueNow: boolean
 }
 
-export type FakeOutbox = Outbox & {
+export type FakeOutbox = LaneOutbox & {
   readonly rows: FakeRow[]
   /** Every call of `note`, with its notes. */
   readonly noteCalls: (readonly DeliveryNote[])[]
