@@ -3,16 +3,18 @@
  * what is held, who may do something with a session at a moment, and how the platform opens and ends; what
  * is done with one session is in `apply.ts`.
  */
+import { rmdir } from 'node:fs/promises'
 import type { SessionId } from '../../domain/ids.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Held, Platform, PlatformListener } from '../runtime/platform.ts'
-import { apply, type Registry } from './apply.ts'
+import { apply } from './apply.ts'
 import { bringUpUnasked } from './bring-up.ts'
 import { measuredCapacity } from './capacity.ts'
 import type { Exit } from './exit.ts'
 import { type Host, surveyHost } from './host.ts'
 import { type MarkOf, markByEnvironment, markByUid, membersBySession } from './membership.ts'
 import { readProcessTable } from './process-table.ts'
+import type { Registry } from './registry.ts'
 import { reopen } from './reopen.ts'
 import { generationOf, type Life, report, type Settings, type Surroundings } from './session-life.ts'
 import { defaults, type ProcessSettings } from './settings.ts'
@@ -168,13 +170,15 @@ export const createProcessPlatform = (
   const end = async (last: (opened: Opened) => Promise<void>): Promise<void> => {
     if (opened === null || ending) return
     ending = true
-    const { watch, lock } = opened
+    const { around, watch, lock } = opened
     const tasks = [...lives.values()].flatMap(({ task }) => task ?? [])
     for (const { controller } of tasks) controller.abort()
     await Promise.all(tasks.map(({ done }) => done))
     await last(opened)
     await watch.stop()
     await Promise.all([...lives.values()].map(({ saving }) => saving))
+    // Goes when nothing is in it.
+    if (around.host.outsideHomesDir !== null) await rmdir(around.host.outsideHomesDir).catch(() => {})
     await lock.release()
   }
 
