@@ -46,6 +46,8 @@ export const runDev = async (): Promise<void> => {
       const postgres = await startEmbeddedPostgres({
         dataDir: join(directory, 'postgres'),
         onLog: (line) => log.debug({ line }, 'postgres'),
+      }).catch((error: Error) => {
+        throw new ExitError(1, `the embedded PostgreSQL did not start: ${error.message}`)
       })
       endings.push({ what: 'PostgreSQL', end: () => postgres.stop() })
       databaseUrl = postgres.url

@@ -1,4 +1,5 @@
 /** One structured line a thing that happened. Secrets are redacted here, whoever hands them over. */
+import { inspect } from 'node:util'
 import { type Logger, pino } from 'pino'
 
 const SECRET_FIELDS = [
@@ -14,7 +15,7 @@ const SECRET_FIELDS = [
 
 /** Of an error what helps to find it: some libraries hang half of their state on one, values of rows among it. */
 const errorFields = (error: unknown): object => {
-  if (!(error instanceof Error)) return { message: String(error) }
+  if (!(error instanceof Error)) return { message: typeof error === 'string' ? error : inspect(error, { depth: 1 }) }
   const { code } = error as { code?: unknown }
   return { name: error.name, message: error.message, ...(code === undefined ? {} : { code }), stack: error.stack }
 }

@@ -6,19 +6,17 @@ import { ExitError } from './program/exit-error.ts'
 import { databaseSettings } from './program/settings.ts'
 
 export const migrateAll = async (databaseUrl: string, log: (line: string) => void): Promise<void> => {
-  await migrate({ databaseUrl, log })
-  await migrateBoss(databaseUrl)
+  try {
+    await migrate({ databaseUrl, log })
+    await migrateBoss(databaseUrl)
+  } catch (error) {
+    const reason = (error as Error).message || (error as { code?: string }).code
+    throw new ExitError(1, `migrating ${shownUrl(databaseUrl)} failed, nothing was changed: ${reason}`)
+  }
 }
 
 export const runMigrate = async (): Promise<void> => {
   const { url } = databaseSettings(process.env)
-  try {
-    await migrateAll(url, (line) => process.stdout.write(`${line}\n`))
-  } catch (error) {
-    throw new ExitError(
-      1,
-      `migrating ${shownUrl(url)} failed: ${(error as Error).message || (error as { code?: string }).code}`,
-    )
-  }
+  await migrateAll(url, (line) => process.stdout.write(`${line}\n`))
   process.stdout.write('the schema is up to date\n')
 }

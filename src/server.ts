@@ -15,6 +15,7 @@ import { createCursors } from '../adapters/postgres/cursor.ts'
 import { createDatabaseClock } from '../adapters/postgres/database-clock.ts'
 import { createDutyStore } from '../adapters/postgres/duties.ts'
 import { createLeaseStore } from '../adapters/postgres/leases.ts'
+import { appliedVersion } from '../adapters/postgres/migrate.ts'
 import { createOutbox } from '../adapters/postgres/outbox.ts'
 import { openDatabase } from '../adapters/postgres/pool.ts'
 import { createReportStore } from '../adapters/postgres/reports.ts'
@@ -67,6 +68,7 @@ export const startServer = async (
   const told = (what: string) => (error: unknown) => log.warn({ err: error }, what)
   const database = openDatabase({ url: settings.databaseUrl, onIdleError: told('a database connection broke') })
   const clock = await createDatabaseClock(database)
+  const schema = await appliedVersion(database)
   const ids = createIds()
   const replicaId = ids.replica()
   const sealer = createSealer(settings.secretKey)
@@ -137,8 +139,13 @@ export const startServer = async (
     readiness: {
       check: async () => {
         try {
-          await database.query({ text: 'SELECT 1' })
-          return { ready: true, reason: null }
+          const now = await appliedVersion(database)
+          return now === schema
+            ? { ready: true, reason: null }
+            : {
+                ready: false,
+                reason: `the schema was migrated to version ${now}, this replica knows ${schema}: replace it`,
+              }
         } catch {
           return { ready: false, reason: 'the database cannot be reached' }
         }

@@ -5,6 +5,7 @@
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import Postgrator from 'postgrator'
+import type { Database } from './pool.ts'
 
 const MIGRATIONS = fileURLToPath(new URL('../../migrations/', import.meta.url))
 const SCHEMA_TABLE = 'schema_version'
@@ -76,4 +77,10 @@ export const schemaVersion = async (databaseUrl: string): Promise<SchemaVersion>
   } finally {
     await client.end().catch(() => {})
   }
+}
+
+/** The version that the database is at now, over a pool that is open already. */
+export const appliedVersion = async (database: Database): Promise<number> => {
+  const { rows } = await database.query({ text: `SELECT max(version)::int AS version FROM ${SCHEMA_TABLE}` })
+  return rows[0].version
 }

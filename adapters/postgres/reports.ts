@@ -114,17 +114,22 @@ SELECT (SELECT coalesce(jsonb_agg(id), '[]') FROM written) AS written,
 
 /**
  * The sessions are locked so that what is made due is still their newest command: an intent that is being
- * committed waits, or was committed and its own command is due. One that was done has its time anew.
+ * committed waits, or was committed and its own command is due. One that was done has its time anew, and
+ * raises the revision: an intent that waits here has looked for what it supersedes already, and would leave
+ * this one pending beside its own command; so it has to decide again.
  */
 const REDELIVER = `
 WITH newest AS MATERIALIZED (
-  SELECT id, generation FROM sessions WHERE id = ANY($1::uuid[]) ORDER BY id FOR SHARE
+  SELECT id, generation FROM sessions WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
 ),
 queued AS MATERIALIZED (
-  SELECT id FROM outbox
+  SELECT id, session_id, status FROM outbox
    WHERE id IN (SELECT o.id FROM newest JOIN outbox o ON o.session_id = newest.id AND o.generation = newest.generation)
      AND status IN ('pending', 'done', 'superseded')
    ORDER BY id FOR NO KEY UPDATE
+),
+raised AS (
+  UPDATE sessions s SET revision = s.revision + 1 FROM queued WHERE s.id = queued.session_id AND queued.status <> 'pending'
 )
 UPDATE outbox o
    SET status = 'pending', finished_at = NULL, next_attempt_at = NULL, acked_epoch = NULL,

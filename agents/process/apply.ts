@@ -1,29 +1,14 @@
 /** Makes one session as it is asked to be: the process platform's `apply`. */
-import { randomBytes } from 'node:crypto'
-import { lstat } from 'node:fs/promises'
-import type { SessionId } from '../../domain/ids.ts'
 import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
-import { bringUp } from './bring-up.ts'
+import { createSession } from './create-session.ts'
 import { canRunHere } from './environment.ts'
-import type { Exit } from './exit.ts'
+import { makeRunning, notGone } from './make-running.ts'
 import { probeOf } from './probe.ts'
-import { filesOf, makeFolders, removeAll } from './session-files.ts'
-import {
-  type Life,
-  lifeOf,
-  restingNow,
-  runningNow,
-  type Surroundings,
-  save,
-  settle,
-  startingNow,
-} from './session-life.ts'
-import type { SessionRecord } from './session-record.ts'
+import type { Registry } from './registry.ts'
+import { removeAll } from './session-files.ts'
+import { type Life, restingNow, type Surroundings, settle } from './session-life.ts'
 import { discard } from './take-down.ts'
-import type { Terminated } from './terminate.ts'
 import { describeTrouble } from './trouble.ts'
-import type { Uids } from './uids.ts'
-import { adopt } from './workload.ts'
 
 export const apply = async (
   around: Surroundings,

@@ -17,8 +17,14 @@ export type Uids = {
   readonly release: (uid: number) => Promise<void>
 }
 
-export const openUids = async (stateDir: string, claimsDir: string, range: UidRange): Promise<Uids> => {
-  await mkdir(claimsDir, { recursive: true, mode: 0o700 })
+/** The machine's folder, or where that cannot be written (a read-only container) one of this agent's own. */
+const makeClaimsDir = (wished: string, stateDir: string): Promise<string> => {
+  const make = (path: string): Promise<string> => mkdir(path, { recursive: true, mode: 0o700 }).then(() => path)
+  return make(wished).catch(() => make(join(stateDir, 'uids')))
+}
+
+export const openUids = async (stateDir: string, wishedClaimsDir: string, range: UidRange): Promise<Uids> => {
+  const claimsDir = await makeClaimsDir(wishedClaimsDir, stateDir)
   const counterFile = join(stateDir, 'next-uid')
   const size = range.last - range.first + 1
   const read = Number(await readFile(counterFile, 'utf8').catch(() => ''))

@@ -55,12 +55,13 @@ const present = (agentId: AgentId, session: Session | undefined, entry: Inventor
       : [{ type: 'orphan', entry, reason: 'unknown' }]
   if (entry.generation < session.generation) return session.status === 'pending' ? [] : [{ type: 'redeliver', session }]
   if (session.desiredState === 'deleted') return [{ type: 'redeliver', session }]
-  return [{ type: 'observe', session, entry, settles: entry.status !== 'starting' && agrees(session, entry) }]
+  if (!agrees(session, entry)) return [{ type: 'redeliver', session }]
+  return [{ type: 'observe', session, entry, settles: entry.status !== 'starting' }]
 }
 
-/** Whether what the agent has is an end of what was asked, so that the command needs no delivery. */
+/** Whether what the agent has can be what was asked: something that runs is not a session at rest. */
 const agrees = (session: Session, entry: InventoryEntry): boolean =>
-  session.desiredState === 'running' ? true : entry.status !== 'running'
+  session.desiredState === 'running' || (entry.status !== 'running' && entry.status !== 'starting')
 
 const missing = (session: Session, agentId: AgentId): readonly ReconcileAction[] => {
   if (session.deletedAt !== null) return session.reservedOn === agentId ? [{ type: 'release', session }] : []
@@ -86,7 +87,10 @@ const missing = (session: Session, agentId: AgentId): readonly ReconcileAction[]
 const neverSeen = (session: Session, agentId: AgentId): readonly ReconcileAction[] => {
   // The place it has is not one it was sent to yet.
   if (session.status === 'pending') return []
-  return session.status === 'failed' ? releasable(session, agentId) : [{ type: 'redeliver', session }]
+  if (session.status !== 'failed') return [{ type: 'redeliver', session }]
+  // A deadline only stopped waiting: the start itself stands, and is carried out now that the agent is back.
+  const stillAsked = session.statusReason === 'start_timeout' || session.statusReason === 'agent_unreachable'
+  return stillAsked ? [{ type: 'redeliver', session }] : releasable(session, agentId)
 }
 
 const releasable = (session: Session, agentId: AgentId): readonly ReconcileAction[] =>

@@ -1,5 +1,5 @@
 /**
- * What each intent means for a session in any state (the table of `docs/architecture.md`). Pure: times
+ * What each intent means for a session in any state (the table of `docs/sessions.md`). Pure: times
  * and ids come with the intent. Every intent that changes something raises `generation`; what is so
  * already, and can still come about, is left alone.
  */

@@ -190,6 +190,8 @@ export const undeliverable = (
   context: ReportContext,
 ): Decision => {
   if (generation !== session.generation || session.deletedAt !== null) return unchanged(session)
+  // The agent has shown that it has it: only the news of that was late.
+  if (session.status === 'running' && session.observedGeneration === generation) return unchanged(session)
   const deleting = session.desiredState === 'deleted'
   const next: Session = {
     ...session,

@@ -97,6 +97,6 @@ export const listTemplatesQuery = query({
   category: commaList(text(100)),
   platform: commaList(text(63)),
   tag: commaList(text(64)),
-  q: text(100, 'beginning of the name, in any case'),
+  q: text(100, 'part of the name or of the display name, in any case'),
   ...paging,
 })

@@ -47,6 +47,8 @@ export const applyReports =
       const again = await applyRound(deps, open, answers)
       open = open.filter(({ index }) => again.has(index))
     }
+    // Rejected as a whole: what was written already changes nothing when it is handed over again.
+    if (open.length > 0) throw new Error(`${open.length} reports lost ${ROUNDS} races for their rows`)
     return answers
   }
 

@@ -64,7 +64,10 @@ const commitPlaced = async (
       timeouts: deps.timeouts,
     })
     const committed = await deps.unitOfWork.commit(decision, parameters.secretEnv)
-    if (E.isLeft(committed)) continue
+    if (E.isLeft(committed)) {
+      if (attempt > 2 * PLACEMENT_TRIES) return E.left({ _tag: 'Contended', what: 'the new session' })
+      continue
+    }
     if (slot.kind === 'placed') {
       deps.agents.placed(draft.orgId, slot.agentId, draft.resources)
       deps.wake.agents([slot.agentId])

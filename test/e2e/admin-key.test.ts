@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { eventually } from '../support/eventually.ts'
+import { eventually } from './support/eventually.ts'
 import type { Rest } from './support/rest.ts'
 import { rest } from './support/rest.ts'
 import { type Environment, type Program, scene } from './support/scene.ts'
@@ -15,7 +15,7 @@ const works = async (api: Rest): Promise<boolean> => {
 }
 
 describe('the installation key', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   const here = scene('each')
   const GIVEN = `ssk_${'Given0Key1'.repeat(4)}`
   const OTHER = `ssk_${'Other2Key3'.repeat(4)}`

@@ -1,7 +1,7 @@
 /** What people and programs get wrong, over real HTTP: a clear error each, and nothing lost or left over. */
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { eventually } from '../support/eventually.ts'
+import { eventually } from './support/eventually.ts'
 import { processesOfSession } from './support/processes.ts'
 import { quickestOf, timed } from './support/quickest.ts'
 import type { Answer, Json } from './support/rest.ts'
@@ -22,7 +22,7 @@ const fields = (body: Json): readonly string[] => body.errors.map(({ field }: Js
 const UNKNOWN = '01900000-0000-7000-8000-000000000000'
 
 describe('bad input', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   const here = scene('suite')
   let control: Server
 

@@ -4,18 +4,18 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import type { Json } from './support/rest.ts'
 import { type Ended, type Environment, root, scene } from './support/scene.ts'
-import { dev, type Installation } from './support/streamspace.ts'
+import { dev, type Installation, usedDataDir } from './support/streamspace.ts'
 import { absent, putTemplate } from './support/templates.ts'
 
 type Said = Ended & { readonly stdout: string; readonly stderr: string }
 
 describe('scripts/streamspace', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   const here = scene('suite')
   let home: Installation
 
   before(async () => {
-    home = await dev(here, join(await here.folder(), 'data'))
+    home = await dev(here, await usedDataDir(here))
     await putTemplate(home.rest, absent)
   })
 

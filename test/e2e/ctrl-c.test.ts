@@ -1,17 +1,25 @@
 /** Signals: everything ends in order, the data stays, and the next start goes on where the last one was. */
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { eventually } from '../support/eventually.ts'
+import { eventually } from './support/eventually.ts'
 import { isAlive, postmastersOf, processesOf, processesOfSession } from './support/processes.ts'
 import { scene } from './support/scene.ts'
-import { dev, type Installation, migratedDatabase, npmStart, server, streamspace } from './support/streamspace.ts'
+import {
+  dev,
+  type Installation,
+  migratedDatabase,
+  npmStart,
+  server,
+  streamspace,
+  usedDataDir,
+} from './support/streamspace.ts'
 import { counted, deaf, putTemplate, startsFolder, startsIn } from './support/templates.ts'
 import { listens, visit } from './support/visit.ts'
 
 const orderly = { code: 0, signal: null }
 
 describe('Ctrl-C', function () {
-  this.timeout(90_000)
+  this.timeout(120_000)
   const here = scene('each')
 
   /** As a terminal does: to the whole group, so that npm gets it, and the program twice. */
@@ -22,7 +30,7 @@ describe('Ctrl-C', function () {
   it('ends npm start, its sessions and its database, and the next start runs again what should be running', async () => {
     const folder = await here.folder()
     const starts = await startsFolder(folder)
-    const dataDir = join(folder, 'data')
+    const dataDir = await usedDataDir(here)
     const first = await npmStart(here, dataDir)
     await putTemplate(first.rest, counted)
     const web = await first.rest.create({ template: 'hello-web' })
@@ -60,7 +68,7 @@ describe('Ctrl-C', function () {
   })
 
   it('twice within a millisecond is once, and SIGTERM is the same', async () => {
-    const dataDir = join(await here.folder(), 'data')
+    const dataDir = await usedDataDir(here)
     for (const signals of [['SIGINT', 'SIGINT'], ['SIGTERM'], ['SIGTERM', 'SIGINT']] as const) {
       const { program, rest } = await dev(here, dataDir)
       const { id } = await rest.create({ template: 'hello-web' })
@@ -72,7 +80,7 @@ describe('Ctrl-C', function () {
   })
 
   it('ends a session that does not listen, too, within ten seconds', async () => {
-    const dataDir = join(await here.folder(), 'data')
+    const dataDir = await usedDataDir(here)
     const { program, rest } = await dev(here, dataDir)
     await putTemplate(rest, deaf)
     const { id } = await rest.create({ template: 'deaf' })
@@ -83,7 +91,7 @@ describe('Ctrl-C', function () {
   })
 
   it('a second time after more than a second ends it at once', async () => {
-    const dataDir = join(await here.folder(), 'data')
+    const dataDir = await usedDataDir(here)
     const { program, rest } = await dev(here, dataDir)
     await putTemplate(rest, deaf)
     const { id } = await rest.create({ template: 'deaf' })
@@ -102,7 +110,7 @@ describe('Ctrl-C', function () {
   })
 
   it('while it is still starting ends it as well', async () => {
-    const dataDir = join(await here.folder(), 'data')
+    const dataDir = await usedDataDir(here)
     const program = streamspace(here, ['dev'], { STREAMSPACE_DATA_DIR: dataDir, PORT: '0' })
     await eventually(async () => expect(await postmastersOf(dataDir)).to.have.lengthOf(1))
     program.signal('SIGINT')

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { eventually } from '../support/eventually.ts'
+import { eventually } from './support/eventually.ts'
 import { processesOf, processesOfSession } from './support/processes.ts'
 import { quickestOf, timed } from './support/quickest.ts'
 import type { Json } from './support/rest.ts'
@@ -11,7 +11,7 @@ import { type Installation, npmStart } from './support/streamspace.ts'
 import { listens, originOf, tokenOf, visit } from './support/visit.ts'
 
 describe('the first session, after npm start on an empty data directory', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   const here = scene('suite')
   let home: Installation
   let dataDir: string

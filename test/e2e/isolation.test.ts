@@ -2,14 +2,14 @@
 import { chmod, mkdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { eventually } from '../support/eventually.ts'
+import { eventually } from './support/eventually.ts'
 import { agentsOf, pidOfSession, processesOf, processesOfSession } from './support/processes.ts'
 import { scene } from './support/scene.ts'
-import { dev, type Installation } from './support/streamspace.ts'
+import { dev, type Installation, usedDataDir } from './support/streamspace.ts'
 import { idle, putTemplate, snoop } from './support/templates.ts'
 
 describe('what a session can reach', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   const here = scene('suite')
   let home: Installation
   let reports: string
@@ -19,7 +19,7 @@ describe('what a session can reach', function () {
     reports = join(folder, 'reports')
     await mkdir(reports)
     await chmod(reports, 0o1777)
-    home = await dev(here, join(folder, 'data'), { A_SECRET_OF_THE_PERSON: 'swordfish' })
+    home = await dev(here, await usedDataDir(here), { A_SECRET_OF_THE_PERSON: 'swordfish' })
     for (const template of [idle, snoop]) await putTemplate(home.rest, template)
   })
 

@@ -1,7 +1,7 @@
 /** kill -9 of the server and of everything: what was promised is there, and nothing runs twice. */
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { eventually } from '../support/eventually.ts'
+import { eventually } from './support/eventually.ts'
 import { agentsOf, isAlive, postmastersOf, processesBySession, processesOf } from './support/processes.ts'
 import { type Json, type Rest, rest } from './support/rest.ts'
 import { scene } from './support/scene.ts'
@@ -27,8 +27,7 @@ const creating = (api: Rest, request: object, clients = 4) => {
   }
   const clientsEnd = Promise.all(Array.from({ length: clients }, client))
   return {
-    promised: (count: number) =>
-      eventually(() => expect(promised.length, `${refused} refused`).to.be.at.least(count), { within: 20_000 }),
+    promised: (count: number) => eventually(() => expect(promised.length, `${refused} refused`).to.be.at.least(count)),
     end: async (): Promise<readonly string[]> => {
       over = true
       await clientsEnd

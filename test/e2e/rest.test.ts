@@ -5,7 +5,7 @@ import { scene } from './support/scene.ts'
 import { enrol, migratedDatabase, type Server, server } from './support/streamspace.ts'
 
 describe('the REST API', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   const here = scene('suite')
   let control: Server
 

@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import pg from 'pg'
 import { startEmbeddedPostgres } from '../../adapters/embedded-postgres/start.ts'
-import { eventually } from '../support/eventually.ts'
 import { freshDatabase, testServerUrl } from '../support/postgres.ts'
+import { eventually } from './support/eventually.ts'
 import { upgrade } from './support/raw-agent.ts'
 import { type Environment, type Program, scene } from './support/scene.ts'
-import { agent, dev, enrol, migratedDatabase, server, streamspace } from './support/streamspace.ts'
+import { agent, dev, enrol, migratedDatabase, server, streamspace, usedDataDir } from './support/streamspace.ts'
 import { idle, putTemplate } from './support/templates.ts'
 
 const listenSomewhere = (): Promise<{ readonly port: number; readonly holder: NetServer }> =>
@@ -29,7 +29,7 @@ const query = async (url: string, text: string): Promise<readonly Record<string,
 }
 
 describe('a server by itself', function () {
-  this.timeout(90_000)
+  this.timeout(120_000)
   const here = scene('suite')
   let dataDir: string
   /** Begun first and looked at last: it tries for half a minute. */
@@ -144,7 +144,7 @@ describe('a server by itself', function () {
   })
 
   it('npm start does not start in a data directory that another one uses, nor on a port that is taken', async () => {
-    const used = join(await here.folder(), 'data')
+    const used = await usedDataDir(here)
     const first = await dev(here, used)
     const second = streamspace(here, ['dev'], { STREAMSPACE_DATA_DIR: used, PORT: '0' })
     expect(await refuses(second, 1))
@@ -194,7 +194,7 @@ describe('a server by itself', function () {
 })
 
 describe('a server whose database goes away', function () {
-  this.timeout(90_000)
+  this.timeout(120_000)
   const here = scene('suite')
 
   it('says so, refuses what it cannot do, and goes on by itself when it is back', async () => {
@@ -239,7 +239,7 @@ describe('a server whose database goes away', function () {
     expect(Number(upgraded.headers['retry-after'])).to.be.at.least(1)
 
     cluster = await startEmbeddedPostgres({ dataDir, port: cluster.port, onLog: () => {} })
-    await eventually(async () => expect(await probe('/readyz')).to.equal(200), { within: 10_000 })
+    await eventually(async () => expect(await probe('/readyz')).to.equal(200))
     expect(await control.rest.session(id)).to.include({ status: 'running', generation: 1 })
     const { id: next } = await control.rest.create({ template: 'idle' })
     await control.rest.until(next, 'running')

@@ -2,11 +2,20 @@
 import { stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { eventually } from '../support/eventually.ts'
+import { eventually } from './support/eventually.ts'
 import { agentsOf, isAlive, pidOfSession, postmastersOf, processesOfSession } from './support/processes.ts'
 import { quickestOf, timed } from './support/quickest.ts'
 import { type Program, scene } from './support/scene.ts'
-import { agent, dev, enrol, type Installation, migratedDatabase, type Server, server } from './support/streamspace.ts'
+import {
+  agent,
+  dev,
+  enrol,
+  type Installation,
+  migratedDatabase,
+  type Server,
+  server,
+  usedDataDir,
+} from './support/streamspace.ts'
 import { counted, idle, putTemplate, startsFolder, startsIn, talkative } from './support/templates.ts'
 import { visit } from './support/visit.ts'
 
@@ -22,12 +31,12 @@ const homeOf = async (sessionId: string): Promise<string> => {
 }
 
 describe('with npm start', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   const here = scene('suite')
   let home: Installation
 
   before(async () => {
-    home = await dev(here, join(await here.folder(), 'data'))
+    home = await dev(here, await usedDataDir(here))
     await putTemplate(home.rest, idle)
   })
 
@@ -111,15 +120,12 @@ describe('with npm start', function () {
     const [killed] = await postmastersOf(home.dataDir)
     process.kill(killed!, 'SIGKILL')
     expect((await visit(endpoint.url)).status, 'a session needs no database').to.equal(200)
-    await eventually(
-      async () => {
-        expect(await postmastersOf(home.dataDir))
-          .to.have.lengthOf(1)
-          .and.not.to.include(killed)
-        expect((await fetch(`${home.url}/readyz`)).status).to.equal(200)
-      },
-      { within: 15_000 },
-    )
+    await eventually(async () => {
+      expect(await postmastersOf(home.dataDir))
+        .to.have.lengthOf(1)
+        .and.not.to.include(killed)
+      expect((await fetch(`${home.url}/readyz`)).status).to.equal(200)
+    })
     expect(await home.rest.session(id)).to.deep.include({ status: 'running', endpoint, generation: 1 })
     expect((await home.rest.post(`/sessions/${id}/stop`)).status).to.equal(202)
     await home.rest.until(id, 'stopped')
@@ -127,7 +133,7 @@ describe('with npm start', function () {
 })
 
 describe('an agent of its own that is killed', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   const here = scene('suite')
   let control: Server
   let start: () => Program
@@ -143,12 +149,9 @@ describe('an agent of its own that is killed', function () {
   })
 
   const online = (status: string): Promise<void> =>
-    eventually(
-      async () => {
-        expect((await control.rest.get('/agents/edge-1')).body.status).to.equal(status)
-      },
-      { within: 15_000 },
-    )
+    eventually(async () => {
+      expect((await control.rest.get('/agents/edge-1')).body.status).to.equal(status)
+    })
 
   const kill = async (running: Program): Promise<void> => {
     running.signal('SIGKILL')

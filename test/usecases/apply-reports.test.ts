@@ -122,14 +122,18 @@ describe('reports of agents', () => {
     expect(row()).to.deep.include({ status: 'stopping', generation: 4 })
   })
 
-  it('that never win are given up: the inventory tells the same later', async () => {
+  it('that never win are handed back, to be handed over again', async () => {
     let revision = 100
     const { apply, store } = applying([aSession({ status: 'scheduling' })], undefined, {
       meanwhile: Array(50).fill((rows: Map<SessionId, Session>) =>
         rows.set(SESSION, aSession({ status: 'scheduling', revision: revision++ })),
       ),
     })
-    await apply([status({ status: 'running' })])
+    const lost = await apply([status({ status: 'running' })]).then(
+      () => null,
+      (error: Error) => error.message,
+    )
+    expect(lost).to.contain('lost 10 races')
     expect(store.batches).to.have.length(10)
   })
 

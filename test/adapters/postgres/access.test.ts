@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import type { OrgId } from '../../../domain/ids.ts'
 import type { ApiKeyRecord } from '../../../domain/ports/access.ts'
+import { holding, letGo, lockWaits } from '../../support/locks.ts'
 import { ACME, ANNA, ids, openStores, type Stores } from '../../support/rows.ts'
 
 describe('access keys', () => {
@@ -8,7 +9,10 @@ describe('access keys', () => {
   beforeEach(async () => {
     stores = await openStores()
   })
-  afterEach(() => stores.close())
+  afterEach(async () => {
+    await letGo()
+    await stores.close()
+  })
 
   const aKey = (overrides: Partial<ApiKeyRecord> = {}): ApiKeyRecord => ({
     id: ids.apiKey(),
@@ -42,11 +46,14 @@ describe('access keys', () => {
 
   it('of the installation: one is made, however many first starts there are at once', async () => {
     expect(await stores.access.hasInstallationKey()).to.equal(false)
-    const answers = await Promise.all(
-      Array.from({ length: 10 }, () =>
-        stores.access.addKey(aKey({ role: 'installation', orgId: 'default' as OrgId }), 'no_installation_key'),
-      ),
+    // Whoever gets as far as making the org waits here, with what it has seen by then.
+    const making = await holding(stores.url, [`INSERT INTO orgs (id, name) VALUES ('default', 'default')`])
+    const adding = Array.from({ length: 5 }, () =>
+      stores.access.addKey(aKey({ role: 'installation', orgId: 'default' as OrgId }), 'no_installation_key'),
     )
+    await lockWaits(stores.ask, 5)
+    await making.release()
+    const answers = await Promise.all(adding)
     expect(answers.filter(Boolean)).to.have.length(1)
     expect(await stores.access.hasInstallationKey()).to.equal(true)
     expect(await stores.ask('SELECT id FROM api_keys')).to.have.length(1)

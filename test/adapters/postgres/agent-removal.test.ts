@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { E } from '../../../domain/fp.ts'
 import { forceRemove, remove, start, stop } from '../../../domain/session/decide.ts'
 import type { Session } from '../../../domain/session/session.ts'
-import { holding, letGo, lockWaits } from '../../support/locks.ts'
+import { holding, isFree, letGo, lockWaits } from '../../support/locks.ts'
 import {
   ACME,
   aCreation,
@@ -163,6 +163,26 @@ describe('removing an agent', () => {
     expect(fenced).to.deep.equal(new Set([peer.agentId]))
     expect((await theSession(stores, session.id)).status).to.equal('failed')
   })
+
+  const order = ['agent_leases', 'agents', 'sessions', 'outbox'] as const
+  for (const [index, at] of order.entries())
+    it(`held at ${at}, has locked ${order.slice(0, index).join(', ') || 'nothing'} and nothing beyond`, async () => {
+      const { agentId } = await anAgent(stores, { id: `order-${at}` })
+      const session = await aSessionOn(stores, agentId)
+      const keys = {
+        agent_leases: ['agent_id', agentId],
+        agents: ['id', agentId],
+        sessions: ['id', session.id],
+        outbox: ['session_id', session.id],
+      } as const
+      const held = await holding(stores.url, [`SELECT FROM ${at} WHERE ${keys[at][0]} = $1 FOR UPDATE`, keys[at][1]])
+      const removing = stores.agents.remove(agentId)
+      await lockWaits(stores.ask, 1)
+      const free = await Promise.all(order.map((place) => isFree(stores.url, place, keys[place][0], keys[place][1])))
+      expect(free).to.deep.equal(order.map((_, place) => place > index))
+      await held.release()
+      await removing
+    })
 
   it('takes along a session that was being placed there, or refuses it the place', async () => {
     const { agentId } = await anAgent(stores, { id: 'being-placed' })

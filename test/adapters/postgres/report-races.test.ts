@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import pg from 'pg'
 import { type Database, openDatabase } from '../../../adapters/postgres/pool.ts'
+import { E } from '../../../domain/fp.ts'
 import type { ReportStore } from '../../../domain/ports/reports.ts'
 import { stop } from '../../../domain/session/decide.ts'
 import { holding, isFree, letGo, lockWaits } from '../../support/locks.ts'
@@ -131,6 +132,26 @@ describe('reports that meet something else', () => {
       expect(await allocatedOn(stores, peer.agentId)).to.deep.equal([1, 7, 0])
     })
 
+    it('that waits while a command is redelivered that was done has to decide again', async () => {
+      const peer = await anAgent(stores, { id: 'redelivered-first' })
+      const session = await aSessionOn(stores, peer.agentId)
+      await stores.ask(`UPDATE outbox SET status = 'done' WHERE session_id = $1`, session.id)
+      const row = await holding(stores.url, ['SELECT FROM outbox WHERE session_id = $1 FOR UPDATE', session.id])
+      const redelivering = stores.reports.redeliver([session.id])
+      await lockWaits(stores.ask, 1)
+      const stopping = stores.unitOfWork.commit(right(stop(session, anIntent())))
+      await lockWaits(stores.ask, 2)
+      await row.release()
+      expect(await redelivering).to.deep.equal([peer.agentId])
+      expect(await stopping).to.deep.equal(E.left({ _tag: 'Conflict' }))
+      const fresh = await theSession(stores, session.id)
+      expect(await stores.unitOfWork.commit(right(stop(fresh, anIntent())))).to.deep.equal(E.right(undefined))
+      expect((await commandsOf(stores, session.id)).map((command) => command.status)).to.deep.equal([
+        'superseded',
+        'pending',
+      ])
+    })
+
     it('that is being committed keeps an older command from being redelivered', async () => {
       const peer = await anAgent(stores, { id: 'redelivered-meanwhile' })
       const session = await aSessionOn(stores, peer.agentId)
@@ -216,22 +237,27 @@ describe('reports that meet something else', () => {
   describe('a deadlock', () => {
     it('with someone who keeps to no order is no error: the statement is run again', async () => {
       const peer = await anAgent(stores, { id: 'deadlock' })
-      const [one, two] = await Promise.all([aSessionOn(stores, peer.agentId), aSessionOn(stores, peer.agentId)])
-      const [first, second] = one.id < two.id ? [one, two] : [two, one]
-      // Whoever waits for longer than its deadlock_timeout looks for a deadlock and gives way: that is ours.
+      const sessions = await Promise.all([1, 2, 3].map(() => aSessionOn(stores, peer.agentId)))
+      const inOrder = sessions.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+      const [first, second, third] = inOrder.map(({ id }) => id)
+      // Who has waited for its deadlock_timeout looks for a deadlock, once, and gives way: that is to be ours.
       const impatient = openDatabase({ url: `${stores.url}?options=-c%20deadlock_timeout%3D30ms` })
       const { reports } = storesOver(impatient)
-      const disorderly = new pg.Client({ connectionString: stores.url })
+      const disorderly = new pg.Client({ connectionString: stores.url, options: '-c deadlock_timeout=1h' })
       await disorderly.connect()
       await disorderly.query('BEGIN')
-      await disorderly.query('SELECT FROM sessions WHERE id = $1 FOR UPDATE', [second.id])
-      const writing = reports.write([first, second].map((session) => aWrite(peer, reported(session, peer, 'running'))))
+      await disorderly.query('SELECT FROM sessions WHERE id = $1 FOR UPDATE', [third])
+      const inBetween = await holding(stores.url, ['SELECT FROM sessions WHERE id = $1 FOR UPDATE', second])
+      const writing = reports.write(inOrder.map((session) => aWrite(peer, reported(session, peer, 'running'))))
       await lockWaits(stores.ask, 1)
-      await disorderly.query('SELECT FROM sessions WHERE id = $1 FOR UPDATE', [first.id])
+      const asking = disorderly.query('SELECT FROM sessions WHERE id = $1 FOR UPDATE', [first])
+      await lockWaits(stores.ask, 2)
+      await inBetween.release()
+      await asking
       await disorderly.query('COMMIT')
       await disorderly.end()
       expect(await writing).to.deep.equal({ conflicts: new Set(), fenced: new Set() })
-      for (const { id } of [first, second]) expect((await theSession(stores, id)).status).to.equal('running')
+      for (const { id } of inOrder) expect((await theSession(stores, id)).status).to.equal('running')
       await impatient.close()
     })
   })

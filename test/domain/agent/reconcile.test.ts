@@ -75,8 +75,9 @@ describe('what an agent has', () => {
     for (const status of ['stopping', 'hibernating'] as const) {
       for (const said of ['stopped', 'hibernated', 'failed'] as const)
         expect(settles(status, said), said).to.deep.equal(['observe, settles'])
+      // It runs though it is to rest: the command is carried out again, however often it was said to be done.
       for (const said of ['starting', 'running'] as const)
-        expect(settles(status, said), said).to.deep.equal(['observe'])
+        expect(settles(status, said), said).to.deep.equal(['redeliver'])
     }
   })
 
@@ -89,6 +90,13 @@ describe('what an agent has not', () => {
   it('of a generation that it was never seen at gets the command again', () => {
     for (const status of ['scheduling', 'stopping', 'hibernating', 'deleting'] as const)
       expect(told(aSession({ status }), null), status).to.deep.equal(['redeliver'])
+  })
+
+  it('is started though its deadline has passed: only the waiting had ended', () => {
+    for (const statusReason of ['start_timeout', 'agent_unreachable'] as const)
+      expect(told(aSession({ status: 'failed', statusReason, observedGeneration: 2 }), null)).to.deep.equal([
+        'redeliver',
+      ])
   })
 
   it('though it ran at this generation was removed outside', () => {

@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { promisify } from 'node:util'
-import { eventually } from '../../support/eventually.ts'
+import { eventually } from './eventually.ts'
 
 export type Shown = {
   readonly pid: number

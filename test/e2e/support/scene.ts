@@ -7,7 +7,7 @@ import { chmod, mkdtemp, readdir, readFile, realpath, rm } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { eventually } from '../../support/eventually.ts'
+import { eventually } from './eventually.ts'
 import { endProcessesOf, signal } from './processes.ts'
 
 export const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '')
@@ -140,16 +140,18 @@ const begin = ({ command, args, env = {}, cwd = root, detached = false }: Start)
         },
         { within },
       ),
-    told: (msg, within = 15_000) =>
-      eventually(
+    told: async (msg, within = 30_000) => {
+      const found = await eventually(
         () => {
-          const found = lines(said.stdout).find((line) => line.msg === msg)
-          if (found !== undefined) return found
-          if (ended !== null) throw new Error(`it ended (${JSON.stringify(ended)}) without saying ${msg}: ${shown()}`)
+          const line = lines(said.stdout).find((one) => one.msg === msg)
+          if (line !== undefined || ended !== null) return line
           throw new Error(`it has not said ${msg}: ${shown()}`)
         },
         { within },
-      ),
+      )
+      if (found === undefined) throw new Error(`it ended without saying ${msg}: ${JSON.stringify(ended)} ${shown()}`)
+      return found
+    },
   }
 }
 

@@ -1,6 +1,10 @@
 /** The program's own commands, started as a person starts them. */
-import { readFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { atEndOfRun } from '../../support/end-of-run.ts'
 import { databasesFrom, testServerUrl } from '../../support/postgres.ts'
 import { type Rest, rest } from './rest.ts'
 import { type Environment, type Program, root, type Scene } from './scene.ts'
@@ -43,6 +47,31 @@ export const npmStart = async (here: Scene, dataDir: string, env: Environment = 
 /** The same without npm around it. */
 export const dev = async (here: Scene, dataDir: string, env: Environment = {}): Promise<Installation> =>
   installation(streamspace(here, ['dev'], devEnvironment(dataDir, env)), dataDir)
+
+/** Made once a run: nobody's, to be copied. */
+let used: Promise<string> | undefined
+
+const makeUsed = async (here: Scene): Promise<string> => {
+  const place = await mkdtemp(join(tmpdir(), 'streamspace-e2e-used-'))
+  atEndOfRun(() => rm(place, { recursive: true, force: true }))
+  const dataDir = join(await here.folder(), 'data')
+  const { program } = await dev(here, dataDir)
+  program.signal('SIGTERM')
+  await program.end()
+  await copy(dataDir, join(place, 'data'))
+  return join(place, 'data')
+}
+
+/** With owners and rights: the database belongs to a user of its own when the tests run as root. */
+const copy = (from: string, to: string): Promise<unknown> => promisify(execFile)('cp', ['-Rp', from, to])
+
+/** A data directory as an orderly stop left it, without sessions: making a new one takes seconds of everybody's time. */
+export const usedDataDir = async (here: Scene): Promise<string> => {
+  used ??= makeUsed(here)
+  const dataDir = join(await here.folder(), 'data')
+  await copy(await used, dataDir)
+  return dataDir
+}
 
 /** The installation key of servers that tests start; the database of each is its own. */
 export const ADMIN_KEY = 'ssk_e2eE2Ee2eE2Ee2eE2Ee2eE2Ee2eE2Ee2eE2E'
