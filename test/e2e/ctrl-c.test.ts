@@ -1,5 +1,4 @@
 /** Signals: everything ends in order, the data stays, and the next start goes on where the last one was. */
-import { join } from 'node:path'
 import { expect } from 'chai'
 import { eventually } from './support/eventually.ts'
 import { isAlive, postmastersOf, processesOf, processesOfSession } from './support/processes.ts'
