@@ -10,8 +10,8 @@ export const MAX_UNACKED = 20
 
 /**
  * What is due for some lanes, each at most its own limit: one index range of `outbox_due` a lane, however many
- * rows wait for other agents or back off. The session's row is joined at the command's own generation, so that
- * a frame always carries one consistent state. Ids are unique over all lanes, so one list leaves out what any
+ * rows wait for other agents or back off. What is asked (state, incarnation) comes with the command, so that a
+ * frame always carries one consistent state; the session's row adds what no intent ever changes. Ids are unique over all lanes, so one list leaves out what any
  * of them has in flight.
  */
 export const DUE = `
@@ -57,12 +57,25 @@ UPDATE outbox o
 
 export type OutboxSettings = {
   readonly unseal: (sealed: Buffer) => SecretEnv
+  /** Told of a start whose secrets cannot be unsealed, as after a change of the key: it is not sent, and expires. */
+  readonly onUnreadable?: (command: { readonly commandId: CommandId; readonly sessionId: SessionId }) => void
   /** For templates that set none: agents enforce it too. */
   readonly startTimeoutMs: number
 }
 
 export const createOutbox = (database: Database, settings: OutboxSettings): Outbox => {
-  const command = (row: Row): DueCommand => ({
+  /** One row that cannot be read must not keep those of all lanes in the statement. What ends a session needs no secrets. */
+  const readable = (row: Row): readonly DueCommand[] => {
+    if (row.secrets === null) return [command(row, {})]
+    try {
+      return [command(row, settings.unseal(row.secrets))]
+    } catch {
+      if (row.type !== 'start_session' && row.type !== 'wake_session') return [command(row, {})]
+      settings.onUnreadable?.({ commandId: row.command_id as CommandId, sessionId: row.session_id as SessionId })
+      return []
+    }
+  }
+  const command = (row: Row, secretEnv: SecretEnv): DueCommand => ({
     id: row.id,
     commandId: row.command_id as CommandId,
     agentId: row.agent_id as AgentId,
@@ -77,7 +90,7 @@ export const createOutbox = (database: Database, settings: OutboxSettings): Outb
       spec: commandSpec({
         spec: row.spec,
         platform: row.platform,
-        secretEnv: row.secrets === null ? {} : settings.unseal(row.secrets),
+        secretEnv,
         env: row.env,
         startTimeoutMs: settings.startTimeoutMs,
       }),
@@ -100,7 +113,7 @@ export const createOutbox = (database: Database, settings: OutboxSettings): Outb
           reads.map(({ limit }) => limit),
         ],
       })
-      const commands = Map.groupBy(rows.map(command), ({ agentId }) => agentId)
+      const commands = Map.groupBy(rows.flatMap(readable), ({ agentId }) => agentId)
       return reads.map(({ peer }) => commands.get(peer.agentId) ?? [])
     },
     note: async (notes) => {

@@ -8,6 +8,7 @@ import { E } from '../../domain/fp.ts'
 import type { CommitConflict, SecretEnv, UnitOfWork } from '../../domain/ports/unit-of-work.ts'
 import { type Decision, isUnchanged } from '../../domain/session/session.ts'
 import type { Database } from './pool.ts'
+import { createTurns } from './turns.ts'
 
 export type UnitOfWorkSettings = {
   /** How long a start or wake may wait for its agent, in milliseconds. Stops and deletes never expire. */
@@ -18,20 +19,23 @@ export type UnitOfWorkSettings = {
 /** SQLSTATE of `abort_conflicting_commit()`, of a unique violation, and of what PostgreSQL asks to retry. */
 const CONFLICTING = new Set(['SS001', '23505', '40001', '40P01'])
 
-export const createUnitOfWork = (database: Database, settings: UnitOfWorkSettings): UnitOfWork => ({
-  commit: async (decision, secrets) => {
-    if (isUnchanged(decision)) return E.right(undefined)
-    try {
+export const createUnitOfWork = (database: Database, settings: UnitOfWorkSettings): UnitOfWork => {
+  const inTurn = createTurns()
+  return {
+    commit: async (decision, secrets) => {
+      if (isUnchanged(decision)) return E.right(undefined)
       const statement = decision.previous === null ? insertion(decision, secrets, settings) : change(decision, settings)
-      const { rows } = await database.query(statement)
-      if (rows[0].committed === 1) return E.right(undefined)
-      return E.left(conflictOf(decision))
-    } catch (error) {
-      if (CONFLICTING.has((error as { code?: string }).code ?? '')) return E.left({ _tag: 'Conflict' })
-      throw error
-    }
-  },
-})
+      try {
+        const { rows } = await inTurn(reservesOn(decision), () => database.query(statement))
+        if (rows[0].committed === 1) return E.right(undefined)
+        return E.left(conflictOf(decision))
+      } catch (error) {
+        if (CONFLICTING.has((error as { code?: string }).code ?? '')) return E.left({ _tag: 'Conflict' })
+        throw error
+      }
+    },
+  }
+}
 
 /** The agent on which this decision takes capacity, or null. */
 const reservesOn = ({ previous, session }: Decision): string | null =>

@@ -15,6 +15,11 @@ export type Constraints = {
   readonly resources: Resources
   /** Breaks ties between equally loaded agents, so that concurrent creates do not all pick the first. */
   readonly tieBreaker: string
+  /**
+   * Placements on their way to being committed, by agent. Each holds its agent's row until then, so that of
+   * equally loaded agents the one with the fewest is the quickest.
+   */
+  readonly underWay?: ReadonlyMap<AgentId, number>
 }
 
 export const refusalReasons = [
@@ -124,19 +129,18 @@ export const load = (agent: Agent, asked: Resources): number => {
 /** Figures a few creates old differ by noise: within this of the least load, concurrent creates are spread. */
 const TIE = 0.01
 
-const bestOf = ({ resources, tieBreaker }: Constraints, agents: readonly Agent[]): Agent | null => {
+const bestOf = ({ resources, tieBreaker, underWay }: Constraints, agents: readonly Agent[]): Agent | null => {
   const loads = agents.map((agent) => load(agent, resources))
   const least = Math.min(...loads)
-  let best: Agent | null = null
-  let bestHash = 0
-  agents.forEach((agent, index) => {
-    if ((loads[index] ?? least) - least > TIE) return
+  let best: { readonly agent: Agent; readonly busy: number; readonly hashed: number } | null = null
+  for (const [index, agent] of agents.entries()) {
+    if ((loads[index] ?? least) - least > TIE) continue
+    const busy = underWay?.get(agent.id) ?? 0
     const hashed = hash(tieBreaker + agent.id)
-    if (best !== null && hashed >= bestHash) return
-    best = agent
-    bestHash = hashed
-  })
-  return best
+    if (best === null || busy < best.busy || (busy === best.busy && hashed < best.hashed))
+      best = { agent, busy, hashed }
+  }
+  return best?.agent ?? null
 }
 
 /** FNV-1a, 32 bit (Fowler, Noll, Vo; draft-eastlake-fnv): cheap and even enough for a tie. */

@@ -12,6 +12,9 @@ export type RecentAgents = {
   readonly fresh: (orgId: OrgId) => Promise<readonly Agent[]>
   /** What was just placed counts at once: otherwise a burst would all go to the agent that was emptiest. */
   readonly placed: (orgId: OrgId, agentId: AgentId, resources: Resources) => void
+  /** Counts a placement as under way while it is being committed. */
+  readonly whileCommitting: <A>(agentId: AgentId, commit: () => Promise<A>) => Promise<A>
+  readonly underWay: ReadonlyMap<AgentId, number>
 }
 
 const RECENT_MS = 200
@@ -35,7 +38,20 @@ export const createRecentAgents = (
     return reading.agents
   }
 
+  const underWay = new Map<AgentId, number>()
+
   return {
+    underWay,
+    whileCommitting: async (agentId, commit) => {
+      underWay.set(agentId, (underWay.get(agentId) ?? 0) + 1)
+      try {
+        return await commit()
+      } finally {
+        const left = (underWay.get(agentId) ?? 1) - 1
+        if (left > 0) underWay.set(agentId, left)
+        else underWay.delete(agentId)
+      }
+    },
     recent: (orgId) => {
       const known = readings.get(orgId)
       return known !== undefined && now() - known.at < RECENT_MS ? known.agents : read(orgId)

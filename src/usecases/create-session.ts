@@ -63,7 +63,8 @@ const commitPlaced = async (
       commandId: deps.ids.command(),
       timeouts: deps.timeouts,
     })
-    const committed = await deps.unitOfWork.commit(decision, parameters.secretEnv)
+    const commit = () => deps.unitOfWork.commit(decision, parameters.secretEnv)
+    const committed = await (slot.kind === 'placed' ? deps.agents.whileCommitting(slot.agentId, commit) : commit())
     if (E.isLeft(committed)) {
       if (attempt > 2 * PLACEMENT_TRIES) return E.left({ _tag: 'Contended', what: 'the new session' })
       continue
@@ -83,7 +84,7 @@ const placementOf = async (
   figures: 'recent' | 'fresh',
 ): Promise<E.Either<ApplicationError, Placement>> => {
   const agents = await deps.agents[figures](draft.orgId)
-  const placement = place(constraintsOf(draft), agents)
+  const placement = place({ ...constraintsOf(draft), underWay: deps.agents.underWay }, agents)
   if (placement.kind === 'placed') return E.right(placement)
   if (figures === 'recent') return placementOf(deps, draft, 'fresh')
   const asked = draft.placement.agentId

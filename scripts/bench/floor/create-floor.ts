@@ -80,7 +80,13 @@ const prepare = async ({ url, agents }: FloorStart): Promise<readonly Statement[
   for (const candidate of await store.candidates(orgId)) {
     const created = await createSession({
       templates,
-      agents: { recent: async () => [candidate], fresh: async () => [candidate], placed: () => {} },
+      agents: {
+        recent: async () => [candidate],
+        fresh: async () => [candidate],
+        placed: () => {},
+        whileCommitting: (_agentId, commit) => commit(),
+        underWay: new Map(),
+      },
       unitOfWork: { commit: keep },
       wake: { agents: () => {} },
       clock,

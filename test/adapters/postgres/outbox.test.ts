@@ -1,9 +1,12 @@
 import { expect } from 'chai'
+import { createOutbox } from '../../../adapters/postgres/outbox.ts'
+import { createSealer } from '../../../adapters/secrets/sealer.ts'
 import type { DeliveryNote } from '../../../domain/ports/delivery.ts'
 import { stop } from '../../../domain/session/decide.ts'
 import {
   ACME,
   ANNA,
+  aCreation,
   agentNamed,
   anAgent,
   anIntent,
@@ -12,9 +15,11 @@ import {
   commandsOf,
   commit,
   connected,
+  on,
   openStores,
   right,
   type Stores,
+  timeouts,
 } from '../../support/rows.ts'
 
 describe('the outbox', () => {
@@ -113,6 +118,36 @@ describe('the outbox', () => {
       const due = await stores.due(peer, 10, [seen!.id])
       expect(due.map(({ sessionId }) => sessionId)).to.deep.equal([early.id])
       expect(seen?.sessionId).to.equal(late.id)
+    })
+  })
+
+  describe('secrets that cannot be unsealed', () => {
+    it('keep the start that needs them from being sent, and nothing else', async () => {
+      const peer = await anAgent(stores, { id: 'unreadable' })
+      const other = await anAgent(stores, { id: 'readable' })
+      const sealed = await commit(stores, aCreation(on(peer.agentId)), { PASSWORD: 'of another key' })
+      const plain = await aSessionOn(stores, peer.agentId)
+      const ending = await commit(stores, aCreation(on(peer.agentId)), { PASSWORD: 'of another key' })
+      await commit(stores, right(stop(ending, anIntent())))
+      const theirs = await aSessionOn(stores, other.agentId)
+
+      const unreadable: unknown[] = []
+      const outbox = createOutbox(stores.database, {
+        unseal: createSealer('another key').unseal,
+        startTimeoutMs: timeouts.startMs,
+        onUnreadable: (command) => unreadable.push(command),
+      })
+      const reads = [peer, other].map((lane) => ({ peer: lane, limit: 10, inFlight: [] }))
+      const due = await outbox.due(reads)
+      expect(due.map((commands) => commands.map(({ sessionId, type }) => [sessionId, type]))).to.deep.equal([
+        [
+          [plain.id, 'start_session'],
+          [ending.id, 'stop_session'],
+        ],
+        [[theirs.id, 'start_session']],
+      ])
+      const commandId = await commandIdOf(stores, sealed.id)
+      expect(unreadable).to.deep.equal([{ commandId, sessionId: sealed.id }])
     })
   })
 
