@@ -84,7 +84,14 @@ export const startServer = async (
   const reports = createReportStore(database)
   const leases = createLeaseStore(database)
   const duties = createDutyStore(database)
-  const outbox = createLaneOutbox(createOutbox(database, { unseal: sealer.unseal, startTimeoutMs: timeouts.startMs }))
+  const outbox = createLaneOutbox(
+    createOutbox(database, {
+      unseal: sealer.unseal,
+      startTimeoutMs: timeouts.startMs,
+      onUnreadable: (command) =>
+        log.error(command, 'secrets of a session cannot be unsealed: was STREAMSPACE_SECRET_KEY changed?'),
+    }),
+  )
   const unitOfWork = createUnitOfWork(database, { commandTtlMs: settings.commandTtlMs, seal: sealer.seal })
 
   const installationKey = await ensureInstallationKey({ access, templates, tokens, ids }, settings)
@@ -179,7 +186,7 @@ export const startServer = async (
   const running = await workDuties(
     boss,
     [sweep(core), deadlines(core), placement(core), replicas(core)],
-    told('a duty was not sent; the next timer sends it again'),
+    told('a duty failed or was not sent; the next timer sends it again'),
   )
   let placementAsked = false
   places.soon = () => {

@@ -11,8 +11,8 @@ export const MAX_UNACKED = 20
 /**
  * What is due for some lanes, each at most its own limit: one index range of `outbox_due` a lane, however many
  * rows wait for other agents or back off. What is asked (state, incarnation) comes with the command, so that a
- * frame always carries one consistent state; the session's row adds what no intent ever changes. Ids are unique over all lanes, so one list leaves out what any
- * of them has in flight.
+ * frame always carries one consistent state; the session's row adds what no intent ever changes. Ids are
+ * unique over all lanes, so one list leaves out what any of them has in flight.
  */
 export const DUE = `
 SELECT o.id, o.command_id, o.agent_id, o.session_id, o.generation, o.type, o.payload, o.attempts, o.expires_at,

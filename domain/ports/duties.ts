@@ -1,15 +1,19 @@
 /** What the server's recurring duties ask of the database. Each works in small batches. */
 import type { AgentId, ReplicaId, SessionId } from '../ids.ts'
 
-export type ExpiredCommand = { readonly sessionId: SessionId; readonly agentId: AgentId; readonly generation: number }
+export type GivenUp = {
+  readonly sessionId: SessionId
+  readonly agentId: AgentId
+  readonly generation: number
+  readonly fate: 'dead' | 'expired'
+  readonly error: string
+}
 
 export type DutyStore = {
   /** Rows whose back-off is over become due; returns their agents. */
   readonly endBackOffs: (limit: number) => Promise<readonly AgentId[]>
   /** Commands with too many unanswered sends are dead; starts and wakes past their time are expired. */
-  readonly giveUp: (
-    limit: number,
-  ) => Promise<readonly (ExpiredCommand & { readonly fate: 'dead' | 'expired'; readonly error: string })[]>
+  readonly giveUp: (limit: number) => Promise<readonly GivenUp[]>
   /** Connected agents that have something due, whether or not anyone is moving it. */
   readonly agentsWithDueCommands: (limit: number) => Promise<readonly AgentId[]>
   /** Marks this replica alive, and frees the leases of replicas that have been silent for so long (ms). */

@@ -7,7 +7,7 @@ import { slotFor } from '../../domain/placement/slot.ts'
 import type { AgentStore } from '../../domain/ports/agents.ts'
 import type { Clock, Ids } from '../../domain/ports/clock.ts'
 import type { Wake } from '../../domain/ports/delivery.ts'
-import type { DutyStore } from '../../domain/ports/duties.ts'
+import type { DutyStore, GivenUp } from '../../domain/ports/duties.ts'
 import type { Duty } from '../../domain/ports/jobs.ts'
 import type { ReportStore } from '../../domain/ports/reports.ts'
 import type { SessionStore } from '../../domain/ports/sessions.ts'
@@ -41,19 +41,25 @@ export const sweep = (deps: DutyDeps): Duty => ({
   run: async () => {
     const over = await deps.duties.endBackOffs(ROWS_AT_ONCE)
     const givenUp = await deps.duties.giveUp(ROWS_AT_ONCE)
-    for (const command of givenUp) {
-      const [session] = await deps.sessions.loadMany([command.sessionId])
-      if (session === undefined) continue
-      const context = { agentId: command.agentId, at: deps.clock.now(), timeouts: deps.timeouts }
-      await deps.unitOfWork.commit(
-        undeliverable(session, command.generation, 'delivery_failed', command.error, context),
-      )
-    }
+    for (const command of givenUp) await tellSession(deps, command)
     const waiting = await deps.duties.agentsWithDueCommands(10_000)
     deps.wake.agents([...new Set([...over, ...waiting])])
     return { backOffsOver: over.length, givenUp: givenUp.length, agentsWoken: waiting.length }
   },
 })
+
+const TRIES = 5
+
+/** The session says that its command will not arrive; decided again when someone else was faster. */
+const tellSession = async (deps: DutyDeps, command: GivenUp): Promise<void> => {
+  for (let attempt = 1; attempt <= TRIES; attempt += 1) {
+    const [session] = await deps.sessions.loadMany([command.sessionId])
+    if (session === undefined) return
+    const context = { agentId: command.agentId, at: deps.clock.now(), timeouts: deps.timeouts }
+    const decision = undeliverable(session, command.generation, 'delivery_failed', command.error, context)
+    if (E.isRight(await deps.unitOfWork.commit(decision))) return
+  }
+}
 
 /** Waiting statuses that outlived their deadline. */
 export const deadlines = (deps: DutyDeps): Duty => ({

@@ -18,6 +18,8 @@ export const openJobs = async (): Promise<Jobs> => {
   const fresh: FreshDatabase = await freshDatabase()
   await migrateBoss(fresh.url)
   const pool = new pg.Pool({ connectionString: fresh.url, max: 2 })
+  // The database goes away with whatever connection has not quite ended.
+  pool.on('error', () => {})
   const started: PgBoss[] = []
   const complaints: unknown[] = []
   return {

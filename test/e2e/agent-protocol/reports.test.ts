@@ -5,7 +5,7 @@
 import { expect } from 'chai'
 import { agentsByHand, running } from '../support/agents-by-hand.ts'
 import { eventually } from '../support/eventually.ts'
-import { connect, endpoint } from '../support/raw-agent.ts'
+import { endpoint } from '../support/raw-agent.ts'
 import type { Json } from '../support/rest.ts'
 
 const STRANGER = '01900000-0000-7000-8000-000000000000'
