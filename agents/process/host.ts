@@ -40,7 +40,11 @@ const systemPath = hasProc
   : ['/usr/local/bin', '/opt/homebrew/bin', '/usr/bin', '/bin', '/usr/sbin', '/sbin']
 
 /** What the shim itself runs with: nothing of a session's may reach a process that has the agent's rights. */
-export const shimEnvironment = { PATH: systemPath.join(delimiter) }
+export const shimEnvironment: NodeJS.ProcessEnv = {
+  PATH: systemPath.join(delimiter),
+  // Node hands this one of its own variables to every child unless it is named: nothing of the agent's gets out.
+  NODE_V8_COVERAGE: undefined,
+}
 
 export const surveyHost = async (settings: ProcessSettings, log: Log): Promise<Host> => {
   const isRoot = process.getuid?.() === 0

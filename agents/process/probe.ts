@@ -93,7 +93,8 @@ export const probeExec = (
     const { cwd, env, uid, timeoutMs } = options
     const child = spawn(program, programArguments, {
       cwd,
-      env,
+      // Named, or Node would add the agent's own.
+      env: { NODE_V8_COVERAGE: undefined, ...env },
       ...(uid === null ? {} : { uid, gid: uid }),
       detached: true,
       stdio: 'ignore',

@@ -100,7 +100,7 @@ describe('agents', function () {
         agent(
           here,
           { id, token: await enrol(control.rest, id), url: control.url, dataDir: join(folder, id) },
-          { STREAMSPACE_MAX_SESSIONS: '4' },
+          { STREAMSPACE_MAX_SESSIONS: '8' },
         ),
       ),
     )

@@ -68,7 +68,7 @@ describe('the parts of the process platform', () => {
           writeFileSync(path, launchScript({ home: folder, environment, command, program: process.execPath }))
           const said = execFileSync('/bin/sh', [path], {
             encoding: 'utf8',
-            env: { PATH: '/usr/bin:/bin', FROM_OUTSIDE: '1' },
+            env: { PATH: '/usr/bin:/bin', FROM_OUTSIDE: '1', NODE_V8_COVERAGE: undefined },
           })
           const [argv, env] = JSON.parse(said)
           delete env.FROM_OUTSIDE
