@@ -47,24 +47,43 @@ const sessionId = uuid<SessionId>()
 const commandId = uuid<CommandId>()
 const generation = c.integer({ minimum: 0 })
 const count = c.integer({ minimum: 0, maximum: 2_147_483_647 })
-const time = c.refined(text(64), (value) => (Number.isNaN(Date.parse(value)) ? 'must be an RFC 3339 time' : null))
+/** RFC 3339. `Date.parse` alone takes years that PostgreSQL cannot hold, and one such would spoil a whole batch. */
+const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/
+const time = c.refined(text(64), (value) =>
+  RFC_3339.test(value) && !value.startsWith('0000') && !Number.isNaN(Date.parse(value))
+    ? null
+    : 'must be an RFC 3339 time',
+)
 
-const labels = c.codec<{ readonly [name: string]: string }>('labels', { type: 'object' }, (input, context) => {
-  const decoded = c.record(text(256), { maxProperties: 64 }).validate(input, context)
-  return decoded
+/** Names are for filters and lists, so they are short; a NUL in one is replaced as in any text. */
+const labels: c.Codec<{ readonly [name: string]: string }> = c.codec('labels', { type: 'object' }, (input, context) => {
+  if (typeof input !== 'object' || input === null || Array.isArray(input))
+    return t.failure(input, context, 'must be an object')
+  const named = Object.entries(input).map(([name, value]) => [
+    name.slice(0, 63).toWellFormed().replaceAll('\u0000', '\ufffd'),
+    value,
+  ])
+  return c.record(text(256), { maxProperties: 64 }).validate(Object.fromEntries(named), context)
 })
 
 const capacity = c.openObject({ maxSessions: count, cpuMillis: count, memoryMib: count })
 export type WireCapacity = c.TypeOf<typeof capacity>
 
+/** What people will click on: nothing that a browser would run. */
+const endpointUrl = c.refined(text(2_048), (url) =>
+  /^[a-z][a-z0-9+.-]*:\/\//i.test(url) && !/^(javascript|data|vbscript|file|blob):/i.test(url)
+    ? null
+    : 'must be the URL of a service',
+)
+
 const endpointPort = c.openObject({
   name: text(64),
-  url: text(2_048),
+  url: endpointUrl,
   port: c.integer({ minimum: 0, maximum: 65_535 }),
   protocol: text(32),
 })
 const endpoint = c.openObject(
-  { url: text(2_048), host: text(255), port: c.integer({ minimum: 0, maximum: 65_535 }), protocol: text(32) },
+  { url: endpointUrl, host: text(255), port: c.integer({ minimum: 0, maximum: 65_535 }), protocol: text(32) },
   { ports: c.array(endpointPort, { maxItems: 64 }) },
 )
 export type WireEndpoint = c.TypeOf<typeof endpoint>
@@ -117,10 +136,10 @@ export const agentFrames = {
       version: text(64),
       capacity,
     },
-    { region: c.nullable(text(64)), labels, lastEpoch: c.integer({ minimum: 0 }) },
+    { region: c.nullable(text(64)), labels, lastEpoch: c.integer({ minimum: 0, maximum: 2 ** 48 }) },
   ),
   inventory: c.openObject(
-    { type: c.oneOf(['inventory']), items: c.array(inventoryItem, { maxItems: 10_000 }), final: c.boolean },
+    { type: c.oneOf(['inventory']), items: c.array(inventoryItem, { maxItems: 20_000 }), final: c.boolean },
     { requestId: text(64) },
   ),
   heartbeat: c.openObject(

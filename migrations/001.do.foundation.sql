@@ -41,7 +41,9 @@ CREATE TABLE agents (
   org_id text REFERENCES orgs,
   platform text NOT NULL,
   region text,
+  -- As enrolled, and as the agent says of itself; where both name one, the enrolled one counts.
   labels jsonb NOT NULL DEFAULT '{}',
+  reported_labels jsonb NOT NULL DEFAULT '{}',
   version text,
   token_hash bytea NOT NULL UNIQUE,
   cordoned boolean NOT NULL DEFAULT false,

@@ -46,7 +46,7 @@ const agentSettings = async (environment: Environment): Promise<AgentSettings & 
     (text) => (new RegExp(AGENT_ID, 'u').test(text) ? text : null),
     'must be the id under which the agent was enrolled: letters, digits, - _ .',
   )
-  if (environment.STREAMSPACE_AGENT_ID === undefined)
+  if ((environment.STREAMSPACE_AGENT_ID ?? '').trim() === '')
     read.require(
       'STREAMSPACE_AGENT_ID',
       'is not set: give the id under which the agent was enrolled (`streamspace agent enrol`)',

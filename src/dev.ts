@@ -3,6 +3,7 @@
  * DATABASE_URL names one), migrations and the server in this process' care; the agent is a process of its
  * own, so that it can be killed and comes back as anywhere else.
  */
+import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { lockDataDirectory } from '../adapters/embedded-postgres/data-directory-lock.ts'
@@ -16,7 +17,7 @@ import { adminKeyFile } from './program/first-start.ts'
 import { secretKeyOf } from './program/secret-key.ts'
 import { dataDir, serverSettings } from './program/settings.ts'
 import { stopSignal } from './program/stop-signal.ts'
-import { startOrExplain } from './run-server.ts'
+import { announce, startOrExplain } from './run-server.ts'
 import { superviseAgent } from './supervise-agent.ts'
 
 /** Ends what was started, the latest first; what one of them cannot do does not keep the others from ending. */
@@ -66,7 +67,7 @@ export const runDev = async (): Promise<void> => {
     const agent = superviseAgent({ ...identity, url: server.loopbackUrl, dataDir: directory }, log)
     endings.push({ what: 'the agent', end: agent.stop })
 
-    process.stdout.write(`${JSON.stringify({ msg: 'listening', url: server.url })}\n`)
+    announce(server)
     process.stdout.write(welcome(server.url, directory))
     await signal
     process.stdout.write('stopping: sessions end now and run again at the next start\n')
@@ -79,7 +80,10 @@ export const runDev = async (): Promise<void> => {
 }
 
 const welcome = (url: string, directory: string): string => {
-  const key = relative(process.cwd(), adminKeyFile(directory)) || adminKeyFile(directory)
+  const file = adminKeyFile(directory)
+  const key = existsSync(file)
+    ? relative(process.cwd(), file) || file
+    : 'as STREAMSPACE_ADMIN_KEY had it at the first start'
   return [
     '',
     `  StreamSpace   ${url}`,

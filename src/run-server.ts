@@ -41,7 +41,7 @@ export const startOrExplain = async (
 }
 
 /** Lines that programs wait for: on stdout at every log level. */
-const announce = (server: RunningServer): void => {
+export const announce = (server: RunningServer): void => {
   const key = keyLine(server.installationKey)
   if (key !== null) process.stdout.write(`${JSON.stringify(key)}\n`)
   process.stdout.write(`${JSON.stringify({ msg: 'listening', url: server.url })}\n`)

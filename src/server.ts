@@ -6,6 +6,7 @@
 import type { Logger } from 'pino'
 import { createHttpApp } from '../adapters/http/create-http-app.ts'
 import { listen } from '../adapters/http/listen.ts'
+import { limitedMatch } from '../adapters/patterns/limited-match.ts'
 import { startBoss } from '../adapters/pgboss/boss.ts'
 import { createDrainQueue, removeDrainQueue, workDrains } from '../adapters/pgboss/drains.ts'
 import { workDuties } from '../adapters/pgboss/duties.ts'
@@ -114,10 +115,14 @@ export const startServer = async (
     reconcileInventory: reconcileInventory({
       ...core,
       capacityFreed: () => places.soon(),
-      onOrphan: (peer, entry, reason) =>
+      onOrphans: (peer, orphans) =>
         log.warn(
-          { agentId: peer.agentId, sessionId: entry.sessionId, generation: entry.generation, reason },
-          'orphan: an agent has a session that is not its own here',
+          {
+            agentId: peer.agentId,
+            orphans: orphans.length,
+            first: orphans.slice(0, 5).map(({ entry, reason }) => ({ sessionId: entry.sessionId, reason })),
+          },
+          'an agent has sessions that are not its own here; they are left alone',
         ),
     }),
   })
@@ -160,12 +165,12 @@ export const startServer = async (
     },
     sessions: {
       ...readSessions(queries, clock),
-      create: createSession({ ...core, templates, agents: createRecentAgents(agents) }),
+      create: createSession({ ...core, templates, agents: createRecentAgents(agents), matches: limitedMatch }),
       act: actOnSession(core),
       remove: removeSession(core),
       update: updateSession(core),
     },
-    templates: templateUseCases(templates, access),
+    templates: templateUseCases(templates, access, limitedMatch),
     agents: agentUseCases({ agents, access, tokens, gateway }),
     commands: readCommands(queries),
   }

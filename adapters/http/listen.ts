@@ -37,6 +37,8 @@ export const listen = async ({ app, host, port }: ListenOptions): Promise<Listen
       headersTimeout: 15_000,
       requestTimeout: 60_000,
       connectionsCheckingInterval: 5_000,
+      // Clients that offer HTTP/2 (h2c) with every request still mean an ordinary one.
+      shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
     },
     app,
   )

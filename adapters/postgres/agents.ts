@@ -7,7 +7,7 @@ import type { Database, Row } from './pool.ts'
 import { parameters } from './session-queries.ts'
 
 const SELECT = `
-SELECT a.id, a.org_id, a.platform, a.region, a.labels, a.version, a.cordoned, a.max_sessions, a.cpu_millis,
+SELECT a.id, a.org_id, a.platform, a.region, a.reported_labels || a.labels AS labels, a.version, a.cordoned, a.max_sessions, a.cpu_millis,
        a.memory_mib, a.allocated_sessions, a.allocated_cpu_millis, a.allocated_memory_mib, l.epoch, l.replica_id,
        l.connected_at, l.disconnected_at, v.last_heartbeat_at, v.degraded_reason
   FROM agents a
@@ -150,9 +150,15 @@ export const createAgentStore = (
       return rowCount > 0
     },
 
-    setTokenHash: async (id, tokenHash) => {
-      await database.query({ text: 'UPDATE agents SET token_hash = $2 WHERE id = $1', values: [id, tokenHash] })
-    },
+    setTokenHash: (id, tokenHash) =>
+      // The lease first, as everywhere. A raised epoch fences the old token's connection, whichever replica has it.
+      database.transaction(async (query) => {
+        await query({
+          text: `UPDATE agent_leases SET epoch = epoch + 1, replica_id = NULL, disconnected_at = now() WHERE agent_id = $1`,
+          values: [id],
+        })
+        await query({ text: 'UPDATE agents SET token_hash = $2 WHERE id = $1', values: [id, tokenHash] })
+      }),
 
     setCordoned: async (id, cordoned) => {
       await database.query({ text: 'UPDATE agents SET cordoned = $2 WHERE id = $1', values: [id, cordoned] })

@@ -15,13 +15,15 @@ const RAISE_EPOCH = `
 UPDATE agent_leases
    SET epoch = greatest(epoch, COALESCE($2::bigint, 0)) + 1, replica_id = $3, connected_at = now(), disconnected_at = NULL
  WHERE agent_id = $1
+   -- A token that was rotated since the upgrade opens nothing any more.
+   AND ($4::bytea IS NULL OR EXISTS (SELECT 1 FROM agents WHERE id = $1 AND token_hash = $4))
 RETURNING epoch`
 
 /** Lock order: lease (held by now), agents, outbox. Liveness is nobody's but the connection's own. */
 const TAKE_OVER = `
 WITH agent AS (
   UPDATE agents a
-     SET version = $2, region = COALESCE($3, region), labels = a.labels || $4::jsonb,
+     SET version = $2, region = COALESCE($3, region), reported_labels = $4::jsonb,
          max_sessions = $5, cpu_millis = $6, memory_mib = $7
    WHERE id = $1
   RETURNING a.id
@@ -87,7 +89,7 @@ export const createLeaseStore = (database: Database): LeaseStore => ({
     const row = rows[0]
     return row === undefined
       ? null
-      : { agentId: row.id as AgentId, orgId: row.org_id as OrgId | null, platform: row.platform as string }
+      : { agentId: row.id as AgentId, orgId: row.org_id as OrgId | null, platform: row.platform as string, tokenHash }
   },
 
   connect: (connecting) =>
@@ -95,7 +97,7 @@ export const createLeaseStore = (database: Database): LeaseStore => ({
       const { rows } = await query({
         name: 'raise_epoch',
         text: RAISE_EPOCH,
-        values: [connecting.agentId, connecting.lastEpoch, connecting.replicaId],
+        values: [connecting.agentId, connecting.lastEpoch, connecting.replicaId, connecting.tokenHash ?? null],
       })
       if (rows[0] === undefined) return E.left({ _tag: 'AgentGone' })
       await query({

@@ -92,7 +92,7 @@ const takeLease = async (
   { leases, connects, database, settings }: Greeting,
   socket: FrameSocket,
   hello: HelloFrame,
-  { agentId }: AgentIdentity,
+  { agentId, tokenHash }: AgentIdentity,
 ): Promise<{ readonly epoch: number } | null> => {
   let isGone = false
   socket.ended = () => {
@@ -109,12 +109,13 @@ const takeLease = async (
         labels: hello.labels ?? {},
         capacity: hello.capacity,
         lastEpoch: hello.lastEpoch ?? null,
+        ...(tokenHash === undefined ? {} : { tokenHash }),
       })
     })
     database.works('connecting agents')
     if (connected === null) return null
     if (E.isRight(connected)) return connected.right
-    socket.end(closeCodes.revoked, 'this agent was removed')
+    socket.end(closeCodes.revoked, 'this agent was removed, or its token was rotated')
   } catch (error) {
     database.failed('connecting agents', error)
     socket.end(TRY_AGAIN_LATER, 'the database cannot be reached')

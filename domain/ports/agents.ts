@@ -33,7 +33,13 @@ export type AgentStore = {
 }
 
 /** Who an agent's token belongs to. */
-export type AgentIdentity = { readonly agentId: AgentId; readonly orgId: OrgId | null; readonly platform: string }
+export type AgentIdentity = {
+  readonly agentId: AgentId
+  readonly orgId: OrgId | null
+  readonly platform: string
+  /** By which it was identified: it has to be the agent's still when the connection is made. */
+  readonly tokenHash?: Buffer
+}
 
 export type Connecting = {
   readonly agentId: AgentId
@@ -42,6 +48,7 @@ export type Connecting = {
   readonly region: string | null
   readonly labels: { readonly [name: string]: string }
   readonly capacity: Capacity
+  readonly tokenHash?: Buffer
   /** The highest epoch the agent was ever welcomed with; above ours means that the database was restored. */
   readonly lastEpoch: number | null
 }

@@ -79,21 +79,28 @@ export const parameterCodec: c.Codec<TemplateParameter> = c.codec<TemplateParame
         .validate(input, context) as never
     const decoded = parameterCodecs[chosen].validate(input, context) as t.Validation<TemplateParameter>
     if (E.isLeft(decoded) || !('default' in decoded.right)) return decoded
-    // A default is used without being looked at again by a person: it has to fit now.
+    // A default is used without being looked at again by a person: it has to fit now. Its pattern is matched by the
+    // use case, under a limit of time that nothing in here can set.
     const value = decoded.right.default
-    const complaint = misfit(decoded.right, value)
+    const complaint = misfit(decoded.right, value, () => true)
     return complaint === null
       ? decoded
       : t.failure(value, t.appendContext(context, 'default', parameterCodecs[chosen], value), complaint)
   },
 )
 
+/** Whether a text matches a template's own regular expression. */
+export type PatternMatch = (pattern: string, value: string) => boolean
+
+/** Without a limit of time: for patterns that are trusted. */
+export const plainMatch: PatternMatch = (pattern, value) => new RegExp(pattern, 'u').test(value)
+
 /** Why this value does not fit, or null when it does. */
-export const misfit = (parameter: TemplateParameter, value: unknown): string | null => {
+export const misfit = (parameter: TemplateParameter, value: unknown, matches: PatternMatch): string | null => {
   switch (parameter.type) {
     case 'string':
     case 'secret':
-      return misfitText(parameter, value)
+      return misfitText(parameter, value, matches)
     case 'integer':
       return Number.isSafeInteger(value) ? outOfRange(parameter, value as number) : 'must be a whole number'
     case 'number':
@@ -107,7 +114,7 @@ export const misfit = (parameter: TemplateParameter, value: unknown): string | n
 
 type TextRules = { readonly minLength?: number; readonly maxLength?: number; readonly pattern?: string }
 
-const misfitText = (rules: TextRules, value: unknown): string | null => {
+const misfitText = (rules: TextRules, value: unknown, matches: PatternMatch): string | null => {
   if (typeof value !== 'string') return 'must be a string'
   if (value.includes('\u0000') || !value.isWellFormed()) return 'must not contain NUL characters or lone surrogates'
   const length = [...value].length
@@ -115,7 +122,7 @@ const misfitText = (rules: TextRules, value: unknown): string | null => {
   if (length > maximum) return `must have at most ${maximum} characters`
   if (rules.minLength !== undefined && length < rules.minLength)
     return `must have at least ${rules.minLength} characters`
-  if (rules.pattern !== undefined && !new RegExp(rules.pattern, 'u').test(value)) return `must match ${rules.pattern}`
+  if (rules.pattern !== undefined && !matches(rules.pattern, value)) return `must match ${rules.pattern}`
   return null
 }
 

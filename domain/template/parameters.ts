@@ -2,7 +2,7 @@
 import type { FieldError } from '../codec/field-errors.ts'
 import type { InvalidParameters } from '../errors.ts'
 import { E } from '../fp.ts'
-import { misfit, type TemplateParameter } from './parameter-codec.ts'
+import { misfit, type PatternMatch, plainMatch, type TemplateParameter } from './parameter-codec.ts'
 
 export type ResolvedParameters = {
   /** As shown: secrets are null. */
@@ -16,6 +16,7 @@ export type ResolvedParameters = {
 export const resolveParameters = (
   parameters: readonly TemplateParameter[],
   given: { readonly [name: string]: unknown },
+  matches: PatternMatch = plainMatch,
 ): E.Either<InvalidParameters, ResolvedParameters> => {
   const errors: FieldError[] = []
   const values: Record<string, unknown> = {}
@@ -36,7 +37,7 @@ export const resolveParameters = (
       if (parameter.required === true) errors.push({ field: `parameters.${parameter.name}`, message: 'is required' })
       continue
     }
-    const complaint = misfit(parameter, value)
+    const complaint = misfit(parameter, value, matches)
     if (complaint !== null) {
       errors.push({ field: `parameters.${parameter.name}`, message: complaint })
       continue
@@ -47,3 +48,14 @@ export const resolveParameters = (
   }
   return errors.length > 0 ? E.left({ _tag: 'InvalidParameters', errors }) : E.right({ values, env, secretEnv })
 }
+
+/** Defaults that do not fit their own rules, patterns included. */
+export const misfitDefaults = (
+  parameters: readonly TemplateParameter[],
+  matches: PatternMatch,
+): readonly FieldError[] =>
+  parameters.flatMap((parameter, index) => {
+    const value = 'default' in parameter ? parameter.default : undefined
+    const complaint = value === undefined ? null : misfit(parameter, value, matches)
+    return complaint === null ? [] : [{ field: `parameters[${index}].default`, message: complaint }]
+  })

@@ -1,46 +1,25 @@
 /**
- * Processor time by part: where the time of an operation goes, on a machine whose cores all parts share. Unlike a
- * rate it hardly depends on who else uses the machine. Linux only (proc(5)); elsewhere nothing is told.
+ * Processor time by part: where the time of an operation goes, on a machine whose cores all parts share. It depends
+ * far less than a rate on who else uses the machine. Linux only; elsewhere nothing is told.
  */
-import { readdirSync, readFileSync } from 'node:fs'
 import { median } from './percentiles.ts'
+import { processTimes } from './processes.ts'
 
 /** Milliseconds of user and system time so far, by part. */
 export type CpuTimes = { readonly [part: string]: number }
 
 export type Parts = { readonly [part: string]: readonly number[] }
 
-/** In clock ticks, of which Linux has 100 a second wherever Node runs. */
-const MS_PER_TICK = 10
-
-type Stat = { readonly parent: number; readonly ticks: number }
-
-const statOf = (pid: number | string): Stat | null => {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    // Behind the program's name, which may contain anything: field 3 is the first.
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-    return { parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) }
-  } catch {
-    return null
-  }
-}
-
 /** Each part's processes and their children: PostgreSQL works in a process a connection. */
 export const cpuTimes = (parts: Parts): CpuTimes | null => {
   if (process.platform !== 'linux') return null
-  const stats = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => {
-      const stat = statOf(name)
-      return stat === null ? [] : [{ pid: Number(name), ...stat }]
-    })
+  const processes = processTimes()
   return Object.fromEntries(
     Object.entries(parts).map(([part, pids]) => [
       part,
-      stats
+      processes
         .filter(({ pid, parent }) => pids.includes(pid) || pids.includes(parent))
-        .reduce((sum, { ticks }) => sum + ticks * MS_PER_TICK, 0),
+        .reduce((sum, { ms }) => sum + ms, 0),
     ]),
   )
 }

@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util'
 import { createEndings, type Endings } from './bench.ts'
 import { ROOT } from './installation.ts'
 import { machineLines, machineOf } from './machine.ts'
+import { machineUse, usedByOthers } from './machine-use.ts'
 import { type Line, type Measure, type Measured, verdictOf } from './measure.ts'
 import { measures } from './measures/all.ts'
 import { tableOf } from './table.ts'
@@ -73,13 +74,30 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     void running?.endAll()
   })
 
+/** More than this, and the figures are about what else ran. */
+const OTHERS_AT_MOST_PERCENT = 10
+
+const withOthers = (measured: Measured, percent: number | null): Measured => ({
+  ...measured,
+  details: { ...measured.details, usedByOthersPercent: percent },
+  doubts: [
+    ...measured.doubts,
+    ...(percent === null || percent <= OTHERS_AT_MOST_PERCENT
+      ? []
+      : [`others used ${percent}% of the cores meanwhile: measure again when nothing else runs`]),
+  ],
+})
+
 const runOne = async (measure: Measure): Promise<Measured> => {
   const endings = createEndings((what, error) => complain(`${what} did not end in order: ${(error as Error).message}`))
   running = endings
   const files = join(directory, measure.name)
   await mkdir(files)
+  const before = machineUse()
   try {
-    return await measure.run({ directory: files, scale: options.quick ? 0.2 : 1, profiles, say, ends: endings.add })
+    const scale = options.quick ? 0.2 : 1
+    const measured = await measure.run({ directory: files, scale, profiles, say, ends: endings.add })
+    return withOthers(measured, usedByOthers(before, machineUse()))
   } finally {
     await endings.endAll()
     running = null

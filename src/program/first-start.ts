@@ -10,7 +10,7 @@ import type { Ids } from '../../domain/ports/clock.ts'
 import type { TemplateStore } from '../../domain/ports/templates.ts'
 import { API_KEY, KEY_PREFIX_LENGTH, type Tokens } from '../../domain/ports/tokens.ts'
 import type { TemplateDocument } from '../../domain/template/template-codec.ts'
-import { readPrivateFile, writePrivateFile } from './private-file.ts'
+import { ensurePrivateFile, readPrivateFile, writePrivateFile } from './private-file.ts'
 
 export const DEFAULT_ORG = 'default' as OrgId
 
@@ -56,8 +56,9 @@ export const ensureInstallationKey = async (
   if (await deps.access.hasInstallationKey()) return { kind: 'present' }
   // The file first: a crash after it leaves a key that the next start finds there and registers.
   const kept = await readPrivateFile(file)
-  const key = kept !== null && API_KEY.test(kept) ? kept : deps.tokens.apiKey()
-  await writePrivateFile(file, key)
+  const usable = kept !== null && API_KEY.test(kept)
+  if (kept !== null && !usable) await writePrivateFile(file, deps.tokens.apiKey())
+  const key = usable ? kept : await ensurePrivateFile(file, deps.tokens.apiKey())
   const made = await deps.access.addKey(installationKeyRecord(deps, key), 'no_installation_key')
   return made ? { kind: 'made', key, file } : { kind: 'present' }
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { readPrivateFile, writePrivateFile } from './private-file.ts'
+import { ensurePrivateFile, readPrivateFile } from './private-file.ts'
 
 /** STREAMSPACE_SECRET_KEY, or the one that the first start made and kept in the data directory. */
 export const secretKeyOf = async (settings: {
@@ -11,7 +11,5 @@ export const secretKeyOf = async (settings: {
   const file = join(settings.dataDir, 'secret-key')
   const kept = await readPrivateFile(file)
   if (kept !== null && kept !== '') return kept
-  const made = randomBytes(32).toString('base64url')
-  await writePrivateFile(file, made)
-  return made
+  return ensurePrivateFile(file, randomBytes(32).toString('base64url'))
 }

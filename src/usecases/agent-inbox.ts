@@ -4,6 +4,7 @@ import type { Heartbeat, LeaseStore, Peer } from '../../domain/ports/agents.ts'
 import type { AgentInbox, InventoryEntry, ReportAnswer } from '../../domain/ports/delivery.ts'
 import type { ReportStore } from '../../domain/ports/reports.ts'
 import { createBatch } from '../delivery/batch.ts'
+import { createNewestOnly } from '../delivery/newest-only.ts'
 import type { AgentReport } from './apply-reports.ts'
 
 export type AgentInboxDeps = {
@@ -25,6 +26,8 @@ const REPORTS_EVERY_MS = 25
 const HEARTBEATS_EVERY_MS = 250
 const ACTIVITY_EVERY_MS = 1_000
 
+const byTime = (a: { readonly at: Date }, b: { readonly at: Date }): number => a.at.getTime() - b.at.getTime()
+
 export const createAgentInbox = (deps: AgentInboxDeps): AgentInbox & { readonly idle: () => Promise<void> } => {
   const reports = createBatch(deps.applyReports, { minIntervalMs: REPORTS_EVERY_MS, maxItems: 1_000 })
 
@@ -40,7 +43,9 @@ export const createAgentInbox = (deps: AgentInboxDeps): AgentInbox & { readonly 
   type Touched = { readonly sessionId: SessionId; readonly agentId: AgentId; readonly at: Date }
   const activity = createBatch(
     async (touched: readonly Touched[]): Promise<readonly undefined[]> => {
-      await deps.reports.activity([...new Map(touched.map((one) => [one.sessionId, one])).values()])
+      // The latest of each agent: what another says of a session that is not its own must not push the owner's out.
+      const latest = new Map(touched.toSorted(byTime).map((one) => [`${one.agentId}/${one.sessionId}`, one]))
+      await deps.reports.activity([...latest.values()])
       return touched.map(() => undefined)
     },
     { minIntervalMs: ACTIVITY_EVERY_MS, maxItems: 5_000 },
@@ -54,20 +59,23 @@ export const createAgentInbox = (deps: AgentInboxDeps): AgentInbox & { readonly 
     return reports.add(item)
   }
 
+  const compare = async (peer: Peer, items: readonly InventoryEntry[]): Promise<ReportAnswer> => {
+    const spokenSince = new Set<SessionId>()
+    const underWay = inventories.get(peer.agentId) ?? new Set()
+    inventories.set(peer.agentId, underWay.add(spokenSince))
+    try {
+      return await deps.reconcileInventory(peer, items, spokenSince)
+    } finally {
+      underWay.delete(spokenSince)
+      if (underWay.size === 0) inventories.delete(peer.agentId)
+    }
+  }
+  const oneAtATime = createNewestOnly<AgentId, ReportAnswer>('accepted')
+
   return {
     result: (peer, result) => report({ kind: 'result', peer, sessionId: result.sessionId, result }),
     status: (peer, sessionId, generation, said) => report({ kind: 'status', peer, sessionId, generation, said }),
-    inventory: async (peer, items) => {
-      const spokenSince = new Set<SessionId>()
-      const underWay = inventories.get(peer.agentId) ?? new Set()
-      inventories.set(peer.agentId, underWay.add(spokenSince))
-      try {
-        return await deps.reconcileInventory(peer, items, spokenSince)
-      } finally {
-        underWay.delete(spokenSince)
-        if (underWay.size === 0) inventories.delete(peer.agentId)
-      }
-    },
+    inventory: (peer, items) => oneAtATime(peer.agentId, () => compare(peer, items)),
     heartbeat: heartbeats.add,
     activity: async (peer, sessionId, at) => {
       await activity.add({ sessionId, agentId: peer.agentId, at })

@@ -13,6 +13,7 @@ import { create, type Slot } from '../../domain/session/decide.ts'
 import { nothingObserved, type Session } from '../../domain/session/session.ts'
 import { type SessionView, sessionView } from '../../domain/session/session-view.ts'
 import type { Timeouts } from '../../domain/session/timeouts.ts'
+import type { PatternMatch } from '../../domain/template/parameter-codec.ts'
 import { type ResolvedParameters, resolveParameters } from '../../domain/template/parameters.ts'
 import { resourcesFor, type Template } from '../../domain/template/template.ts'
 import type { RecentAgents } from '../placement/recent-agents.ts'
@@ -26,6 +27,8 @@ export type CreateSessionDeps = {
   readonly clock: Clock
   readonly ids: Ids
   readonly timeouts: Timeouts
+  /** Matches a template's patterns under a limit of time. */
+  readonly matches?: PatternMatch
 }
 
 /** Lost races for an agent's room before the session waits in the queue instead. */
@@ -39,9 +42,9 @@ export const createSession =
   async () => {
     if (!may(caller, 'change_sessions')) return E.left({ _tag: 'Forbidden', permission: 'change_sessions' })
     const template = await deps.templates.find(caller.orgId, request.template, request.templateVersion ?? null)
-    if (template === null)
+    if (template === null || template.archivedAt !== null)
       return E.left({ _tag: 'UnknownTemplate', name: request.template, version: request.templateVersion ?? null })
-    const resolved = resolveParameters(template.document.parameters ?? [], request.parameters ?? {})
+    const resolved = resolveParameters(template.document.parameters ?? [], request.parameters ?? {}, deps.matches)
     if (E.isLeft(resolved)) return resolved
     const tooLarge = oversize(request)
     if (tooLarge !== null) return E.left(tooLarge)

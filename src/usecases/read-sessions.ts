@@ -35,7 +35,7 @@ export const readSessions = (queries: SessionQueries, clock: Clock): Reads => ({
 
 export const readCommands = (queries: SessionQueries): Application['commands'] => ({
   list: (caller, filter, page) => async () =>
-    may(caller, 'operate')
+    scopeOf(caller).ownerId === null
       ? E.right(await queries.commands(scopeOf(caller), filter, page))
       : E.left({ _tag: 'Forbidden', permission: 'operate' }),
 })

@@ -23,8 +23,11 @@ export type ReconcileDeps = {
   readonly ids: Ids
   readonly timeouts: Timeouts
   readonly capacityFreed: () => void
-  readonly onOrphan: (peer: Peer, entry: InventoryEntry, reason: 'unknown' | 'not_yours') => void
+  /** What this agent has that is not its own here: once an inventory, with all of it. */
+  readonly onOrphans: (peer: Peer, orphans: readonly Orphan[]) => void
 }
+
+export type Orphan = { readonly entry: InventoryEntry; readonly reason: 'unknown' | 'not_yours' }
 
 /** Rows in one statement: large enough to be quick, small enough not to hold locks for long. */
 const WRITES_AT_ONCE = 500
@@ -45,15 +48,17 @@ export const reconcileInventory =
     const writes: ReportWrite[] = []
     const redeliveries: SessionId[] = []
     const repairs: Session[] = []
+    const orphans: Orphan[] = []
 
     for (const action of reconcile(peer.agentId, sessions, inventory)) {
-      if (action.type === 'orphan') deps.onOrphan(peer, action.entry, action.reason)
+      if (action.type === 'orphan') orphans.push({ entry: action.entry, reason: action.reason })
       else if (spokenSince.has(action.session.id)) continue
       else if (action.type === 'redeliver') redeliveries.push(action.session.id)
       else if (action.type === 'removed_outside' && repairsItself(action.session)) repairs.push(action.session)
       else writes.push(...writeOf(peer, action, context))
     }
 
+    if (orphans.length > 0) deps.onOrphans(peer, orphans)
     for (let start = 0; start < writes.length; start += WRITES_AT_ONCE) {
       // A conflict is left alone: whoever changed the row meanwhile knows more than this inventory.
       const { fenced } = await deps.reports.write(writes.slice(start, start + WRITES_AT_ONCE))

@@ -4,11 +4,14 @@ import { type Caller, may } from '../../domain/identity/caller.ts'
 import type { OrgId } from '../../domain/ids.ts'
 import type { AccessStore } from '../../domain/ports/access.ts'
 import type { TemplateStore } from '../../domain/ports/templates.ts'
+import { type PatternMatch, plainMatch } from '../../domain/template/parameter-codec.ts'
+import { misfitDefaults } from '../../domain/template/parameters.ts'
 import type { Application } from './application.ts'
 
 export const templateUseCases = (
   store: TemplateStore,
   access: Pick<AccessStore, 'orgExists'>,
+  matches: PatternMatch = plainMatch,
 ): Application['templates'] => ({
   list: (caller, filter, page) => async () => E.right(await store.list(caller.orgId, filter, page)),
 
@@ -28,6 +31,8 @@ export const templateUseCases = (
     if (!mayOwn(caller, owner)) return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
     if (owner !== null && owner !== caller.orgId && !(await access.orgExists(owner)))
       return E.left(notFound('org', owner))
+    const errors = misfitDefaults(document.parameters ?? [], matches)
+    if (errors.length > 0) return E.left({ _tag: 'InvalidParameters', errors })
     return E.right(await store.put(owner, document))
   },
 

@@ -32,7 +32,9 @@ const reconciling = (sessions: readonly Session[], setting: { epoch?: number; co
     capacityFreed: () => {
       freed += 1
     },
-    onOrphan: (_peer, entry, reason) => orphans.push(`${entry.sessionId} ${reason}`),
+    onOrphans: (_peer, found) => {
+      for (const { entry, reason } of found) orphans.push(`${entry.sessionId} ${reason}`)
+    },
   })
   return {
     told: (entries: readonly InventoryEntry[], spokenSince: readonly SessionId[] = []) =>

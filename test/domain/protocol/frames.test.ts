@@ -225,8 +225,12 @@ describe('text from an agent', () => {
     )
   })
 
-  it('is refused only where it is a name: of a label, or of the agent', () => {
-    expect(refused({ ...hello, labels: { 'a\u0000': 'x' } }).code).to.equal('bad_message')
+  it('is made storable in labels too, whose names are cut short', () => {
+    expect(said({ ...hello, labels: { 'a\u0000': 'x' } })).to.deep.equal({ ...hello, labels: { 'a\ufffd': 'x' } })
+    expect(said({ ...hello, labels: { ['n'.repeat(70)]: 'x' } })).to.deep.equal({
+      ...hello,
+      labels: { ['n'.repeat(63)]: 'x' },
+    })
     expect(said({ ...hello, labels: { a: 'x\u0000' } })).to.deep.equal({ ...hello, labels: { a: 'x\ufffd' } })
   })
 })

@@ -12,7 +12,7 @@ const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/
 
 describe('connections of agents, by hand', function () {
   this.timeout(120_000)
-  const hand = agentsByHand()
+  const hand = agentsByHand(1_000)
   const { enrolled, online, runningOn } = hand
 
   describe('the upgrade', () => {

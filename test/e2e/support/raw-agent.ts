@@ -37,6 +37,10 @@ export const upgrade = (
 export type RawAgent = {
   readonly received: readonly Json[]
   readonly of: (type: string) => readonly Json[]
+  /** Commands, each once: on a busy machine an ack may be late, and then one comes twice. */
+  readonly commands: () => readonly Json[]
+  /** Command number `count` (1 is the first), however often each was sent. */
+  readonly command: (count?: number) => Promise<Json>
   /** Frame number `count` (1 is the first) of a type. */
   readonly next: (type: string, count?: number, within?: number) => Promise<Json>
   readonly send: (frame: object | string | Buffer) => void
@@ -104,6 +108,9 @@ export const connect = async (
       },
       { within },
     )
+  const commands = (): readonly Json[] => [
+    ...new Map(of('command').map((command): [string, Json] => [command.commandId, command])).values(),
+  ]
   const hello = (change: object = {}): void =>
     send({
       type: 'hello',
@@ -121,6 +128,13 @@ export const connect = async (
   return {
     received,
     of,
+    commands,
+    command: (count = 1) =>
+      eventually(() => {
+        const command = commands()[count - 1]
+        if (command !== undefined) return command
+        throw new Error(`no command number ${count} in ${JSON.stringify(received)}`)
+      }),
     next,
     send,
     hello,
