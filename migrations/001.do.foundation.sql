@@ -154,7 +154,7 @@ CREATE INDEX sessions_by_template ON sessions (org_id, template_name, created_at
 CREATE INDEX sessions_by_agent ON sessions (agent_id, org_id, created_at DESC, id DESC) WHERE deleted_at IS NULL;
 CREATE INDEX sessions_by_name ON sessions (org_id, (lower(name) COLLATE "C"), id) WHERE deleted_at IS NULL;
 CREATE INDEX sessions_by_label ON sessions USING gin (labels jsonb_path_ops) WHERE deleted_at IS NULL AND labels <> '{}';
-CREATE INDEX sessions_by_deadline ON sessions (status_deadline) WHERE status_deadline IS NOT NULL;
+CREATE INDEX sessions_by_deadline ON sessions (status_deadline) WHERE status_deadline IS NOT NULL AND deleted_at IS NULL;
 CREATE INDEX sessions_pending ON sessions (created_at) WHERE status = 'pending' AND deleted_at IS NULL;
 -- Tombstones whose agent has not confirmed yet.
 CREATE INDEX sessions_unconfirmed ON sessions (reserved_on) WHERE deleted_at IS NOT NULL AND reserved_on IS NOT NULL;

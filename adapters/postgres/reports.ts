@@ -100,13 +100,13 @@ finished AS (
          -- The note of the ack may come after this: by this time it is known for an old one.
          acked_at = CASE WHEN f.status = 'pending' THEN now() ELSE COALESCE(o.acked_at, now()) END,
          attempts = greatest(o.attempts, 1)
-    FROM fate f, queued
-   WHERE o.id = queued.id AND o.command_id = f.command_id AND o.status = 'pending'
+    FROM fate f
+   WHERE o.command_id = f.command_id AND o.id IN (SELECT id FROM queued) AND o.status = 'pending'
 ),
 converged AS (
   UPDATE outbox o SET status = 'done', finished_at = now(), next_attempt_at = NULL
-    FROM settled d, queued
-   WHERE o.id = queued.id AND o.session_id = d.session_id AND o.generation <= d.up_to AND o.status = 'pending'
+    FROM settled d
+   WHERE o.id IN (SELECT id FROM queued) AND o.session_id = d.session_id AND o.generation <= d.up_to AND o.status = 'pending'
      AND NOT EXISTS (SELECT 1 FROM fate WHERE fate.command_id = o.command_id)
 )
 SELECT (SELECT coalesce(jsonb_agg(id), '[]') FROM written) AS written,

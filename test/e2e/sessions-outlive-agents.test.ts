@@ -46,7 +46,7 @@ describe('with npm start', function () {
     process.kill(await pidOfSession(id), 'SIGKILL')
     const failed = await home.rest.until(id, 'failed')
     expect(failed).to.include({ exitSignal: 'SIGKILL', exitCode: null, statusReason: 'exited_early', endpoint: null })
-    expect(failed.lastOutput).to.match(/^here I am\n/)
+    expect(failed.lastOutput).to.equal('here I am\n')
     const { body } = await home.rest.get(`/sessions/${id}/events`)
     expect(body.items.at(-1)).to.include({ type: 'failed', actor: 'agent:local' })
     expect(body.items.at(-1).data).to.include({ exitSignal: 'SIGKILL' })

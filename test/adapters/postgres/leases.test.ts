@@ -39,10 +39,12 @@ describe('leases', () => {
 
   it('know an agent by the hash of its token', async () => {
     const agentId = await enrolled(stores, { id: 'by-token', orgId: null, platform: 'docker' })
-    expect(await stores.leases.identify(Buffer.from('token of by-token'))).to.deep.equal({
+    const tokenHash = Buffer.from('token of by-token')
+    expect(await stores.leases.identify(tokenHash)).to.deep.equal({
       agentId,
       orgId: null,
       platform: 'docker',
+      tokenHash,
     })
     expect(await stores.leases.identify(Buffer.from('another token'))).to.equal(null)
   })
@@ -69,22 +71,49 @@ describe('leases', () => {
       )
     })
 
-    it('keeps what the agent says of itself', async () => {
+    it('is not made with a token that was rotated since the upgrade', async () => {
+      const agentId = await enrolled(stores, { id: 'rotated' })
+      const hello = {
+        agentId,
+        replicaId,
+        version: '2.1.0',
+        region: null,
+        labels: {},
+        capacity: PLENTY,
+        lastEpoch: null,
+      }
+      await stores.agents.setTokenHash(agentId, Buffer.from('the new one'))
+      const late = await stores.leases.connect({ ...hello, tokenHash: Buffer.from('token of rotated') })
+      expect(late).to.deep.include({ _tag: 'Left', left: { _tag: 'AgentGone' } })
+      expect(await stores.leases.connect({ ...hello, tokenHash: Buffer.from('the new one') })).to.have.property(
+        '_tag',
+        'Right',
+      )
+    })
+
+    it('is fenced, whoever holds it, when the token is rotated', async () => {
+      const peer = await connected(stores, await enrolled(stores, { id: 'rotated-later' }))
+      await stores.agents.setTokenHash(peer.agentId, Buffer.from('another'))
+      expect((await lease(peer.agentId))?.epoch).to.be.greaterThan(peer.epoch)
+    })
+
+    it('keeps what the agent says of itself, under what it was enrolled with', async () => {
       const agentId = await enrolled(stores, { id: 'says-of-itself' })
       await stores.ask(
         `UPDATE agents SET labels = '{"zone": "a", "by": "operator"}', region = 'eu' WHERE id = $1`,
         agentId,
       )
       const hello = { agentId, replicaId, version: '2.1.0', region: null, capacity: PLENTY, lastEpoch: null }
-      await stores.leases.connect({ ...hello, labels: { zone: 'b' } })
+      await stores.leases.connect({ ...hello, labels: { old: 'gone' } })
+      await stores.leases.connect({ ...hello, labels: { zone: 'b', host: 'h' } })
       const agent = await stores.agents.get(ACME, agentId)
       expect(agent).to.deep.include({
         version: '2.1.0',
         region: 'eu',
-        labels: { zone: 'b', by: 'operator' },
+        labels: { zone: 'a', by: 'operator', host: 'h' },
         capacity: PLENTY,
         status: 'online',
-        epoch: 1,
+        epoch: 2,
       })
     })
 
