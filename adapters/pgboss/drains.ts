@@ -27,7 +27,13 @@ export const workDrains = async (
   })
   await boss.work<{ agentIds: AgentId[] }>(
     queue,
-    { batchSize: 100, burstWhenBatchFull: true, pollingIntervalSeconds: 1, notifyPollingIntervalSeconds: 5 },
+    {
+      localConcurrency: 2,
+      batchSize: 100,
+      burstWhenBatchFull: true,
+      pollingIntervalSeconds: 1,
+      notifyPollingIntervalSeconds: 5,
+    },
     async (jobs) => {
       for (const agentId of new Set(jobs.flatMap((job) => job.data.agentIds))) drain(agentId)
     },
