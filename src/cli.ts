@@ -1,4 +1,7 @@
 /** The program: `scripts/streamspace <command>`. */
-import { main } from './cli/main.ts'
+import { endUntilStarted } from './program/end-until-started.ts'
 
+// Reading the rest takes a good part of a second, in which a signal has to end the program in order, too.
+endUntilStarted()
+const { main } = await import('./cli/main.ts')
 process.exitCode = await main(process.argv.slice(2))

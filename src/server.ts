@@ -22,8 +22,8 @@ import { openDatabase } from '../adapters/postgres/pool.ts'
 import { createReportStore } from '../adapters/postgres/reports.ts'
 import { createSessionQueries } from '../adapters/postgres/session-queries.ts'
 import { createSessionStore } from '../adapters/postgres/session-store.ts'
+import { createSessionWriter } from '../adapters/postgres/session-writer.ts'
 import { createTemplateStore } from '../adapters/postgres/templates.ts'
-import { createUnitOfWork } from '../adapters/postgres/unit-of-work.ts'
 import { createIds } from '../adapters/secrets/ids.ts'
 import { createSealer, deriveKey } from '../adapters/secrets/sealer.ts'
 import { tokens } from '../adapters/secrets/tokens.ts'
@@ -48,6 +48,7 @@ import { deadlines, PLACEMENT, placement, replicas, sweep } from './usecases/dut
 import { readCommands, readSessions } from './usecases/read-sessions.ts'
 import { reconcileInventory } from './usecases/reconcile-inventory.ts'
 import { templateUseCases } from './usecases/templates.ts'
+import { createUnitOfWork } from './usecases/unit-of-work.ts'
 import { version } from './version.ts'
 
 export type RunningServer = {
@@ -93,7 +94,9 @@ export const startServer = async (
         log.error(command, 'secrets of a session cannot be unsealed: was STREAMSPACE_SECRET_KEY changed?'),
     }),
   )
-  const unitOfWork = createUnitOfWork(database, { commandTtlMs: settings.commandTtlMs, seal: sealer.seal })
+  const unitOfWork = createUnitOfWork(
+    createSessionWriter(database, { commandTtlMs: settings.commandTtlMs, seal: sealer.seal }),
+  )
 
   const installationKey = await ensureInstallationKey({ access, templates, tokens, ids }, settings)
   await ensureCatalogue({ templates }, catalogue)

@@ -11,6 +11,7 @@
  * to hold then is repeated where the change is), but a row that was not found then is missed.
  */
 import type { AgentId, CommandId, SessionId } from '../../domain/ids.ts'
+import type { ReportAnswer } from '../../domain/ports/delivery.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
 import type { Decision } from '../../domain/session/session.ts'
 import type { Database } from './pool.ts'
@@ -142,14 +143,26 @@ RETURNING o.agent_id`
 
 const ACTIVITY = `
 WITH touched AS MATERIALIZED (
-  SELECT * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS t (id, agent_id, at)
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[]) WITH ORDINALITY
+      AS t (id, agent_id, epoch, at, place)
+),
+lease AS MATERIALIZED (
+  SELECT agent_id, epoch FROM agent_leases WHERE agent_id = ANY($2::text[]) ORDER BY agent_id FOR SHARE
 ),
 locked AS MATERIALIZED (
-  SELECT id FROM sessions WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE
+  SELECT id FROM sessions
+   WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL AND (SELECT count(*) FROM lease) > 0 ORDER BY id FOR NO KEY UPDATE
+),
+kept AS (
+  UPDATE sessions s SET last_activity_at = greatest(s.last_activity_at, least(t.at, now()))
+    FROM touched t JOIN lease USING (agent_id, epoch) JOIN locked USING (id)
+   WHERE s.id = t.id AND s.agent_id = t.agent_id AND s.deleted_at IS NULL
 )
-UPDATE sessions s SET last_activity_at = greatest(s.last_activity_at, least(t.at, now()))
-  FROM touched t JOIN locked USING (id)
- WHERE s.id = t.id AND s.agent_id = t.agent_id AND s.deleted_at IS NULL`
+SELECT CASE WHEN lease.agent_id IS NULL THEN 'fenced'
+            WHEN s.agent_id IS DISTINCT FROM t.agent_id THEN 'not_yours'
+            ELSE 'accepted' END AS answer
+  FROM touched t LEFT JOIN lease USING (agent_id, epoch) LEFT JOIN sessions s ON s.id = t.id
+ ORDER BY t.place`
 
 export const createReportStore = (database: Database): ReportStore => ({
   write: async (writes) => {
@@ -187,11 +200,17 @@ export const createReportStore = (database: Database): ReportStore => ({
   },
 
   activity: async (touched) => {
-    await database.query({
+    const { rows } = await database.query({
       name: 'agent_activity',
       text: ACTIVITY,
-      values: [touched.map((one) => one.sessionId), touched.map((one) => one.agentId), touched.map((one) => one.at)],
+      values: [
+        touched.map((one) => one.sessionId),
+        touched.map((one) => one.peer.agentId),
+        touched.map((one) => one.peer.epoch),
+        touched.map((one) => one.at),
+      ],
     })
+    return rows.map((row) => row.answer as ReportAnswer)
   },
 })
 

@@ -18,7 +18,7 @@ type Parameters = ReturnType<typeof parameters>
 const GET = `
 SELECT ${VIEW_COLUMNS}, ${REACHABLE('$4')}
   FROM sessions s ${LIVENESS}
- WHERE s.id = $1 AND s.org_id = $2 AND s.deleted_at IS NULL AND ($3::text IS NULL OR s.user_id = $3)`
+ WHERE s.id = ANY($1::uuid[]) AND s.org_id = $2 AND s.deleted_at IS NULL AND ($3::text IS NULL OR s.user_id = $3)`
 
 /** Microseconds since 1970: what a cursor carries, exact where a JavaScript Date is not. */
 const MICROSECONDS = `(extract(epoch FROM s.created_at) * 1000000)::bigint`
@@ -75,13 +75,14 @@ export const createSessionQueries = (
   }
 
   return {
-    get: async (scope, id) => {
+    get: async (scope, ids) => {
       const { rows } = await database.query({
-        name: 'get_session',
+        name: 'get_sessions',
         text: GET,
-        values: [id, scope.orgId, scope.ownerId, settings.agentSilentAfterMs],
+        values: [ids, scope.orgId, scope.ownerId, settings.agentSilentAfterMs],
       })
-      return rows[0] === undefined ? null : viewFromRow(rows[0])
+      const views = new Map(rows.map((row) => [row.id as string, viewFromRow(row)]))
+      return ids.map((id) => views.get(id) ?? null)
     },
 
     list: async (scope, filter, sort, page) => {

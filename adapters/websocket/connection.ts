@@ -140,6 +140,7 @@ export const createConnection = (deps: ConnectionDeps, peer: Peer, socket: Frame
     socket.waits(bytes)
     inbox
       .activity(peer, frame.sessionId, new Date(frame.lastActivityAt))
+      .then((answer) => heard(answer, frame.sessionId))
       .catch(() => {}) // the inbox has said so in the log; a later one says more
       .finally(() => socket.done(bytes))
   }

@@ -123,6 +123,7 @@ export const dial = (settings: DialSettings, hello: HelloFrame, handlers: DialHa
     quietQuarters = 0
   }
 
+  socket.on('upgrade', ({ socket: stream }) => link.gatherOn(stream))
   socket.on('open', () => socket.send(encodeFrame(hello satisfies AgentFrame)))
   socket.on('ping', heard)
   socket.on('pong', heard)

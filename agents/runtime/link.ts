@@ -2,6 +2,7 @@
  * The sending side of a welcomed socket. Frames to a closed link vanish, as they would in the cable: whoever
  * must not lose a frame asks `isOpen` first. `ws` buffers without bound; `isCongested` is how callers do not.
  */
+import type { Writable } from 'node:stream'
 import { WebSocket } from 'ws'
 import { type AgentFrame, encodeFrame } from '../protocol.ts'
 
@@ -12,6 +13,8 @@ export type Link = {
   readonly isCongested: () => boolean
   /** Calls `resume` once when the socket has caught up. One waiter a link: a later one takes the place of an earlier. */
   readonly onceWritable: (resume: () => void) => void
+  /** The connection below the WebSocket: from now on the frames of one turn of the event loop are one write. */
+  readonly gatherOn: (stream: Writable) => void
   readonly close: () => void
 }
 
@@ -21,6 +24,20 @@ const CAUGHT_UP_BYTES = CONGESTED_BYTES / 4
 export const linkOver = (socket: Pick<WebSocket, 'send' | 'readyState' | 'bufferedAmount'>): Link => {
   let closed = false
   let waiting: (() => void) | null = null
+  let stream: Writable | null = null
+  let gathering = false
+
+  /** An ack and the result that follows at once cost both ends one system call instead of two. */
+  const gather = (): void => {
+    if (stream === null || gathering) return
+    const corked = stream
+    gathering = true
+    corked.cork()
+    setImmediate(() => {
+      gathering = false
+      corked.uncork()
+    })
+  }
 
   const isOpen = (): boolean => !closed && socket.readyState === WebSocket.OPEN
 
@@ -35,10 +52,15 @@ export const linkOver = (socket: Pick<WebSocket, 'send' | 'readyState' | 'buffer
     isOpen,
     isCongested: () => socket.bufferedAmount > CONGESTED_BYTES,
     send: (frame) => {
-      if (isOpen()) socket.send(encodeFrame(frame), flushed)
+      if (!isOpen()) return
+      gather()
+      socket.send(encodeFrame(frame), flushed)
     },
     onceWritable: (resume) => {
       waiting = resume
+    },
+    gatherOn: (below) => {
+      stream = below
     },
     close: () => {
       closed = true

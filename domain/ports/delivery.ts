@@ -117,5 +117,5 @@ export type AgentInbox = {
   /** A complete inventory, all its pages together. */
   readonly inventory: (peer: Peer, items: readonly InventoryEntry[]) => Promise<ReportAnswer>
   readonly heartbeat: (beat: Heartbeat) => Promise<ReportAnswer>
-  readonly activity: (peer: Peer, sessionId: SessionId, at: Date) => Promise<void>
+  readonly activity: (peer: Peer, sessionId: SessionId, at: Date) => Promise<ReportAnswer>
 }

@@ -2,6 +2,7 @@
 import type { AgentId, CommandId, SessionId } from '../ids.ts'
 import type { Decision } from '../session/session.ts'
 import type { Peer } from './agents.ts'
+import type { ReportAnswer } from './delivery.ts'
 
 /** What becomes of an outbox row because of a report. */
 export type CommandFate =
@@ -38,7 +39,8 @@ export type ReportStore = {
   readonly attempts: (commandIds: readonly CommandId[]) => Promise<readonly CommandAttempts[]>
   /** Makes the newest command of these sessions due again, also one that was done: the resource is not as it says. */
   readonly redeliver: (sessionIds: readonly SessionId[]) => Promise<readonly AgentId[]>
+  /** Answers each, in order. Of one session and agent at most one at a time. */
   readonly activity: (
-    touched: readonly { readonly sessionId: SessionId; readonly agentId: AgentId; readonly at: Date }[],
-  ) => Promise<void>
+    touched: readonly { readonly peer: Peer; readonly sessionId: SessionId; readonly at: Date }[],
+  ) => Promise<readonly ReportAnswer[]>
 }

@@ -80,7 +80,8 @@ export type SessionSummary = { readonly total: number; readonly byStatus: { read
 
 /** Reads that return what the API shows. Each is one indexed query. Throws `BadCursorError` for a cursor that is not ours. */
 export type SessionQueries = {
-  readonly get: (scope: Scope, id: SessionId) => Promise<SessionView | null>
+  /** In the order of the ids; null: no such session in this scope. */
+  readonly get: (scope: Scope, ids: readonly SessionId[]) => Promise<readonly (SessionView | null)[]>
   readonly list: (
     scope: Scope,
     filter: SessionFilter,

@@ -18,3 +18,24 @@ export type CommitConflict =
 export type UnitOfWork = {
   readonly commit: (decision: Decision, secrets?: SecretEnv) => Promise<E.Either<CommitConflict, void>>
 }
+
+/** A decision on a session that does not exist yet. */
+export type Creation = { readonly decision: Decision; readonly secrets: SecretEnv | undefined }
+
+/** What the unit of work writes with. */
+export type SessionWriter = {
+  /**
+   * New sessions in ONE statement; each is written with all that belongs to it, or answered with why not, whatever
+   * becomes of the others. Throws `PoisonedGroupError` when a value of one of several cannot be written.
+   */
+  readonly insert: (creations: readonly Creation[]) => Promise<readonly E.Either<CommitConflict, void>[]>
+  readonly change: (decision: Decision) => Promise<E.Either<CommitConflict, void>>
+}
+
+/** None of a group was written, as one of it cannot be: whoever gathered them writes each alone. */
+export class PoisonedGroupError extends Error {
+  constructor(cause: unknown) {
+    super('one of several new sessions cannot be written', { cause })
+    this.name = 'PoisonedGroupError'
+  }
+}

@@ -18,7 +18,7 @@ import {
   words,
   wordsOf,
 } from './options.ts'
-import { longRunning } from './server-commands.ts'
+import { service } from './server-commands.ts'
 import { showList } from './show-list.ts'
 
 type AgentListOptions = ListOptions & {
@@ -101,7 +101,7 @@ export const addAgentCommands = (program: Command, context: Context): void => {
     })
 
   for (const [platform, where] of platforms)
-    longRunning(agent.command(platform).description(`run an agent whose sessions are ${where}`), context, async () =>
+    service(agent.command(platform).description(`run an agent whose sessions are ${where}`), context, async () =>
       (await import('../agent.ts')).runAgent(platform),
     )
 }

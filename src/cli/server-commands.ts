@@ -3,6 +3,7 @@
  * when they are asked for: a client command starts without a database driver in memory.
  */
 import type { Command } from 'commander'
+import { endUntilStarted } from '../program/end-until-started.ts'
 import type { Context } from './context.ts'
 
 /** What still holds the process after an orderly end must not keep it from ending. */
@@ -19,15 +20,22 @@ export const longRunning = (command: Command, context: Context, run: () => Promi
     }
   })
 
+/** The same for what runs until a signal ends it: one that comes while its modules are being read ends it, too. */
+export const service = (command: Command, context: Context, run: () => Promise<void>): Command =>
+  longRunning(command, context, () => {
+    endUntilStarted()
+    return run()
+  })
+
 export const addServerCommands = (program: Command, context: Context): void => {
-  longRunning(
+  service(
     program
       .command('dev')
       .description('everything on one machine: database, server and one agent; the same as npm start'),
     context,
     async () => (await import('../dev.ts')).runDev(),
   )
-  longRunning(program.command('server').description('one replica of the server'), context, async () =>
+  service(program.command('server').description('one replica of the server'), context, async () =>
     (await import('../run-server.ts')).runServer(),
   )
   longRunning(

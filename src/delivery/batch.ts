@@ -12,12 +12,13 @@ export type Batch<A, B> = {
 
 type Waiting<A, B> = {
   readonly item: A
-  readonly resolve: (answer: B) => void
+  readonly resolve: (answer: B | Promise<B>) => void
   readonly reject: (error: unknown) => void
 }
 
 export const createBatch = <A, B>(
-  run: (items: readonly A[]) => Promise<readonly B[]>,
+  /** An answer that is a promise is waited for by its own item alone. */
+  run: (items: readonly A[]) => Promise<readonly (B | Promise<B>)[]>,
   options: { readonly minIntervalMs: number; readonly maxItems: number },
 ): Batch<A, B> => {
   let waiting: Waiting<A, B>[] = []
@@ -48,7 +49,7 @@ export const createBatch = <A, B>(
     try {
       const answers = await run(batch.map(({ item }) => item))
       batch.forEach(({ resolve }, index) => {
-        resolve(answers[index] as B)
+        resolve(answers[index] as B | Promise<B>)
       })
     } catch (error) {
       for (const { reject } of batch) reject(error)

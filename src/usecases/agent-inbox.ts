@@ -40,13 +40,15 @@ export const createAgentInbox = (deps: AgentInboxDeps): AgentInbox & { readonly 
     { minIntervalMs: HEARTBEATS_EVERY_MS, maxItems: 5_000 },
   )
 
-  type Touched = { readonly sessionId: SessionId; readonly agentId: AgentId; readonly at: Date }
+  type Touched = { readonly peer: Peer; readonly sessionId: SessionId; readonly at: Date }
   const activity = createBatch(
-    async (touched: readonly Touched[]): Promise<readonly undefined[]> => {
-      // The latest of each agent: what another says of a session that is not its own must not push the owner's out.
-      const latest = new Map(touched.toSorted(byTime).map((one) => [`${one.agentId}/${one.sessionId}`, one]))
-      await deps.reports.activity([...latest.values()])
-      return touched.map(() => undefined)
+    async (touched: readonly Touched[]): Promise<readonly ReportAnswer[]> => {
+      // The latest of each connection: what another says of a session that is not its own must not push the owner's out.
+      const key = ({ peer, sessionId }: Touched): string => `${peer.agentId}/${peer.epoch}/${sessionId}`
+      const latest = new Map(touched.toSorted(byTime).map((one) => [key(one), one]))
+      const answers = await deps.reports.activity([...latest.values()])
+      const byKey = new Map([...latest.keys()].map((one, index) => [one, answers[index] ?? 'accepted']))
+      return touched.map((one) => byKey.get(key(one)) ?? 'accepted')
     },
     { minIntervalMs: ACTIVITY_EVERY_MS, maxItems: 5_000 },
   )
@@ -77,9 +79,7 @@ export const createAgentInbox = (deps: AgentInboxDeps): AgentInbox & { readonly 
     status: (peer, sessionId, generation, said) => report({ kind: 'status', peer, sessionId, generation, said }),
     inventory: (peer, items) => oneAtATime(peer.agentId, () => compare(peer, items)),
     heartbeat: heartbeats.add,
-    activity: async (peer, sessionId, at) => {
-      await activity.add({ sessionId, agentId: peer.agentId, at })
-    },
+    activity: (peer, sessionId, at) => activity.add({ peer, sessionId, at }),
     idle: async () => {
       await Promise.all([reports.idle(), heartbeats.idle(), activity.idle()])
     },

@@ -4,34 +4,38 @@ import { may, scopeOf } from '../../domain/identity/caller.ts'
 import type { Clock } from '../../domain/ports/clock.ts'
 import type { SessionQueries } from '../../domain/ports/sessions.ts'
 import type { Application } from './application.ts'
+import { gatheredGets } from './gathered-gets.ts'
 
 type Reads = Pick<Application['sessions'], 'get' | 'list' | 'summary' | 'events' | 'commands' | 'touch'>
 
-export const readSessions = (queries: SessionQueries, clock: Clock): Reads => ({
-  get: (caller, id) => async () => {
-    const view = await queries.get(scopeOf(caller), id)
-    return view === null ? E.left(notFound('session', id)) : E.right(view)
-  },
-  list: (caller, filter, sort, page) => async () => E.right(await queries.list(scopeOf(caller), filter, sort, page)),
-  summary: (caller, filter) => async () => E.right(await queries.summary(scopeOf(caller), filter)),
-  events: (caller, id, page) => async () => {
-    const events = await queries.events(scopeOf(caller), id, page)
-    return events === null ? E.left(notFound('session', id)) : E.right(events)
-  },
-  commands: (caller, id, page) => async () => {
-    const commands = await queries.commandsOf(scopeOf(caller), id, page)
-    return commands === null ? E.left(notFound('session', id)) : E.right(commands)
-  },
-  touch: (caller, id) => async () => {
-    if (!may(caller, 'change_sessions')) {
-      const visible = await queries.get(scopeOf(caller), id)
-      return E.left(visible === null ? notFound('session', id) : { _tag: 'Forbidden', permission: 'change_sessions' })
-    }
-    return (await queries.touch(scopeOf(caller), id, clock.now()))
-      ? E.right(undefined)
-      : E.left(notFound('session', id))
-  },
-})
+export const readSessions = (queries: SessionQueries, clock: Clock): Reads => {
+  const get = gatheredGets(queries)
+  return {
+    get: (caller, id) => async () => {
+      const view = await get(scopeOf(caller), id)
+      return view === null ? E.left(notFound('session', id)) : E.right(view)
+    },
+    list: (caller, filter, sort, page) => async () => E.right(await queries.list(scopeOf(caller), filter, sort, page)),
+    summary: (caller, filter) => async () => E.right(await queries.summary(scopeOf(caller), filter)),
+    events: (caller, id, page) => async () => {
+      const events = await queries.events(scopeOf(caller), id, page)
+      return events === null ? E.left(notFound('session', id)) : E.right(events)
+    },
+    commands: (caller, id, page) => async () => {
+      const commands = await queries.commandsOf(scopeOf(caller), id, page)
+      return commands === null ? E.left(notFound('session', id)) : E.right(commands)
+    },
+    touch: (caller, id) => async () => {
+      if (!may(caller, 'change_sessions')) {
+        const visible = await get(scopeOf(caller), id)
+        return E.left(visible === null ? notFound('session', id) : { _tag: 'Forbidden', permission: 'change_sessions' })
+      }
+      return (await queries.touch(scopeOf(caller), id, clock.now()))
+        ? E.right(undefined)
+        : E.left(notFound('session', id))
+    },
+  }
+}
 
 export const readCommands = (queries: SessionQueries): Application['commands'] => ({
   list: (caller, filter, page) => async () =>

@@ -13,8 +13,8 @@ import { type Database, openDatabase, type Row } from '../../adapters/postgres/p
 import { createReportStore } from '../../adapters/postgres/reports.ts'
 import { createSessionQueries } from '../../adapters/postgres/session-queries.ts'
 import { createSessionStore } from '../../adapters/postgres/session-store.ts'
+import { createSessionWriter } from '../../adapters/postgres/session-writer.ts'
 import { createTemplateStore } from '../../adapters/postgres/templates.ts'
-import { createUnitOfWork } from '../../adapters/postgres/unit-of-work.ts'
 import { createIds } from '../../adapters/secrets/ids.ts'
 import { createSealer } from '../../adapters/secrets/sealer.ts'
 import { E } from '../../domain/fp.ts'
@@ -26,6 +26,7 @@ import { create, type Intent, type Slot } from '../../domain/session/decide.ts'
 import { observe } from '../../domain/session/observe.ts'
 import { type Decision, nothingObserved, type Session } from '../../domain/session/session.ts'
 import type { ObservedStatus, StatusReason } from '../../domain/session/words.ts'
+import { createUnitOfWork } from '../../src/usecases/unit-of-work.ts'
 import { type FreshDatabase, freshDatabase } from './postgres.ts'
 
 export const ids = createIds()
@@ -53,7 +54,7 @@ export const storesOver = (database: Database) => {
   return {
     database,
     sealer,
-    unitOfWork: createUnitOfWork(database, { commandTtlMs: TTL_MS, seal: sealer.seal }),
+    unitOfWork: createUnitOfWork(createSessionWriter(database, { commandTtlMs: TTL_MS, seal: sealer.seal })),
     reports: createReportStore(database),
     leases: createLeaseStore(database),
     outbox,

@@ -24,6 +24,7 @@ export const scriptedLink = (): ScriptedLink => {
     send: (frame) => {
       if (open) sent.push(frame)
     },
+    gatherOn: () => {},
     close: () => {
       open = false
     },

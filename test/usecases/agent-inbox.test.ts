@@ -24,7 +24,12 @@ const receiving = () => {
   let offered = 0
   const inbox = createAgentInbox({
     leases: { heartbeat: async (beats) => beats.filter(({ epoch }) => epoch < 1) },
-    reports: { activity: async (touched) => void activity.push(touched) },
+    reports: {
+      activity: async (touched) => {
+        activity.push(touched)
+        return touched.map(({ peer }) => (peer.agentId === AGENT ? 'accepted' : 'not_yours'))
+      },
+    },
     applyReports: async (items) => {
       batches.push(items)
       return items.map(() => 'accepted')
@@ -76,9 +81,19 @@ describe('what agents send', () => {
 
   it('of a session’s activity is written once, with the latest', async () => {
     const { inbox, activity } = receiving()
-    await Promise.all([inbox.activity(peer, SESSION, later(1)), inbox.activity(peer, SESSION, later(2))])
-    await inbox.idle()
-    expect(activity).to.deep.equal([[{ sessionId: SESSION, agentId: AGENT, at: later(2) }]])
+    const stranger = { agentId: OTHER_AGENT, epoch: 4 }
+    const answers = await Promise.all([
+      inbox.activity(peer, SESSION, later(2)),
+      inbox.activity(stranger, SESSION, later(3)),
+      inbox.activity(peer, SESSION, later(1)),
+    ])
+    expect(answers).to.deep.equal(['accepted', 'not_yours', 'accepted'])
+    expect(activity).to.deep.equal([
+      [
+        { peer, sessionId: SESSION, at: later(2) },
+        { peer: stranger, sessionId: SESSION, at: later(3) },
+      ],
+    ])
   })
 
   it('after an inventory is known to be newer than it, while that is compared', async () => {

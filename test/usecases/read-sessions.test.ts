@@ -19,7 +19,7 @@ const reading = () => {
     return scope.ownerId === null ? value : null
   }
   const queries: SessionQueries = {
-    get: async (scope) => seen(scope, sessionView(aSession(), true)),
+    get: async (scope, ids) => ids.map(() => seen(scope, sessionView(aSession(), true))),
     list: async (scope) => seen(scope, empty) ?? empty,
     summary: async (scope) => seen(scope, null) ?? { total: 0, byStatus: {} as never },
     events: async (scope) => seen(scope, empty),

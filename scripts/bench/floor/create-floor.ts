@@ -5,16 +5,17 @@
  *
  * Nothing of the statement is written down here. The product's own use case is run once for each agent with a
  * unit of work that keeps the decision, and the product's adapter turns it into statement and values; from call
- * to call only the ids change.
+ * to call only ids and times change. One session a statement: that the product writes several with one when several
+ * are asked for at once is the product's.
  */
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { createAgentStore } from '../../../adapters/postgres/agents.ts'
 import { createCursors } from '../../../adapters/postgres/cursor.ts'
+import { insertion } from '../../../adapters/postgres/insert-sessions.ts'
 import { createLeaseStore } from '../../../adapters/postgres/leases.ts'
 import { openDatabase } from '../../../adapters/postgres/pool.ts'
 import { createTemplateStore } from '../../../adapters/postgres/templates.ts'
-import { insertion } from '../../../adapters/postgres/unit-of-work.ts'
 import { createIds } from '../../../adapters/secrets/ids.ts'
 import { E } from '../../../domain/fp.ts'
 import type { Caller } from '../../../domain/identity/caller.ts'
@@ -39,14 +40,6 @@ const AMPLE = { maxSessions: 2_000_000_000, cpuMillis: 2_000_000_000, memoryMib:
 
 const clock = { now: () => new Date() }
 const ids = createIds()
-/** Those of sessions and commands, for finding them again among a statement's values. */
-const given = new Set<unknown>()
-const remembered = <A>(id: A): A => {
-  given.add(id)
-  return id
-}
-const notingIds = { ...ids, session: () => remembered(ids.session()), command: () => remembered(ids.command()) }
-
 /** Agents as they are after they have connected, and one statement for each. */
 const prepare = async ({ url, agents }: FloorStart): Promise<readonly Statement[]> => {
   const database = openDatabase({ url, maxConnections: 1 })
@@ -73,7 +66,7 @@ const prepare = async ({ url, agents }: FloorStart): Promise<readonly Statement[
   }
   const statements: Statement[] = []
   const keep: UnitOfWork['commit'] = async (decision, secrets) => {
-    statements.push(insertion(decision, secrets, { commandTtlMs: DAY_MS, seal: () => Buffer.alloc(0) }))
+    statements.push(insertion([{ decision, secrets }], { commandTtlMs: DAY_MS, seal: () => Buffer.alloc(0) }))
     return E.right(undefined)
   }
   const caller: Caller = { orgId, userId: 'admin' as UserId, role: 'installation', keyId: ids.apiKey() }
@@ -90,7 +83,7 @@ const prepare = async ({ url, agents }: FloorStart): Promise<readonly Statement[
       unitOfWork: { commit: keep },
       wake: { agents: () => {} },
       clock,
-      ids: notingIds,
+      ids,
       timeouts: { pendingMs: 600_000, startMs: 300_000, stopMs: 60_000 },
     })(caller, CREATE)()
     if (E.isLeft(created) || created.right.status !== 'scheduling')
@@ -100,13 +93,14 @@ const prepare = async ({ url, agents }: FloorStart): Promise<readonly Statement[
   return statements
 }
 
+const TIMES = ['created_at', 'waiting_since', 'status_deadline', 'expires_at'] as const
+
 /** The values of another session of the same kind: ids of its own, and its times as late as they would be. */
-const another = (values: readonly unknown[], preparedAt: number): unknown[] => {
+const another = ([json, agentIds]: Statement['values'], preparedAt: number): Statement['values'] => {
+  const [row] = JSON.parse(json)
   const later = Date.now() - preparedAt
-  return values.map((value) => {
-    if (value instanceof Date) return new Date(value.getTime() + later)
-    return given.has(value) ? ids.session() : value
-  })
+  for (const time of TIMES) if (row[time] !== null) row[time] = new Date(Date.parse(row[time]) + later)
+  return [JSON.stringify([{ ...row, id: ids.session(), command_id: ids.command() }]), agentIds]
 }
 
 let statements: readonly Statement[] = []
@@ -129,8 +123,8 @@ const start = async (how: FloorStart): Promise<void> => {
 /** Agents take turns, as placement has them do. */
 const commitOne = async (client: pg.Client): Promise<void> => {
   const { name, text, values } = statements[turn++ % statements.length] as Statement
-  const { rows } = await client.query({ name, text, values: another(values, preparedAt) })
-  if (rows[0].committed !== 1) throw new Error('the statement did not commit')
+  const { rows } = await client.query({ name, text, values: [...another(values, preparedAt)] })
+  if (rows.length !== 1) throw new Error('the statement did not commit')
 }
 
 const run = async ({ seconds }: FloorRun): Promise<FloorAnswer> => {

@@ -18,7 +18,7 @@ const app = express()
 app.disable('x-powered-by')
 app.disable('etag')
 app.get('/api/v1/sessions/:id', async (request, response) => {
-  const json = JSON.stringify(await queries.get(scope, request.params.id as SessionId))
+  const json = JSON.stringify(await (await queries.get(scope, [request.params.id as SessionId]))[0])
   response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(json) })
   response.end(json)
 })

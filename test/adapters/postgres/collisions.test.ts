@@ -122,7 +122,7 @@ describe('batches of reports, intents, notes, duties and connections that collid
     redeliver: () => stores.reports.redeliver(some(sessions, 10).map(({ id }) => id)),
     activity: () =>
       stores.reports.activity(
-        some(sessions, 10).map(({ id, agentId }) => ({ sessionId: id, agentId: agentId!, at: new Date() })),
+        some(sessions, 10).map((session) => ({ sessionId: session.id, peer: peerOf(session), at: new Date() })),
       ),
     sweep: () => Promise.all([stores.duties.endBackOffs(20), stores.duties.giveUp(20)]),
     beat,

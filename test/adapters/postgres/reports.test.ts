@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import type { Peer } from '../../../domain/ports/agents.ts'
 import type { CommandFate } from '../../../domain/ports/reports.ts'
 import { hibernate, stop, update } from '../../../domain/session/decide.ts'
 import {
@@ -263,20 +264,21 @@ describe('what agents report', () => {
       const session = await aSessionOn(stores, peer.agentId)
       const lastActivity = async () => Number((await theSession(stores, session.id)).lastActivityAt)
       const created = await lastActivity()
-      const tell = (agentId: typeof peer.agentId, at: number) =>
-        stores.reports.activity([{ sessionId: session.id, agentId, at: new Date(at) }])
+      const tell = (by: Peer, at: number) =>
+        stores.reports.activity([{ sessionId: session.id, peer: by, at: new Date(at) }])
 
-      await tell(peer.agentId, created - 60_000)
-      await tell(other.agentId, created + 1)
+      expect(await tell(peer, created - 60_000)).to.deep.equal(['accepted'])
+      expect(await tell(other, created + 1)).to.deep.equal(['not_yours'])
+      expect(await tell({ ...peer, epoch: peer.epoch - 1 }, created + 1)).to.deep.equal(['fenced'])
       expect(await lastActivity()).to.equal(created)
-      await tell(peer.agentId, Date.now() + 3_600_000)
+      expect(await tell(peer, Date.now() + 3_600_000)).to.deep.equal(['accepted'])
       expect(await lastActivity()).to.be.within(created, Date.now() + 1_000)
     })
 
     it('does not raise the revision: it is in nobody’s way', async () => {
       const peer = await anAgent(stores, { id: 'no-conflict' })
       const session = await aSessionOn(stores, peer.agentId)
-      await stores.reports.activity([{ sessionId: session.id, agentId: peer.agentId, at: new Date() }])
+      await stores.reports.activity([{ sessionId: session.id, peer, at: new Date() }])
       await commit(stores, right(hibernate({ ...session, status: 'running' }, anIntent())))
     })
   })

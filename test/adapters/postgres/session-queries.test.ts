@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import type { Scope } from '../../../domain/identity/caller.ts'
 import type { SessionId, UserId } from '../../../domain/ids.ts'
 import {
   BadCursorError,
@@ -40,6 +41,7 @@ describe('session queries', () => {
   after(() => stores.close())
 
   const made = (overrides: Partial<Session> = {}) => commit(stores, aCreation(nowhere, overrides))
+  const get = async (scope: Scope, id: SessionId) => (await stores.queries.get(scope, [id]))[0]
   const names = (page: Page<SessionView>) => page.items.map(({ name }) => name)
 
   /** All pages, one after the other. */
@@ -60,27 +62,35 @@ describe('session queries', () => {
     it('is shown as the API has it', async () => {
       const { agentId } = await anAgent(stores, { id: 'shown' })
       const session = await aSessionOn(stores, agentId, { labels: { a: 'b' } })
-      expect(await stores.queries.get(acme, session.id)).to.deep.equal(sessionView(session, true))
+      expect(await get(acme, session.id)).to.deep.equal(sessionView(session, true))
       await stores.ask(`UPDATE agent_liveness SET last_heartbeat_at = now() - interval '2 minutes'`)
-      expect((await stores.queries.get(acme, session.id))?.agentReachable).to.equal(false)
+      expect((await get(acme, session.id))?.agentReachable).to.equal(false)
       await stores.ask('UPDATE agent_liveness SET last_heartbeat_at = now()')
       await stores.ask('UPDATE agent_leases SET replica_id = NULL')
-      expect((await stores.queries.get(acme, session.id))?.agentReachable).to.equal(false)
+      expect((await get(acme, session.id))?.agentReachable).to.equal(false)
     })
 
     it('is nobody’s who may not see it', async () => {
       const session = await made()
-      expect(await stores.queries.get(globex, session.id)).to.equal(null)
-      expect(await stores.queries.get({ orgId: ACME, ownerId: BEN }, session.id)).to.equal(null)
-      expect(await stores.queries.get({ orgId: ACME, ownerId: ANNA }, session.id)).to.be.an('object')
-      expect(await stores.queries.get(acme, ids.session())).to.equal(null)
+      expect(await get(globex, session.id)).to.equal(null)
+      expect(await get({ orgId: ACME, ownerId: BEN }, session.id)).to.equal(null)
+      expect(await get({ orgId: ACME, ownerId: ANNA }, session.id)).to.be.an('object')
+      expect(await get(acme, ids.session())).to.equal(null)
+    })
+
+    it('is found among others that are wanted with it, in the order in which they are wanted', async () => {
+      const [one, other] = [await made(), await made()]
+      const wanted = [other.id, ids.session(), one.id, other.id]
+      const views = await stores.queries.get(acme, wanted)
+      expect(views.map((view) => view?.id ?? null)).to.deep.equal([other.id, null, one.id, other.id])
+      expect(await stores.queries.get(globex, wanted)).to.deep.equal([null, null, null, null])
     })
 
     it('that is a tombstone is gone from everything', async () => {
       const session = await made({ labels: { is: 'tombstone' } })
       await commit(stores, right(remove(session, anIntent())))
       const filter = { label: [['is', 'tombstone']] } as const
-      expect(await stores.queries.get(acme, session.id)).to.equal(null)
+      expect(await get(acme, session.id)).to.equal(null)
       expect(await stores.queries.events(acme, session.id, firstPage)).to.equal(null)
       expect(await stores.queries.commandsOf(acme, session.id, firstPage)).to.equal(null)
       expect(await stores.queries.touch(acme, session.id, new Date())).to.equal(false)
@@ -321,7 +331,7 @@ describe('session queries', () => {
   })
 
   describe('keep-alive', () => {
-    const lastActivity = async (id: SessionId) => Number((await stores.queries.get(acme, id))?.lastActivityAt)
+    const lastActivity = async (id: SessionId) => Number((await get(acme, id))?.lastActivityAt)
 
     it('moves the last activity, at most once a second', async () => {
       const session = await made()

@@ -61,6 +61,56 @@ describe('the unit of work', () => {
       expect(await allocatedOn(stores, agentId)).to.deep.equal([1, 500, 512])
     })
 
+    it('is one statement with others that are wanted at the same moment, and each gets its own answer', async () => {
+      const { agentId } = await anAgent(stores, { id: 'together', capacity: { ...PLENTY, maxSessions: 2 } })
+      const other = await anAgent(stores, { id: 'together-too' })
+      const { statements, unitOfWork } = counted()
+      const decisions = [
+        aCreation(on(agentId), { name: 'first' }),
+        aCreation(nowhere, { name: 'waits' }),
+        aCreation(on(agentId), { name: 'second' }),
+        aCreation(on(agentId), { name: 'one too many' }),
+        aCreation(on(other.agentId), { name: 'elsewhere' }),
+      ]
+      const answers = await Promise.all(decisions.map((decision) => unitOfWork.commit(decision)))
+      expect(answers.map((answer) => (E.isLeft(answer) ? answer.left : 'committed'))).to.deep.equal([
+        'committed',
+        'committed',
+        'committed',
+        { _tag: 'NotReserved', agentId },
+        'committed',
+      ])
+      expect(statements).to.have.length(1)
+      expect(await rowsOf(decisions[3]?.session.id ?? '')).to.deep.equal(nothing)
+      expect(await rowsOf(decisions[1]?.session.id ?? '')).to.deep.equal({ sessions: 1, events: 1, commands: 0 })
+      expect(await allocatedOn(stores, agentId)).to.deep.equal([2, 1_000, 1_024])
+      expect(await allocatedOn(stores, other.agentId)).to.deep.equal([1, 500, 512])
+    })
+
+    it('goes in without another that cannot be written, which alone is told so', async () => {
+      const { agentId } = await anAgent(stores, { id: 'poisoned' })
+      const fine = aCreation(on(agentId))
+      const poisoned = aCreation(on(agentId), { name: 'nobody can write a \0' })
+      const [one, other] = await Promise.allSettled([
+        stores.unitOfWork.commit(fine),
+        stores.unitOfWork.commit(poisoned),
+      ])
+      expect(one).to.deep.equal({ status: 'fulfilled', value: E.right(undefined) })
+      expect(other?.status).to.equal('rejected')
+      expect(await rowsOf(poisoned.session.id)).to.deep.equal(nothing)
+      expect(await allocatedOn(stores, agentId)).to.deep.equal([1, 500, 512])
+    })
+
+    it('does not go in twice: the second of one id is a conflict, and what came with it goes in', async () => {
+      const { agentId } = await anAgent(stores, { id: 'twice' })
+      const known = aCreation(on(agentId))
+      await commit(stores, known)
+      const fine = aCreation(on(agentId))
+      const answers = await Promise.all([stores.unitOfWork.commit(known), stores.unitOfWork.commit(fine)])
+      expect(answers).to.deep.equal([E.left({ _tag: 'Conflict' }), E.right(undefined)])
+      expect(await allocatedOn(stores, agentId)).to.deep.equal([2, 1_000, 1_024])
+    })
+
     it('reads back as it was decided', async () => {
       const { agentId } = await anAgent(stores, { id: 'reads-back' })
       const decision = aCreation(on(agentId), {

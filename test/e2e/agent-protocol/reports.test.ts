@@ -24,6 +24,8 @@ describe('what agents say of sessions, by hand', function () {
       expect(await mine.agent.next('error')).to.include({ code: 'not_yours' })
       mine.agent.status({ sessionId: STRANGER, generation: 1 }, { status: 'running' })
       expect(await mine.agent.next('error', 2)).to.include({ code: 'not_yours' })
+      mine.agent.send({ type: 'activity', sessionId: session.id, lastActivityAt: new Date().toISOString() })
+      expect(await mine.agent.next('error', 3)).to.include({ code: 'not_yours' })
       expect(await hand.rest.session(session.id)).to.include({ status: 'running' })
       expect(mine.agent.isOpen()).to.equal(true)
     })

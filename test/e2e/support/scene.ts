@@ -109,6 +109,12 @@ const begin = ({ command, args, env = {}, cwd = root, detached = false }: Start)
     stdio: ['ignore', 'pipe', 'pipe'],
     detached,
   })
+  const { pid } = child
+  // A made-up pid would be somebody else's; and -1 is everybody's.
+  if (pid === undefined) {
+    child.on('error', () => {})
+    throw new Error(`${command} could not be started`)
+  }
   const said = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const)
     child[name]?.setEncoding('utf8').on('data', (text: string) => {
@@ -119,23 +125,32 @@ const begin = ({ command, args, env = {}, cwd = root, detached = false }: Start)
     said.stderr += String(error)
     ended ??= { code: null, signal: null }
   })
-  // Not 'close': what the program leaves behind, such as its agent, may keep its pipes open.
+  /** Also all that it said has arrived. */
+  let over = false
   child.on('exit', (code, by) => {
     ended = { code, signal: by }
+    // What it leaves behind, such as its agent, may keep its pipes open for as long as it likes.
+    setTimeout(() => {
+      over = true
+    }, 500).unref()
+  })
+  child.on('close', () => {
+    over = true
   })
   const shown = (): string => `${command} ${args.join(' ')}\n--- stdout\n${said.stdout}\n--- stderr\n${said.stderr}`
   return {
-    pid: child.pid ?? -1,
+    pid,
     stdout: () => said.stdout,
     stderr: () => said.stderr,
     ended: () => ended,
+    // A program that has ended has no pid any more; its number may be another's.
     signal: (name) => {
-      if (child.pid !== undefined) signal(child.pid, name)
+      if (ended === null) signal(pid, name)
     },
     end: (within = 10_000) =>
       eventually(
         () => {
-          if (ended === null) throw new Error(`it has not ended: ${shown()}`)
+          if (ended === null || !over) throw new Error(`it has not ended: ${shown()}`)
           return ended
         },
         { within },

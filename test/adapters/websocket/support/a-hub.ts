@@ -83,9 +83,7 @@ const fakeInbox = (): FakeInbox => {
       take({ kind: 'status', peer, of: { sessionId, generation, ...report } }),
     inventory: (peer, items) => take({ kind: 'inventory', peer, of: items }),
     heartbeat: (beat) => take({ kind: 'heartbeat', peer: beat, of: beat }),
-    activity: async (peer, sessionId, at) => {
-      await take({ kind: 'activity', peer, of: { sessionId, at } })
-    },
+    activity: (peer, sessionId, at) => take({ kind: 'activity', peer, of: { sessionId, at } }),
   }
   const take = async (call: InboxCall): Promise<ReportAnswer> => {
     inbox.calls.push(call)

@@ -1,0 +1,152 @@
+/**
+ * Decisions, written: session, events, command and capacity are committed together or not at all. Two statements
+ * exist, for new sessions and for a changed one; both are prepared.
+ *
+ * Locks are taken in the order that everything here keeps: agents, then sessions, then outbox.
+ */
+import { E } from '../../domain/fp.ts'
+import type { AgentId } from '../../domain/ids.ts'
+import {
+  type CommitConflict,
+  type Creation,
+  PoisonedGroupError,
+  type SessionWriter,
+} from '../../domain/ports/unit-of-work.ts'
+import type { Decision } from '../../domain/session/session.ts'
+import { type InsertSettings, insertion } from './insert-sessions.ts'
+import type { Database } from './pool.ts'
+
+/** SQLSTATE of `abort_conflicting_commit()`, of a unique violation, and of what PostgreSQL asks to retry. */
+const CONFLICTING = new Set(['SS001', '23505', '40001', '40P01'])
+/** Classes of SQLSTATE that are about a value of one row: data exceptions, violated constraints. */
+const ABOUT_A_ROW = /^2[23]/
+
+const codeOf = (error: unknown): string => (error as { code?: string }).code ?? ''
+
+export const createSessionWriter = (database: Database, settings: InsertSettings): SessionWriter => ({
+  insert: async (creations) => {
+    try {
+      const { rows } = await database.query(insertion(creations, settings))
+      const written = new Set<string>(rows.map(({ id }) => id))
+      return creations.map((creation) =>
+        written.has(creation.decision.session.id) ? E.right(undefined) : E.left(notReserved(creation)),
+      )
+    } catch (error) {
+      if (creations.length > 1 && ABOUT_A_ROW.test(codeOf(error))) throw new PoisonedGroupError(error)
+      if (CONFLICTING.has(codeOf(error))) return creations.map(() => E.left({ _tag: 'Conflict' }))
+      throw error
+    }
+  },
+  change: async (decision) => {
+    try {
+      const { rows } = await database.query(change(decision, settings))
+      if (rows[0].committed === 1) return E.right(undefined)
+      // Nothing was written: with a reservation asked for and no error, it was the reservation that failed.
+      const agentId = reservesOn(decision)
+      return E.left(agentId === null ? { _tag: 'Conflict' } : { _tag: 'NotReserved', agentId })
+    } catch (error) {
+      if (CONFLICTING.has(codeOf(error))) return E.left({ _tag: 'Conflict' })
+      throw error
+    }
+  },
+})
+
+const notReserved = ({ decision: { session } }: Creation): CommitConflict =>
+  session.agentId === null ? { _tag: 'Conflict' } : { _tag: 'NotReserved', agentId: session.agentId }
+
+/** The agent on which this change takes capacity, or null. */
+const reservesOn = ({ previous, session }: Decision): AgentId | null =>
+  session.reservedOn !== null && session.reservedOn !== (previous?.reservedOn ?? null) ? session.reservedOn : null
+
+const expiryMs = (decision: Decision, settings: InsertSettings): number | null =>
+  decision.command?.type === 'start_session' || decision.command?.type === 'wake_session' ? settings.commandTtlMs : null
+
+const CHANGE_SESSION = `
+WITH reserved AS (
+  UPDATE agents
+     SET allocated_sessions = allocated_sessions + 1,
+         allocated_cpu_millis = allocated_cpu_millis + $4::int,
+         allocated_memory_mib = allocated_memory_mib + $5::int
+   WHERE id = $3::text AND NOT cordoned
+     AND allocated_sessions + 1 <= max_sessions
+     AND allocated_cpu_millis + $4::int <= cpu_millis
+     AND allocated_memory_mib + $5::int <= memory_mib
+  RETURNING id
+),
+session AS (
+  UPDATE sessions
+     SET name = $6, labels = $7::jsonb, idle_timeout_s = $8, max_duration_s = $9, agent_id = $10, platform = $11,
+         region = $12, reserved_on = $13, desired_state = $14, generation = $15, observed_generation = $16,
+         status = $17, status_reason = $18, status_message = $19, waiting_since = $20, status_deadline = $21,
+         incarnation = $22, endpoint = $23::jsonb, exit_code = $24, exit_signal = $25, last_output = $26,
+         updated_at = $27, deleted_at = $28, version = $29, revision = $30
+   WHERE id = $1 AND revision = $2 AND ($3::text IS NULL OR EXISTS (SELECT 1 FROM reserved))
+  RETURNING id, org_id
+),
+event AS (
+  INSERT INTO session_events (org_id, session_id, type, generation, data, actor, at)
+  SELECT session.org_id, session.id, told.type, $15, told.data, told.actor, $27
+    FROM session, unnest($31::text[], $32::jsonb[], $33::text[]) WITH ORDINALITY AS told (type, data, actor, place)
+   ORDER BY told.place
+),
+superseded AS (
+  UPDATE outbox SET status = 'superseded', finished_at = now(), next_attempt_at = NULL
+    FROM session
+   WHERE outbox.session_id = session.id AND outbox.status = 'pending' AND outbox.generation < $15
+),
+command AS (
+  INSERT INTO outbox (command_id, org_id, agent_id, session_id, generation, type, payload, expires_at, created_at)
+  SELECT $34, session.org_id, $10, session.id, $15, $35, $36::jsonb,
+         $27::timestamptz + $37::float8 * interval '1 millisecond', $27
+    FROM session WHERE $34::uuid IS NOT NULL
+)
+SELECT CASE WHEN EXISTS (SELECT 1 FROM session) THEN 1
+            WHEN EXISTS (SELECT 1 FROM reserved) THEN abort_conflicting_commit()
+            ELSE 0 END AS committed`
+
+const change = (decision: Decision, settings: InsertSettings) => {
+  const { previous, session, command, events } = decision
+  return {
+    name: 'change_session',
+    text: CHANGE_SESSION,
+    values: [
+      session.id,
+      previous?.revision,
+      reservesOn(decision),
+      session.resources.cpuMillis,
+      session.resources.memoryMib,
+      session.name,
+      JSON.stringify(session.labels),
+      session.idleTimeoutSeconds,
+      session.maxDurationSeconds,
+      session.agentId,
+      session.platform,
+      session.region,
+      session.reservedOn,
+      session.desiredState,
+      session.generation,
+      session.observedGeneration,
+      session.status,
+      session.statusReason,
+      session.statusMessage,
+      session.waitingSince,
+      session.statusDeadline,
+      session.incarnation,
+      session.observed.endpoint === null ? null : JSON.stringify(session.observed.endpoint),
+      session.observed.exitCode,
+      session.observed.exitSignal,
+      session.observed.lastOutput,
+      session.updatedAt,
+      session.deletedAt,
+      session.version,
+      session.revision,
+      events.map((event) => event.type),
+      events.map((event) => JSON.stringify(event.data)),
+      events.map((event) => event.actor),
+      command?.commandId ?? null,
+      command?.type ?? null,
+      command === null ? null : JSON.stringify(command.payload),
+      expiryMs(decision, settings),
+    ],
+  }
+}

@@ -1,0 +1,47 @@
+import { PassThrough } from 'node:stream'
+import { expect } from 'chai'
+import { linkOver } from '../../../agents/runtime/link.ts'
+
+const heartbeat = { type: 'heartbeat', at: '2026-01-01T00:00:00.000Z', activeSessions: 0, inventoryHash: '' } as const
+
+/** A socket as `ws` has it: each frame is written to the stream below. */
+const over = (stream: PassThrough) => {
+  const written: number[] = []
+  const socket = { readyState: 1, bufferedAmount: 0, send: (frame: string) => void stream.write(frame) }
+  stream.on('data', (bytes: Buffer) => written.push(bytes.length))
+  return { link: linkOver(socket as never), written }
+}
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+describe('the link of an agent', () => {
+  it('holds what one turn of the event loop sends back until its end, and not longer', async () => {
+    const stream = new PassThrough()
+    const { link, written } = over(stream)
+    link.gatherOn(stream)
+    link.send(heartbeat)
+    link.send(heartbeat)
+    expect(stream.writableCorked).to.equal(1)
+    expect(written).to.deep.equal([])
+    await turn()
+    await turn()
+    expect(stream.writableCorked).to.equal(0)
+    expect(written).to.have.length(2)
+    link.send(heartbeat)
+    await turn()
+    await turn()
+    expect(written).to.have.length(3)
+  })
+
+  it('sends nothing more once it is closed, and lets go of what it held back', async () => {
+    const stream = new PassThrough()
+    const { link, written } = over(stream)
+    link.gatherOn(stream)
+    link.send(heartbeat)
+    link.close()
+    link.send(heartbeat)
+    await turn()
+    await turn()
+    expect(written).to.have.length(1)
+    expect(stream.writableCorked).to.equal(0)
+  })
+})
