@@ -1,5 +1,5 @@
 /** The program: `scripts/streamspace <command>`. */
-import { endUntilStarted } from './program/end-until-started.ts'
+import { endUntilStarted } from './program/signals.ts'
 
 // Reading the rest takes a good part of a second, in which a signal has to end the program in order, too.
 endUntilStarted()

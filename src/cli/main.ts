@@ -1,5 +1,4 @@
 import { CommanderError } from 'commander'
-import { started } from '../program/end-until-started.ts'
 import { ExitError } from '../program/exit-error.ts'
 import { type Context, processContext } from './context.ts'
 import { explain, isExplained } from './explain.ts'
@@ -9,7 +8,6 @@ import { endQuietlyOnClosedPipe } from './terminal.ts'
 /** The exit status: 0 done, 1 failed, 2 asked wrongly. What went wrong has been said on stderr. */
 export const main = async (args: readonly string[]): Promise<number> => {
   const context = processContext(endQuietlyOnClosedPipe(process))
-  started()
   try {
     await createProgram(context).parseAsync(args, { from: 'user' })
     return 0

@@ -1,11 +1,12 @@
 /** The commands of the program, put together. Nothing here does anything. */
 import { Command, type OutputConfiguration } from 'commander'
+import { giveSignalsBack } from '../program/signals.ts'
 import { version } from '../version.ts'
 import { addAgentCommands } from './agent-commands.ts'
 import { addCommandCommands } from './command-commands.ts'
 import type { Context } from './context.ts'
 import { addHelp } from './help.ts'
-import { addServerCommands } from './server-commands.ts'
+import { addServerCommands, isService } from './server-commands.ts'
 import { addSessionCommands } from './session-commands.ts'
 import { addStatusCommand } from './status-command.ts'
 import { addTemplateCommands } from './template-commands.ts'
@@ -33,5 +34,8 @@ export const createProgram = (context: Context, output: OutputConfiguration = {}
   program.helpCommand('help [command]', 'print the help of a command')
 
   addHelp(program)
+  program.hook('preAction', async (_program, command) => {
+    if (!isService(command)) await giveSignalsBack()
+  })
   return program
 }

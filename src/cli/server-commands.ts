@@ -3,14 +3,13 @@
  * when they are asked for: a client command starts without a database driver in memory.
  */
 import type { Command } from 'commander'
-import { endUntilStarted } from '../program/end-until-started.ts'
 import type { Context } from './context.ts'
 
 /** What still holds the process after an orderly end must not keep it from ending. */
 const LINGER_MS = 500
 
 /** A command whose end is the program's, whether or not anyone reads what it prints. */
-export const longRunning = (command: Command, context: Context, run: () => Promise<void>): Command =>
+const longRunning = (command: Command, context: Context, run: () => Promise<void>): Command =>
   command.action(async () => {
     context.goOnWithoutReader()
     try {
@@ -20,12 +19,13 @@ export const longRunning = (command: Command, context: Context, run: () => Promi
     }
   })
 
-/** The same for what runs until a signal ends it: one that comes while its modules are being read ends it, too. */
-export const service = (command: Command, context: Context, run: () => Promise<void>): Command =>
-  longRunning(command, context, () => {
-    endUntilStarted()
-    return run()
-  })
+/** Runs until a signal ends it, in order. */
+const services = new WeakSet<Command>()
+export const isService = (command: Command): boolean => services.has(command)
+export const service = (command: Command, context: Context, run: () => Promise<void>): Command => {
+  services.add(command)
+  return longRunning(command, context, run)
+}
 
 export const addServerCommands = (program: Command, context: Context): void => {
   service(
