@@ -17,10 +17,13 @@ type Committed = E.Either<CommitConflict, void>
 
 /** Bounds what one transaction holds locked, and what one error makes anew. */
 const CREATIONS_AT_ONCE = 64
+/** Somebody may hold the row of one agent: creates on others do not wait for that. */
+const OVERTAKE_AFTER_MS = 50
 
 export const createUnitOfWork = (writer: SessionWriter): UnitOfWork => {
   const creations = createBatch<Creation, Committed>((group) => insertAll(writer, group), {
     minIntervalMs: 0,
+    overtakeAfterMs: OVERTAKE_AFTER_MS,
     maxItems: CREATIONS_AT_ONCE,
   })
   return {

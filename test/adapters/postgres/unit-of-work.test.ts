@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { E } from '../../../domain/fp.ts'
 import { placePending, remove, restart, stop, unchanged, update } from '../../../domain/session/decide.ts'
+import { holding, letGo, lockWaits } from '../../support/locks.ts'
 import {
   ACME,
   aCreation,
@@ -27,6 +28,7 @@ describe('the unit of work', () => {
   before(async () => {
     stores = await openStores()
   })
+  afterEach(letGo)
   after(() => stores.close())
 
   const rowsOf = async (sessionId: string) => {
@@ -85,6 +87,16 @@ describe('the unit of work', () => {
       expect(await rowsOf(decisions[1]?.session.id ?? '')).to.deep.equal({ sessions: 1, events: 1, commands: 0 })
       expect(await allocatedOn(stores, agentId)).to.deep.equal([2, 1_000, 1_024])
       expect(await allocatedOn(stores, other.agentId)).to.deep.equal([1, 500, 512])
+    })
+
+    it('does not wait for another whose agent’s row somebody holds', async () => {
+      const [mine, theirs] = [await anAgent(stores, { id: 'goes-on' }), await anAgent(stores, { id: 'is-held' })]
+      const row = await holding(stores.url, ['SELECT FROM agents WHERE id = $1 FOR UPDATE', theirs.agentId])
+      const waits = stores.unitOfWork.commit(aCreation(on(theirs.agentId)))
+      await lockWaits(stores.ask, 1)
+      expect(await stores.unitOfWork.commit(aCreation(on(mine.agentId)))).to.deep.equal(E.right(undefined))
+      await row.release()
+      expect(await waits).to.deep.equal(E.right(undefined))
     })
 
     it('goes in without another that cannot be written, which alone is told so', async () => {

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { createBatch } from '../../../src/delivery/batch.ts'
+import { eventually } from '../../support/eventually.ts'
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
@@ -118,5 +119,22 @@ describe('a batch', () => {
     await added
     await waited
     expect([idle, batch.size()]).to.deep.equal([true, 0])
+  })
+
+  it('that takes long is overtaken where that is allowed, by few at a time, and is answered when it is done', async () => {
+    const { batch, runs, itemsOf } = held({ overtakeAfterMs: 1 })
+    const answers = [batch.add(1)]
+    for (const item of [2, 3, 4, 5, 6]) {
+      await eventually(() => expect(runs).to.have.length(Math.min(item - 1, 4)))
+      answers.push(batch.add(item))
+    }
+    await eventually(() => expect(itemsOf()).to.deep.equal([[1], [2], [3], [4]]))
+    expect(batch.size()).to.equal(2)
+    runs[2]?.end()
+    expect(await answers[2]).to.equal('did 3')
+    await eventually(() => expect(itemsOf()).to.deep.equal([[1], [2], [3], [4], [5, 6]]))
+    for (const run of runs) run.end()
+    expect(await Promise.all(answers)).to.deep.equal([1, 2, 3, 4, 5, 6].map((item) => `did ${item}`))
+    await batch.idle()
   })
 })
