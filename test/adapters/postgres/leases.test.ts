@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { E } from '../../../domain/fp.ts'
-import type { HeldLease, Heartbeat, Peer } from '../../../domain/ports/agents.ts'
+import type { Heartbeat, HeldLease, Peer } from '../../../domain/ports/agents.ts'
 import { holding, letGo, lockWaits } from '../../support/locks.ts'
 import {
   ACME,

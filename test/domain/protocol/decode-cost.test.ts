@@ -39,4 +39,15 @@ describe('the cost of a frame', () => {
       })
       expect(Math.min(...times), 'ms of processor time').to.be.below(300)
     })
+
+  it('does not depend on what a text contains: brackets in it are no nesting', () => {
+    const message = `${'[{"\\'.repeat(20_000)}`
+    const decoded = decodeAgentFrame(JSON.stringify({ type: 'degraded', reason: message }))
+    expect(decoded).to.deep.include({ _tag: 'Right' })
+    const deep = `{"type":"ack","commandIds":[],"x":${'['.repeat(40_000)}${']'.repeat(40_000)}}`
+    expect(decodeAgentFrame(deep)).to.deep.include({
+      _tag: 'Left',
+      left: { code: 'bad_frame', message: 'a frame is not nested so deeply' },
+    })
+  })
 })
