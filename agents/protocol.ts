@@ -55,15 +55,19 @@ const time = c.refined(text(64), (value) =>
     : 'must be an RFC 3339 time',
 )
 
+const MAX_LABELS = 64
 /** Names are for filters and lists, so they are short; a NUL in one is replaced as in any text. */
 const labels: c.Codec<{ readonly [name: string]: string }> = c.codec('labels', { type: 'object' }, (input, context) => {
   if (typeof input !== 'object' || input === null || Array.isArray(input))
     return t.failure(input, context, 'must be an object')
+  // Before anything is done to each of them: a frame has room for a hundred thousand.
+  const names = Object.keys(input)
+  if (names.length > MAX_LABELS) return t.failure(input, context, `must have at most ${MAX_LABELS} entries`)
   const named = Object.entries(input).map(([name, value]) => [
     name.slice(0, 63).toWellFormed().replaceAll('\u0000', '\ufffd'),
     value,
   ])
-  return c.record(text(256), { maxProperties: 64 }).validate(Object.fromEntries(named), context)
+  return c.record(text(256), { maxProperties: MAX_LABELS }).validate(Object.fromEntries(named), context)
 })
 
 const capacity = c.openObject({ maxSessions: count, cpuMillis: count, memoryMib: count })
@@ -264,11 +268,32 @@ export type FrameError = {
   readonly about?: string
 }
 
+/** No frame of ours is nested deeper; half a million levels, which a frame has room for, take JSON.parse a quarter of a second. */
+const MAX_DEPTH = 64
+/** What is shorter has no room for nesting that would be noticed, and is nearly everything. */
+const LONG = 65_536
+
+const isNestedTooDeeply = (text: string): boolean => {
+  if (text.length < LONG) return false
+  let depth = 0
+  let inText = false
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === 0x22) inText = !inText
+    else if (inText) at += code === 0x5c ? 1 : 0
+    else if (code === 0x5b || code === 0x7b) {
+      if (++depth > MAX_DEPTH) return true
+    } else if (code === 0x5d || code === 0x7d) depth--
+  }
+  return false
+}
+
 type Frames = { readonly [type: string]: c.AnyCodec }
 
 const frameDecoder =
   <F>(frames: Frames) =>
   (data: string): E.Either<FrameError, F> => {
+    if (isNestedTooDeeply(data)) return E.left({ code: 'bad_frame', message: 'a frame is not nested so deeply' })
     let parsed: unknown
     try {
       parsed = JSON.parse(data)

@@ -20,6 +20,7 @@ import { appliedVersion } from '../adapters/postgres/migrate.ts'
 import { createOutbox } from '../adapters/postgres/outbox.ts'
 import { openDatabase } from '../adapters/postgres/pool.ts'
 import { createReportStore } from '../adapters/postgres/reports.ts'
+import { createRetentionStore } from '../adapters/postgres/retention.ts'
 import { createSessionQueries } from '../adapters/postgres/session-queries.ts'
 import { createSessionStore } from '../adapters/postgres/session-store.ts'
 import { createSessionWriter } from '../adapters/postgres/session-writer.ts'
@@ -47,6 +48,7 @@ import { createSession } from './usecases/create-session.ts'
 import { deadlines, PLACEMENT, placement, replicas, sweep } from './usecases/duties.ts'
 import { readCommands, readSessions } from './usecases/read-sessions.ts'
 import { reconcileInventory } from './usecases/reconcile-inventory.ts'
+import { retention } from './usecases/retention.ts'
 import { templateUseCases } from './usecases/templates.ts'
 import { createUnitOfWork } from './usecases/unit-of-work.ts'
 import { version } from './version.ts'
@@ -193,7 +195,17 @@ export const startServer = async (
   await workDrains(boss, replicaId, (agentId) => hub.drain(agentId))
   const running = await workDuties(
     boss,
-    [sweep(core), deadlines(core), placement(core), replicas(core)],
+    [
+      sweep(core),
+      deadlines(core),
+      placement(core),
+      replicas(core),
+      retention({
+        retention: createRetentionStore(database),
+        periods: settings.retention,
+        elapsed: () => performance.now(),
+      }),
+    ],
     told('a duty failed or was not sent; the next timer sends it again'),
   )
   let placementAsked = false

@@ -22,6 +22,8 @@ export const startBoss = async (url: string, onError: (error: unknown) => void):
     migrate: false,
     createSchema: false,
     supervise: true,
+    // Its own default looks once a day for jobs that are to be deleted: by then drains have left millions.
+    maintenanceIntervalSeconds: 60,
     useListenNotify: true,
   })
   boss.on('error', onError)

@@ -79,6 +79,12 @@ changed AS MATERIALIZED (
 UPDATE agents a SET max_sessions = c.max_sessions, cpu_millis = c.cpu_millis, memory_mib = c.memory_mib
   FROM changed c WHERE a.id = c.id`
 
+const LOST = `
+SELECT h.place::int - 1 AS index
+  FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS h (agent_id, epoch, place)
+ WHERE NOT EXISTS (
+         SELECT 1 FROM agent_leases l WHERE l.agent_id = h.agent_id AND l.epoch = h.epoch AND l.replica_id = $3)`
+
 export const createLeaseStore = (database: Database): LeaseStore => ({
   identify: async (tokenHash) => {
     const { rows } = await database.query({
@@ -156,6 +162,27 @@ export const createLeaseStore = (database: Database): LeaseStore => ({
       })
     const held = new Set(rows.map((row) => row.agent_id as string))
     return beats.filter((beat) => !held.has(beat.agentId) || byAgent.get(beat.agentId)?.epoch !== beat.epoch)
+  },
+
+  lost: async (held, replicaId) => {
+    const { rows } = await database.query({
+      name: 'lost_leases',
+      text: LOST,
+      values: [held.map(({ agentId }) => agentId), held.map(({ epoch }) => epoch), replicaId],
+    })
+    if (rows.length === 0) return []
+    // Why is asked of those alone: the token's hash is long, and hardly any lease is ever lost.
+    const hashes = rows.map((row) => held[row.index]?.tokenHash ?? null)
+    const known = await database.query({
+      name: 'known_tokens',
+      text: 'SELECT place::int - 1 AS at FROM unnest($1::bytea[]) WITH ORDINALITY AS t (hash, place) JOIN agents ON token_hash = hash',
+      values: [hashes],
+    })
+    const isKnown = new Set(known.rows.map((row) => row.at as number))
+    return rows.map((row, at) => ({
+      index: row.index as number,
+      why: hashes[at] === null || isKnown.has(at) ? 'replaced' : 'revoked',
+    }))
   },
 
   holders: async (agentIds) => {

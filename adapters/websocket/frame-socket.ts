@@ -13,6 +13,7 @@ import {
   type ServerFrame,
 } from '../../agents/protocol.ts'
 import type { E } from '../../domain/fp.ts'
+import { createFairShare } from './fair-share.ts'
 import {
   BAD_FRAMES,
   BAD_FRAMES_WITHIN_MS,
@@ -57,6 +58,8 @@ export const createFrameSocket = (socket: WebSocket, timing: Timing): FrameSocke
   let waiting = 0
   let waitingBytes = 0
   let readSince: number | null = timing.now()
+  /** Why it is not read: too much of it waits to be committed, or it has taken more than its share of the time. */
+  const stops = { waiting: false, share: false }
   let isOver = false
   let whyEnded = ''
 
@@ -64,8 +67,30 @@ export const createFrameSocket = (socket: WebSocket, timing: Timing): FrameSocke
     if (isOver) return
     isOver = true
     whyEnded = why
+    share.stop()
     self.ended()
   }
+
+  const readOrNot = (): void => {
+    if (isOver) return
+    const reads = !stops.waiting && !stops.share
+    if (reads === (readSince !== null)) return
+    readSince = reads ? timing.now() : null
+    if (reads) socket.resume()
+    else socket.pause()
+  }
+
+  const share = createFairShare(
+    timing,
+    () => {
+      stops.share = true
+      readOrNot()
+    },
+    () => {
+      stops.share = false
+      readOrNot()
+    },
+  )
 
   const isOneBadFrameTooMany = (): boolean => {
     const now = timing.now()
@@ -97,18 +122,16 @@ export const createFrameSocket = (socket: WebSocket, timing: Timing): FrameSocke
     waits: (bytes) => {
       waiting++
       waitingBytes += bytes
-      if (readSince === null || isOver) return
       if (waiting <= MAX_WAITING_FRAMES && waitingBytes <= MAX_WAITING_BYTES) return
-      readSince = null
-      socket.pause()
+      stops.waiting = true
+      readOrNot()
     },
     done: (bytes) => {
       waiting--
       waitingBytes -= bytes
-      if (readSince !== null || isOver) return
-      if (waiting > MAX_WAITING_FRAMES / 2 || waitingBytes > MAX_WAITING_BYTES / 2) return
-      readSince = timing.now()
-      socket.resume()
+      if (!stops.waiting || waiting > MAX_WAITING_FRAMES / 2 || waitingBytes > MAX_WAITING_BYTES / 2) return
+      stops.waiting = false
+      readOrNot()
     },
     waiting: () => waiting,
     readSince: () => readSince,
@@ -132,9 +155,11 @@ export const createFrameSocket = (socket: WebSocket, timing: Timing): FrameSocke
 
   socket.on('message', (data: RawData, isBinary: boolean) => {
     if (isOver) return
+    const began = timing.now()
     const bytes = data as Buffer // `nodebuffer` is what ws gives unless told otherwise
     const received = isBinary ? binaryFrame : decodeAgentFrame(bytes.toString())
     self.receive(received, bytes.length, () => (isBinary ? '' : bytes.toString()))
+    share.used(timing.now() - began)
   })
   socket.on('close', (code: number, reason: Buffer) => {
     over(`${code} ${reason.toString()}`)

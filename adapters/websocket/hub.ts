@@ -15,6 +15,7 @@ import { countedInbox } from './counted-inbox.ts'
 import { createDatabaseState } from './database-state.ts'
 import { createFrameSocket, type FrameSocket } from './frame-socket.ts'
 import { greet } from './hello.ts'
+import { createLeaseWatch } from './lease-watch.ts'
 import { createLimiter } from './limiter.ts'
 import { createLiveness } from './liveness.ts'
 import { createNotes } from './notes.ts'
@@ -58,6 +59,7 @@ export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
   const reads = createLimiter(READS_AT_ONCE)
   const connects = createLimiter(CONNECTS_AT_ONCE)
   const liveness = createLiveness(settings.heartbeatIntervalMs, timing)
+  const watch = createLeaseWatch(leases, settings.replicaId, database, timing)
   const releases = createReleases(leases, settings.replicaId, database, timing)
   const lane = { outbox, notes, clock, log, database, reads, timing, settings }
   const byAgent = new Map<AgentId, Connection>()
@@ -70,7 +72,7 @@ export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
     socket.closed = () => sockets.delete(socket)
     greet({ leases, database, timing, connects, settings }, socket, identity)
       .then((lease) => {
-        if (lease !== null) welcome(socket, { agentId: identity.agentId, epoch: lease.epoch })
+        if (lease !== null) welcome(socket, { agentId: identity.agentId, epoch: lease.epoch }, identity.tokenHash)
       })
       .catch((error: unknown) => {
         log.error({ err: error, agentId: identity.agentId }, 'agent could not be welcomed')
@@ -79,7 +81,7 @@ export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
       .finally(leave)
   }
 
-  const welcome = (socket: FrameSocket, peer: Peer): void => {
+  const welcome = (socket: FrameSocket, peer: Peer, tokenHash: Buffer | undefined): void => {
     const older = byAgent.get(peer.agentId)
     if (older !== undefined && older.peer.epoch >= peer.epoch) {
       socket.end(closeCodes.replaced, 'replaced by a newer connection')
@@ -88,16 +90,21 @@ export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
     // It has lost the lease already, so nothing more may go out on it, whatever becomes of the new one.
     older?.stop()
     if (socket.isOver()) releases.release(peer)
-    else speakWith(socket, peer)
+    else speakWith(socket, peer, tokenHash)
     older?.socket.end(closeCodes.replaced, 'replaced by a newer connection')
   }
 
-  const speakWith = (socket: FrameSocket, peer: Peer): void => {
+  const speakWith = (socket: FrameSocket, peer: Peer, tokenHash: Buffer | undefined): void => {
     releases.forget(peer.agentId)
     const connection = createConnection({ inbox, lane, log, timing, settings }, peer, socket)
     byAgent.set(peer.agentId, connection)
     liveness.add(connection)
-    socket.ended = () => gone(connection)
+    const watched = { peer, tokenHash, end: socket.end }
+    watch.add(watched)
+    socket.ended = () => {
+      watch.remove(watched)
+      gone(connection)
+    }
     log.info(peer, 'agent connected')
     socket.send({
       type: 'welcome',
@@ -136,6 +143,7 @@ export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
     close: ({ reason }) => {
       upgrades.close()
       liveness.stop()
+      watch.stop()
       closing ??= closeHub({ sockets, inbox, notes, releases, timing, withinMs: settings.closeTimeoutMs }, reason)
       return closing
     },

@@ -63,6 +63,10 @@ export type Heartbeat = Peer & {
   readonly degradedReason: string | null
 }
 
+export type HeldLease = Peer & { readonly tokenHash: Buffer | undefined }
+/** `index`: in what was asked. `revoked`: the agent is gone, or the token by which it was identified is its own no more. */
+export type LostLease = { readonly index: number; readonly why: 'revoked' | 'replaced' }
+
 /** Leases: which replica speaks for an agent, under which epoch. */
 export type LeaseStore = {
   readonly identify: (tokenHash: Buffer) => Promise<AgentIdentity | null>
@@ -74,6 +78,8 @@ export type LeaseStore = {
   readonly disconnect: (peer: Peer, replicaId: ReplicaId) => Promise<void>
   /** Writes liveness in one batch; returns the peers whose lease is no longer theirs. */
   readonly heartbeat: (beats: readonly Heartbeat[], replicaId: ReplicaId) => Promise<readonly Peer[]>
+  /** Those of a replica's leases that are its own no more. */
+  readonly lost: (held: readonly HeldLease[], replicaId: ReplicaId) => Promise<readonly LostLease[]>
   /** Which replica holds each of these agents now. Agents that nobody holds are left out. */
   readonly holders: (
     agentIds: readonly AgentId[],

@@ -51,11 +51,18 @@ export const profiling = (bench: Bench, what: string): { readonly [name: string]
     ? {}
     : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${bench.profiles} --cpu-prof-name=${what}-${Date.now()}.cpuprofile` }
 
-export const startInstallation = async (bench: Bench, settings: InstallationSettings): Promise<Installation> => {
-  const database = await startDatabase(bench, settings.postgres)
-  const key = `ssk_${randomBytes(24).toString('hex')}`
+export type Replica = { readonly server: Program; readonly url: string }
+
+/** `streamspace server`; all of one installation have its key and its secret. */
+export const startReplica = async (
+  bench: Bench,
+  database: Pick<BenchDatabase, 'url'>,
+  key: string,
+  env: { readonly [name: string]: string } = {},
+  name = 'server',
+): Promise<Replica> => {
   const server = await startProgram(bench, {
-    what: 'streamspace server',
+    what: `streamspace ${name}`,
     command: join(ROOT, 'scripts/streamspace'),
     args: ['server'],
     env: {
@@ -63,13 +70,20 @@ export const startInstallation = async (bench: Bench, settings: InstallationSett
       HOST: '127.0.0.1',
       PORT: '0',
       LOG_LEVEL: 'warn',
-      STREAMSPACE_DATA_DIR: join(bench.directory, 'server'),
+      STREAMSPACE_DATA_DIR: join(bench.directory, name),
       STREAMSPACE_ADMIN_KEY: key,
-      ...settings.serverEnv,
-      ...profiling(bench, 'server'),
+      STREAMSPACE_SECRET_KEY: key,
+      ...env,
+      ...profiling(bench, name),
     },
   })
-  const url = await server.line(listeningUrl, START_WITHIN_MS)
+  return { server, url: await server.line(listeningUrl, START_WITHIN_MS) }
+}
+
+export const startInstallation = async (bench: Bench, settings: InstallationSettings): Promise<Installation> => {
+  const database = await startDatabase(bench, settings.postgres)
+  const key = `ssk_${randomBytes(24).toString('hex')}`
+  const { server, url } = await startReplica(bench, database, key, settings.serverEnv)
 
   const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
     const response = await fetch(`${url}/api/v1${path}`, {

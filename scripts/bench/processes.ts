@@ -1,5 +1,7 @@
-/** The processes of this machine and the processor time they used, from proc(5). Linux only. */
+/** The processes of this machine and what they use: processor time from proc(5), Linux only; memory from ps. */
+import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
+import { promisify } from 'node:util'
 
 export type ProcessTime = {
   readonly pid: number
@@ -37,3 +39,9 @@ export const processTimes = (): readonly ProcessTime[] =>
       },
     ]
   })
+
+/** Of Linux and macOS alike; ps tells kibibytes. */
+export const residentMib = async (pid: number): Promise<number> => {
+  const { stdout } = await promisify(execFile)('ps', ['-o', 'rss=', '-p', String(pid)])
+  return Number(stdout.trim()) / 1_024
+}

@@ -5,6 +5,7 @@
 import { resolve } from 'node:path'
 import { API_KEY } from '../../domain/ports/tokens.ts'
 import type { Timeouts } from '../../domain/session/timeouts.ts'
+import type { RetentionPeriods } from '../usecases/retention.ts'
 import { ExitError } from './exit-error.ts'
 
 export type Environment = { readonly [name: string]: string | undefined }
@@ -25,6 +26,7 @@ export type ServerSettings = {
   readonly inventoryIntervalMs: number
   readonly timeouts: Timeouts
   readonly commandTtlMs: number
+  readonly retention: RetentionPeriods
   /** Whether this replica drains its own agents at once, or only through pg-boss. */
   readonly nudge: 'on' | 'off'
 }
@@ -33,6 +35,8 @@ const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'
 const SMALLEST_MS = 100
 /** The longest wait that a timer of Node can hold, about 24 days. */
 const LARGEST_MS = 2_147_483_647
+/** A hundred years: for ages that are compared with, never waited for. */
+const LARGEST_AGE_MS = 3_155_760_000_000
 
 /** Reads settings one by one and remembers what is wrong with each. */
 export const reader = (environment: Environment) => {
@@ -69,6 +73,13 @@ export const reader = (environment: Environment) => {
         fallback,
         whole(SMALLEST_MS, LARGEST_MS),
         `must be a whole number of milliseconds, ${SMALLEST_MS} or more`,
+      ),
+    age: (name: string, fallback: number): number =>
+      checked(
+        name,
+        fallback,
+        whole(SMALLEST_MS, LARGEST_AGE_MS),
+        `must be a whole number of milliseconds from ${SMALLEST_MS} to ${LARGEST_AGE_MS}`,
       ),
     oneOf: <V extends string>(name: string, fallback: V, values: readonly V[]): V =>
       checked(
@@ -118,6 +129,7 @@ const urlOf = (text: string, protocols: readonly string[]): string | null => {
   }
 }
 
+const DAY_MS = 86_400_000
 const POSTGRES = ['postgres:', 'postgresql:']
 const HTTP = ['http:', 'https:']
 
@@ -164,6 +176,11 @@ export const serverSettings = (
       stopMs: read.milliseconds('STREAMSPACE_STOP_TIMEOUT_MS', 60_000),
     },
     commandTtlMs: read.milliseconds('STREAMSPACE_COMMAND_TTL_MS', 86_400_000),
+    retention: {
+      commandsMs: read.age('STREAMSPACE_RETENTION_COMMANDS_MS', 7 * DAY_MS),
+      eventsMs: read.age('STREAMSPACE_RETENTION_EVENTS_MS', 90 * DAY_MS),
+      tombstonesMs: read.age('STREAMSPACE_RETENTION_TOMBSTONES_MS', 30 * DAY_MS),
+    },
     nudge: read.oneOf('STREAMSPACE_NUDGE', 'on', ['on', 'off']),
   }
   // Checked already though acted on later: a typing error should not wait for the release that reads it.

@@ -11,6 +11,7 @@ import { createLeaseStore } from '../../adapters/postgres/leases.ts'
 import { createOutbox } from '../../adapters/postgres/outbox.ts'
 import { type Database, openDatabase, type Row } from '../../adapters/postgres/pool.ts'
 import { createReportStore } from '../../adapters/postgres/reports.ts'
+import { createRetentionStore } from '../../adapters/postgres/retention.ts'
 import { createSessionQueries } from '../../adapters/postgres/session-queries.ts'
 import { createSessionStore } from '../../adapters/postgres/session-store.ts'
 import { createSessionWriter } from '../../adapters/postgres/session-writer.ts'
@@ -65,6 +66,7 @@ export const storesOver = (database: Database) => {
     queries: createSessionQueries(database, cursors, { agentSilentAfterMs: 90_000 }),
     agents: createAgentStore(database, cursors, clock, { heartbeatIntervalMs: 15_000 }),
     duties: createDutyStore(database),
+    retention: createRetentionStore(database),
     templates: createTemplateStore(database, cursors, ids),
     access: createAccessStore(database),
     ask: async (text: string, ...values: unknown[]): Promise<readonly Row[]> =>

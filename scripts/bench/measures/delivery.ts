@@ -13,6 +13,7 @@ import type { Bar, Measure } from '../measure.ts'
 import { distributionOf } from '../percentiles.ts'
 import { until } from '../program.ts'
 import { CREATE } from '../template.ts'
+import { commitsSince } from './commits.ts'
 import { doubtsOf } from './doubts.ts'
 
 const PER_SECOND = 200
@@ -47,7 +48,7 @@ const delivery = (how: {
     })
     await installation.delivered()
     const arrived = await arrivalsOf(installation)
-    const committed = await commitsSince(installation, result.beganAtMs)
+    const committed = await commitsSince(installation.database, result.beganAtMs)
     const latencies = [...committed].flatMap(([sessionId, commitMs]) => {
       const at = arrived.get(sessionId)
       return at === undefined ? [] : [at - commitMs]
@@ -91,15 +92,6 @@ const arrivalsOf = async ({ agents }: Installation): Promise<ReadonlyMap<string,
     }
   }
   return arrived
-}
-
-const commitsSince = async ({ database }: Installation, sinceMs: number): Promise<ReadonlyMap<string, number>> => {
-  const rows = await database.query(
-    `SELECT * FROM (SELECT session_id, (extract(epoch FROM pg_xact_commit_timestamp(xid::xid)) * 1000)::float8 AS at
-                      FROM session_events WHERE type = 'created') c WHERE at >= $1`,
-    [sinceMs],
-  )
-  return new Map(rows.map((row) => [row.session_id, row.at]))
 }
 
 export const deliveryByNudge = delivery({

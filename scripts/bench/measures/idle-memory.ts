@@ -1,18 +1,11 @@
 /** What `streamspace server` holds in memory when nothing is asked of it. */
-import { execFile } from 'node:child_process'
 import { setTimeout as wait } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import { startInstallation } from '../installation.ts'
 import type { Measure } from '../measure.ts'
+import { residentMib } from '../processes.ts'
 import { doubtsOf } from './doubts.ts'
 
 const SECONDS = 30
-
-/** Of Linux and macOS alike; ps tells kibibytes. */
-const residentMib = async (pid: number): Promise<number> => {
-  const { stdout } = await promisify(execFile)('ps', ['-o', 'rss=', '-p', String(pid)])
-  return Number(stdout.trim()) / 1_024
-}
 
 export const idleMemory: Measure = {
   name: 'idle-memory',

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { E } from '../../../domain/fp.ts'
-import type { Heartbeat, Peer } from '../../../domain/ports/agents.ts'
+import type { Heartbeat, HeldLease, Peer } from '../../../domain/ports/agents.ts'
 import { holding, letGo, lockWaits } from '../../support/locks.ts'
 import {
   ACME,
@@ -95,6 +95,34 @@ describe('leases', () => {
       const peer = await connected(stores, await enrolled(stores, { id: 'rotated-later' }))
       await stores.agents.setTokenHash(peer.agentId, Buffer.from('another'))
       expect((await lease(peer.agentId))?.epoch).to.be.greaterThan(peer.epoch)
+    })
+
+    it('is looked after: what was revoked, removed, replaced or freed is told, and why; what is held is not', async () => {
+      const names = ['held', 'revoked', 'taken-away', 'replaced', 'freed', 'elsewhere'] as const
+      const held: HeldLease[] = []
+      for (const id of names) {
+        const tokenHash = Buffer.from(`token of ${id}`)
+        held.push({ ...(await connected(stores, await enrolled(stores, { id }))), tokenHash })
+      }
+      expect(await stores.leases.lost(held, replicaId)).to.deep.equal([])
+      await stores.agents.setTokenHash(agentNamed('revoked'), Buffer.from('the next one'))
+      await stores.agents.remove(agentNamed('taken-away'))
+      await connected(stores, agentNamed('replaced'))
+      await stores.ask(`UPDATE agent_leases SET replica_id = NULL WHERE agent_id = 'freed'`)
+      await connected(stores, agentNamed('elsewhere'), { replica: ids.replica() })
+      const lost = await stores.leases.lost(held, replicaId)
+      expect(Object.fromEntries(lost.map(({ index, why }) => [names[index], why]))).to.deep.equal({
+        revoked: 'revoked',
+        'taken-away': 'revoked',
+        replaced: 'replaced',
+        freed: 'replaced',
+        elsewhere: 'replaced',
+      })
+      const unknowing = held.map((one) => ({ ...one, tokenHash: undefined }))
+      expect((await stores.leases.lost(unknowing, replicaId)).map(({ why }) => why)).to.deep.equal(
+        Array(5).fill('replaced'),
+      )
+      expect(await stores.leases.lost([], replicaId)).to.deep.equal([])
     })
 
     it('keeps what the agent says of itself, under what it was enrolled with', async () => {

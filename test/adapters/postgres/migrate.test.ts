@@ -1,8 +1,14 @@
+import { readdirSync } from 'node:fs'
 import { expect } from 'chai'
 import pg from 'pg'
 import { migrate, schemaVersion } from '../../../adapters/postgres/migrate.ts'
 import type { Row } from '../../../adapters/postgres/pool.ts'
 import { databasesFrom, type FreshDatabase, testServerUrl } from '../../support/postgres.ts'
+
+/** Numbers may be left out. */
+const FILES = readdirSync(new URL('../../../migrations', import.meta.url)).filter((name) =>
+  name.endsWith('.sql'),
+).length
 
 describe('migrations', () => {
   let databases: Awaited<ReturnType<typeof databasesFrom>>
@@ -33,7 +39,7 @@ describe('migrations', () => {
   it('make the schema from nothing, and change nothing the second time', async () => {
     const { known } = await schemaVersion(empty.url)
     expect(await schemaVersion(empty.url)).to.deep.equal({ present: 0, known })
-    expect(await applied()).to.have.length(known)
+    expect(await applied()).to.have.length(FILES)
     expect(await schemaVersion(empty.url)).to.deep.equal({ present: known, known })
     const tables = await ask(`SELECT count(*)::int AS n FROM information_schema.tables WHERE table_schema = 'public'`)
     expect(tables[0].n).to.be.greaterThan(10)
@@ -42,9 +48,8 @@ describe('migrations', () => {
 
   it('are applied once when several are started at the same time', async () => {
     const lines = await Promise.all(Array.from({ length: 4 }, applied))
-    const { known } = await schemaVersion(empty.url)
-    expect(lines.flat()).to.have.length(known)
-    expect(await ask('SELECT version FROM schema_version WHERE version > 0')).to.have.length(known)
+    expect(lines.flat()).to.have.length(FILES)
+    expect(await ask('SELECT version FROM schema_version WHERE version > 0')).to.have.length(FILES)
   })
 
   it('refuse a schema that is newer than this program, and leave it as it is', async () => {

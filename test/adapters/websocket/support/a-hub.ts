@@ -7,7 +7,7 @@ import { type AgentHub, createAgentHub } from '../../../../adapters/websocket/hu
 import type { HubSettings, Log } from '../../../../adapters/websocket/settings.ts'
 import { E } from '../../../../domain/fp.ts'
 import type { AgentId, ReplicaId } from '../../../../domain/ids.ts'
-import type { AgentIdentity, Connecting, LeaseStore, Peer } from '../../../../domain/ports/agents.ts'
+import type { AgentIdentity, Connecting, LeaseStore, LostLease, Peer } from '../../../../domain/ports/agents.ts'
 import type { AgentInbox, ReportAnswer } from '../../../../domain/ports/delivery.ts'
 import { AgentClient } from './agent-client.ts'
 import { type FakeOutbox, fakeOutbox } from './fake-outbox.ts'
@@ -60,6 +60,13 @@ const fakeLeases = (): FakeLeases => {
       leases.released.push(peer)
     },
     heartbeat: async () => [],
+    lost: async (held) => {
+      if (leases.isDown) throw new Error('no database')
+      return held.flatMap(({ agentId, epoch }, index): LostLease[] => {
+        if (leases.removed.has(agentId)) return [{ index, why: 'revoked' }]
+        return leases.epochs.get(agentId) === epoch ? [] : [{ index, why: 'replaced' }]
+      })
+    },
     holders: async () => [],
   }
   return leases

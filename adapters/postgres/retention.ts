@@ -1,0 +1,108 @@
+/**
+ * What leaves the database with time. Each walk goes through a table in the order of an index that is there anyway
+ * (ids and transaction ids rise with time), a bounded number of rows a statement, and remembers where it was: rows
+ * that have to stay are passed once a round, not once a run, and the hot tables carry no index for this alone.
+ *
+ * Only rows that are finished are locked, and those that somebody holds are passed by, so no commit and no lane
+ * ever waits for it. Locks, where both are taken: sessions before outbox, as everywhere.
+ */
+import type { RetentionStep, RetentionStore } from '../../domain/ports/retention.ts'
+import type { Database, Row } from './pool.ts'
+
+/**
+ * `$1` the position, `$2` the number of rows, `$3` the age in milliseconds. The newest command of a session tells
+ * an agent what should be, and may be made due again as long as the session's row, or its tombstone, exists.
+ * A generation is only ever raised, so that what was superseded stays so; being finished is asked again of the
+ * locked row. The walk ends at rows younger than the age: what was made later cannot have finished earlier.
+ */
+export const REMOVE_COMMANDS = `
+WITH seen AS MATERIALIZED (
+  SELECT id, session_id, generation, created_at, finished_at FROM outbox WHERE id > $1::bigint ORDER BY id LIMIT $2::int
+),
+ended AS MATERIALIZED (
+  SELECT o.id FROM outbox o
+   WHERE o.id = ANY(ARRAY(
+           SELECT seen.id FROM seen
+            WHERE seen.finished_at < now() - $3::float8 * interval '1 millisecond'
+              AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = seen.session_id AND s.generation <= seen.generation)))
+     AND o.finished_at < now() - $3::float8 * interval '1 millisecond'
+   ORDER BY o.id FOR UPDATE SKIP LOCKED
+),
+gone AS (
+  DELETE FROM outbox WHERE id = ANY(ARRAY(SELECT id FROM ended)) RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone) AS removed, count(*) AS seen, ARRAY[max(id)::text] AS last,
+       bool_and(created_at < now() - $3::float8 * interval '1 millisecond') AS old
+  FROM seen`
+
+/** `$1`, `$2` the position. A transaction's id is older than anything it wrote, so that the order is nearly that of time. */
+export const REMOVE_EVENTS = `
+WITH seen AS MATERIALIZED (
+  SELECT xid, id, at FROM session_events
+   WHERE (xid, id) > ($1::xid8, $2::bigint) ORDER BY xid, id LIMIT $3::int
+),
+gone AS (
+  DELETE FROM session_events e USING seen
+   WHERE e.xid = seen.xid AND e.id = seen.id AND seen.at < now() - $4::float8 * interval '1 millisecond'
+  RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone) AS removed, count(*) AS seen,
+       (SELECT ARRAY[xid::text, id::text] FROM seen ORDER BY xid DESC, id DESC LIMIT 1) AS last,
+       bool_and(at < now() - $4::float8 * interval '1 millisecond') AS old
+  FROM seen`
+
+/**
+ * A tombstone is confirmed when its agent has said of this very generation that nothing is left, or when there is
+ * no agent who could. One whose command is pending may be spoken of still. The revision is asked of the locked row:
+ * an inventory that made the last command due again after this statement began has raised it.
+ */
+export const REMOVE_TOMBSTONES = `
+WITH seen AS MATERIALIZED (
+  SELECT id, deleted_at, revision FROM sessions
+   WHERE deleted_at IS NOT NULL AND (deleted_at, id) > ($1::timestamptz, $2::uuid)
+     AND deleted_at < now() - $4::float8 * interval '1 millisecond'
+   ORDER BY deleted_at, id LIMIT $3::int
+),
+ended AS MATERIALIZED (
+  SELECT s.id FROM seen JOIN sessions s ON s.id = seen.id
+   WHERE s.revision = seen.revision AND s.deleted_at IS NOT NULL AND s.reserved_on IS NULL
+     AND s.updated_at < now() - $4::float8 * interval '1 millisecond'
+     AND (s.agent_id IS NULL OR s.observed_generation >= s.generation
+          OR NOT EXISTS (SELECT 1 FROM agents a WHERE a.id = s.agent_id))
+     AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.session_id = s.id AND o.status = 'pending')
+   ORDER BY s.id FOR UPDATE OF s SKIP LOCKED
+),
+gone AS (
+  DELETE FROM sessions WHERE id = ANY(ARRAY(SELECT id FROM ended)) RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone) AS removed, count(*) AS seen, true AS old,
+       (SELECT ARRAY[deleted_at::text, id::text] FROM seen ORDER BY deleted_at DESC, id DESC LIMIT 1) AS last
+  FROM seen`
+
+const NO_ID = '00000000-0000-0000-0000-000000000000'
+
+export const createRetentionStore = (database: Database): RetentionStore => {
+  const step = async (
+    name: string,
+    text: string,
+    values: readonly unknown[],
+    limit: number,
+  ): Promise<RetentionStep> => {
+    const { rows } = await database.query({ name, text, values })
+    const { removed, seen, last, old } = rows[0] as Row
+    return { removed, next: seen === limit && old ? last : null }
+  }
+  return {
+    commands: (olderThanMs, from, limit) =>
+      step('remove_commands', REMOVE_COMMANDS, [from?.[0] ?? '0', limit, olderThanMs], limit),
+    events: (olderThanMs, from, limit) =>
+      step('remove_events', REMOVE_EVENTS, [from?.[0] ?? '0', from?.[1] ?? '0', limit, olderThanMs], limit),
+    tombstones: (olderThanMs, from, limit) =>
+      step(
+        'remove_tombstones',
+        REMOVE_TOMBSTONES,
+        [from?.[0] ?? '-infinity', from?.[1] ?? NO_ID, limit, olderThanMs],
+        limit,
+      ),
+  }
+}
