@@ -181,6 +181,10 @@ export const deleted = (session: Session, generation: number, context: ReportCon
   }
 }
 
+/** What is asked was observed: whatever becomes of its command, it is so. */
+export const hasCarriedOut = (session: Session): boolean =>
+  session.status === session.desiredState && session.observedGeneration === session.generation
+
 /** A command that will not be delivered any more, or that the agent calls final. */
 export const undeliverable = (
   session: Session,
@@ -190,8 +194,8 @@ export const undeliverable = (
   context: ReportContext,
 ): Decision => {
   if (generation !== session.generation || session.deletedAt !== null) return unchanged(session)
-  // The agent has shown that it has it: only the news of that was late.
-  if (session.status === 'running' && session.observedGeneration === generation) return unchanged(session)
+  // The agent has shown that it has done it: only the news of that was late.
+  if (hasCarriedOut(session)) return unchanged(session)
   const deleting = session.desiredState === 'deleted'
   const next: Session = {
     ...session,

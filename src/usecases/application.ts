@@ -7,7 +7,7 @@ import type { Agent, Resources } from '../../domain/agent/agent.ts'
 import type { ApplicationError } from '../../domain/errors.ts'
 import type { TE } from '../../domain/fp.ts'
 import type { Caller } from '../../domain/identity/caller.ts'
-import type { AgentId, OrgId, SessionId } from '../../domain/ids.ts'
+import type { AgentId, CommandId, OrgId, SessionId } from '../../domain/ids.ts'
 import type { Authenticate, Readiness } from '../../domain/ports/access.ts'
 import type { AgentFilter } from '../../domain/ports/agents.ts'
 import type {
@@ -107,5 +107,8 @@ export type Application = {
   }
   readonly commands: {
     readonly list: (caller: Caller, filter: CommandFilter, page: PageRequest) => Answer<Page<CommandView>>
+    readonly get: (caller: Caller, id: CommandId) => Answer<CommandView>
+    readonly redrive: (caller: Caller, id: CommandId) => Answer<CommandView>
+    readonly cancel: (caller: Caller, id: CommandId) => Answer<CommandView>
   }
 }

@@ -5,6 +5,7 @@
  */
 import { createAccessStore } from '../../adapters/postgres/access.ts'
 import { createAgentStore } from '../../adapters/postgres/agents.ts'
+import { createCommandStore } from '../../adapters/postgres/commands.ts'
 import { createCursors } from '../../adapters/postgres/cursor.ts'
 import { createDutyStore } from '../../adapters/postgres/duties.ts'
 import { createLeaseStore } from '../../adapters/postgres/leases.ts'
@@ -55,7 +56,7 @@ export const storesOver = (database: Database) => {
     database,
     sealer,
     unitOfWork: createUnitOfWork(createSessionWriter(database, { commandTtlMs: TTL_MS, seal: sealer.seal })),
-    reports: createReportStore(database),
+    reports: createReportStore(database, { commandTtlMs: TTL_MS }),
     leases: createLeaseStore(database),
     outbox,
     /** Of one lane alone. */
@@ -65,6 +66,7 @@ export const storesOver = (database: Database) => {
     queries: createSessionQueries(database, cursors, { agentSilentAfterMs: 90_000 }),
     agents: createAgentStore(database, cursors, clock, { heartbeatIntervalMs: 15_000 }),
     duties: createDutyStore(database),
+    commands: createCommandStore(database, { commandTtlMs: TTL_MS }),
     templates: createTemplateStore(database, cursors, ids),
     access: createAccessStore(database),
     ask: async (text: string, ...values: unknown[]): Promise<readonly Row[]> =>

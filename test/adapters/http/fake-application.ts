@@ -200,6 +200,11 @@ export const fakeApplication = (
       uncordon: (_caller, id) => answer(anAgent, 'uncordon', id),
       remove: (_caller, id, force) => answer(undefined, 'remove', id, force),
     },
-    commands: { list: (_caller, filter, request) => answer(page(aCommand), 'list', filter, request) },
+    commands: {
+      list: (_caller, filter, request) => answer(page(aCommand), 'commands', filter, request),
+      get: (_caller, id) => answer(aCommand, 'command', id),
+      redrive: (_caller, id) => answer({ ...aCommand, status: 'pending' as const }, 'redrive', id),
+      cancel: (_caller, id) => answer({ ...aCommand, status: 'cancelled' as const }, 'cancel', id),
+    },
   }
 }
