@@ -10,6 +10,7 @@ import { limitedMatch } from '../adapters/patterns/limited-match.ts'
 import { startBoss } from '../adapters/pgboss/boss.ts'
 import { createDrainQueue, removeDrainQueue, workDrains } from '../adapters/pgboss/drains.ts'
 import { workDuties } from '../adapters/pgboss/duties.ts'
+import { createJobQueries } from '../adapters/pgboss/job-queries.ts'
 import { createAccessStore } from '../adapters/postgres/access.ts'
 import { createAgentStore } from '../adapters/postgres/agents.ts'
 import { createCommandStore } from '../adapters/postgres/commands.ts'
@@ -47,6 +48,7 @@ import { changeCommands } from './usecases/change-command.ts'
 import { actOnSession, removeSession, updateSession } from './usecases/change-session.ts'
 import { createSession } from './usecases/create-session.ts'
 import { deadlines, PLACEMENT, placement, replicas, sweep } from './usecases/duties.ts'
+import { jobUseCases } from './usecases/jobs.ts'
 import { readCommands, readSessions } from './usecases/read-sessions.ts'
 import { reconcileInventory } from './usecases/reconcile-inventory.ts'
 import { templateUseCases } from './usecases/templates.ts'
@@ -177,6 +179,7 @@ export const startServer = async (
     },
     templates: templateUseCases(templates, access, limitedMatch),
     agents: agentUseCases({ agents, access, tokens, gateway }),
+    jobs: jobUseCases(createJobQueries(boss, cursors)),
     commands: {
       ...readCommands(queries),
       ...changeCommands({ ...core, commands: createCommandStore(database, settings) }),

@@ -112,6 +112,11 @@ const table: Table = {
       ? `agent ${agentId} is cordoned: uncordon it, or start the session anew to place it elsewhere`
       : `agent ${agentId} has no room for it now: try again later, or start the session anew to place it elsewhere`,
   }),
+  JobNotFailed: ({ jobId, state }) => ({
+    code: 'job_not_failed',
+    detail: `job ${jobId} is ${state}: only one that has failed can be run again`,
+    more: { state },
+  }),
   VersionMismatch: ({ current }) => ({
     code: 'precondition_failed',
     detail: `If-Match names another version than the current one, ${current}: read it again`,

@@ -34,6 +34,8 @@ const branded = <Id extends string>(inner: c.Codec<string>): c.Codec<Id> => inne
 
 export const sessionId = branded<SessionId>(uuid)
 export const commandId = branded<CommandId>(uuid)
+export const jobId: c.Codec<string> = uuid
+export const queueName: c.Codec<string> = c.string({ pattern: '^[-_.a-zA-Z0-9]{1,200}$' })
 export const agentId = branded<AgentId>(c.string({ pattern: AGENT_ID }))
 export const templateName: c.Codec<string> = c.string({ pattern: DNS_LABEL })
 export const orgId = branded<OrgId>(c.string({ minLength: 1, maxLength: 63 }))
