@@ -55,6 +55,8 @@ const whileRunningIsAsked = (session: Session, report: Report, context: ReportCo
     case 'running':
       return settle(session, 'running', report, context, {
         ...settled,
+        // How it came to be so is news until something else is asked: an inventory that says the same is not.
+        statusReason: report.reason === 'restored' ? 'restored' : null,
         statusMessage: report.message,
         startedAt: session.status === 'running' ? session.startedAt : context.at,
         reservedOn: context.agentId,

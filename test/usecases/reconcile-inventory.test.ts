@@ -1,9 +1,11 @@
 import { expect } from 'chai'
+import fc from 'fast-check'
 import type { SessionId } from '../../domain/ids.ts'
 import type { InventoryEntry } from '../../domain/ports/delivery.ts'
 import type { Session } from '../../domain/session/session.ts'
+import { desiredStates, observedStatuses, sessionStatuses } from '../../domain/session/words.ts'
 import { reconcileInventory } from '../../src/usecases/reconcile-inventory.ts'
-import { AGENT, aSession, aTombstone, SESSION, timeouts } from '../support/a-session.ts'
+import { AGENT, aSession, aTombstone, OTHER_AGENT, SESSION, timeouts } from '../support/a-session.ts'
 import { countedIds, fixedClock, recordedWake } from '../support/fake-ports.ts'
 import { reportStore } from '../support/report-store.ts'
 
@@ -168,5 +170,77 @@ describe('an inventory', () => {
     expect(row()).to.deep.include({ reservedOn: null, observedGeneration: 3 })
     expect(row()?.deletedAt).to.not.equal(null)
     expect(freed()).to.equal(1)
+  })
+
+  describe('of anything, compared with any rows,', () => {
+    const known = [1, 2, 3].map(id)
+    const aRow = fc
+      .record({
+        id: fc.constantFrom(...known),
+        status: fc.constantFrom(...sessionStatuses),
+        desiredState: fc.option(fc.constantFrom(...desiredStates), { nil: undefined }),
+        statusReason: fc.constantFrom(
+          null,
+          'delivery_failed' as const,
+          'start_timeout' as const,
+          'stop_overdue' as const,
+        ),
+        agentId: fc.constantFrom(AGENT, OTHER_AGENT),
+        holds: fc.boolean(),
+        observedGeneration: fc.constantFrom(2, 3),
+        policy: fc.constantFrom('never' as const, 'always' as const),
+        gone: fc.boolean(),
+      })
+      .map(({ policy, desiredState, gone, holds, ...changes }) => {
+        const made = gone ? aTombstone(changes) : aSession(changes)
+        return {
+          ...made,
+          ...(gone ? { status: 'deleting' as const, desiredState: 'deleted' as const } : {}),
+          ...(desiredState === undefined || gone || made.status === 'deleting' ? {} : { desiredState }),
+          reservedOn: holds ? made.agentId : null,
+          spec: { ...made.spec, restart: { policy } },
+        }
+      })
+    const rows = fc.uniqueArray(aRow, { selector: (row) => row.id, maxLength: 3 })
+    const inventories = fc.array(
+      fc.record({
+        sessionId: fc.constantFrom(...known, id(9)),
+        generation: fc.nat(6),
+        status: fc.constantFrom(...observedStatuses),
+      }),
+      { maxLength: 5 },
+    )
+
+    it('says the second time what it said the first: nothing changes any more', async () => {
+      await fc.assert(
+        fc.asyncProperty(rows, inventories, async (sessions, inventory) => {
+          const { told, store, orphans } = reconciling(sessions)
+          await told(inventory)
+          const once = { rows: new Map(store.rows), repairs: store.repairs.length, orphans: [...orphans] }
+          await told(inventory)
+          expect(store.rows).to.deep.equal(once.rows)
+          expect(store.repairs).to.have.length(once.repairs)
+          expect(orphans.slice(once.orphans.length)).to.deep.equal(once.orphans)
+        }),
+        { numRuns: 500 },
+      )
+    })
+
+    it('changes no row of another agent’s, and ends nothing that was not to be deleted', async () => {
+      await fc.assert(
+        fc.asyncProperty(rows, inventories, async (sessions, inventory) => {
+          const { told, store } = reconciling(sessions)
+          await told(inventory)
+          for (const before of sessions) {
+            const after = store.rows.get(before.id)
+            if (before.agentId === OTHER_AGENT && before.reservedOn !== AGENT) expect(after).to.equal(before)
+            if (before.desiredState !== 'deleted') expect(after?.deletedAt).to.equal(before.deletedAt)
+          }
+          expect([...store.rows.keys()].sort()).to.deep.equal(sessions.map((session) => session.id).sort())
+          expect(store.redelivered).to.not.include(id(9))
+        }),
+        { numRuns: 300 },
+      )
+    })
   })
 })
