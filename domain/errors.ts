@@ -7,11 +7,13 @@ import type { FieldError } from './codec/field-errors.ts'
 import type { Permission } from './identity/caller.ts'
 import type { AgentId } from './ids.ts'
 import type { Refusal } from './placement/place.ts'
+import type { JobState } from './ports/jobs.ts'
+import type { CommandStatus } from './ports/sessions.ts'
 import type { SessionAction, SessionStatus } from './session/words.ts'
 
 export type NotFound = {
   readonly _tag: 'NotFound'
-  readonly what: 'session' | 'template' | 'agent' | 'command' | 'org'
+  readonly what: 'session' | 'template' | 'agent' | 'command' | 'queue' | 'job' | 'org'
   readonly id: string
 }
 export type Forbidden = { readonly _tag: 'Forbidden'; readonly permission: Permission }
@@ -36,6 +38,28 @@ export type AgentHasSessions = {
   readonly agentId: AgentId
   readonly sessions: number
 }
+/** Only what was given up, `dead` or `expired`, can be sent again. */
+export type CommandNotRedrivable = {
+  readonly _tag: 'CommandNotRedrivable'
+  readonly commandId: string
+  readonly status: CommandStatus
+}
+/** Something else was asked of the session since, or it has moved to another agent. */
+export type CommandOutdated = {
+  readonly _tag: 'CommandOutdated'
+  readonly commandId: string
+  readonly generation: number
+  readonly sessionGeneration: number
+}
+/** It has its fate already; or it is all that removes what is left of a session that is gone. */
+export type CommandNotCancellable = {
+  readonly _tag: 'CommandNotCancellable'
+  readonly commandId: string
+  readonly status: CommandStatus
+}
+/** The agent of a session that has to stay there cannot take it now. */
+export type NoCapacity = { readonly _tag: 'NoCapacity'; readonly agentId: AgentId; readonly cordoned: boolean }
+export type JobNotFailed = { readonly _tag: 'JobNotFailed'; readonly jobId: string; readonly state: JobState }
 /** Someone else changed the row between our read and our write, more often than we were ready to try again. */
 export type Contended = { readonly _tag: 'Contended'; readonly what: string }
 
@@ -50,6 +74,11 @@ export type ApplicationError =
   | InvalidParameters
   | AgentExists
   | AgentHasSessions
+  | CommandNotRedrivable
+  | CommandOutdated
+  | CommandNotCancellable
+  | NoCapacity
+  | JobNotFailed
   | Contended
 
 export const notFound = (what: NotFound['what'], id: string): NotFound => ({ _tag: 'NotFound', what, id })

@@ -10,8 +10,10 @@ import { limitedMatch } from '../adapters/patterns/limited-match.ts'
 import { startBoss } from '../adapters/pgboss/boss.ts'
 import { createDrainQueue, removeDrainQueue, workDrains } from '../adapters/pgboss/drains.ts'
 import { workDuties } from '../adapters/pgboss/duties.ts'
+import { createJobQueries } from '../adapters/pgboss/job-queries.ts'
 import { createAccessStore } from '../adapters/postgres/access.ts'
 import { createAgentStore } from '../adapters/postgres/agents.ts'
+import { createCommandStore } from '../adapters/postgres/commands.ts'
 import { createCursors } from '../adapters/postgres/cursor.ts'
 import { createDatabaseClock } from '../adapters/postgres/database-clock.ts'
 import { createDutyStore } from '../adapters/postgres/duties.ts'
@@ -43,9 +45,11 @@ import { agentUseCases } from './usecases/agents.ts'
 import type { Application } from './usecases/application.ts'
 import { applyReports } from './usecases/apply-reports.ts'
 import { createAuthenticate } from './usecases/authenticate.ts'
+import { changeCommands } from './usecases/change-command.ts'
 import { actOnSession, removeSession, updateSession } from './usecases/change-session.ts'
 import { createSession } from './usecases/create-session.ts'
 import { deadlines, PLACEMENT, placement, replicas, sweep } from './usecases/duties.ts'
+import { jobUseCases } from './usecases/jobs.ts'
 import { readCommands, readSessions } from './usecases/read-sessions.ts'
 import { reconcileInventory } from './usecases/reconcile-inventory.ts'
 import { retention } from './usecases/retention.ts'
@@ -85,7 +89,7 @@ export const startServer = async (
   const templates = createRecentTemplates(createTemplateStore(database, cursors, ids))
   const sessions = createSessionStore(database, { agentSilentAfterMs })
   const queries = createSessionQueries(database, cursors, { agentSilentAfterMs })
-  const reports = createReportStore(database)
+  const reports = createReportStore(database, settings)
   const leases = createLeaseStore(database)
   const duties = createDutyStore(database)
   const outbox = createLaneOutbox(
@@ -177,7 +181,11 @@ export const startServer = async (
     },
     templates: templateUseCases(templates, access, limitedMatch),
     agents: agentUseCases({ agents, access, tokens, gateway }),
-    commands: readCommands(queries),
+    jobs: jobUseCases(createJobQueries(boss, cursors)),
+    commands: {
+      ...readCommands(queries),
+      ...changeCommands({ ...core, commands: createCommandStore(database, settings) }),
+    },
   }
 
   const listening = await listen({

@@ -9,6 +9,7 @@ import { commandHandlers } from './commands.ts'
 import { docs } from './docs.ts'
 import { endpoint, type Handlers } from './endpoint.ts'
 import { begin, fail, pathOf, refuse } from './exchange.ts'
+import { jobHandlers } from './jobs.ts'
 import { serverHandlers } from './server.ts'
 import { sessionHandlers } from './sessions.ts'
 import { templateHandlers } from './templates.ts'
@@ -25,6 +26,7 @@ export const createHttpApp = (app: Application, { log, version }: HttpOptions): 
     ...templateHandlers(app),
     ...agentHandlers(app),
     ...commandHandlers(app),
+    ...jobHandlers(app),
     ...serverHandlers(app, version),
   }
   const http = express()

@@ -111,6 +111,7 @@ const kinds: { readonly [T in Route['tag']]: NotFound['what'] | null } = {
   Templates: 'template',
   Agents: 'agent',
   Commands: 'command',
+  Jobs: 'job',
   Server: null,
 }
 

@@ -85,6 +85,38 @@ const table: Table = {
     detail: `agent ${agentId} has ${plural(sessions, 'session')}: delete them first, or use ?force=true`,
     more: { sessions },
   }),
+  CommandNotRedrivable: ({ commandId, status }) => ({
+    code: 'command_not_redrivable',
+    detail: `command ${commandId} is ${status}: only one that is dead or expired can be sent again${status === 'pending' ? '' : '; ask for the state itself again'}`,
+    more: { state: status },
+  }),
+  CommandOutdated: ({ commandId, generation, sessionGeneration }) => ({
+    code: 'command_outdated',
+    detail:
+      generation === sessionGeneration
+        ? `the session of command ${commandId} is no longer on its agent: ask for the state itself again`
+        : `command ${commandId} is of generation ${generation}, its session has ${sessionGeneration} by now: look at its newest command`,
+    more: { generation, sessionGeneration },
+  }),
+  CommandNotCancellable: ({ commandId, status }) => ({
+    code: 'command_not_cancellable',
+    detail:
+      status === 'pending'
+        ? `the session of command ${commandId} is deleted, and only this command removes what its agent has left of it`
+        : `command ${commandId} is ${status} already: only one that is pending can be cancelled`,
+    more: { state: status },
+  }),
+  NoCapacity: ({ agentId, cordoned }) => ({
+    code: 'no_capacity',
+    detail: cordoned
+      ? `agent ${agentId} is cordoned: uncordon it, or start the session anew to place it elsewhere`
+      : `agent ${agentId} has no room for it now: try again later, or start the session anew to place it elsewhere`,
+  }),
+  JobNotFailed: ({ jobId, state }) => ({
+    code: 'job_not_failed',
+    detail: `job ${jobId} is ${state}: only one that has failed can be run again`,
+    more: { state },
+  }),
   VersionMismatch: ({ current }) => ({
     code: 'precondition_failed',
     detail: `If-Match names another version than the current one, ${current}: read it again`,

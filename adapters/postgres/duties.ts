@@ -1,7 +1,7 @@
-import type { AgentId, ReplicaId, SessionId } from '../../domain/ids.ts'
-import type { DutyStore } from '../../domain/ports/duties.ts'
+import type { AgentId, CommandId, ReplicaId, SessionId } from '../../domain/ids.ts'
+import type { DutyStore, GivenUp } from '../../domain/ports/duties.ts'
 import { MAX_UNACKED } from './outbox.ts'
-import type { Database } from './pool.ts'
+import type { Database, Row } from './pool.ts'
 
 /** The ack of the send that failed may have been noted meanwhile: it says nothing of the next one. */
 export const END_BACK_OFFS = `
@@ -33,7 +33,22 @@ UPDATE outbox o
                          ELSE 'not delivered before it expired' END
   FROM locked
  WHERE o.id = locked.id AND (o.unacked >= $2 OR o.expires_at <= now())
-RETURNING o.session_id, o.agent_id, o.generation, o.status, o.last_error`
+RETURNING o.command_id, o.session_id, o.agent_id, o.generation, o.status, o.last_error`
+
+const GIVEN_UP_OF = `
+SELECT o.command_id, o.session_id, o.agent_id, o.generation, o.status, o.last_error
+  FROM sessions s
+  JOIN outbox o ON o.session_id = s.id AND o.generation = s.generation AND o.agent_id = s.agent_id
+ WHERE s.id = ANY($1::uuid[]) AND o.status IN ('dead', 'expired')`
+
+const givenUpFromRow = (row: Row): GivenUp => ({
+  commandId: row.command_id as CommandId,
+  sessionId: row.session_id as SessionId,
+  agentId: row.agent_id as AgentId,
+  generation: row.generation,
+  fate: row.status,
+  error: row.last_error ?? row.status,
+})
 
 /** One look into `outbox_due` for each connected agent, however many rows wait for others. */
 export const AGENTS_WITH_DUE_COMMANDS = `
@@ -78,13 +93,12 @@ export const createDutyStore = (database: Database): DutyStore => ({
       text: GIVE_UP,
       values: [limit, MAX_UNACKED],
     })
-    return rows.map((row) => ({
-      sessionId: row.session_id as SessionId,
-      agentId: row.agent_id as AgentId,
-      generation: row.generation as number,
-      fate: row.status as 'dead' | 'expired',
-      error: row.last_error as string,
-    }))
+    return rows.map(givenUpFromRow)
+  },
+
+  givenUpOf: async (sessionIds) => {
+    const { rows } = await database.query({ name: 'given_up_of', text: GIVEN_UP_OF, values: [sessionIds] })
+    return rows.map(givenUpFromRow)
   },
 
   agentsWithDueCommands: async (limit) => {

@@ -15,6 +15,7 @@ import type { ReportAnswer } from '../../domain/ports/delivery.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
 import type { Decision } from '../../domain/session/session.ts'
 import type { Database } from './pool.ts'
+import { repairWith } from './repairs.ts'
 
 const WRITE = `
 WITH input AS MATERIALIZED (
@@ -118,15 +119,24 @@ SELECT (SELECT coalesce(jsonb_agg(id), '[]') FROM written) AS written,
  * committed waits, or was committed and its own command is due. One that was done has its time anew, and
  * raises the revision: an intent that waits here has looked for what it supersedes already, and would leave
  * this one pending beside its own command; so it has to decide again.
+ *
+ * What was given up or cancelled stays so, but for a session that is gone: only its deletion removes what an
+ * agent still has of it. On an agent's behalf ($2, $3) nothing is made due once its epoch has moved on.
  */
 const REDELIVER = `
-WITH newest AS MATERIALIZED (
-  SELECT id, generation FROM sessions WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
+WITH lease AS MATERIALIZED (
+  SELECT agent_id FROM agent_leases WHERE agent_id = $2::text AND epoch = $3::bigint FOR SHARE
+),
+newest AS MATERIALIZED (
+  SELECT id, generation, deleted_at FROM sessions
+   WHERE id = ANY($1::uuid[]) AND ($2::text IS NULL OR (SELECT count(*) FROM lease) > 0)
+   ORDER BY id FOR NO KEY UPDATE
 ),
 queued AS MATERIALIZED (
   SELECT id, session_id, status FROM outbox
-   WHERE id IN (SELECT o.id FROM newest JOIN outbox o ON o.session_id = newest.id AND o.generation = newest.generation)
-     AND status IN ('pending', 'done', 'superseded')
+   WHERE id IN (SELECT o.id FROM newest JOIN outbox o ON o.session_id = newest.id AND o.generation = newest.generation
+                 WHERE o.status IN ('pending', 'done', 'superseded') OR newest.deleted_at IS NOT NULL)
+     AND status IN ('pending', 'done', 'superseded', 'dead', 'cancelled')
    ORDER BY id FOR NO KEY UPDATE
 ),
 raised AS (
@@ -138,7 +148,7 @@ UPDATE outbox o
        unacked = CASE WHEN o.status = 'pending' THEN o.unacked ELSE 0 END,
        failures = CASE WHEN o.status = 'pending' THEN o.failures ELSE 0 END
   FROM queued
- WHERE o.id = queued.id AND o.status IN ('pending', 'done', 'superseded')
+ WHERE o.id = queued.id AND o.status = queued.status
 RETURNING o.agent_id`
 
 const ACTIVITY = `
@@ -164,7 +174,7 @@ SELECT CASE WHEN lease.agent_id IS NULL THEN 'fenced'
   FROM touched t LEFT JOIN lease USING (agent_id, epoch) LEFT JOIN sessions s ON s.id = t.id
  ORDER BY t.place`
 
-export const createReportStore = (database: Database): ReportStore => ({
+export const createReportStore = (database: Database, settings: { readonly commandTtlMs: number }): ReportStore => ({
   write: async (writes) => {
     const { rows } = await database.query({ name: 'write_reports', text: WRITE, values: valuesOf(writes) })
     const written = new Set<string>(rows[0].written)
@@ -190,11 +200,13 @@ export const createReportStore = (database: Database): ReportStore => ({
     }))
   },
 
-  redeliver: async (sessionIds) => {
+  repair: repairWith(database, settings),
+
+  redeliver: async (sessionIds, peer) => {
     const { rows } = await database.query({
       name: 'redeliver',
       text: REDELIVER,
-      values: [sessionIds],
+      values: [sessionIds, peer?.agentId ?? null, peer?.epoch ?? null],
     })
     return [...new Set(rows.map((row) => row.agent_id as AgentId))]
   },

@@ -40,11 +40,14 @@ export const createSessionStore = (
               UNION ALL
              SELECT ${SESSION_COLUMNS} FROM sessions s WHERE s.reserved_on = $1 AND s.deleted_at IS NOT NULL
               UNION ALL
-             SELECT ${SESSION_COLUMNS} FROM sessions s WHERE s.id = ANY($2::uuid[])`,
+             SELECT ${SESSION_COLUMNS} FROM sessions s
+              WHERE s.id = ANY($2::uuid[])
+                -- A mentioned session is usually the agent's own: not all of these wide rows twice.
+                AND (s.agent_id IS DISTINCT FROM $1 OR s.deleted_at IS NOT NULL)
+                AND (s.reserved_on IS DISTINCT FROM $1 OR s.deleted_at IS NULL)`,
       values: [agentId, mentioned],
     })
-    // The three parts overlap: a mentioned session is usually the agent's own.
-    return [...new Map(rows.map((row) => [row.id as string, sessionFromRow(row)])).values()]
+    return rows.map(sessionFromRow)
   },
 
   pending: async (limit) => {

@@ -17,11 +17,11 @@ import { type InsertSettings, insertion } from './insert-sessions.ts'
 import type { Database } from './pool.ts'
 
 /** SQLSTATE of `abort_conflicting_commit()`, of a unique violation, and of what PostgreSQL asks to retry. */
-const CONFLICTING = new Set(['SS001', '23505', '40001', '40P01'])
+export const CONFLICTING = new Set(['SS001', '23505', '40001', '40P01'])
 /** Classes of SQLSTATE that are about a value of one row: data exceptions, violated constraints. */
 const ABOUT_A_ROW = /^2[23]/
 
-const codeOf = (error: unknown): string => (error as { code?: string }).code ?? ''
+export const codeOf = (error: unknown): string => (error as { code?: string }).code ?? ''
 
 export const createSessionWriter = (database: Database, settings: InsertSettings): SessionWriter => ({
   insert: async (creations) => {

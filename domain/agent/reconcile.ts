@@ -65,6 +65,8 @@ const agrees = (session: Session, entry: InventoryEntry): boolean =>
 
 const missing = (session: Session, agentId: AgentId): readonly ReconcileAction[] => {
   if (session.deletedAt !== null) return session.reservedOn === agentId ? [{ type: 'release', session }] : []
+  // Its deletion is no longer on its way, and there is nothing left to delete.
+  if (session.status === 'deleting' && session.statusReason === 'delivery_failed') return [{ type: 'release', session }]
   if (session.observedGeneration < session.generation) return neverSeen(session, agentId)
   switch (session.status) {
     case 'running':

@@ -1,7 +1,8 @@
 /** What the server's recurring duties ask of the database. Each works in small batches. */
-import type { AgentId, ReplicaId, SessionId } from '../ids.ts'
+import type { AgentId, CommandId, ReplicaId, SessionId } from '../ids.ts'
 
 export type GivenUp = {
+  readonly commandId: CommandId
   readonly sessionId: SessionId
   readonly agentId: AgentId
   readonly generation: number
@@ -14,6 +15,8 @@ export type DutyStore = {
   readonly endBackOffs: (limit: number) => Promise<readonly AgentId[]>
   /** Commands with too many unanswered sends are dead; starts and wakes past their time are expired. */
   readonly giveUp: (limit: number) => Promise<readonly GivenUp[]>
+  /** Newest commands of these sessions that were given up, and are still. */
+  readonly givenUpOf: (sessionIds: readonly SessionId[]) => Promise<readonly GivenUp[]>
   /** Connected agents that have something due, whether or not anyone is moving it. */
   readonly agentsWithDueCommands: (limit: number) => Promise<readonly AgentId[]>
   /** Marks this replica alive, and frees the leases of replicas that have been silent for so long (ms). */

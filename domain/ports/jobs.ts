@@ -1,4 +1,5 @@
 import type { AgentId, ReplicaId } from '../ids.ts'
+import type { Page, PageRequest } from './sessions.ts'
 
 /** The drain jobs that cross replicas: one queue a replica, `outbox.drain.<replica>`. */
 export type DrainQueue = { readonly send: (replicaId: ReplicaId, agentIds: readonly AgentId[]) => Promise<void> }
@@ -9,4 +10,44 @@ export type Duty = {
   readonly everyMs: number
   /** Returns what it did, as figures for the log and the job's output. */
   readonly run: () => Promise<{ readonly [figure: string]: number }>
+}
+
+export const jobStates = ['created', 'retry', 'active', 'completed', 'cancelled', 'failed'] as const
+export type JobState = (typeof jobStates)[number]
+
+export type QueueView = {
+  readonly name: string
+  readonly policy: string
+  readonly counts: { readonly [S in JobState]: number }
+  /** Since when the oldest job waits; null: none does. */
+  readonly oldestWaitingAt: Date | null
+}
+
+export type JobView = {
+  readonly id: string
+  readonly queue: string
+  readonly state: JobState
+  readonly data: { readonly [field: string]: unknown } | null
+  /** What it returned, or the error. */
+  readonly output: { readonly [field: string]: unknown } | null
+  readonly retryCount: number
+  readonly retryLimit: number
+  readonly createdAt: Date
+  readonly startAfter: Date
+  readonly startedAt: Date | null
+  readonly completedAt: Date | null
+}
+
+/** What people see of the jobs. Lists throw `BadCursorError` for a cursor that is not theirs. */
+export type JobQueries = {
+  /** By name. */
+  readonly queues: (page: PageRequest) => Promise<Page<QueueView>>
+  /** The newest first; null: no such queue. */
+  readonly jobs: (
+    queue: string,
+    filter: { readonly state?: readonly JobState[] },
+    page: PageRequest,
+  ) => Promise<Page<JobView> | null>
+  /** Runs a failed job once more; null: no such job. */
+  readonly retry: (queue: string, id: string) => Promise<{ readonly retried: boolean; readonly job: JobView } | null>
 }

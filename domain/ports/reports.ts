@@ -37,8 +37,19 @@ export type ReportStore = {
   readonly write: (writes: readonly ReportWrite[]) => Promise<ReportsWritten>
   /** How often each of these pending commands has failed so far. */
   readonly attempts: (commandIds: readonly CommandId[]) => Promise<readonly CommandAttempts[]>
-  /** Makes the newest command of these sessions due again, also one that was done: the resource is not as it says. */
-  readonly redeliver: (sessionIds: readonly SessionId[]) => Promise<readonly AgentId[]>
+  /**
+   * Intents that the server decides because of what an agent has, each with its command: all in ONE statement, on
+   * the agent's behalf. Rows that someone else changed meanwhile are left as they are.
+   */
+  readonly repair: (
+    peer: Peer,
+    repairs: readonly Decision[],
+  ) => Promise<{ readonly fenced: boolean; readonly repaired: readonly SessionId[] }>
+  /**
+   * Makes the newest command of these sessions due again, also one that was done: the resource is not as it says.
+   * `peer`: because of what this agent said; without effect once its epoch has moved on.
+   */
+  readonly redeliver: (sessionIds: readonly SessionId[], peer?: Peer) => Promise<readonly AgentId[]>
   /** Answers each, in order. Of one session and agent at most one at a time. */
   readonly activity: (
     touched: readonly { readonly peer: Peer; readonly sessionId: SessionId; readonly at: Date }[],

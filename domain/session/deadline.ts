@@ -36,6 +36,8 @@ export const deadlinePassed = (session: Session, context: DeadlineContext): Dead
     case 'stopping':
       return overdue(session, context.agentReachable ? 'stop_overdue' : 'agent_unreachable', context)
     case 'deleting':
+      // Its command is no longer on its way: that is what has to be known, and why asking again helps.
+      if (session.statusReason === 'delivery_failed') return stillUndeliverable(session, context)
       return overdue(session, context.agentReachable ? 'delete_overdue' : 'agent_unreachable', context)
     case 'running':
     case 'hibernated':
@@ -62,6 +64,12 @@ const failed = (
     updatedAt: context.at,
   }
   return { decision: written(session, next, 'failed', context), redeliver: false }
+}
+
+const stillUndeliverable = (session: Session, context: DeadlineContext): DeadlineDecision => {
+  const { decision } = overdue(session, 'delivery_failed', context)
+  const next: Session = { ...decision.session, statusMessage: session.statusMessage }
+  return { decision: written(session, next, 'deadline_passed', context), redeliver: false }
 }
 
 const overdue = (session: Session, reason: StatusReason, context: DeadlineContext): DeadlineDecision => {

@@ -55,6 +55,8 @@ const whileRunningIsAsked = (session: Session, report: Report, context: ReportCo
     case 'running':
       return settle(session, 'running', report, context, {
         ...settled,
+        // How it came to be so is news until something else is asked: an inventory that says the same is not.
+        statusReason: report.reason === 'restored' ? 'restored' : null,
         statusMessage: report.message,
         startedAt: session.status === 'running' ? session.startedAt : context.at,
         reservedOn: context.agentId,
@@ -181,6 +183,10 @@ export const deleted = (session: Session, generation: number, context: ReportCon
   }
 }
 
+/** What is asked was observed: whatever becomes of its command, it is so. */
+export const hasCarriedOut = (session: Session): boolean =>
+  session.status === session.desiredState && session.observedGeneration === session.generation
+
 /** A command that will not be delivered any more, or that the agent calls final. */
 export const undeliverable = (
   session: Session,
@@ -190,8 +196,8 @@ export const undeliverable = (
   context: ReportContext,
 ): Decision => {
   if (generation !== session.generation || session.deletedAt !== null) return unchanged(session)
-  // The agent has shown that it has it: only the news of that was late.
-  if (session.status === 'running' && session.observedGeneration === generation) return unchanged(session)
+  // The agent has shown that it has done it: only the news of that was late.
+  if (hasCarriedOut(session)) return unchanged(session)
   const deleting = session.desiredState === 'deleted'
   const next: Session = {
     ...session,

@@ -87,6 +87,8 @@ export const sessionEventTypes = [
   'delivery_failed',
   'repair_requested',
   'restored',
+  'command_redriven',
+  'command_cancelled',
 ] as const
 export type SessionEventType = (typeof sessionEventTypes)[number]
 

@@ -1,7 +1,15 @@
 /** Fields that several requests and representations have. */
 import * as c from '../../domain/codec/codec.ts'
 import { E } from '../../domain/fp.ts'
-import { AGENT_ID, type AgentId, DNS_LABEL, isUuid, type OrgId, type SessionId } from '../../domain/ids.ts'
+import {
+  AGENT_ID,
+  type AgentId,
+  type CommandId,
+  DNS_LABEL,
+  isUuid,
+  type OrgId,
+  type SessionId,
+} from '../../domain/ids.ts'
 
 /** PostgreSQL's `integer`: what does not fit must be refused here, not by the database. */
 export const MAX_INTEGER = 2_147_483_647
@@ -25,6 +33,9 @@ const uuid = c.codec<string>('uuid', { type: 'string', format: 'uuid' }, (input,
 const branded = <Id extends string>(inner: c.Codec<string>): c.Codec<Id> => inner as unknown as c.Codec<Id>
 
 export const sessionId = branded<SessionId>(uuid)
+export const commandId = branded<CommandId>(uuid)
+export const jobId: c.Codec<string> = uuid
+export const queueName: c.Codec<string> = c.string({ pattern: '^[-_.a-zA-Z0-9]{1,200}$' })
 export const agentId = branded<AgentId>(c.string({ pattern: AGENT_ID }))
 export const templateName: c.Codec<string> = c.string({ pattern: DNS_LABEL })
 export const orgId = branded<OrgId>(c.string({ minLength: 1, maxLength: 63 }))

@@ -3,6 +3,7 @@ import type { JsonSchema } from '../../domain/codec/codec.ts'
 import { agentCodec, agentPageCodec, agentWithTokenCodec, enrolAgentCodec } from './agent.ts'
 import { commandCodec, commandPageCodec } from './command.ts'
 import { sessionEventCodec, sessionEventPageCodec } from './event.ts'
+import { jobCodec, jobPageCodec, queueCodec, queuePageCodec } from './job.ts'
 import { PROBLEM_MEDIA_TYPE, type ProblemCode, problemCodec, problems } from './problem.ts'
 import type { Answer, ResponseHeader, Route } from './route.ts'
 import { routes } from './routes.ts'
@@ -25,6 +26,10 @@ const named: { readonly [name: string]: JsonSchema } = {
   EventPage: sessionEventPageCodec.schema,
   Command: commandCodec.schema,
   CommandPage: commandPageCodec.schema,
+  Queue: queueCodec.schema,
+  QueuePage: queuePageCodec.schema,
+  Job: jobCodec.schema,
+  JobPage: jobPageCodec.schema,
   Template: templateCodec.schema,
   TemplatePage: templatePageCodec.schema,
   PutTemplate: putTemplateCodec.schema,
@@ -171,7 +176,7 @@ export const openApiDocument = (version: string): JsonSchema => ({
   openapi: '3.1.0',
   info: { title: 'StreamSpace', version, description, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
   servers: [{ url: '/', description: 'where this document comes from' }],
-  tags: ['Sessions', 'Templates', 'Agents', 'Commands', 'Server'].map((name) => ({ name })),
+  tags: ['Sessions', 'Templates', 'Agents', 'Commands', 'Jobs', 'Server'].map((name) => ({ name })),
   security: [{ bearer: [] }],
   paths: paths(),
   components: {

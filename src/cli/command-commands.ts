@@ -2,7 +2,16 @@ import type { Command } from 'commander'
 import { type CommandStatus, commandStatuses } from '../../domain/ports/sessions.ts'
 import type { Context } from './context.ts'
 import { defined } from './defined.ts'
-import { type ListOptions, limitOf, withListOptions, words, wordsOf } from './options.ts'
+import {
+  type JsonOption,
+  jsonOption,
+  type ListOptions,
+  limitOf,
+  uuid,
+  withListOptions,
+  words,
+  wordsOf,
+} from './options.ts'
 import { commandColumns } from './session-view.ts'
 import { showList } from './show-list.ts'
 
@@ -33,4 +42,25 @@ export const addCommandCommands = (program: Command, context: Context): void => 
     const listed = await (await context.client()).commands.list(filters, limitOf(options))
     showList(context.terminal, 'commands', listed, commandColumns(Date.now()), options)
   })
+
+  addOperation(command, context, 'redrive', 'send a dead or expired command again')
+  addOperation(command, context, 'cancel', 'cancel a pending command; its session waits no longer')
+}
+
+const addOperation = (
+  command: Command,
+  context: Context,
+  operation: 'redrive' | 'cancel',
+  description: string,
+): void => {
+  command
+    .command(operation)
+    .description(description)
+    .argument('<id>', 'id of the command', uuid)
+    .addOption(jsonOption())
+    .action(async (id: string, { json }: JsonOption) => {
+      const changed = await (await context.client()).commands[operation](id)
+      if (json) context.terminal.json(changed)
+      else context.terminal.out(`command ${id} (${changed.type} of session ${changed.sessionId}) is ${changed.status}`)
+    })
 }

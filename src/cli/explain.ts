@@ -44,6 +44,8 @@ const nextStep = (problem: Problem, to: Connection): string | null => {
       return 'streamspace agent rotate-token <id> gives it a new token, and ends the old one'
     case 'agent_has_sessions':
       return 'streamspace agent delete <id> --force removes it all the same'
+    case 'command_outdated':
+      return 'streamspace command list --session <id> shows the newest'
     case 'unavailable':
     case 'not_ready':
       return 'streamspace status shows how it is'

@@ -74,6 +74,23 @@ const ofCommands: { readonly [command: string]: Help } = {
   command: { examples: ['command list --status pending'] },
   'command list': { examples: ['command list --status dead,expired', 'command list --agent edge-1 --all --json'] },
 
+  'command redrive': {
+    notes: `Only while it is the newest command of its session, which then waits again for what is asked of it.`,
+    examples: [
+      'command redrive 01890a5d-ac96-774b-bcce-b302099a8059',
+      "command list --status dead --all --json | jq -r '.[].id' | xargs -n 1 streamspace command redrive",
+    ],
+  },
+  'command cancel': {
+    notes: `Its session becomes failed with the reason delivery_failed; one that is being deleted stays deleting, and can
+be deleted again. An agent that has the command already may still carry it out.`,
+    examples: ['command cancel 01890a5d-ac96-774b-bcce-b302099a8059'],
+  },
+
+  job: { examples: ['job list', 'job list duty.sweep --state failed'] },
+  'job list': { examples: ['job list', 'job list duty.sweep --state failed,active', 'job list duty.sweep --json'] },
+  'job retry': { examples: ['job retry duty.sweep 01890a5d-ac96-774b-bcce-b302099a8059'] },
+
   status: {
     notes: 'Exit status 1 when the server is not ready or cannot be reached.',
     examples: ['status', "status --json | jq '.sessions.byStatus'"],

@@ -1,5 +1,6 @@
 /** Arguments and options as people write them. What is wrong with one ends the program with status 2. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { isUuid } from '../../domain/ids.ts'
 
 export const wholeNumber =
   (minimum: number, maximum: number = Number.MAX_SAFE_INTEGER) =>
@@ -52,6 +53,11 @@ export const repeated = (text: string, before: readonly string[] = []): readonly
 
 export const nonEmpty = (text: string): string => {
   if (text === '') throw new InvalidArgumentError('It must not be empty.')
+  return text
+}
+
+export const uuid = (text: string): string => {
+  if (!isUuid(text)) throw new InvalidArgumentError('It must be a UUID.')
   return text
 }
 

@@ -6,6 +6,7 @@ import { addAgentCommands } from './agent-commands.ts'
 import { addCommandCommands } from './command-commands.ts'
 import type { Context } from './context.ts'
 import { addHelp } from './help.ts'
+import { addJobCommands } from './job-commands.ts'
 import { addServerCommands, isService } from './server-commands.ts'
 import { addSessionCommands } from './session-commands.ts'
 import { addStatusCommand } from './status-command.ts'
@@ -29,6 +30,7 @@ export const createProgram = (context: Context, output: OutputConfiguration = {}
   program.commandsGroup('Server and agents:')
   addStatusCommand(program, context)
   addAgentCommands(program, context)
+  addJobCommands(program, context)
   addServerCommands(program, context)
   program.commandsGroup('Help:')
   program.helpCommand('help [command]', 'print the help of a command')

@@ -5,6 +5,7 @@
 import type { Agent, AgentWithToken, EnrolAgentRequest } from '../api/agent.ts'
 import type { Command } from '../api/command.ts'
 import type { SessionEvent } from '../api/event.ts'
+import type { Job, Queue } from '../api/job.ts'
 import type { Json } from '../api/json.ts'
 import type { OperationId } from '../api/routes.ts'
 import type { CreateSessionRequest, Session, SessionSummary } from '../api/session.ts'
@@ -107,7 +108,19 @@ export const createClient = (options: ClientOptions) => {
         body('removeAgent', { params: { id }, query: force ? { force } : {} }),
     },
 
-    commands: { list: list('listCommands') },
+    commands: {
+      list: list('listCommands'),
+      get: (id: string): Promise<Command> => body('getCommand', { params: { id } }),
+      redrive: (id: string): Promise<Command> => body('redriveCommand', { params: { id } }),
+      cancel: (id: string): Promise<Command> => body('cancelCommand', { params: { id } }),
+    },
+
+    jobs: {
+      queues: (limit: number): Promise<Listed<Queue>> => readPages(call, 'listQueues', {}, {}, limit),
+      list: (queue: string, filters: FiltersOf<'listJobs'>, limit: number): Promise<Listed<Job>> =>
+        readPages(call, 'listJobs', { queue }, filters, limit),
+      retry: (queue: string, id: string): Promise<Job> => body('retryJob', { params: { queue, id } }),
+    },
 
     /** Asked once: whether it is ready now, not whether it becomes so. */
     readiness: async (): Promise<Readiness> => {

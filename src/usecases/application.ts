@@ -7,9 +7,10 @@ import type { Agent, Resources } from '../../domain/agent/agent.ts'
 import type { ApplicationError } from '../../domain/errors.ts'
 import type { TE } from '../../domain/fp.ts'
 import type { Caller } from '../../domain/identity/caller.ts'
-import type { AgentId, OrgId, SessionId } from '../../domain/ids.ts'
+import type { AgentId, CommandId, OrgId, SessionId } from '../../domain/ids.ts'
 import type { Authenticate, Readiness } from '../../domain/ports/access.ts'
 import type { AgentFilter } from '../../domain/ports/agents.ts'
+import type { JobState, JobView, QueueView } from '../../domain/ports/jobs.ts'
 import type {
   CommandFilter,
   CommandView,
@@ -107,5 +108,19 @@ export type Application = {
   }
   readonly commands: {
     readonly list: (caller: Caller, filter: CommandFilter, page: PageRequest) => Answer<Page<CommandView>>
+    readonly get: (caller: Caller, id: CommandId) => Answer<CommandView>
+    readonly redrive: (caller: Caller, id: CommandId) => Answer<CommandView>
+    readonly cancel: (caller: Caller, id: CommandId) => Answer<CommandView>
+  }
+  /** For the installation only. */
+  readonly jobs: {
+    readonly queues: (caller: Caller, page: PageRequest) => Answer<Page<QueueView>>
+    readonly list: (
+      caller: Caller,
+      queue: string,
+      filter: { readonly state?: readonly JobState[] },
+      page: PageRequest,
+    ) => Answer<Page<JobView>>
+    readonly retry: (caller: Caller, queue: string, id: string) => Answer<JobView>
   }
 }

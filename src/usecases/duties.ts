@@ -2,7 +2,7 @@
 
 import type { Agent } from '../../domain/agent/agent.ts'
 import { E } from '../../domain/fp.ts'
-import type { AgentId, OrgId } from '../../domain/ids.ts'
+import type { AgentId, OrgId, SessionId } from '../../domain/ids.ts'
 import { slotFor } from '../../domain/placement/slot.ts'
 import type { AgentStore } from '../../domain/ports/agents.ts'
 import type { Clock, Ids } from '../../domain/ports/clock.ts'
@@ -54,12 +54,16 @@ const TRIES = 5
 const tellSession = async (deps: DutyDeps, command: GivenUp): Promise<void> => {
   for (let attempt = 1; attempt <= TRIES; attempt += 1) {
     const [session] = await deps.sessions.loadMany([command.sessionId])
-    if (session === undefined) return
+    if (session === undefined || !(await isStillGivenUp(deps, command))) return
     const context = { agentId: command.agentId, at: deps.clock.now(), timeouts: deps.timeouts }
     const decision = undeliverable(session, command.generation, 'delivery_failed', command.error, context)
     if (E.isRight(await deps.unitOfWork.commit(decision))) return
   }
 }
+
+/** An operator may have sent it again: that raises the session's revision, so what is read after the row decides. */
+const isStillGivenUp = async (deps: DutyDeps, command: GivenUp): Promise<boolean> =>
+  (await deps.duties.givenUpOf([command.sessionId])).some(({ commandId }) => commandId === command.commandId)
 
 /** Waiting statuses that outlived their deadline. */
 export const deadlines = (deps: DutyDeps): Duty => ({
@@ -68,6 +72,7 @@ export const deadlines = (deps: DutyDeps): Duty => ({
   run: async () => {
     const overdue = await deps.sessions.overdue(deps.clock.now(), ROWS_AT_ONCE)
     const again: AgentId[] = []
+    const inVain: SessionId[] = []
     for (const { session, agentReachable } of overdue) {
       const { decision, redeliver } = deadlinePassed(session, {
         at: deps.clock.now(),
@@ -76,8 +81,14 @@ export const deadlines = (deps: DutyDeps): Duty => ({
       })
       if (isUnchanged(decision)) continue
       const committed = await deps.unitOfWork.commit(decision)
-      if (E.isRight(committed) && redeliver) again.push(...(await deps.reports.redeliver([session.id])))
+      if (E.isLeft(committed) || !redeliver) continue
+      const agents = await deps.reports.redeliver([session.id])
+      if (agents.length === 0) inVain.push(session.id)
+      again.push(...agents)
     }
+    // Given up by a sweep that was killed before it could tell the session.
+    for (const command of inVain.length === 0 ? [] : await deps.duties.givenUpOf(inVain))
+      await tellSession(deps, command)
     deps.wake.agents(again)
     return { overdue: overdue.length, askedAgain: again.length }
   },

@@ -37,7 +37,7 @@ export const readSessions = (queries: SessionQueries, clock: Clock): Reads => {
   }
 }
 
-export const readCommands = (queries: SessionQueries): Application['commands'] => ({
+export const readCommands = (queries: SessionQueries): Pick<Application['commands'], 'list'> => ({
   list: (caller, filter, page) => async () =>
     scopeOf(caller).ownerId === null
       ? E.right(await queries.commands(scopeOf(caller), filter, page))

@@ -6,7 +6,6 @@ import type { Clock, Ids } from '../../domain/ports/clock.ts'
 import type { InventoryEntry, ReportAnswer, Wake } from '../../domain/ports/delivery.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
 import type { SessionStore } from '../../domain/ports/sessions.ts'
-import type { UnitOfWork } from '../../domain/ports/unit-of-work.ts'
 import { repair } from '../../domain/session/decide.ts'
 import { deleted, observe, type ReportContext } from '../../domain/session/observe.ts'
 import { released, removedOutside, restored } from '../../domain/session/reconciled.ts'
@@ -17,7 +16,6 @@ import type { Timeouts } from '../../domain/session/timeouts.ts'
 export type ReconcileDeps = {
   readonly sessions: Pick<SessionStore, 'ofAgent'>
   readonly reports: ReportStore
-  readonly unitOfWork: UnitOfWork
   readonly wake: Wake
   readonly clock: Clock
   readonly ids: Ids
@@ -30,7 +28,7 @@ export type ReconcileDeps = {
 export type Orphan = { readonly entry: InventoryEntry; readonly reason: 'unknown' | 'not_yours' }
 
 /** Rows in one statement: large enough to be quick, small enough not to hold locks for long. */
-const WRITES_AT_ONCE = 500
+const ROWS_AT_ONCE = 500
 
 export const reconcileInventory =
   (deps: ReconcileDeps) =>
@@ -59,29 +57,37 @@ export const reconcileInventory =
     }
 
     if (orphans.length > 0) deps.onOrphans(peer, orphans)
-    for (let start = 0; start < writes.length; start += WRITES_AT_ONCE) {
+    for (const some of inParts(writes)) {
       // A conflict is left alone: whoever changed the row meanwhile knows more than this inventory.
-      const { fenced } = await deps.reports.write(writes.slice(start, start + WRITES_AT_ONCE))
+      const { fenced } = await deps.reports.write(some)
       if (fenced.size > 0) return 'fenced'
     }
     if (writes.some(({ decision }) => decision?.previous?.reservedOn && decision.session.reservedOn === null))
       deps.capacityFreed()
-    for (const session of repairs) await commitRepair(deps, session)
-    if (redeliveries.length > 0) deps.wake.agents(await deps.reports.redeliver(redeliveries))
+    for (const some of inParts(repairs)) {
+      const { fenced, repaired } = await deps.reports.repair(
+        peer,
+        some.map((session) => repairOf(deps, session)),
+      )
+      if (fenced) return 'fenced'
+      if (repaired.length > 0) deps.wake.agents([peer.agentId])
+    }
+    for (const some of inParts(redeliveries)) deps.wake.agents(await deps.reports.redeliver(some, peer))
     return 'accepted'
   }
 
 const repairsItself = (session: Session): boolean => (session.spec.restart?.policy ?? 'never') !== 'never'
 
-const commitRepair = async (deps: ReconcileDeps, session: Session): Promise<void> => {
-  const decision = repair(session, 'removed_outside', {
+const repairOf = (deps: ReconcileDeps, session: Session): Decision =>
+  repair(session, 'removed_outside', {
     actor: 'reconciler',
     at: deps.clock.now(),
     commandId: deps.ids.command(),
     timeouts: deps.timeouts,
   })
-  const committed = await deps.unitOfWork.commit(decision)
-  if (committed._tag === 'Right' && decision.command !== null) deps.wake.agents([decision.command.agentId])
+
+const inParts = function* <A>(all: readonly A[]): Generator<readonly A[]> {
+  for (let start = 0; start < all.length; start += ROWS_AT_ONCE) yield all.slice(start, start + ROWS_AT_ONCE)
 }
 
 const writeOf = (peer: Peer, action: RowAction, context: ReportContext): readonly ReportWrite[] => {
@@ -105,7 +111,7 @@ const decisionOf = (action: RowAction, context: ReportContext): Decision | null 
     case 'removed_outside':
       return removedOutside(action.session, context)
     case 'release': {
-      if (action.session.deletedAt === null) return released(action.session, context)
+      if (action.session.desiredState !== 'deleted') return released(action.session, context)
       const outcome = deleted(action.session, action.session.generation, context)
       return outcome.kind === 'decided' ? outcome.decision : null
     }

@@ -1,12 +1,13 @@
 /** Where reports are written, in memory: rows by revision, leases by epoch, as the one statement has it. */
 import type { AgentId, CommandId, SessionId } from '../../domain/ids.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
-import type { Session } from '../../domain/session/session.ts'
+import type { Decision, Session } from '../../domain/session/session.ts'
 
 export type WrittenReports = ReportStore & {
   readonly rows: Map<SessionId, Session>
   readonly batches: (readonly ReportWrite[])[]
   readonly redelivered: SessionId[]
+  readonly repairs: Decision[]
   readonly loadMany: (ids: readonly SessionId[]) => Promise<readonly Session[]>
 }
 
@@ -22,6 +23,7 @@ export const reportStore = (
   const rows = new Map(sessions.map((session) => [session.id, session]))
   const batches: (readonly ReportWrite[])[] = []
   const redelivered: SessionId[] = []
+  const repairs: Decision[] = []
   const meanwhile = [...(setting.meanwhile ?? [])]
 
   const isFenced = ({ peer }: ReportWrite): boolean => epochs[peer.agentId] !== peer.epoch
@@ -30,6 +32,7 @@ export const reportStore = (
     rows,
     batches,
     redelivered,
+    repairs,
     loadMany: async (ids) => ids.flatMap((id) => rows.get(id) ?? []),
     write: async (writes) => {
       if (new Set(writes.map(({ sessionId }) => sessionId)).size < writes.length) throw new Error('a session twice')
@@ -47,7 +50,16 @@ export const reportStore = (
       (setting.failures ?? [])
         .filter(([commandId]) => commandIds.includes(commandId))
         .map(([commandId, failures]) => ({ commandId, failures, generation: 3 })),
-    redeliver: async (sessionIds) => {
+    repair: async (peer, decisions) => {
+      meanwhile.shift()?.(rows)
+      if (epochs[peer.agentId] !== peer.epoch) return { fenced: true, repaired: [] }
+      const free = decisions.filter(({ session, previous }) => rows.get(session.id)?.revision === previous?.revision)
+      for (const decision of free) rows.set(decision.session.id, decision.session)
+      repairs.push(...free)
+      return { fenced: false, repaired: free.map(({ session }) => session.id) }
+    },
+    redeliver: async (sessionIds, peer) => {
+      if (peer !== undefined && epochs[peer.agentId] !== peer.epoch) return []
       redelivered.push(...sessionIds)
       return sessionIds.flatMap((id) => rows.get(id)?.agentId ?? [])
     },

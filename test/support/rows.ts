@@ -5,6 +5,7 @@
  */
 import { createAccessStore } from '../../adapters/postgres/access.ts'
 import { createAgentStore } from '../../adapters/postgres/agents.ts'
+import { createCommandStore } from '../../adapters/postgres/commands.ts'
 import { createCursors } from '../../adapters/postgres/cursor.ts'
 import { createDutyStore } from '../../adapters/postgres/duties.ts'
 import { createLeaseStore } from '../../adapters/postgres/leases.ts'
@@ -56,7 +57,7 @@ export const storesOver = (database: Database) => {
     database,
     sealer,
     unitOfWork: createUnitOfWork(createSessionWriter(database, { commandTtlMs: TTL_MS, seal: sealer.seal })),
-    reports: createReportStore(database),
+    reports: createReportStore(database, { commandTtlMs: TTL_MS }),
     leases: createLeaseStore(database),
     outbox,
     /** Of one lane alone. */
@@ -67,6 +68,7 @@ export const storesOver = (database: Database) => {
     agents: createAgentStore(database, cursors, clock, { heartbeatIntervalMs: 15_000 }),
     duties: createDutyStore(database),
     retention: createRetentionStore(database),
+    commands: createCommandStore(database, { commandTtlMs: TTL_MS }),
     templates: createTemplateStore(database, cursors, ids),
     access: createAccessStore(database),
     ask: async (text: string, ...values: unknown[]): Promise<readonly Row[]> =>

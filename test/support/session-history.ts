@@ -329,7 +329,7 @@ const inventoried = (
         ? { decision: repair(session, 'removed_outside', intent) }
         : { decision: removedOutside(session, heard), believing: (after) => runsOn(after, agentId, false) }
     case 'release':
-      return session.deletedAt === null
+      return session.desiredState !== 'deleted'
         ? { decision: released(session, heard), believing: (after) => runsOn(after, agentId, false) }
         : spoken(deleted(session, session.generation, heard), (after) => runsOn(after, agentId, false))
     case 'restore':

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { Agent } from '../../domain/agent/agent.ts'
 import type { AgentId, CommandId, ReplicaId, SessionId } from '../../domain/ids.ts'
-import type { DutyStore } from '../../domain/ports/duties.ts'
+import type { DutyStore, GivenUp } from '../../domain/ports/duties.ts'
 import type { CommitConflict } from '../../domain/ports/unit-of-work.ts'
 import type { Session } from '../../domain/session/session.ts'
 import { deadlines, placement, replicas, sweep } from '../../src/usecases/duties.ts'
@@ -36,6 +36,7 @@ const duty = (
     duties: {
       endBackOffs: async () => [],
       giveUp: async () => [],
+      givenUpOf: async () => [],
       agentsWithDueCommands: async () => [],
       replicaAlive: async () => {},
       releaseDeadReplicas: async () => [],
@@ -49,6 +50,14 @@ const duty = (
     timeouts,
   }
   return { deps, committed, tried, woken, store }
+}
+const expired: GivenUp = {
+  commandId: 'command-1' as CommandId,
+  sessionId: SESSION,
+  agentId: AGENT,
+  generation: 3,
+  fate: 'expired',
+  error: 'not delivered before it expired',
 }
 const id = (n: number) => `01890a5d-ac96-774b-bcce-b302099a800${n}` as SessionId
 
@@ -87,6 +96,15 @@ describe('the placement duty', () => {
 })
 
 describe('the deadline duty', () => {
+  it('fails what cannot be asked again, as its command was given up and nobody said so', async () => {
+    const { deps, committed, store } = duty([aSession({ status: 'stopping' })], {
+      duties: { givenUpOf: async (ids) => (ids.includes(SESSION) ? [expired] : []) },
+    })
+    const inVain: typeof deps = { ...deps, reports: { ...store, redeliver: async () => [] } }
+    expect(await deadlines(inVain).run()).to.deep.equal({ overdue: 1, askedAgain: 0 })
+    expect(committed.at(-1)?.session).to.deep.include({ status: 'failed', statusReason: 'delivery_failed' })
+  })
+
   it('fails what was to run, and asks again for what was to end', async () => {
     const { deps, committed, woken, store } = duty([
       aSession({ id: id(1), status: 'scheduling', statusDeadline: later(99) }),
@@ -109,20 +127,18 @@ describe('the deadline duty', () => {
 })
 
 describe('the sweep', () => {
+  it('leaves a session alone whose command was sent again before it could be told', async () => {
+    const { deps, tried } = duty([aSession({ status: 'scheduling' })], { duties: { giveUp: async () => [expired] } })
+    await sweep(deps).run()
+    expect(tried).to.deep.equal([])
+  })
+
   it('fails sessions whose command is given up, and wakes agents that have something due', async () => {
     const { deps, committed, woken } = duty([aSession({ status: 'scheduling' })], {
       duties: {
         endBackOffs: async () => [AGENT],
-        giveUp: async () => [
-          {
-            sessionId: SESSION,
-            agentId: AGENT,
-            generation: 3,
-            fate: 'expired',
-            error: 'not delivered before it expired',
-          },
-          { sessionId: id(9), agentId: AGENT, generation: 3, fate: 'dead', error: 'no such session any more' },
-        ],
+        giveUp: async () => [expired, { ...expired, sessionId: id(9) }],
+        givenUpOf: async () => [expired],
         agentsWithDueCommands: async () => [OTHER_AGENT, AGENT],
       },
     })

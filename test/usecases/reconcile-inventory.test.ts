@@ -1,10 +1,12 @@
 import { expect } from 'chai'
+import fc from 'fast-check'
 import type { SessionId } from '../../domain/ids.ts'
 import type { InventoryEntry } from '../../domain/ports/delivery.ts'
 import type { Session } from '../../domain/session/session.ts'
+import { desiredStates, observedStatuses, sessionStatuses } from '../../domain/session/words.ts'
 import { reconcileInventory } from '../../src/usecases/reconcile-inventory.ts'
-import { AGENT, aSession, aTombstone, SESSION, timeouts } from '../support/a-session.ts'
-import { conflict, countedIds, fixedClock, recordedWake, scriptedUnitOfWork } from '../support/fake-ports.ts'
+import { AGENT, aSession, aTombstone, OTHER_AGENT, SESSION, timeouts } from '../support/a-session.ts'
+import { countedIds, fixedClock, recordedWake } from '../support/fake-ports.ts'
 import { reportStore } from '../support/report-store.ts'
 
 const id = (n: number) => `01890a5d-ac96-774b-bcce-b302099a800${n}` as SessionId
@@ -15,16 +17,17 @@ const anEntry = (changes: Partial<InventoryEntry> = {}): InventoryEntry => ({
   ...changes,
 })
 
-const reconciling = (sessions: readonly Session[], setting: { epoch?: number; conflicts?: [typeof conflict] } = {}) => {
-  const store = reportStore(sessions, { [AGENT]: setting.epoch ?? 1 })
-  const { unitOfWork, committed } = scriptedUnitOfWork(setting.conflicts)
+const reconciling = (
+  sessions: readonly Session[],
+  setting: { epoch?: number; meanwhile?: ((rows: Map<SessionId, Session>) => void)[] } = {},
+) => {
+  const store = reportStore(sessions, { [AGENT]: setting.epoch ?? 1 }, setting)
   const { wake, woken } = recordedWake()
   const orphans: string[] = []
   let freed = 0
   const reconcile = reconcileInventory({
     sessions: { ofAgent: async () => [...store.rows.values()] },
     reports: store,
-    unitOfWork,
     wake,
     clock: fixedClock,
     ids: countedIds(),
@@ -41,7 +44,6 @@ const reconciling = (sessions: readonly Session[], setting: { epoch?: number; co
       reconcile({ agentId: AGENT, epoch: 1 }, entries, new Set(spokenSince)),
     row: (sessionId = SESSION) => store.rows.get(sessionId),
     store,
-    committed,
     woken,
     orphans,
     freed: () => freed,
@@ -87,9 +89,9 @@ describe('an inventory', () => {
     expect(never.row()).to.deep.include({ status: 'failed', statusReason: 'removed_outside', reservedOn: null })
     expect(never.freed()).to.equal(1)
     for (const policy of ['on-failure', 'always'] as const) {
-      const { told, committed, woken } = reconciling([restarting(policy)])
+      const { told, store, woken } = reconciling([restarting(policy)])
       await told([])
-      expect(committed.map(({ session, events }) => [session.generation, events[0]?.actor])).to.deep.equal([
+      expect(store.repairs.map(({ session, events }) => [session.generation, events[0]?.actor])).to.deep.equal([
         [4, 'reconciler'],
       ])
       expect(woken).to.deep.equal([AGENT])
@@ -97,8 +99,12 @@ describe('an inventory', () => {
   })
 
   it('does not repair what someone else has changed meanwhile', async () => {
-    const { told, woken } = reconciling([restarting('always')], { conflicts: [conflict] })
+    const theirs = { ...restarting('always'), name: 'theirs', revision: 99 }
+    const { told, row, woken } = reconciling([restarting('always')], {
+      meanwhile: [(rows) => rows.set(SESSION, theirs)],
+    })
     expect(await told([])).to.equal('accepted')
+    expect(row()).to.deep.equal(theirs)
     expect(woken).to.deep.equal([])
   })
 
@@ -136,7 +142,7 @@ describe('an inventory', () => {
   })
 
   it('under an epoch that has moved on is fenced, and nothing of it is done', async () => {
-    const { told, row, store, committed, freed } = reconciling(
+    const { told, row, store, woken, freed } = reconciling(
       [
         aSession({ status: 'scheduling' }),
         aSession({ id: id(2), status: 'stopping' }),
@@ -146,6 +152,95 @@ describe('an inventory', () => {
     )
     expect(await told([anEntry()])).to.equal('fenced')
     expect(row()?.status).to.equal('scheduling')
-    expect([store.redelivered, committed, freed()]).to.deep.equal([[], [], 0])
+    expect([store.redelivered, store.repairs, woken, freed()]).to.deep.equal([[], [], [], 0])
+  })
+
+  it('under an epoch that has moved on repairs nothing and asks for nothing, when that is all there is to do', async () => {
+    const repairing = reconciling([restarting('always')], { epoch: 2 })
+    expect(await repairing.told([])).to.equal('fenced')
+    expect([repairing.store.repairs, repairing.woken]).to.deep.equal([[], []])
+    const asking = reconciling([aSession({ status: 'scheduling' })], { epoch: 2 })
+    await asking.told([])
+    expect([asking.store.redelivered, asking.woken]).to.deep.equal([[], []])
+  })
+
+  it('without a session whose deletion was given up ends it: there is nothing left to delete', async () => {
+    const { told, row, freed } = reconciling([aSession({ status: 'deleting', statusReason: 'delivery_failed' })])
+    await told([])
+    expect(row()).to.deep.include({ reservedOn: null, observedGeneration: 3 })
+    expect(row()?.deletedAt).to.not.equal(null)
+    expect(freed()).to.equal(1)
+  })
+
+  describe('of anything, compared with any rows,', () => {
+    const known = [1, 2, 3].map(id)
+    const aRow = fc
+      .record({
+        id: fc.constantFrom(...known),
+        status: fc.constantFrom(...sessionStatuses),
+        desiredState: fc.option(fc.constantFrom(...desiredStates), { nil: undefined }),
+        statusReason: fc.constantFrom(
+          null,
+          'delivery_failed' as const,
+          'start_timeout' as const,
+          'stop_overdue' as const,
+        ),
+        agentId: fc.constantFrom(AGENT, OTHER_AGENT),
+        holds: fc.boolean(),
+        observedGeneration: fc.constantFrom(2, 3),
+        policy: fc.constantFrom('never' as const, 'always' as const),
+        gone: fc.boolean(),
+      })
+      .map(({ policy, desiredState, gone, holds, ...changes }) => {
+        const made = gone ? aTombstone(changes) : aSession(changes)
+        return {
+          ...made,
+          ...(gone ? { status: 'deleting' as const, desiredState: 'deleted' as const } : {}),
+          ...(desiredState === undefined || gone || made.status === 'deleting' ? {} : { desiredState }),
+          reservedOn: holds ? made.agentId : null,
+          spec: { ...made.spec, restart: { policy } },
+        }
+      })
+    const rows = fc.uniqueArray(aRow, { selector: (row) => row.id, maxLength: 3 })
+    const inventories = fc.array(
+      fc.record({
+        sessionId: fc.constantFrom(...known, id(9)),
+        generation: fc.nat(6),
+        status: fc.constantFrom(...observedStatuses),
+      }),
+      { maxLength: 5 },
+    )
+
+    it('says the second time what it said the first: nothing changes any more', async () => {
+      await fc.assert(
+        fc.asyncProperty(rows, inventories, async (sessions, inventory) => {
+          const { told, store, orphans } = reconciling(sessions)
+          await told(inventory)
+          const once = { rows: new Map(store.rows), repairs: store.repairs.length, orphans: [...orphans] }
+          await told(inventory)
+          expect(store.rows).to.deep.equal(once.rows)
+          expect(store.repairs).to.have.length(once.repairs)
+          expect(orphans.slice(once.orphans.length)).to.deep.equal(once.orphans)
+        }),
+        { numRuns: 500 },
+      )
+    })
+
+    it('changes no row of another agent’s, and ends nothing that was not to be deleted', async () => {
+      await fc.assert(
+        fc.asyncProperty(rows, inventories, async (sessions, inventory) => {
+          const { told, store } = reconciling(sessions)
+          await told(inventory)
+          for (const before of sessions) {
+            const after = store.rows.get(before.id)
+            if (before.agentId === OTHER_AGENT && before.reservedOn !== AGENT) expect(after).to.equal(before)
+            if (before.desiredState !== 'deleted') expect(after?.deletedAt).to.equal(before.deletedAt)
+          }
+          expect([...store.rows.keys()].sort()).to.deep.equal(sessions.map((session) => session.id).sort())
+          expect(store.redelivered).to.not.include(id(9))
+        }),
+        { numRuns: 300 },
+      )
+    })
   })
 })

@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { type Answers, anAgent, KEY, ok, page, problem, startFakeApi } from './fake-api.ts'
+import { type Answers, anAgent, ID, KEY, OTHER_ID, ok, page, problem, startFakeApi } from './fake-api.ts'
 import { inTemporaryDirectory, runCli } from './run-cli.ts'
 import { withApi } from './with-api.ts'
 
@@ -132,5 +132,85 @@ describe('the command line', () => {
       expect({ code, stdout, stderr }).to.deep.equal({ code: 0, stdout: '[]\n', stderr: '' })
       expect(api.asked[0]?.query).to.deep.equal({ status: 'dead', agent: 'edge-1', limit: '50' })
     })
+  })
+
+  it('redrives and cancels commands, and says what became of them', async () => {
+    const command = {
+      id: OTHER_ID,
+      sessionId: ID,
+      agentId: 'edge-1',
+      type: 'start_session',
+      generation: 1,
+      status: 'pending',
+      attempts: 20,
+      nextAttemptAt: null,
+      expiresAt: null,
+      lastError: null,
+      createdAt: '2026-01-01T00:00:00.000Z',
+      sentAt: null,
+      ackedAt: null,
+      finishedAt: null,
+    }
+    await withApi(
+      {
+        [`POST /api/v1/commands/${OTHER_ID}/redrive`]: [
+          ok(command, 202),
+          problem('command_outdated', 'its session has generation 3 by now', { generation: 1, sessionGeneration: 3 }),
+        ],
+        [`POST /api/v1/commands/${OTHER_ID}/cancel`]: ok({ ...command, status: 'cancelled' }, 202),
+      },
+      async ({ run }) => {
+        expect(await run(['command', 'redrive', OTHER_ID])).to.deep.include({
+          code: 0,
+          stdout: `command ${OTHER_ID} (start_session of session ${ID}) is pending\n`,
+        })
+        const outdated = await run(['command', 'redrive', OTHER_ID])
+        expect(outdated.code).to.equal(1)
+        expect(outdated.stderr).to.contain('generation 3 by now').and.to.contain('command list --session')
+        expect(JSON.parse((await run(['command', 'cancel', OTHER_ID, '--json'])).stdout).status).to.equal('cancelled')
+        expect((await run(['command', 'cancel', 'mine'])).code).to.equal(2)
+      },
+    )
+  })
+
+  it('lists queues and jobs, and retries a job', async () => {
+    const queue = {
+      name: 'duty.sweep',
+      policy: 'short',
+      counts: { created: 1, retry: 1, active: 1, completed: 300, cancelled: 0, failed: 4 },
+      oldestWaitingAt: null,
+    }
+    const job = {
+      id: ID,
+      queue: 'duty.sweep',
+      state: 'failed',
+      data: {},
+      output: { message: 'no such table', stack: '…' },
+      retryCount: 0,
+      retryLimit: 0,
+      createdAt: '2026-01-01T00:00:00.000Z',
+      startAfter: '2026-01-01T00:00:00.000Z',
+      startedAt: null,
+      completedAt: null,
+    }
+    await withApi(
+      {
+        'GET /api/v1/jobs': page([queue]),
+        'GET /api/v1/jobs/duty.sweep': page([job]),
+        [`POST /api/v1/jobs/duty.sweep/${ID}/retry`]: ok({ ...job, state: 'retry' }, 202),
+      },
+      async ({ api, run }) => {
+        expect((await run(['job', 'list'])).stdout).to.match(/duty\.sweep +2 +1 +300 +4/)
+        expect((await run(['job', 'list', 'duty.sweep', '--state', 'failed'])).stdout).to.match(
+          /failed .* no such table/,
+        )
+        expect(api.asked.at(-1)?.query).to.deep.equal({ state: 'failed', limit: '50' })
+        expect((await run(['job', 'retry', 'duty.sweep', ID])).stdout).to.equal(`job ${ID} of duty.sweep is retry\n`)
+        expect(JSON.parse((await run(['job', 'list', '--json'])).stdout)).to.deep.equal([queue])
+        const wrong = await run(['job', 'list', '--state', 'failed'])
+        expect([wrong.code, wrong.stdout]).to.deep.equal([2, ''])
+        expect(wrong.stderr).to.contain('--state needs the name of a queue')
+      },
+    )
   })
 })

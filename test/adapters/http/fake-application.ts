@@ -4,6 +4,7 @@ import { type ApplicationError, notFound } from '../../../domain/errors.ts'
 import { TE } from '../../../domain/fp.ts'
 import type { Caller } from '../../../domain/identity/caller.ts'
 import type { AgentId, OrgId, TemplateId, UserId } from '../../../domain/ids.ts'
+import type { JobView, QueueView } from '../../../domain/ports/jobs.ts'
 import type { CommandView, SessionEventView } from '../../../domain/ports/sessions.ts'
 import type { SessionView } from '../../../domain/session/session-view.ts'
 import { sessionStatuses } from '../../../domain/session/words.ts'
@@ -130,6 +131,27 @@ export const aCommand: CommandView = {
   finishedAt: null,
 }
 
+export const aQueue: QueueView = {
+  name: 'duty.sweep',
+  policy: 'short',
+  counts: { created: 1, retry: 0, active: 1, completed: 300, cancelled: 0, failed: 2 },
+  oldestWaitingAt: new Date('2026-01-31T12:00:00.000Z'),
+}
+
+export const aJob: JobView = {
+  id: '01890a5d-ac96-774b-bcce-b302099a8060',
+  queue: 'duty.sweep',
+  state: 'failed',
+  data: {},
+  output: { message: 'no such table' },
+  retryCount: 0,
+  retryLimit: 0,
+  createdAt: new Date('2026-01-31T12:00:00.000Z'),
+  startAfter: new Date('2026-01-31T12:00:00.000Z'),
+  startedAt: new Date('2026-01-31T12:00:01.000Z'),
+  completedAt: new Date('2026-01-31T12:00:02.000Z'),
+}
+
 /** Each call that reached the application, as `[what, ...arguments]`, without the caller. */
 export type Calls = (readonly unknown[])[]
 
@@ -200,6 +222,16 @@ export const fakeApplication = (
       uncordon: (_caller, id) => answer(anAgent, 'uncordon', id),
       remove: (_caller, id, force) => answer(undefined, 'remove', id, force),
     },
-    commands: { list: (_caller, filter, request) => answer(page(aCommand), 'list', filter, request) },
+    commands: {
+      list: (_caller, filter, request) => answer(page(aCommand), 'commands', filter, request),
+      get: (_caller, id) => answer(aCommand, 'command', id),
+      redrive: (_caller, id) => answer({ ...aCommand, status: 'pending' as const }, 'redrive', id),
+      cancel: (_caller, id) => answer({ ...aCommand, status: 'cancelled' as const }, 'cancel', id),
+    },
+    jobs: {
+      queues: (_caller, request) => answer(page(aQueue), 'queues', request),
+      list: (_caller, queue, filter, request) => answer(page(aJob), 'jobs', queue, filter, request),
+      retry: (_caller, queue, id) => answer({ ...aJob, state: 'retry' as const }, 'retry', queue, id),
+    },
   }
 }

@@ -1,10 +1,11 @@
 import { expect } from 'chai'
 import { E } from '../../../domain/fp.ts'
 import { agentCodec, agentPageCodec, agentWithTokenCodec } from '../../../src/api/agent.ts'
-import { commandPageCodec } from '../../../src/api/command.ts'
+import { commandCodec, commandPageCodec } from '../../../src/api/command.ts'
+import { jobPageCodec, queuePageCodec } from '../../../src/api/job.ts'
 import { templateCodec, templatePageCodec } from '../../../src/api/template.ts'
 import { type ApiServer, serve } from './api-server.ts'
-import { type FakeApplication, fakeApplication, SESSION_ID } from './fake-application.ts'
+import { aCommand, aJob, type FakeApplication, fakeApplication, SESSION_ID } from './fake-application.ts'
 
 describe('templates, agents and commands over HTTP', () => {
   let app: FakeApplication
@@ -115,5 +116,45 @@ describe('templates, agents and commands over HTTP', () => {
     expect(app.calls[0]?.[1]).to.deep.equal({ status: ['dead', 'expired'], agent: ['edge-1'], session: [SESSION_ID] })
     const wrong = await api.call('GET', '/api/v1/commands?session=7')
     expect([wrong.status, wrong.json.errors[0].field]).to.deep.equal([400, 'session'])
+  })
+
+  it('one command is read, redriven and cancelled; an id that cannot be one names nothing', async () => {
+    const path = `/api/v1/commands/${aCommand.id}`
+    const answers = [
+      await api.call('GET', path),
+      await api.call('POST', `${path}/redrive`),
+      await api.call('POST', `${path}/cancel`, { body: {} }),
+    ]
+    expect(answers.map(({ status, json }) => [status, json.status])).to.deep.equal([
+      [200, 'done'],
+      [202, 'pending'],
+      [202, 'cancelled'],
+    ])
+    for (const { json } of answers) expect(E.isRight(commandCodec.decode(json))).to.equal(true)
+    expect(app.calls).to.deep.equal([
+      ['command', aCommand.id],
+      ['redrive', aCommand.id],
+      ['cancel', aCommand.id],
+    ])
+    const wrong = await api.call('POST', '/api/v1/commands/7/redrive')
+    expect([wrong.status, wrong.json.code]).to.deep.equal([404, 'not_found'])
+  })
+
+  it('queues and their jobs are listed in pages, and a job is retried', async () => {
+    const queues = await api.call('GET', '/api/v1/jobs?limit=7')
+    expect(E.isRight(queuePageCodec.decode(queues.json))).to.equal(true)
+    const jobs = await api.call('GET', '/api/v1/jobs/duty.sweep?state=failed,active')
+    expect(E.isRight(jobPageCodec.decode(jobs.json))).to.equal(true)
+    const retried = await api.call('POST', `/api/v1/jobs/duty.sweep/${aJob.id}/retry`)
+    expect([retried.status, retried.json.state]).to.deep.equal([202, 'retry'])
+    expect(app.calls).to.deep.equal([
+      ['queues', { limit: 7, cursor: null }],
+      ['jobs', 'duty.sweep', { state: ['failed', 'active'] }, { limit: 50, cursor: null }],
+      ['retry', 'duty.sweep', aJob.id],
+    ])
+    for (const path of ['/api/v1/jobs/duty.sweep?state=lost', '/api/v1/jobs?state=failed'])
+      expect((await api.call('GET', path)).status, path).to.equal(400)
+    expect((await api.call('GET', '/api/v1/jobs/no%20such%20queue')).status).to.equal(404)
+    expect((await api.call('POST', '/api/v1/jobs/duty.sweep/7/retry')).status).to.equal(404)
   })
 })

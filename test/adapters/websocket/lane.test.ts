@@ -136,6 +136,32 @@ describe('a lane', () => {
     expect(idsOf(wire.frames)).to.deep.equal([first.commandId, second.commandId])
   })
 
+  it('does not send again what was cancelled meanwhile, and forgets it', async () => {
+    const { outbox, time, reconnect } = aLane()
+    const row = outbox.commit(AGENT)
+    const { lane, wire } = reconnect()
+    await time.settle()
+    row.status = 'cancelled'
+    await time.pass(120_000)
+    expect(idsOf(wire.frames)).to.deep.equal([row.commandId])
+    expect(lane.inFlight()).to.equal(0)
+  })
+
+  it('sends what was given up and redriven, on the same connection and in its place', async () => {
+    const { outbox, time, reconnect } = aLane()
+    const row = outbox.commit(AGENT)
+    const { lane, wire } = reconnect()
+    await time.settle()
+    row.status = 'dead'
+    await time.pass(120_000)
+    const sent = wire.frames.length
+    row.status = 'pending'
+    const later = outbox.commit(AGENT)
+    lane.drain()
+    await time.settle()
+    expect(idsOf(wire.frames.slice(sent))).to.deep.equal([row.commandId, later.commandId])
+  })
+
   it('never sends a lower generation after a higher one, whatever the outbox returns', async () => {
     const { outbox, time, reconnect } = aLane()
     const sessionId = aSessionId()

@@ -4,7 +4,7 @@ import type { AgentId, CommandId, OrgId, SessionId, UserId } from '../../../../d
 import type { DeliveryNote, DueCommand, LaneOutbox } from '../../../../domain/ports/delivery.ts'
 
 export type FakeRow = DueCommand & {
-  status: 'pending' | 'done' | 'superseded'
+  status: 'pending' | 'done' | 'superseded' | 'dead' | 'cancelled'
   ackedEpoch: number
   unacked: number
   sentAt: Date | null

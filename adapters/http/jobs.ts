@@ -1,0 +1,14 @@
+import { pipe, TE } from '../../domain/fp.ts'
+import type { jobRoutes } from '../../src/api/job-routes.ts'
+import { pageRequest } from '../../src/api/query.ts'
+import type { Application } from '../../src/usecases/application.ts'
+import type { Handlers } from './endpoint.ts'
+import { accepted, ok } from './replies.ts'
+
+export const jobHandlers = ({ jobs }: Application): Handlers<keyof typeof jobRoutes> => ({
+  listQueues: ({ caller, query: { limit, cursor } }) =>
+    pipe(jobs.queues(caller, pageRequest(limit, cursor)), TE.map(ok)),
+  listJobs: ({ caller, params, query: { limit, cursor, ...filter } }) =>
+    pipe(jobs.list(caller, params.queue, filter, pageRequest(limit, cursor)), TE.map(ok)),
+  retryJob: ({ caller, params }) => pipe(jobs.retry(caller, params.queue, params.id), TE.map(accepted)),
+})

@@ -1,0 +1,101 @@
+/**
+ * Repairs, written: intents that the server decides because an agent has no more what should run there. Many in ONE
+ * statement, as all that a host had may be gone at once, and on the agent's behalf: its lease is locked with its
+ * epoch, as for its reports (`reports.ts`). Locks: lease, sessions, outbox; each by id.
+ */
+import type { SessionId } from '../../domain/ids.ts'
+import type { Peer } from '../../domain/ports/agents.ts'
+import type { ReportStore } from '../../domain/ports/reports.ts'
+import type { Decision } from '../../domain/session/session.ts'
+import type { Database } from './pool.ts'
+
+/** A repair starts something: as any start, it is given up after a while. */
+const REPAIR = `
+WITH input AS MATERIALIZED (
+  SELECT * FROM jsonb_to_recordset($3::jsonb) AS i (
+    id uuid, previous_revision bigint, revision bigint, generation bigint, version bigint, desired_state text,
+    status text, status_reason text, status_message text, waiting_since timestamptz, status_deadline timestamptz,
+    updated_at timestamptz, command_id uuid, agent_id text, type text, payload jsonb, events jsonb)
+),
+lease AS MATERIALIZED (
+  SELECT agent_id FROM agent_leases WHERE agent_id = $1 AND epoch = $2 FOR SHARE
+),
+locked AS MATERIALIZED (
+  SELECT id FROM sessions WHERE id = ANY($4::uuid[]) AND (SELECT count(*) FROM lease) > 0 ORDER BY id FOR NO KEY UPDATE
+),
+repaired AS (
+  UPDATE sessions s
+     SET generation = i.generation, version = i.version, revision = i.revision, desired_state = i.desired_state,
+         status = i.status, status_reason = i.status_reason, status_message = i.status_message,
+         waiting_since = i.waiting_since, status_deadline = i.status_deadline, updated_at = i.updated_at,
+         endpoint = NULL, exit_code = NULL, exit_signal = NULL, last_output = NULL
+    FROM input i JOIN locked USING (id)
+   WHERE s.id = i.id AND s.revision = i.previous_revision
+  RETURNING s.id, s.org_id, i.generation, i.updated_at, i.command_id, i.agent_id, i.type, i.payload, i.events
+),
+told AS (
+  INSERT INTO session_events (org_id, session_id, type, generation, data, actor, at)
+  SELECT r.org_id, r.id, e.type, r.generation, e.data, e.actor, r.updated_at
+    FROM repaired r CROSS JOIN LATERAL jsonb_to_recordset(r.events) AS e (type text, data jsonb, actor text)
+),
+older AS MATERIALIZED (
+  SELECT o.id FROM outbox o
+   WHERE o.id IN (SELECT o.id FROM repaired r JOIN outbox o ON o.session_id = r.id AND o.generation < r.generation)
+     AND o.status = 'pending'
+   ORDER BY o.id FOR NO KEY UPDATE
+),
+superseded AS (
+  UPDATE outbox o SET status = 'superseded', finished_at = now(), next_attempt_at = NULL
+    FROM older WHERE o.id = older.id AND o.status = 'pending'
+),
+command AS (
+  INSERT INTO outbox (command_id, org_id, agent_id, session_id, generation, type, payload, expires_at, created_at)
+  SELECT r.command_id, r.org_id, r.agent_id, r.id, r.generation, r.type, r.payload,
+         r.updated_at + $5::float8 * interval '1 millisecond', r.updated_at
+    FROM repaired r ORDER BY r.id
+)
+SELECT (SELECT count(*) FROM lease) AS leases, (SELECT coalesce(jsonb_agg(id), '[]') FROM repaired) AS repaired`
+
+export const repairWith =
+  (database: Database, settings: { readonly commandTtlMs: number }): ReportStore['repair'] =>
+  async (peer: Peer, repairs: readonly Decision[]) => {
+    const rows = repairs.flatMap(rowOf)
+    const answer = await database.query({
+      name: 'repair_sessions',
+      text: REPAIR,
+      values: [
+        peer.agentId,
+        peer.epoch,
+        JSON.stringify(rows),
+        rows.map(({ id }) => id).toSorted(),
+        settings.commandTtlMs,
+      ],
+    })
+    const { leases, repaired } = answer.rows[0]
+    return { fenced: leases === 0, repaired: repaired as SessionId[] }
+  }
+
+const rowOf = ({ previous, session, events, command }: Decision) =>
+  previous === null || command === null
+    ? []
+    : [
+        {
+          id: session.id,
+          previous_revision: previous.revision,
+          revision: session.revision,
+          generation: session.generation,
+          version: session.version,
+          desired_state: session.desiredState,
+          status: session.status,
+          status_reason: session.statusReason,
+          status_message: session.statusMessage,
+          waiting_since: session.waitingSince,
+          status_deadline: session.statusDeadline,
+          updated_at: session.updatedAt,
+          command_id: command.commandId,
+          agent_id: command.agentId,
+          type: command.type,
+          payload: command.payload,
+          events: events.map((event) => ({ type: event.type, data: event.data, actor: event.actor })),
+        },
+      ]

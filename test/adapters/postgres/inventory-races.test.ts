@@ -1,0 +1,193 @@
+import { expect } from 'chai'
+import { E } from '../../../domain/fp.ts'
+import type { AgentId, SessionId } from '../../../domain/ids.ts'
+import type { Peer } from '../../../domain/ports/agents.ts'
+import type { InventoryEntry } from '../../../domain/ports/delivery.ts'
+import { remove, repair, stop } from '../../../domain/session/decide.ts'
+import type { Session } from '../../../domain/session/session.ts'
+import { reconcileInventory } from '../../../src/usecases/reconcile-inventory.ts'
+import { holding, letGo, lockWaits } from '../../support/locks.ts'
+import {
+  aDraft,
+  allocatedOn,
+  anAgent,
+  anIntent,
+  aSessionOn,
+  aWrite,
+  commandsOf,
+  commit,
+  connected,
+  heldOn,
+  ids,
+  openStores,
+  reported,
+  right,
+  TTL_MS,
+  theSession,
+  timeouts,
+} from '../../support/rows.ts'
+
+describe('inventories of connections that are replaced', () => {
+  let stores: Awaited<ReturnType<typeof openStores>>
+  before(async () => {
+    stores = await openStores()
+  })
+  afterEach(letGo)
+  after(() => stores.close())
+
+  const woken: AgentId[] = []
+  const reconciling = (peer: Peer, inventory: readonly InventoryEntry[]) =>
+    reconcileInventory({
+      sessions: stores.sessions,
+      reports: stores.reports,
+      wake: { agents: (agentIds) => woken.push(...agentIds) },
+      clock: { now: () => new Date() },
+      ids,
+      timeouts,
+      capacityFreed: () => {},
+      onOrphans: () => {},
+    })(peer, inventory, new Set())
+
+  const restarts = () => {
+    const { spec } = aDraft()
+    return { spec: { ...spec, restart: { policy: 'always' as const } } }
+  }
+
+  /** Running as asked, its command done. */
+  const aRunning = async (peer: Peer, overrides: Partial<Session> = {}): Promise<Session> => {
+    const session = await aSessionOn(stores, peer.agentId, overrides)
+    await stores.reports.write([aWrite(peer, reported(session, peer, 'running'), { doneUpTo: 1 })])
+    return theSession(stores, session.id)
+  }
+
+  const statusesOf = async (id: SessionId) => (await commandsOf(stores, id)).map(({ status }) => status)
+
+  /** Someone connects as this agent, and is not done yet. */
+  const connecting = (peer: Peer) =>
+    holding(stores.url, ['UPDATE agent_leases SET epoch = epoch + 1 WHERE agent_id = $1', peer.agentId])
+
+  it('a repair that had to wait for a new connection repairs nothing', async () => {
+    const peer = await anAgent(stores, { id: 'repair-fenced' })
+    const session = await aRunning(peer, restarts())
+    const newer = await connecting(peer)
+    woken.length = 0
+    const answer = reconciling(peer, [])
+    await lockWaits(stores.ask, 1)
+    await newer.release()
+    expect(await answer).to.equal('fenced')
+    expect(await theSession(stores, session.id)).to.deep.equal(session)
+    expect(await statusesOf(session.id)).to.deep.equal(['done'])
+    expect(woken).to.deep.equal([])
+  })
+
+  it('a redelivery that had to wait for a new connection makes nothing due', async () => {
+    const peer = await anAgent(stores, { id: 'redelivery-fenced' })
+    const session = await aSessionOn(stores, peer.agentId)
+    await stores.ask(`UPDATE outbox SET status = 'done' WHERE session_id = $1`, session.id)
+    const newer = await connecting(peer)
+    woken.length = 0
+    const answer = reconciling(peer, [])
+    await lockWaits(stores.ask, 1)
+    await newer.release()
+    await answer
+    expect(await theSession(stores, session.id)).to.deep.equal(session)
+    expect(await statusesOf(session.id)).to.deep.equal(['done'])
+    expect(woken).to.deep.equal([])
+  })
+
+  it('what an older connection had last is nothing once the newer one is there', async () => {
+    const old = await anAgent(stores, { id: 'late-inventory' })
+    const ran = await aRunning(old, restarts())
+    const starting = await aSessionOn(stores, old.agentId)
+    const fresh = await connected(stores, old.agentId)
+    expect(await reconciling(old, [])).to.equal('fenced')
+    expect(await theSession(stores, ran.id)).to.deep.equal(ran)
+    expect(await theSession(stores, starting.id)).to.deep.equal(starting)
+    // The newer one says the same, and it counts.
+    expect(await reconciling(fresh, [])).to.equal('accepted')
+    expect((await theSession(stores, ran.id)).generation).to.equal(2)
+    expect(await statusesOf(ran.id)).to.deep.equal(['done', 'pending'])
+  })
+
+  it('a new connection waits for a repair of the older one, and then has its command due', async () => {
+    const old = await anAgent(stores, { id: 'repair-first' })
+    const session = await aRunning(old, restarts())
+    const inTheWay = await holding(stores.url, ['SELECT FROM sessions WHERE id = $1 FOR UPDATE', session.id])
+    const answer = reconciling(old, [])
+    await lockWaits(stores.ask, 1)
+    const newer = connected(stores, old.agentId)
+    await lockWaits(stores.ask, 2)
+    await inTheWay.release()
+    expect(await answer).to.equal('accepted')
+    const due = await stores.due(await newer, 10, [])
+    expect(due.map(({ sessionId, generation }) => [sessionId, generation])).to.deep.equal([[session.id, 2]])
+  })
+
+  it('many repairs are one statement: rows, events and commands, and what is older superseded', async () => {
+    const peer = await anAgent(stores, { id: 'many-repairs' })
+    const sessions = await Promise.all([1, 2, 3].map(() => aRunning(peer, restarts())))
+    await stores.ask(`UPDATE outbox SET status = 'pending' WHERE session_id = $1`, sessions[0]?.id)
+    woken.length = 0
+    await reconciling(peer, [])
+    for (const session of sessions) {
+      const fresh = await theSession(stores, session.id)
+      expect(fresh).to.deep.include({
+        generation: 2,
+        version: session.version + 1,
+        revision: session.revision + 1,
+        status: 'scheduling',
+        statusReason: 'restarting',
+        reservedOn: peer.agentId,
+      })
+      const [before, command] = await commandsOf(stores, session.id)
+      expect(before?.status).to.equal(session === sessions[0] ? 'superseded' : 'done')
+      expect(command).to.deep.include({ status: 'pending', type: 'start_session', generation: 2 })
+      expect(command?.payload).to.deep.equal({ state: 'running', incarnation: 0 })
+      expect(command?.expires_at.getTime()).to.equal(fresh.updatedAt.getTime() + TTL_MS)
+      const [last] = await stores.ask(
+        'SELECT type, actor, generation FROM session_events WHERE session_id = $1 ORDER BY id DESC LIMIT 1',
+        session.id,
+      )
+      expect(last).to.deep.equal({ type: 'repair_requested', actor: 'reconciler', generation: 2 })
+    }
+    expect(woken).to.deep.equal([peer.agentId])
+    expect(await allocatedOn(stores, peer.agentId)).to.deep.equal(await heldOn(stores, peer.agentId))
+  })
+
+  it('a repair writes all that its decision changes', async () => {
+    const peer = await anAgent(stores, { id: 'whole-repair' })
+    const session = await aRunning(peer, restarts())
+    const decision = repair(session, 'removed_outside', anIntent())
+    expect(await stores.reports.repair(peer, [decision])).to.deep.equal({ fenced: false, repaired: [session.id] })
+    expect(await theSession(stores, session.id)).to.deep.equal(decision.session)
+  })
+
+  it('a repair of what somebody asked something else of meanwhile is left out, and the others are made', async () => {
+    const peer = await anAgent(stores, { id: 'asked-meanwhile' })
+    const [asked, other] = await Promise.all([aRunning(peer, restarts()), aRunning(peer, restarts())])
+    const row = await holding(stores.url, ['SELECT FROM sessions WHERE id = $1 FOR UPDATE', asked.id])
+    const stopping = commit(stores, right(stop(asked, anIntent())))
+    await lockWaits(stores.ask, 1)
+    const answer = reconciling(peer, [])
+    await lockWaits(stores.ask, 2)
+    await row.release()
+    await stopping
+    expect(await answer).to.equal('accepted')
+    expect(await theSession(stores, asked.id)).to.deep.include({ generation: 2, desiredState: 'stopped' })
+    expect((await theSession(stores, other.id)).status).to.equal('scheduling')
+  })
+
+  it('an intent that meets a repair has to decide again', async () => {
+    const peer = await anAgent(stores, { id: 'repair-and-intent' })
+    const session = await aRunning(peer, restarts())
+    await stores.ask(`UPDATE outbox SET status = 'pending' WHERE session_id = $1`, session.id)
+    const older = await holding(stores.url, ['SELECT FROM outbox WHERE session_id = $1 FOR UPDATE', session.id])
+    const answer = reconciling(peer, [])
+    await lockWaits(stores.ask, 1)
+    const removing = stores.unitOfWork.commit(right(remove(session, anIntent())))
+    await lockWaits(stores.ask, 2)
+    await older.release()
+    expect([await answer, await removing]).to.deep.equal(['accepted', E.left({ _tag: 'Conflict' })])
+    expect(await statusesOf(session.id)).to.deep.equal(['superseded', 'pending'])
+  })
+})
