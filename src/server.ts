@@ -15,6 +15,7 @@ import { createAgentStore } from '../adapters/postgres/agents.ts'
 import { createCursors } from '../adapters/postgres/cursor.ts'
 import { createDatabaseClock } from '../adapters/postgres/database-clock.ts'
 import { createDutyStore } from '../adapters/postgres/duties.ts'
+import { openJobsDatabase } from '../adapters/postgres/jobs-database.ts'
 import { createLeaseStore } from '../adapters/postgres/leases.ts'
 import { appliedVersion } from '../adapters/postgres/migrate.ts'
 import { createOutbox } from '../adapters/postgres/outbox.ts'
@@ -68,7 +69,11 @@ export const startServer = async (
   log: Logger,
 ): Promise<RunningServer> => {
   const told = (what: string) => (error: unknown) => log.warn({ err: error }, what)
-  const database = openDatabase({ url: settings.databaseUrl, onIdleError: told('a database connection broke') })
+  const database = openDatabase({
+    url: settings.databaseUrl,
+    pooler: settings.pooler,
+    onIdleError: told('a database connection broke'),
+  })
   const clock = await createDatabaseClock(database)
   const schema = await appliedVersion(database)
   const ids = createIds()
@@ -102,7 +107,8 @@ export const startServer = async (
   await ensureCatalogue({ templates }, catalogue)
   await duties.replicaAlive(replicaId, settings.replicaUrl ?? '')
 
-  const boss = await startBoss(settings.directUrl, told('pg-boss'))
+  const jobs = openJobsDatabase({ url: settings.directUrl, onError: told('a connection for jobs broke') })
+  const boss = await startBoss(jobs, told('pg-boss'))
   // The hub needs an inbox, the inbox a wake, the wake the hub: the knot is tied through this reference.
   const wakeLater: { current: Wake | null } = { current: null }
   const wake: Wake = { agents: (agentIds) => wakeLater.current?.agents(agentIds) }
@@ -184,6 +190,7 @@ export const startServer = async (
     port: settings.port,
   }).catch(async (error: unknown) => {
     await boss.stop({ graceful: false }).catch(() => {})
+    await jobs.close()
     clock.stop()
     await database.close()
     throw error
@@ -230,6 +237,7 @@ export const startServer = async (
       await duties.replicaGone(replicaId).catch(told('this replica could not sign off'))
       await removeDrainQueue(boss, replicaId).catch(told('this replica left its queue behind'))
       await boss.stop({ graceful: true, timeout: 2_000 }).catch(told('pg-boss did not stop in order'))
+      await jobs.close()
       clock.stop()
       await database.close()
     },
