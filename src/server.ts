@@ -8,7 +8,13 @@ import { createHttpApp } from '../adapters/http/create-http-app.ts'
 import { listen } from '../adapters/http/listen.ts'
 import { limitedMatch } from '../adapters/patterns/limited-match.ts'
 import { startBoss } from '../adapters/pgboss/boss.ts'
-import { createDrainQueue, removeDrainQueue, workDrains } from '../adapters/pgboss/drains.ts'
+import {
+  createDrainQueue,
+  createDrainQueues,
+  keepDrainQueue,
+  removeDrainQueue,
+  workDrains,
+} from '../adapters/pgboss/drains.ts'
 import { workDuties } from '../adapters/pgboss/duties.ts'
 import { createAccessStore } from '../adapters/postgres/access.ts'
 import { createAgentStore } from '../adapters/postgres/agents.ts'
@@ -45,9 +51,10 @@ import { applyReports } from './usecases/apply-reports.ts'
 import { createAuthenticate } from './usecases/authenticate.ts'
 import { actOnSession, removeSession, updateSession } from './usecases/change-session.ts'
 import { createSession } from './usecases/create-session.ts'
-import { deadlines, PLACEMENT, placement, replicas, sweep } from './usecases/duties.ts'
+import { deadlines, PLACEMENT, placement, sweep } from './usecases/duties.ts'
 import { readCommands, readSessions } from './usecases/read-sessions.ts'
 import { reconcileInventory } from './usecases/reconcile-inventory.ts'
+import { ALIVE_EVERY_MS, createPresence, replicas } from './usecases/replicas.ts'
 import { templateUseCases } from './usecases/templates.ts'
 import { createUnitOfWork } from './usecases/unit-of-work.ts'
 import { version } from './version.ts'
@@ -60,9 +67,6 @@ export type RunningServer = {
   readonly application: Application
   readonly close: () => Promise<void>
 }
-
-/** How often a replica says that it is there. */
-const REPLICA_ALIVE_EVERY_MS = 5_000
 
 export const startServer = async (
   settings: ServerSettings & { readonly secretKey: string },
@@ -196,11 +200,23 @@ export const startServer = async (
     throw error
   })
   hub.attach(listening.server)
-  await duties.replicaAlive(replicaId, settings.replicaUrl ?? listening.url)
+  const presence = createPresence({
+    duties,
+    replicaId,
+    url: settings.replicaUrl ?? listening.url,
+    now: () => performance.now(),
+    wasTakenForDead: () => hub.standDown('this replica was taken for dead'),
+  })
+  await presence.beat()
   await workDrains(boss, replicaId, (agentId) => hub.drain(agentId))
   const running = await workDuties(
     boss,
-    [sweep(core), deadlines(core), placement(core), replicas(core)],
+    [
+      sweep(core),
+      deadlines(core),
+      placement(core),
+      replicas({ duties, presence, drainQueues: createDrainQueues(boss) }),
+    ],
     told('a duty failed or was not sent; the next timer sends it again'),
   )
   let placementAsked = false
@@ -215,10 +231,11 @@ export const startServer = async (
   }
   const alive = setInterval(
     () =>
-      void duties
-        .replicaAlive(replicaId, settings.replicaUrl ?? listening.url)
+      void presence
+        .beat()
+        .then(() => keepDrainQueue(boss, replicaId))
         .catch(told('this replica could not say that it is alive')),
-    REPLICA_ALIVE_EVERY_MS,
+    ALIVE_EVERY_MS,
   )
   alive.unref()
 
@@ -234,8 +251,9 @@ export const startServer = async (
       await hub.close({ reason: 'this replica is stopping' })
       await listening.close(3_000)
       await inbox.idle()
-      await duties.replicaGone(replicaId).catch(told('this replica could not sign off'))
+      // The queue first: without its replica another one would remove it, and its worker would complain.
       await removeDrainQueue(boss, replicaId).catch(told('this replica left its queue behind'))
+      await duties.replicaGone(replicaId).catch(told('this replica could not sign off'))
       await boss.stop({ graceful: true, timeout: 2_000 }).catch(told('pg-boss did not stop in order'))
       await jobs.close()
       clock.stop()
