@@ -3,7 +3,7 @@ import { createAccessStore } from '../adapters/postgres/access.ts'
 import { openDatabase } from '../adapters/postgres/pool.ts'
 import { createIds } from '../adapters/secrets/ids.ts'
 import { tokens } from '../adapters/secrets/tokens.ts'
-import { shownUrl } from './database-ready.ts'
+import { withoutPassword } from '../domain/ports/database-url.ts'
 import { ExitError } from './program/exit-error.ts'
 import { installationKeyRecord } from './program/first-start.ts'
 import { databaseSettings } from './program/settings.ts'
@@ -20,7 +20,7 @@ export const runAdminKeyReset = async (): Promise<void> => {
     process.stdout.write(`${key}\n`)
     process.stderr.write('this is the new installation key, shown once; earlier ones no longer work\n')
   } catch (error) {
-    throw new ExitError(1, `${shownUrl(url)}: ${(error as Error).message || (error as { code?: string }).code}`)
+    throw new ExitError(1, `${withoutPassword(url)}: ${(error as Error).message || (error as { code?: string }).code}`)
   } finally {
     await database.close()
   }

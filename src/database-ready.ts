@@ -2,21 +2,11 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { type SchemaVersion, schemaVersion } from '../adapters/postgres/migrate.ts'
+import { withoutPassword } from '../domain/ports/database-url.ts'
 import { ExitError } from './program/exit-error.ts'
 
 const TRY_FOR_MS = 30_000
 const TRY_EVERY_MS = 500
-
-/** Without the password: for people. */
-export const shownUrl = (databaseUrl: string): string => {
-  try {
-    const url = new URL(databaseUrl)
-    if (url.password !== '') url.password = '***'
-    return url.toString()
-  } catch {
-    return 'DATABASE_URL'
-  }
-}
 
 /** Waits up to 30 s for the database, then for nothing: a schema of another version is for a person to mend. */
 export const databaseReady = async (
@@ -45,9 +35,9 @@ const reached = async (databaseUrl: string, log: Logger, stopped: AbortSignal): 
       if (performance.now() > until)
         throw new ExitError(
           1,
-          `no database at ${shownUrl(databaseUrl)} after ${TRY_FOR_MS / 1000} s: ${reason}\nstart PostgreSQL there, or set DATABASE_URL to where it is`,
+          `no database at ${withoutPassword(databaseUrl)} after ${TRY_FOR_MS / 1000} s: ${reason}\nstart PostgreSQL there, or set DATABASE_URL to where it is`,
         )
-      if (attempt === 1) log.warn({ database: shownUrl(databaseUrl), reason }, 'waiting for the database')
+      if (attempt === 1) log.warn({ database: withoutPassword(databaseUrl), reason }, 'waiting for the database')
       await wait(TRY_EVERY_MS, undefined, { signal: stopped })
     }
   }

@@ -8,7 +8,13 @@ import { createHttpApp } from '../adapters/http/create-http-app.ts'
 import { listen } from '../adapters/http/listen.ts'
 import { limitedMatch } from '../adapters/patterns/limited-match.ts'
 import { startBoss } from '../adapters/pgboss/boss.ts'
-import { createDrainQueue, removeDrainQueue, workDrains } from '../adapters/pgboss/drains.ts'
+import {
+  createDrainQueue,
+  createDrainQueues,
+  keepDrainQueue,
+  removeDrainQueue,
+  workDrains,
+} from '../adapters/pgboss/drains.ts'
 import { workDuties } from '../adapters/pgboss/duties.ts'
 import { createJobQueries } from '../adapters/pgboss/job-queries.ts'
 import { createAccessStore } from '../adapters/postgres/access.ts'
@@ -17,6 +23,7 @@ import { createCommandStore } from '../adapters/postgres/commands.ts'
 import { createCursors } from '../adapters/postgres/cursor.ts'
 import { createDatabaseClock } from '../adapters/postgres/database-clock.ts'
 import { createDutyStore } from '../adapters/postgres/duties.ts'
+import { openJobsDatabase } from '../adapters/postgres/jobs-database.ts'
 import { createLeaseStore } from '../adapters/postgres/leases.ts'
 import { appliedVersion } from '../adapters/postgres/migrate.ts'
 import { createOutbox } from '../adapters/postgres/outbox.ts'
@@ -48,10 +55,11 @@ import { createAuthenticate } from './usecases/authenticate.ts'
 import { changeCommands } from './usecases/change-command.ts'
 import { actOnSession, removeSession, updateSession } from './usecases/change-session.ts'
 import { createSession } from './usecases/create-session.ts'
-import { deadlines, PLACEMENT, placement, replicas, sweep } from './usecases/duties.ts'
+import { deadlines, PLACEMENT, placement, sweep } from './usecases/duties.ts'
 import { jobUseCases } from './usecases/jobs.ts'
 import { readCommands, readSessions } from './usecases/read-sessions.ts'
 import { reconcileInventory } from './usecases/reconcile-inventory.ts'
+import { ALIVE_EVERY_MS, createPresence, replicas } from './usecases/replicas.ts'
 import { retention } from './usecases/retention.ts'
 import { templateUseCases } from './usecases/templates.ts'
 import { createUnitOfWork } from './usecases/unit-of-work.ts'
@@ -66,15 +74,16 @@ export type RunningServer = {
   readonly close: () => Promise<void>
 }
 
-/** How often a replica says that it is there. */
-const REPLICA_ALIVE_EVERY_MS = 5_000
-
 export const startServer = async (
   settings: ServerSettings & { readonly secretKey: string },
   log: Logger,
 ): Promise<RunningServer> => {
   const told = (what: string) => (error: unknown) => log.warn({ err: error }, what)
-  const database = openDatabase({ url: settings.databaseUrl, onIdleError: told('a database connection broke') })
+  const database = openDatabase({
+    url: settings.databaseUrl,
+    pooler: settings.pooler,
+    onIdleError: told('a database connection broke'),
+  })
   const clock = await createDatabaseClock(database)
   const schema = await appliedVersion(database)
   const ids = createIds()
@@ -108,7 +117,8 @@ export const startServer = async (
   await ensureCatalogue({ templates }, catalogue)
   await duties.replicaAlive(replicaId, settings.replicaUrl ?? '')
 
-  const boss = await startBoss(settings.directUrl, told('pg-boss'))
+  const jobs = openJobsDatabase({ url: settings.directUrl, onError: told('a connection for jobs broke') })
+  const boss = await startBoss(jobs, told('pg-boss'))
   // The hub needs an inbox, the inbox a wake, the wake the hub: the knot is tied through this reference.
   const wakeLater: { current: Wake | null } = { current: null }
   const wake: Wake = { agents: (agentIds) => wakeLater.current?.agents(agentIds) }
@@ -194,12 +204,20 @@ export const startServer = async (
     port: settings.port,
   }).catch(async (error: unknown) => {
     await boss.stop({ graceful: false }).catch(() => {})
+    await jobs.close()
     clock.stop()
     await database.close()
     throw error
   })
   hub.attach(listening.server)
-  await duties.replicaAlive(replicaId, settings.replicaUrl ?? listening.url)
+  const presence = createPresence({
+    duties,
+    replicaId,
+    url: settings.replicaUrl ?? listening.url,
+    now: () => performance.now(),
+    wasTakenForDead: () => hub.standDown('this replica was taken for dead'),
+  })
+  await presence.beat()
   await workDrains(boss, replicaId, (agentId) => hub.drain(agentId))
   const running = await workDuties(
     boss,
@@ -207,7 +225,7 @@ export const startServer = async (
       sweep(core),
       deadlines(core),
       placement(core),
-      replicas(core),
+      replicas({ duties, presence, drainQueues: createDrainQueues(boss) }),
       retention({
         retention: createRetentionStore(database),
         periods: settings.retention,
@@ -228,10 +246,11 @@ export const startServer = async (
   }
   const alive = setInterval(
     () =>
-      void duties
-        .replicaAlive(replicaId, settings.replicaUrl ?? listening.url)
+      void presence
+        .beat()
+        .then(() => keepDrainQueue(boss, replicaId))
         .catch(told('this replica could not say that it is alive')),
-    REPLICA_ALIVE_EVERY_MS,
+    ALIVE_EVERY_MS,
   )
   alive.unref()
 
@@ -247,9 +266,11 @@ export const startServer = async (
       await hub.close({ reason: 'this replica is stopping' })
       await listening.close(3_000)
       await inbox.idle()
-      await duties.replicaGone(replicaId).catch(told('this replica could not sign off'))
+      // The queue first: without its replica another one would remove it, and its worker would complain.
       await removeDrainQueue(boss, replicaId).catch(told('this replica left its queue behind'))
+      await duties.replicaGone(replicaId).catch(told('this replica could not sign off'))
       await boss.stop({ graceful: true, timeout: 2_000 }).catch(told('pg-boss did not stop in order'))
+      await jobs.close()
       clock.stop()
       await database.close()
     },

@@ -37,7 +37,8 @@ export class PostgresDidNotStart extends Error {
 const fastStopMs = 6_000
 const immediateStopMs = 2_000
 
-const readyLine = 'database system is ready to accept connections'
+/** Goes on with "connections", or with "read-only connections" on a standby. */
+const readyLine = 'database system is ready to accept'
 
 export const startPostmaster = async (options: PostmasterOptions): Promise<Postmaster> => {
   const child = await runInDirectory({

@@ -1,7 +1,7 @@
 /** The HTTP server: timeouts, what is not HTTP at all, and an end that lets running requests finish. */
 import { randomUUID } from 'node:crypto'
 import { createServer, type RequestListener, type Server } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { PROBLEM_MEDIA_TYPE, type ProblemCode, problems, problemType } from '../../src/api/problem.ts'
 
@@ -27,6 +27,11 @@ export type Listening = {
 export type ListenOptions = { readonly app: RequestListener; readonly host: string; readonly port: number }
 
 const GRACE_MS = 5_000
+/**
+ * For so long connections that wait are left open, and told with their next answer to end. A client that is busy
+ * would else send its next request into a connection that is being closed, and never know what became of it.
+ */
+const LINGER_MS = 500
 
 export const listen = async ({ app, host, port }: ListenOptions): Promise<Listening> => {
   const server = createServer(
@@ -96,12 +101,16 @@ const urlOf = (host: string, port: number): string => {
 }
 
 const close = async (server: Server, sockets: ReadonlySet<Socket>, graceMs: number): Promise<void> => {
+  server.prependListener('request', (_request, response) => response.setHeader('connection', 'close'))
   const closed = new Promise<void>((resolve) => {
-    server.close(() => resolve())
+    // Not the HTTP server's own: that one ends connections that wait in the same moment.
+    NetServer.prototype.close.call(server, () => resolve())
   })
-  server.closeIdleConnections()
+  const lingerUntil = performance.now() + Math.min(LINGER_MS, graceMs)
   // A connection that becomes idle later would be kept for its keep-alive time.
-  const sweep = setInterval(() => server.closeIdleConnections(), 20)
+  const sweep = setInterval(() => {
+    if (performance.now() >= lingerUntil) server.closeIdleConnections()
+  }, 20)
   const limit = setTimeout(() => {
     for (const socket of sockets) socket.destroy()
   }, graceMs)

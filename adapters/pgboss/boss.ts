@@ -1,24 +1,23 @@
 /** pg-boss, set up once: its schema is made by `migrate`; at run time it needs no right to change tables. */
 import { type ConstructorOptions, PgBoss } from 'pg-boss'
 
-const settings = (url: string): ConstructorOptions => ({
-  connectionString: url,
-  application_name: 'streamspace jobs',
-  max: 4,
-  schedule: false,
-})
+/** Its statements and its LISTEN. */
+export type BossDatabase = NonNullable<ConstructorOptions['db']>
 
-/** Makes or updates pg-boss' schema. */
-export const migrateBoss = async (url: string): Promise<void> => {
-  const boss = new PgBoss({ ...settings(url), migrate: true, supervise: false })
+const settings = (database: BossDatabase): ConstructorOptions => ({ db: database, schedule: false })
+
+/** Makes or updates pg-boss' schema. Leaves the database open. */
+export const migrateBoss = async (database: BossDatabase): Promise<void> => {
+  const boss = new PgBoss({ ...settings(database), migrate: true, supervise: false })
   boss.on('error', () => {}) // start() rejects with the same
   await boss.start()
   await boss.stop({ graceful: false })
 }
 
-export const startBoss = async (url: string, onError: (error: unknown) => void): Promise<PgBoss> => {
+/** Leaves the database open when it stops, too: it belongs to who opened it. */
+export const startBoss = async (database: BossDatabase, onError: (error: unknown) => void): Promise<PgBoss> => {
   const boss = new PgBoss({
-    ...settings(url),
+    ...settings(database),
     migrate: false,
     createSchema: false,
     supervise: true,

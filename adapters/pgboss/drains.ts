@@ -1,9 +1,10 @@
 /** Drain jobs: how a replica tells another that an agent whose socket it holds has something due. */
 import type { PgBoss } from 'pg-boss'
 import type { AgentId, ReplicaId } from '../../domain/ids.ts'
-import type { DrainQueue } from '../../domain/ports/jobs.ts'
+import type { DrainQueue, DrainQueues } from '../../domain/ports/jobs.ts'
 
-const queueOf = (replicaId: ReplicaId): string => `outbox.drain.${replicaId}`
+const PREFIX = 'outbox.drain.'
+const queueOf = (replicaId: ReplicaId): string => `${PREFIX}${replicaId}`
 
 export const createDrainQueue = (boss: PgBoss): DrainQueue => ({
   send: async (replicaId, agentIds) => {
@@ -18,13 +19,7 @@ export const workDrains = async (
   drain: (agentId: AgentId) => void,
 ): Promise<void> => {
   const queue = queueOf(replicaId)
-  await boss.createQueue(queue, {
-    notify: true,
-    retryLimit: 0,
-    expireInSeconds: 60,
-    retentionSeconds: 300,
-    deleteAfterSeconds: 60,
-  })
+  await makeQueue(boss, queue)
   await boss.work<{ agentIds: AgentId[] }>(
     queue,
     {
@@ -39,6 +34,29 @@ export const workDrains = async (
     },
   )
 }
+
+const makeQueue = (boss: PgBoss, queue: string): Promise<void> =>
+  boss.createQueue(queue, {
+    notify: true,
+    retryLimit: 0,
+    expireInSeconds: 60,
+    retentionSeconds: 300,
+    deleteAfterSeconds: 60,
+  })
+
+/** A replica that was taken for dead has lost its queue. Its worker goes on with the new one. */
+export const keepDrainQueue = async (boss: PgBoss, replicaId: ReplicaId): Promise<void> => {
+  const queue = queueOf(replicaId)
+  if ((await boss.getQueue(queue)) === null) await makeQueue(boss, queue)
+}
+
+export const createDrainQueues = (boss: PgBoss): DrainQueues => ({
+  replicas: async () =>
+    (await boss.getQueues())
+      .filter(({ name }) => name.startsWith(PREFIX))
+      .map(({ name }) => name.slice(PREFIX.length) as ReplicaId),
+  remove: (replicaId) => boss.deleteQueue(queueOf(replicaId)),
+})
 
 /** The worker first: one that polls a queue that is gone complains. */
 export const removeDrainQueue = async (boss: PgBoss, replicaId: ReplicaId): Promise<void> => {

@@ -111,12 +111,15 @@ export const createDutyStore = (database: Database): DutyStore => ({
   },
 
   replicaAlive: async (replicaId, url) => {
-    await database.query({
+    const { rows } = await database.query({
       name: 'replica_alive',
+      // A row that was made by this statement was never locked or updated: its xmax is 0.
       text: `INSERT INTO replicas (id, url) VALUES ($1, $2)
-             ON CONFLICT (id) DO UPDATE SET last_seen_at = now(), url = excluded.url`,
+             ON CONFLICT (id) DO UPDATE SET last_seen_at = now(), url = excluded.url
+             RETURNING xmax = 0 AS is_new`,
       values: [replicaId, url],
     })
+    return rows[0].is_new ? 'unknown' : 'known'
   },
 
   releaseDeadReplicas: async (silentAfterMs) => {
@@ -125,6 +128,11 @@ export const createDutyStore = (database: Database): DutyStore => ({
       text: RELEASE_DEAD_REPLICAS,
       values: [silentAfterMs],
     })
+    return rows.map((row) => row.id as ReplicaId)
+  },
+
+  replicaIds: async () => {
+    const { rows } = await database.query({ name: 'replica_ids', text: 'SELECT id FROM replicas' })
     return rows.map((row) => row.id as ReplicaId)
   },
 

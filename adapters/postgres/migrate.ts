@@ -3,8 +3,9 @@
  * lock, so that several may run at once and a crash leaves either the old schema or the new one.
  */
 import { fileURLToPath } from 'node:url'
-import pg from 'pg'
+import type pg from 'pg'
 import Postgrator from 'postgrator'
+import { connectorTo } from './connector.ts'
 import type { Database } from './pool.ts'
 
 const MIGRATIONS = fileURLToPath(new URL('../../migrations/', import.meta.url))
@@ -25,18 +26,20 @@ const postgratorOn = (client: pg.Client): Postgrator =>
     },
   })
 
+const connected = async (databaseUrl: string): Promise<pg.Client> => {
+  const { Client, config } = connectorTo(databaseUrl)
+  const client = new Client({ ...config, application_name: 'streamspace migrate', connectionTimeoutMillis: 5_000 })
+  client.on('error', () => {}) // the query that was under way rejects, which is enough
+  await client.connect()
+  return client
+}
+
 /** Applies what is missing. Throws when the database is at a version that this program does not know. */
 export const migrate = async (options: {
   readonly databaseUrl: string
   readonly log?: (line: string) => void
 }): Promise<void> => {
-  const client = new pg.Client({
-    connectionString: options.databaseUrl,
-    application_name: 'streamspace migrate',
-    connectionTimeoutMillis: 5_000,
-  })
-  client.on('error', () => {}) // the query that was under way rejects, which is enough
-  await client.connect()
+  const client = await connected(options.databaseUrl)
   try {
     await client.query('BEGIN')
     await client.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK])
@@ -62,9 +65,7 @@ export type SchemaVersion = { readonly present: number; readonly known: number }
 
 /** What the database is at, and what this program was written for. */
 export const schemaVersion = async (databaseUrl: string): Promise<SchemaVersion> => {
-  const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 5_000 })
-  client.on('error', () => {})
-  await client.connect()
+  const client = await connected(databaseUrl)
   try {
     const postgrator = postgratorOn(client)
     const [known, table] = await Promise.all([

@@ -1,12 +1,17 @@
 /** The connection pool. Everything that this project sends to PostgreSQL goes through a `Database`. */
 import pg from 'pg'
+import { connectorTo } from './connector.ts'
+import { isLostConnection, isReadOnly } from './lost-connection.ts'
 
 /** bigint columns are counters and ids far below 2^53: numbers in JSON, numbers here. */
 const parsers = new pg.TypeOverrides()
 parsers.setTypeParser(pg.types.builtins.INT8, Number)
 
 export type Query = {
-  /** Prepared once a connection under this name. Left out for statements that are built or rare. */
+  /**
+   * Prepared once a connection under this name, but not behind a transaction pooler. Left out for statements that
+   * are built or rare.
+   */
   readonly name?: string
   readonly text: string
   readonly values?: readonly unknown[]
@@ -23,8 +28,13 @@ export type Database = {
   readonly close: () => Promise<void>
 }
 
+/** `transaction`: the next statement may run on another server connection, so nothing may be left behind on one. */
+export type Pooler = 'none' | 'transaction'
+
 export type DatabaseSettings = {
+  /** One host or several, of which the writable one is meant. */
   readonly url: string
+  readonly pooler?: Pooler
   readonly maxConnections?: number
   readonly applicationName?: string
   /** A connection that broke while nobody used it: told, never thrown. */
@@ -33,10 +43,15 @@ export type DatabaseSettings = {
 
 /** Long enough for any statement of ours; short enough that a lock held by something hung is told. */
 const STATEMENT_TIMEOUT_MS = 30_000
+/** When not even the server's own timeout comes back, nothing will. */
+const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 5_000
 const CONNECT_TIMEOUT_MS = 5_000
 
-/** Deadlock and serialization failure: PostgreSQL has undone everything and asks to be asked again. */
-const RETRIED = new Set(['40P01', '40001'])
+/**
+ * Deadlock and serialization failure: PostgreSQL has undone everything and asks to be asked again. A server that takes
+ * no writes has not done anything either; the next try goes to the one that does.
+ */
+const RETRIED = new Set(['40P01', '40001', '25006'])
 const TRIES = 5
 
 /** Runs it again when PostgreSQL says so. Whoever was in the way has gone on by then, so there is no wait. */
@@ -50,14 +65,29 @@ const retried = async <A>(run: () => Promise<A>): Promise<A> => {
   }
 }
 
+/** A pooler refuses what it would have to set up again for every client (PgBouncer: "unsupported startup parameter"). */
+const sessionSettings = (pooler: Pooler): pg.PoolConfig =>
+  pooler === 'transaction'
+    ? {}
+    : { statement_timeout: STATEMENT_TIMEOUT_MS, idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS }
+
+/** So behind one they are set for each transaction; a single statement has the client's own deadline. */
+const begin = (pooler: Pooler): string =>
+  pooler === 'transaction'
+    ? `BEGIN; SET LOCAL statement_timeout = ${STATEMENT_TIMEOUT_MS}; SET LOCAL idle_in_transaction_session_timeout = ${STATEMENT_TIMEOUT_MS}`
+    : 'BEGIN'
+
 export const openDatabase = (settings: DatabaseSettings): Database => {
+  const { pooler = 'none' } = settings
+  const connector = connectorTo(settings.url)
   const pool = new pg.Pool({
-    connectionString: settings.url,
+    ...connector.config,
+    ...sessionSettings(pooler),
+    Client: connector.Client as unknown as new () => pg.ClientBase,
     max: settings.maxConnections ?? 12,
     application_name: settings.applicationName ?? 'streamspace',
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
-    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
+    query_timeout: ANSWER_TIMEOUT_MS,
     keepAlive: true,
     types: parsers,
   })
@@ -66,9 +96,15 @@ export const openDatabase = (settings: DatabaseSettings): Database => {
     if (!closing) settings.onIdleError?.(error)
   })
 
+  const asSent: (query: Query) => Query = pooler === 'transaction' ? ({ name: _, ...query }) => query : (query) => query
   const run = async (client: pg.Pool | pg.PoolClient, query: Query) => {
-    const result = await client.query(query as pg.QueryConfig)
-    return { rows: result.rows as readonly Row[], rowCount: result.rowCount ?? 0 }
+    try {
+      const result = await client.query(asSent(query) as pg.QueryConfig)
+      return { rows: result.rows as readonly Row[], rowCount: result.rowCount ?? 0 }
+    } catch (error) {
+      if (isReadOnly(error)) connector.refusesWrites()
+      throw error
+    }
   }
   const runTransaction = async <A>(work: (query: Database['query']) => Promise<A>): Promise<A> => {
     const client = await pool.connect()
@@ -79,12 +115,13 @@ export const openDatabase = (settings: DatabaseSettings): Database => {
     }
     client.on('error', onError)
     try {
-      await client.query('BEGIN')
+      await client.query(begin(pooler))
       const answer = await work((query) => run(client, query))
       await client.query('COMMIT')
       return answer
     } catch (error) {
-      await client.query('ROLLBACK').catch(onError)
+      if (isLostConnection(error)) broken = error as Error
+      else await client.query('ROLLBACK').catch(onError)
       throw error
     } finally {
       client.off('error', onError)

@@ -24,6 +24,15 @@ const RECONNECT_AT_LEAST_MS = 500
 const RECONNECT_SPREAD_MS = 1_000
 const RECONNECT_SPREAD_PER_SOCKET_MS = 3
 
+export const sayBye = (sockets: readonly FrameSocket[], reason: string, timing: Timing): void => {
+  const spread = Math.max(RECONNECT_SPREAD_MS, sockets.length * RECONNECT_SPREAD_PER_SOCKET_MS)
+  for (const socket of sockets) {
+    const reconnectAfterMs = Math.round(RECONNECT_AT_LEAST_MS + timing.random() * spread)
+    socket.send({ type: 'bye', reason, reconnectAfterMs })
+    socket.end(closeCodes.goingAway, 'going away')
+  }
+}
+
 export const closeHub = async (deps: ClosingDeps, reason: string): Promise<void> => {
   const { sockets, inbox, notes, releases, timing, withinMs } = deps
   const begun = timing.now()
@@ -36,12 +45,7 @@ export const closeHub = async (deps: ClosingDeps, reason: string): Promise<void>
   }
 
   releases.hold()
-  const spread = Math.max(RECONNECT_SPREAD_MS, sockets.size * RECONNECT_SPREAD_PER_SOCKET_MS)
-  for (const socket of sockets) {
-    const reconnectAfterMs = Math.round(RECONNECT_AT_LEAST_MS + timing.random() * spread)
-    socket.send({ type: 'bye', reason, reconnectAfterMs })
-    socket.end(closeCodes.goingAway, 'going away')
-  }
+  sayBye([...sockets], reason, timing)
   await until(0.4, () => sockets.size === 0)
   for (const socket of sockets) socket.terminate()
 

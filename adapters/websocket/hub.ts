@@ -9,7 +9,7 @@ import { closeCodes } from '../../agents/protocol.ts'
 import type { AgentId } from '../../domain/ids.ts'
 import type { AgentIdentity, Peer } from '../../domain/ports/agents.ts'
 import type { AgentGateway } from '../../domain/ports/delivery.ts'
-import { closeHub } from './close.ts'
+import { closeHub, sayBye } from './close.ts'
 import { type Connection, createConnection } from './connection.ts'
 import { countedInbox } from './counted-inbox.ts'
 import { createDatabaseState } from './database-state.ts'
@@ -40,6 +40,11 @@ export type AgentHubStats = {
 export type AgentHub = AgentGateway & {
   /** Answers upgrades of this server. */
   readonly attach: (server: Server) => void
+  /**
+   * The leases that this replica held are free or another's: nothing more is said under them. Its agents are told to
+   * come back, wherever they then arrive.
+   */
+  readonly standDown: (reason: string) => void
   /** Says bye, closes every socket, writes what can be written and gives the leases up; takes a bounded time. */
   readonly close: (how: { readonly reason: string }) => Promise<void>
   readonly stats: () => AgentHubStats
@@ -138,6 +143,16 @@ export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
     attach: (server) => {
       server.on('upgrade', (request, socket, head) =>
         upgrades.handle(request, socket, head, server.listenerCount('upgrade') === 1),
+      )
+    },
+    standDown: (reason) => {
+      const connections = [...byAgent.values()]
+      log.warn({ agents: connections.length }, reason)
+      for (const connection of connections) connection.stop()
+      sayBye(
+        connections.map(({ socket }) => socket),
+        reason,
+        timing,
       )
     },
     close: ({ reason }) => {

@@ -45,6 +45,11 @@ export type Lane = {
 
 const NEVER = Number.POSITIVE_INFINITY
 const MAX_REST_MS = 60_000
+/**
+ * An answer that took longer than this is not acted on. A process that stood still may find it when it goes on,
+ * long after another replica has the agent; a replica is taken for dead after 20 s, so within this it was not.
+ */
+const ANSWER_GOOD_FOR_MS = 10_000
 
 export const createLane = (deps: LaneDeps, peer: Peer, wire: Wire): Lane => {
   const { notes, clock, timing, database, settings } = deps
@@ -87,15 +92,21 @@ export const createLane = (deps: LaneDeps, peer: Peer, wire: Wire): Lane => {
   const read = async (limit: number): Promise<void> => {
     wanted = false
     let overdue: readonly Flight[] = []
+    let askedAt = 0
     const rows = await deps.reads(async () => {
       if (stopped) return []
       overdue = flights.due()
+      askedAt = timing.now()
       return deps.outbox.due(peer, limit, flights.excluded())
     })
     if (stopped) return
     failures = 0
     retryAt = NEVER
     database.works('reading what is due')
+    if (timing.now() - askedAt > ANSWER_GOOD_FOR_MS) {
+      wanted = true
+      return
+    }
     if (!sendAll(rows) || rows.length >= limit) wanted = true
     forgetFinished(overdue, rows, limit)
   }

@@ -19,8 +19,10 @@ export type DutyStore = {
   readonly givenUpOf: (sessionIds: readonly SessionId[]) => Promise<readonly GivenUp[]>
   /** Connected agents that have something due, whether or not anyone is moving it. */
   readonly agentsWithDueCommands: (limit: number) => Promise<readonly AgentId[]>
-  /** Marks this replica alive, and frees the leases of replicas that have been silent for so long (ms). */
-  readonly replicaAlive: (replicaId: ReplicaId, url: string) => Promise<void>
+  /** Marks this replica alive. `unknown`: there was no such replica, as it is new or was taken for dead. */
+  readonly replicaAlive: (replicaId: ReplicaId, url: string) => Promise<'known' | 'unknown'>
+  /** Frees the leases of replicas that have been silent for so long (ms), and forgets them. */
   readonly releaseDeadReplicas: (silentAfterMs: number) => Promise<readonly ReplicaId[]>
+  readonly replicaIds: () => Promise<readonly ReplicaId[]>
   readonly replicaGone: (replicaId: ReplicaId) => Promise<void>
 }

@@ -3,6 +3,7 @@
  * anything is started.
  */
 import { resolve } from 'node:path'
+import { addressesOf, unfitTarget } from '../../domain/ports/database-url.ts'
 import { API_KEY } from '../../domain/ports/tokens.ts'
 import type { Timeouts } from '../../domain/session/timeouts.ts'
 import type { RetentionPeriods } from '../usecases/retention.ts'
@@ -12,7 +13,9 @@ export type Environment = { readonly [name: string]: string | undefined }
 
 export type ServerSettings = {
   readonly databaseUrl: string
+  /** For what needs a session of its own: LISTEN, migrations, advisory locks. */
   readonly directUrl: string
+  readonly pooler: 'none' | 'transaction'
   readonly host: string
   readonly port: number
   readonly dataDir: string
@@ -95,6 +98,17 @@ export const reader = (environment: Environment) => {
         (text) => urlOf(text, protocols),
         `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
       ),
+    database: (name: string, fallback: string): string => {
+      const unfit = unfitTarget(raw(name) ?? '')
+      if (unfit !== null)
+        problems.push(`${name} asks for target_session_attrs=${unfit}: only read-write can be served, or leave it out`)
+      return checked(
+        name,
+        fallback,
+        (text) => (addressesOf(text) === null ? null : text),
+        'must be a URL that begins with postgres:// or postgresql://, its hosts separated by commas',
+      )
+    },
     require: (name: string, why: string): string => {
       const value = raw(name)
       if (value === undefined) problems.push(`${name} ${why}`)
@@ -130,7 +144,6 @@ const urlOf = (text: string, protocols: readonly string[]): string | null => {
 }
 
 const DAY_MS = 86_400_000
-const POSTGRES = ['postgres:', 'postgresql:']
 const HTTP = ['http:', 'https:']
 
 /** `defaults.databaseUrl`: what `npm start` runs on when DATABASE_URL is not set. */
@@ -145,10 +158,11 @@ export const serverSettings = (
       'DATABASE_URL',
       'is not set: give the postgres:// URL of a PostgreSQL 15 or newer, or use `npm start`, which brings its own',
     )
-  const url = databaseUrl ?? read.url('DATABASE_URL', '', POSTGRES)
+  const url = databaseUrl ?? read.database('DATABASE_URL', '')
   const settings: ServerSettings = {
     databaseUrl: url,
-    directUrl: read.url('STREAMSPACE_DATABASE_DIRECT_URL', url, POSTGRES),
+    directUrl: read.database('STREAMSPACE_DATABASE_DIRECT_URL', url),
+    pooler: read.oneOf('STREAMSPACE_DATABASE_POOLER', 'none', ['none', 'transaction']),
     host: read.text('HOST', '127.0.0.1'),
     port: read.integer('PORT', 8080, 0, 65_535),
     dataDir: dataDir(environment),
@@ -185,7 +199,10 @@ export const serverSettings = (
   }
   // Checked already though acted on later: a typing error should not wait for the release that reads it.
   read.milliseconds('STREAMSPACE_ORPHAN_GRACE_MS', 600_000)
-  read.oneOf('STREAMSPACE_DATABASE_POOLER', 'none', ['none'])
+  if (settings.pooler === 'transaction' && settings.directUrl === settings.databaseUrl)
+    read.problem(
+      'STREAMSPACE_DATABASE_DIRECT_URL must name the database itself when STREAMSPACE_DATABASE_POOLER is transaction: LISTEN and migrations cannot go through the pooler',
+    )
   read.done()
   return settings
 }
@@ -197,8 +214,8 @@ export const dataDir = (environment: Environment): string =>
 export const databaseSettings = (environment: Environment): { readonly url: string } => {
   const read = reader(environment)
   read.require('DATABASE_URL', 'is not set: give the postgres:// URL of the database')
-  const url = read.url('DATABASE_URL', '', POSTGRES)
-  const direct = read.url('STREAMSPACE_DATABASE_DIRECT_URL', url, POSTGRES)
+  const url = read.database('DATABASE_URL', '')
+  const direct = read.database('STREAMSPACE_DATABASE_DIRECT_URL', url)
   read.done()
   return { url: direct }
 }

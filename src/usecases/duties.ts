@@ -122,12 +122,3 @@ export const placement = (deps: DutyDeps): Duty => ({
     return { pending: pending.length, placed }
   },
 })
-
-/** A replica that says nothing for this long is dead: its agents' leases are free. */
-const REPLICA_SILENT_MS = 20_000
-
-export const replicas = (deps: DutyDeps): Duty => ({
-  name: 'replicas',
-  everyMs: 5_000,
-  run: async () => ({ dead: (await deps.duties.releaseDeadReplicas(REPLICA_SILENT_MS)).length }),
-})

@@ -1,8 +1,15 @@
 /** pg-boss on a fresh database, and as many instances of it as a test wants. */
 import pg from 'pg'
 import type { PgBoss } from 'pg-boss'
-import { migrateBoss, startBoss } from '../../adapters/pgboss/boss.ts'
+import { migrateBoss as makeSchema, startBoss } from '../../adapters/pgboss/boss.ts'
+import { openJobsDatabase } from '../../adapters/postgres/jobs-database.ts'
 import { type FreshDatabase, freshDatabase } from './postgres.ts'
+
+/** Makes pg-boss' schema there, as `streamspace migrate` does. */
+export const migrateBoss = async (url: string): Promise<void> => {
+  const database = openJobsDatabase({ url })
+  await makeSchema(database).finally(database.close)
+}
 
 export type Jobs = {
   readonly url: string
@@ -20,19 +27,23 @@ export const openJobs = async (): Promise<Jobs> => {
   const pool = new pg.Pool({ connectionString: fresh.url, max: 2 })
   // The database goes away with whatever connection has not quite ended.
   pool.on('error', () => {})
-  const started: PgBoss[] = []
+  const started: { readonly boss: PgBoss; readonly close: () => Promise<void> }[] = []
   const complaints: unknown[] = []
   return {
     url: fresh.url,
     complaints,
     boss: async (url = fresh.url) => {
-      const boss = await startBoss(url, (error) => complaints.push(error))
-      started.push(boss)
+      const database = openJobsDatabase({ url, onError: (error) => complaints.push(error) })
+      const boss = await startBoss(database, (error) => complaints.push(error))
+      started.push({ boss, close: database.close })
       return boss
     },
     ask: async (text, ...values) => (await pool.query(text, values)).rows,
     close: async () => {
-      for (const boss of started) await boss.stop({ graceful: false })
+      for (const { boss, close } of started) {
+        await boss.stop({ graceful: false })
+        await close()
+      }
       await pool.end()
       await fresh.drop()
     },

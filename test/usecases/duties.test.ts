@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import type { Agent } from '../../domain/agent/agent.ts'
-import type { AgentId, CommandId, ReplicaId, SessionId } from '../../domain/ids.ts'
+import type { AgentId, CommandId, SessionId } from '../../domain/ids.ts'
 import type { DutyStore, GivenUp } from '../../domain/ports/duties.ts'
 import type { CommitConflict } from '../../domain/ports/unit-of-work.ts'
 import type { Session } from '../../domain/session/session.ts'
-import { deadlines, placement, replicas, sweep } from '../../src/usecases/duties.ts'
+import { deadlines, placement, sweep } from '../../src/usecases/duties.ts'
 import { AGENT, aSession, later, OTHER_AGENT, SESSION, timeouts } from '../support/a-session.ts'
 import { anAgent, full } from '../support/an-agent.ts'
 import {
@@ -38,7 +38,8 @@ const duty = (
       giveUp: async () => [],
       givenUpOf: async () => [],
       agentsWithDueCommands: async () => [],
-      replicaAlive: async () => {},
+      replicaAlive: async () => 'known' as const,
+      replicaIds: async () => [],
       releaseDeadReplicas: async () => [],
       replicaGone: async () => {},
       ...setting.duties,
@@ -147,12 +148,5 @@ describe('the sweep', () => {
       ['delivery_failed', 'not delivered before it expired'],
     ])
     expect(woken.toSorted()).to.deep.equal([AGENT, OTHER_AGENT] satisfies AgentId[])
-  })
-})
-
-describe('the replica duty', () => {
-  it('counts replicas that have been silent for too long', async () => {
-    const { deps } = duty([], { duties: { releaseDeadReplicas: async () => ['replica-1' as ReplicaId] } })
-    expect(await replicas(deps).run()).to.deep.equal({ dead: 1 })
   })
 })

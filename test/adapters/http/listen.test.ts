@@ -1,3 +1,4 @@
+import { Agent, get } from 'node:http'
 import { connect } from 'node:net'
 import { expect } from 'chai'
 import { CannotListenError, listen } from '../../../adapters/http/listen.ts'
@@ -47,12 +48,31 @@ describe('listening', () => {
     const running = fetch(`${server.url}/slow`).then((response) => response.text())
     await arrived.promise
     const closed = server.close(5_000)
-    expect(await failureOf(fetch(server.url, { headers: { connection: 'close' } }))).to.be.instanceOf(TypeError)
+    const refused = await new Promise((resolve) => {
+      connect(server.port, '127.0.0.1', () => resolve('let in')).on('error', resolve)
+    })
+    expect(refused, 'a new connection').to.include({ code: 'ECONNREFUSED' })
     const startedAt = performance.now()
     release.resolve()
     expect(await running).to.equal('done')
     await closed
     expect(performance.now() - startedAt).to.be.below(2_000)
+  })
+
+  it('closing tells a client that is busy to end its connection, and breaks none of its requests', async () => {
+    const server = await listen({ app: (_request, response) => response.end('done'), host: '127.0.0.1', port: 0 })
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    const ask = () =>
+      new Promise<string | undefined>((resolve, reject) => {
+        get(server.url, { agent }, (response) => {
+          response.resume().on('end', () => resolve(response.headers.connection))
+        }).on('error', reject)
+      })
+    expect(await ask()).to.equal('keep-alive')
+    const closed = server.close(5_000)
+    expect(await ask(), 'on the same connection').to.equal('close')
+    await closed
+    agent.destroy()
   })
 
   it('a request that does not finish is ended when the time is over', async () => {

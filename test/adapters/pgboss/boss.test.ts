@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { expect } from 'chai'
-import { migrateBoss, startBoss } from '../../../adapters/pgboss/boss.ts'
+import { startBoss } from '../../../adapters/pgboss/boss.ts'
 import { workDrains } from '../../../adapters/pgboss/drains.ts'
 import { workDuties } from '../../../adapters/pgboss/duties.ts'
+import { openJobsDatabase } from '../../../adapters/postgres/jobs-database.ts'
 import type { AgentId } from '../../../domain/ids.ts'
 import { eventually } from '../../support/eventually.ts'
-import { type Jobs, openJobs } from '../../support/jobs.ts'
+import { type Jobs, migrateBoss, openJobs } from '../../support/jobs.ts'
 import { freshDatabase } from '../../support/postgres.ts'
 import { ids } from '../../support/rows.ts'
 
@@ -26,11 +27,13 @@ describe('the schema of pg-boss', () => {
 
   it('is never made by a server that starts', async () => {
     const fresh = await freshDatabase()
-    const error = await startBoss(fresh.url, () => {}).then(
+    const database = openJobsDatabase({ url: fresh.url })
+    const error = await startBoss(database, () => {}).then(
       async (boss) => boss.stop({ graceful: false }),
       (thrown: unknown) => thrown,
     )
     expect(error).to.be.an.instanceOf(Error)
+    await database.close()
     await fresh.drop()
   })
 

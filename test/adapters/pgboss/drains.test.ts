@@ -1,5 +1,11 @@
 import { expect } from 'chai'
-import { createDrainQueue, removeDrainQueue, workDrains } from '../../../adapters/pgboss/drains.ts'
+import {
+  createDrainQueue,
+  createDrainQueues,
+  keepDrainQueue,
+  removeDrainQueue,
+  workDrains,
+} from '../../../adapters/pgboss/drains.ts'
 import type { AgentId } from '../../../domain/ids.ts'
 import { eventually } from '../../support/eventually.ts'
 import { type Jobs, openJobs } from '../../support/jobs.ts'
@@ -67,6 +73,19 @@ describe('drain jobs', () => {
       await jobs.ask('SELECT id FROM pgboss.job WHERE name = $1', `outbox.drain.${leaving.replicaId}`),
     ).to.deep.equal([])
     expect(jobs.complaints).to.deep.equal([])
+  })
+
+  it('of a replica that was taken for dead are removed with its queue; when it is back it has one again', async () => {
+    const [sender, other] = [await aReplica(), await aReplica()]
+    const drainQueues = createDrainQueues(sender.boss)
+    expect([...(await drainQueues.replicas())].sort()).to.deep.equal([sender.replicaId, other.replicaId].sort())
+    await drainQueues.remove(other.replicaId)
+    await drainQueues.remove(other.replicaId)
+    expect(await drainQueues.replicas()).to.deep.equal([sender.replicaId])
+    await keepDrainQueue(other.boss, other.replicaId)
+    await keepDrainQueue(other.boss, other.replicaId)
+    await sender.send(other.replicaId, [agentNamed('a')])
+    await eventually(() => expect(other.drained).to.deep.equal([agentNamed('a')]))
   })
 
   it('to a replica that is gone are refused, not kept', async () => {

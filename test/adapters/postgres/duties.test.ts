@@ -134,17 +134,19 @@ describe('duties of the database', () => {
 
     it('that say nothing are dead, and their agents are free', async () => {
       const [alive, dead] = [ids.replica(), ids.replica()]
-      await stores.duties.replicaAlive(alive, 'http://alive')
+      expect(await stores.duties.replicaAlive(alive, 'http://alive')).to.equal('unknown')
       await stores.duties.replicaAlive(dead, 'http://dead')
       const [a, b] = [await enrolled(stores, { id: 'a' }), await enrolled(stores, { id: 'b' })]
       await connected(stores, a, { replica: alive, capacity: PLENTY })
       await connected(stores, b, { replica: dead, capacity: PLENTY })
       await stores.ask(`UPDATE replicas SET last_seen_at = now() - interval '21 seconds'`)
-      await stores.duties.replicaAlive(alive, 'http://alive:2')
+      expect(await stores.duties.replicaAlive(alive, 'http://alive:2')).to.equal('known')
       expect(await stores.duties.releaseDeadReplicas(20_000)).to.deep.equal([dead])
       expect([await holderOf(a), await holderOf(b)]).to.deep.equal([alive, null])
       expect(await stores.ask('SELECT id, url FROM replicas')).to.deep.equal([{ id: alive, url: 'http://alive:2' }])
       expect(await stores.duties.releaseDeadReplicas(20_000)).to.deep.equal([])
+      expect(await stores.duties.replicaIds()).to.deep.equal([alive])
+      expect(await stores.duties.replicaAlive(dead, 'http://dead'), 'back from the dead').to.equal('unknown')
     })
 
     it('that signed off leave no agent behind that seems held', async () => {

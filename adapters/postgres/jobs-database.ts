@@ -1,0 +1,156 @@
+/**
+ * The database as pg-boss uses it: statements, and one connection that listens. pg-boss could open both itself, but
+ * not to a database with several hosts.
+ */
+import pg from 'pg'
+import { type Connector, connectorTo } from './connector.ts'
+import { isReadOnly } from './lost-connection.ts'
+import type { Row } from './pool.ts'
+
+export type JobsDatabase = {
+  readonly executeSql: (text: string, values?: unknown[]) => Promise<{ rows: Row[] }>
+  /**
+   * Hears of notifications until it is closed, over a new connection whenever the last one is lost; `onReconnect` after
+   * each, as what was said in between was not heard. Rejects when the first connection cannot be made.
+   */
+  readonly listen: (
+    channel: string,
+    onNotification: (payload: string) => void,
+    onReconnect: () => void,
+  ) => Promise<{ close: () => Promise<void> }>
+  readonly close: () => Promise<void>
+}
+
+const CONNECT_TIMEOUT_MS = 10_000
+/** Upkeep of a large installation may take its time; longer than this it is not coming back. */
+const ANSWER_TIMEOUT_MS = 120_000
+/** A connection that only listens does not notice by itself that nobody speaks any more. */
+const LOOK_EVERY_MS = 5_000
+const LOOK_TIMEOUT_MS = 5_000
+const AGAIN_AFTER_MS = { first: 250, most: 5_000 }
+
+export const openJobsDatabase = (settings: {
+  readonly url: string
+  readonly maxConnections?: number
+  readonly onError?: (error: Error) => void
+}): JobsDatabase => {
+  const connector = connectorTo(settings.url)
+  let closing = false
+  const onError = (error: Error): void => {
+    if (!closing) settings.onError?.(error)
+  }
+  const pool = new pg.Pool({
+    ...connector.config,
+    Client: connector.Client as unknown as new () => pg.ClientBase,
+    application_name: 'streamspace jobs',
+    max: settings.maxConnections ?? 4,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: ANSWER_TIMEOUT_MS,
+    keepAlive: true,
+  })
+  pool.on('error', onError)
+  return {
+    executeSql: async (text, values) => {
+      try {
+        return await pool.query(text, values)
+      } catch (error) {
+        if (isReadOnly(error)) connector.refusesWrites()
+        throw error
+      }
+    },
+    listen: (channel, onNotification, onReconnect) =>
+      listening({ connector, channel, onNotification, onReconnect, onError }),
+    close: () => {
+      closing = true
+      return pool.end()
+    },
+  }
+}
+
+type Listening = {
+  readonly connector: Connector
+  readonly channel: string
+  readonly onNotification: (payload: string) => void
+  readonly onReconnect: () => void
+  readonly onError: (error: Error) => void
+}
+
+const listening = async (what: Listening): Promise<{ close: () => Promise<void> }> => {
+  let current: pg.Client | null = null
+  let timer: NodeJS.Timeout | null = null
+  let failures = 0
+  let closed = false
+
+  const after = (ms: number, act: () => Promise<void>): void => {
+    if (closed) return
+    timer = setTimeout(() => void act(), ms)
+    timer.unref()
+  }
+  const lost = (client: pg.Client, error: Error): void => {
+    if (client !== current) return
+    current = null
+    if (timer !== null) clearTimeout(timer)
+    client.end().catch(() => {})
+    what.onError(error)
+    again()
+  }
+  const again = (): void => after(Math.min(AGAIN_AFTER_MS.first * 2 ** failures++, AGAIN_AFTER_MS.most), reconnect)
+  const reconnect = (): Promise<void> => connect().catch(again)
+  const look = async (client: pg.Client): Promise<void> => {
+    try {
+      // Behind a pooler the answer would be another session's, which does not listen.
+      const { rows } = await client.query('SELECT $1 = ANY (ARRAY (SELECT pg_listening_channels())) AS listens', [
+        what.channel,
+      ])
+      if (rows[0]?.listens !== true) throw new Error('the database does not know any more that it is listened to')
+      if (client === current) after(LOOK_EVERY_MS, () => look(client))
+    } catch (error) {
+      lost(client, error as Error)
+    }
+  }
+  const connect = async (): Promise<void> => {
+    const client = await listener(what, lost)
+    if (closed) return void client.end().catch(() => {})
+    current = client
+    failures = 0
+    after(LOOK_EVERY_MS, () => look(client))
+    what.onReconnect()
+  }
+
+  await connect()
+  return {
+    close: async () => {
+      closed = true
+      if (timer !== null) clearTimeout(timer)
+      const client = current
+      current = null
+      await client?.end().catch(() => {})
+    },
+  }
+}
+
+const listener = async (
+  { connector, channel, onNotification }: Listening,
+  lost: (client: pg.Client, error: Error) => void,
+): Promise<pg.Client> => {
+  const client = new connector.Client({
+    ...connector.config,
+    application_name: 'streamspace listen',
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: LOOK_TIMEOUT_MS,
+    keepAlive: true,
+  })
+  client.on('error', (error) => lost(client, error))
+  client.on('end', () => lost(client, new Error('the connection that listens has ended')))
+  client.on('notification', ({ payload }) => {
+    if (payload !== undefined) onNotification(payload)
+  })
+  try {
+    await client.connect()
+    await client.query(`LISTEN ${client.escapeIdentifier(channel)}`)
+    return client
+  } catch (error) {
+    client.end().catch(() => {})
+    throw error
+  }
+}
