@@ -11,7 +11,7 @@ import type { SessionAction, SessionStatus } from './session/words.ts'
 
 export type NotFound = {
   readonly _tag: 'NotFound'
-  readonly what: 'session' | 'template' | 'agent' | 'command' | 'org'
+  readonly what: 'session' | 'template' | 'agent' | 'command' | 'org' | 'orphan'
   readonly id: string
 }
 export type Forbidden = { readonly _tag: 'Forbidden'; readonly permission: Permission }

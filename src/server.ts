@@ -17,6 +17,7 @@ import { createDatabaseClock } from '../adapters/postgres/database-clock.ts'
 import { createDutyStore } from '../adapters/postgres/duties.ts'
 import { createLeaseStore } from '../adapters/postgres/leases.ts'
 import { appliedVersion } from '../adapters/postgres/migrate.ts'
+import { createOrphanStore } from '../adapters/postgres/orphans.ts'
 import { createOutbox } from '../adapters/postgres/outbox.ts'
 import { openDatabase } from '../adapters/postgres/pool.ts'
 import { createReportStore } from '../adapters/postgres/reports.ts'
@@ -45,8 +46,11 @@ import { createAuthenticate } from './usecases/authenticate.ts'
 import { actOnSession, removeSession, updateSession } from './usecases/change-session.ts'
 import { createSession } from './usecases/create-session.ts'
 import { deadlines, PLACEMENT, placement, replicas, sweep } from './usecases/duties.ts'
+import { orphanUseCases } from './usecases/orphans.ts'
 import { readCommands, readSessions } from './usecases/read-sessions.ts'
 import { reconcileInventory } from './usecases/reconcile-inventory.ts'
+import { reconcileOrphans } from './usecases/reconcile-orphans.ts'
+import { settleRemovals } from './usecases/settle-removals.ts'
 import { templateUseCases } from './usecases/templates.ts'
 import { createUnitOfWork } from './usecases/unit-of-work.ts'
 import { version } from './version.ts'
@@ -86,6 +90,7 @@ export const startServer = async (
   const reports = createReportStore(database)
   const leases = createLeaseStore(database)
   const duties = createDutyStore(database)
+  const orphans = createOrphanStore(database, cursors)
   const outbox = createLaneOutbox(
     createOutbox(database, {
       unseal: sealer.unseal,
@@ -114,19 +119,24 @@ export const startServer = async (
     reports,
     replicaId,
     capacityChanged: () => places.soon(),
-    applyReports: applyReports({ ...core, random: Math.random, capacityFreed: () => places.soon() }),
+    applyReports: settleRemovals({
+      orphans,
+      reports,
+      random: Math.random,
+      applyReports: applyReports({ ...core, random: Math.random, capacityFreed: () => places.soon() }),
+    }),
     reconcileInventory: reconcileInventory({
       ...core,
       capacityFreed: () => places.soon(),
-      onOrphans: (peer, orphans) =>
-        log.warn(
-          {
-            agentId: peer.agentId,
-            orphans: orphans.length,
-            first: orphans.slice(0, 5).map(({ entry, reason }) => ({ sessionId: entry.sessionId, reason })),
-          },
-          'an agent has sessions that are not its own here; they are left alone',
-        ),
+      reconcileOrphans: reconcileOrphans({
+        ...core,
+        orphans,
+        graceMs: settings.orphanGraceMs,
+        told: (report) =>
+          report.fresh > 0 || report.held !== null
+            ? log.warn(report, 'an agent has sessions that are not its own here (orphans)')
+            : log.info(report, 'orphans of an agent'),
+      }),
     }),
   })
   const hub = createAgentHub(
@@ -175,6 +185,7 @@ export const startServer = async (
     },
     templates: templateUseCases(templates, access, limitedMatch),
     agents: agentUseCases({ agents, access, tokens, gateway }),
+    orphans: orphanUseCases({ orphans, agents, ids, wake }),
     commands: readCommands(queries),
   }
 

@@ -9,6 +9,7 @@ import { commandHandlers } from './commands.ts'
 import { docs } from './docs.ts'
 import { endpoint, type Handlers } from './endpoint.ts'
 import { begin, fail, pathOf, refuse } from './exchange.ts'
+import { orphanHandlers } from './orphans.ts'
 import { serverHandlers } from './server.ts'
 import { sessionHandlers } from './sessions.ts'
 import { templateHandlers } from './templates.ts'
@@ -24,6 +25,7 @@ export const createHttpApp = (app: Application, { log, version }: HttpOptions): 
     ...sessionHandlers(app),
     ...templateHandlers(app),
     ...agentHandlers(app),
+    ...orphanHandlers(app),
     ...commandHandlers(app),
     ...serverHandlers(app, version),
   }

@@ -9,15 +9,17 @@
 import { E } from '../../domain/fp.ts'
 import type { AgentId, OrgId, ReplicaId } from '../../domain/ids.ts'
 import type { LeaseStore } from '../../domain/ports/agents.ts'
+import { haltRemoval } from './orphan-removal.ts'
 import type { Database } from './pool.ts'
 
 const RAISE_EPOCH = `
-UPDATE agent_leases
-   SET epoch = greatest(epoch, COALESCE($2::bigint, 0)) + 1, replica_id = $3, connected_at = now(), disconnected_at = NULL
- WHERE agent_id = $1
+UPDATE agent_leases l
+   SET epoch = greatest(l.epoch, COALESCE($2::bigint, 0)) + 1, replica_id = $3, connected_at = now(), disconnected_at = NULL
+  FROM (SELECT agent_id, epoch FROM agent_leases WHERE agent_id = $1 FOR UPDATE) AS held
+ WHERE l.agent_id = held.agent_id
    -- A token that was rotated since the upgrade opens nothing any more.
    AND ($4::bytea IS NULL OR EXISTS (SELECT 1 FROM agents WHERE id = $1 AND token_hash = $4))
-RETURNING epoch`
+RETURNING l.epoch, held.epoch AS epoch_before`
 
 /** Lock order: lease (held by now), agents, outbox. Liveness is nobody's but the connection's own. */
 const TAKE_OVER = `
@@ -113,6 +115,9 @@ export const createLeaseStore = (database: Database): LeaseStore => ({
           connecting.capacity.memoryMib,
         ],
       })
+      const { lastEpoch } = connecting
+      if (lastEpoch !== null && lastEpoch > rows[0].epoch_before)
+        await haltRemoval(query, connecting.agentId, lastEpoch, rows[0].epoch_before)
       return E.right({ epoch: rows[0].epoch as number })
     }),
 

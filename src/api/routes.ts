@@ -4,6 +4,7 @@
  */
 import { agentRoutes } from './agent-routes.ts'
 import { commandRoutes } from './command-routes.ts'
+import { orphanRoutes } from './orphan-routes.ts'
 import { serverRoutes } from './server-routes.ts'
 import { sessionRoutes } from './session-routes.ts'
 import { templateRoutes } from './template-routes.ts'
@@ -13,6 +14,7 @@ export const routes = {
   ...templateRoutes,
   ...agentRoutes,
   ...commandRoutes,
+  ...orphanRoutes,
   ...serverRoutes,
 } as const
 

@@ -6,6 +6,7 @@ import type { Agent, AgentWithToken, EnrolAgentRequest } from '../api/agent.ts'
 import type { Command } from '../api/command.ts'
 import type { SessionEvent } from '../api/event.ts'
 import type { Json } from '../api/json.ts'
+import type { AgentEvent, Orphan, OrphanRemoval } from '../api/orphan.ts'
 import type { OperationId } from '../api/routes.ts'
 import type { CreateSessionRequest, Session, SessionSummary } from '../api/session.ts'
 import type { Template } from '../api/template.ts'
@@ -105,6 +106,18 @@ export const createClient = (options: ClientOptions) => {
       uncordon: (id: string): Promise<Agent> => body('uncordonAgent', { params: { id } }),
       remove: (id: string, force: boolean): Promise<void> =>
         body('removeAgent', { params: { id }, query: force ? { force } : {} }),
+    },
+
+    orphans: {
+      list: (id: string, filters: FiltersOf<'listOrphans'>, limit: number): Promise<Listed<Orphan>> =>
+        readPages(call, 'listOrphans', { id }, filters, limit),
+      /** null: all that are there now. */
+      approve: (id: string, sessionIds: readonly string[] | null): Promise<{ readonly approved: number }> =>
+        body('approveOrphans', { params: { id }, body: sessionIds === null ? {} : { sessionIds } }),
+      events: (id: string, limit: number): Promise<Listed<AgentEvent>> =>
+        readPages(call, 'listAgentEvents', { id }, {}, limit),
+      removal: (): Promise<OrphanRemoval> => body('getOrphanRemoval', {}),
+      resume: (): Promise<OrphanRemoval> => body('resumeOrphanRemoval', {}),
     },
 
     commands: { list: list('listCommands') },

@@ -25,6 +25,7 @@ export type ServerSettings = {
   readonly inventoryIntervalMs: number
   readonly timeouts: Timeouts
   readonly commandTtlMs: number
+  readonly orphanGraceMs: number
   /** Whether this replica drains its own agents at once, or only through pg-boss. */
   readonly nudge: 'on' | 'off'
 }
@@ -164,10 +165,10 @@ export const serverSettings = (
       stopMs: read.milliseconds('STREAMSPACE_STOP_TIMEOUT_MS', 60_000),
     },
     commandTtlMs: read.milliseconds('STREAMSPACE_COMMAND_TTL_MS', 86_400_000),
+    orphanGraceMs: read.milliseconds('STREAMSPACE_ORPHAN_GRACE_MS', 600_000),
     nudge: read.oneOf('STREAMSPACE_NUDGE', 'on', ['on', 'off']),
   }
   // Checked already though acted on later: a typing error should not wait for the release that reads it.
-  read.milliseconds('STREAMSPACE_ORPHAN_GRACE_MS', 600_000)
   read.oneOf('STREAMSPACE_DATABASE_POOLER', 'none', ['none'])
   read.done()
   return settings

@@ -4,6 +4,7 @@ import type { SessionId } from '../../domain/ids.ts'
 import type { Peer } from '../../domain/ports/agents.ts'
 import type { Clock, Ids } from '../../domain/ports/clock.ts'
 import type { InventoryEntry, ReportAnswer, Wake } from '../../domain/ports/delivery.ts'
+import type { FoundOrphan } from '../../domain/ports/orphans.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
 import type { SessionStore } from '../../domain/ports/sessions.ts'
 import type { UnitOfWork } from '../../domain/ports/unit-of-work.ts'
@@ -13,6 +14,7 @@ import { released, removedOutside, restored } from '../../domain/session/reconci
 import { reportOf } from '../../domain/session/report.ts'
 import { type Decision, isUnchanged, type Session } from '../../domain/session/session.ts'
 import type { Timeouts } from '../../domain/session/timeouts.ts'
+import type { AgentsOrphans } from './reconcile-orphans.ts'
 
 export type ReconcileDeps = {
   readonly sessions: Pick<SessionStore, 'ofAgent'>
@@ -23,11 +25,9 @@ export type ReconcileDeps = {
   readonly ids: Ids
   readonly timeouts: Timeouts
   readonly capacityFreed: () => void
-  /** What this agent has that is not its own here: once an inventory, with all of it. */
-  readonly onOrphans: (peer: Peer, orphans: readonly Orphan[]) => void
+  /** What this agent has that is not its own here: once an inventory, with all of it, also when there is none. */
+  readonly reconcileOrphans: (peer: Peer, orphans: AgentsOrphans) => Promise<ReportAnswer>
 }
-
-export type Orphan = { readonly entry: InventoryEntry; readonly reason: 'unknown' | 'not_yours' }
 
 /** Rows in one statement: large enough to be quick, small enough not to hold locks for long. */
 const WRITES_AT_ONCE = 500
@@ -48,17 +48,16 @@ export const reconcileInventory =
     const writes: ReportWrite[] = []
     const redeliveries: SessionId[] = []
     const repairs: Session[] = []
-    const orphans: Orphan[] = []
+    const found: FoundOrphan[] = []
 
     for (const action of reconcile(peer.agentId, sessions, inventory)) {
-      if (action.type === 'orphan') orphans.push({ entry: action.entry, reason: action.reason })
+      if (action.type === 'orphan') found.push({ entry: action.entry, reason: action.reason })
       else if (spokenSince.has(action.session.id)) continue
       else if (action.type === 'redeliver') redeliveries.push(action.session.id)
       else if (action.type === 'removed_outside' && repairsItself(action.session)) repairs.push(action.session)
       else writes.push(...writeOf(peer, action, context))
     }
 
-    if (orphans.length > 0) deps.onOrphans(peer, orphans)
     for (let start = 0; start < writes.length; start += WRITES_AT_ONCE) {
       // A conflict is left alone: whoever changed the row meanwhile knows more than this inventory.
       const { fenced } = await deps.reports.write(writes.slice(start, start + WRITES_AT_ONCE))
@@ -68,7 +67,7 @@ export const reconcileInventory =
       deps.capacityFreed()
     for (const session of repairs) await commitRepair(deps, session)
     if (redeliveries.length > 0) deps.wake.agents(await deps.reports.redeliver(redeliveries))
-    return 'accepted'
+    return deps.reconcileOrphans(peer, { found, resources: inventory.length, spokenSince })
   }
 
 const repairsItself = (session: Session): boolean => (session.spec.restart?.policy ?? 'never') !== 'never'

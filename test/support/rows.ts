@@ -8,6 +8,7 @@ import { createAgentStore } from '../../adapters/postgres/agents.ts'
 import { createCursors } from '../../adapters/postgres/cursor.ts'
 import { createDutyStore } from '../../adapters/postgres/duties.ts'
 import { createLeaseStore } from '../../adapters/postgres/leases.ts'
+import { createOrphanStore } from '../../adapters/postgres/orphans.ts'
 import { createOutbox } from '../../adapters/postgres/outbox.ts'
 import { type Database, openDatabase, type Row } from '../../adapters/postgres/pool.ts'
 import { createReportStore } from '../../adapters/postgres/reports.ts'
@@ -65,6 +66,7 @@ export const storesOver = (database: Database) => {
     queries: createSessionQueries(database, cursors, { agentSilentAfterMs: 90_000 }),
     agents: createAgentStore(database, cursors, clock, { heartbeatIntervalMs: 15_000 }),
     duties: createDutyStore(database),
+    orphans: createOrphanStore(database, cursors),
     templates: createTemplateStore(database, cursors, ids),
     access: createAccessStore(database),
     ask: async (text: string, ...values: unknown[]): Promise<readonly Row[]> =>
