@@ -88,7 +88,13 @@ export const startServer = async (
   const sessions = createSessionStore(database, { agentSilentAfterMs })
   const queries = createSessionQueries(database, cursors, { agentSilentAfterMs })
   const reports = createReportStore(database)
-  const leases = createLeaseStore(database)
+  const leases = createLeaseStore(database, {
+    onOlderDatabase: (found) =>
+      log.error(
+        found,
+        'the database is older than an agent: was it restored? No orphan is removed until an operator approves',
+      ),
+  })
   const duties = createDutyStore(database)
   const orphans = createOrphanStore(database, cursors)
   const outbox = createLaneOutbox(
@@ -123,6 +129,7 @@ export const startServer = async (
       orphans,
       reports,
       random: Math.random,
+      told: (answered) => log.info({ answered }, 'removals of orphans were answered'),
       applyReports: applyReports({ ...core, random: Math.random, capacityFreed: () => places.soon() }),
     }),
     reconcileInventory: reconcileInventory({
@@ -185,7 +192,7 @@ export const startServer = async (
     },
     templates: templateUseCases(templates, access, limitedMatch),
     agents: agentUseCases({ agents, access, tokens, gateway }),
-    orphans: orphanUseCases({ orphans, agents, ids, wake }),
+    orphans: orphanUseCases({ orphans, agents, ids, wake, told: (act, fields) => log.warn(fields, act) }),
     commands: readCommands(queries),
   }
 

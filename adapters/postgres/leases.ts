@@ -81,7 +81,16 @@ changed AS MATERIALIZED (
 UPDATE agents a SET max_sessions = c.max_sessions, cpu_millis = c.cpu_millis, memory_mib = c.memory_mib
   FROM changed c WHERE a.id = c.id`
 
-export const createLeaseStore = (database: Database): LeaseStore => ({
+export type LeaseSettings = {
+  /** Told of an agent that was welcomed by a newer state of the database than this one. */
+  readonly onOlderDatabase?: (found: {
+    readonly agentId: AgentId
+    readonly lastEpoch: number
+    readonly epoch: number
+  }) => void
+}
+
+export const createLeaseStore = (database: Database, settings: LeaseSettings = {}): LeaseStore => ({
   identify: async (tokenHash) => {
     const { rows } = await database.query({
       name: 'identify_agent',
@@ -94,14 +103,15 @@ export const createLeaseStore = (database: Database): LeaseStore => ({
       : { agentId: row.id as AgentId, orgId: row.org_id as OrgId | null, platform: row.platform as string, tokenHash }
   },
 
-  connect: (connecting) =>
-    database.transaction(async (query) => {
+  connect: async (connecting) => {
+    const { agentId, lastEpoch } = connecting
+    const connected = await database.transaction(async (query) => {
       const { rows } = await query({
         name: 'raise_epoch',
         text: RAISE_EPOCH,
         values: [connecting.agentId, connecting.lastEpoch, connecting.replicaId, connecting.tokenHash ?? null],
       })
-      if (rows[0] === undefined) return E.left({ _tag: 'AgentGone' })
+      if (rows[0] === undefined) return null
       await query({
         name: 'take_over_agent',
         text: TAKE_OVER,
@@ -115,11 +125,15 @@ export const createLeaseStore = (database: Database): LeaseStore => ({
           connecting.capacity.memoryMib,
         ],
       })
-      const { lastEpoch } = connecting
-      if (lastEpoch !== null && lastEpoch > rows[0].epoch_before)
-        await haltRemoval(query, connecting.agentId, lastEpoch, rows[0].epoch_before)
-      return E.right({ epoch: rows[0].epoch as number })
-    }),
+      const { epoch, epoch_before: before } = rows[0] as { readonly epoch: number; readonly epoch_before: number }
+      const older = lastEpoch !== null && lastEpoch > before ? { agentId, lastEpoch, epoch: before } : null
+      if (older !== null) await haltRemoval(query, older)
+      return { epoch, older }
+    })
+    if (connected === null) return E.left({ _tag: 'AgentGone' })
+    if (connected.older !== null) settings.onOlderDatabase?.(connected.older)
+    return E.right({ epoch: connected.epoch })
+  },
 
   disconnect: async (peer, replicaId) => {
     await database.query({

@@ -145,9 +145,7 @@ RETURNING ${REMOVAL_COLUMNS}`
 /** Part of the transaction in which an agent connects: from then on nothing is removed anywhere. */
 export const haltRemoval = async (
   query: Database['query'],
-  agentId: AgentId,
-  lastEpoch: number,
-  epoch: number,
+  { agentId, lastEpoch, epoch }: { readonly agentId: AgentId; readonly lastEpoch: number; readonly epoch: number },
 ): Promise<void> => {
   await query({
     name: 'halt_orphan_removal',

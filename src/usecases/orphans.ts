@@ -17,6 +17,8 @@ export type OrphanDeps = {
   readonly agents: Pick<AgentStore, 'get'>
   readonly ids: Ids
   readonly wake: Wake
+  /** What a person has decided. */
+  readonly told: (act: string, fields: { readonly [name: string]: unknown }) => void
 }
 
 /** Approved orphans of which the removal is begun at once; the next inventory begins the rest. */
@@ -57,7 +59,14 @@ export const orphanUseCases = (deps: OrphanDeps): Application['orphans'] => {
       const approval = await deps.orphans.approve(id, sessionIds, `user:${caller.userId}`)
       if (approval.kind === 'missing') return E.left(notFound('orphan', approval.sessionIds.slice(0, 5).join(', ')))
       // Committed already: if this is cut short, the agent's next inventory begins what is approved.
-      if (approval.count > 0) await begin(id, approval.count)
+      if (approval.count > 0) {
+        deps.told('orphans of an agent were approved for removal', {
+          agentId: id,
+          approved: approval.count,
+          by: caller.userId,
+        })
+        await begin(id, approval.count)
+      }
       return E.right({ approved: approval.count })
     },
 
@@ -66,9 +75,12 @@ export const orphanUseCases = (deps: OrphanDeps): Application['orphans'] => {
         ? E.right(await deps.orphans.removal())
         : E.left({ _tag: 'Forbidden', permission: 'administer_installation' }),
 
-    resume: (caller) => async () =>
-      may(caller, 'administer_installation')
-        ? E.right(await deps.orphans.resume(`user:${caller.userId}`))
-        : E.left({ _tag: 'Forbidden', permission: 'administer_installation' }),
+    resume: (caller) => async () => {
+      if (!may(caller, 'administer_installation'))
+        return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
+      const removal = await deps.orphans.resume(`user:${caller.userId}`)
+      deps.told('orphans may be removed again everywhere', { by: caller.userId })
+      return E.right(removal)
+    },
   }
 }

@@ -13,6 +13,8 @@ export type SettleRemovalsDeps = {
   readonly orphans: Pick<OrphanStore, 'settle'>
   readonly reports: Pick<ReportStore, 'attempts'>
   readonly random: () => number
+  /** So many removals were answered, one way or another. */
+  readonly told: (answered: number) => void
   readonly applyReports: (items: readonly AgentReport[]) => Promise<readonly ReportAnswer[]>
 }
 
@@ -25,6 +27,7 @@ export const settleRemovals =
     const strange = items.filter((item, index): item is Result => item.kind === 'result' && isStrange(answers[index]))
     if (strange.length === 0) return answers
     const { settled, fenced } = await deps.orphans.settle(await fatesOf(deps, strange))
+    if (settled.size > 0) deps.told(settled.size)
     return items.map((item, index) => {
       const answer = answers[index] ?? 'accepted'
       if (item.kind !== 'result' || !isStrange(answer)) return answer

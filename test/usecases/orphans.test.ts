@@ -106,6 +106,7 @@ describe('results of removals', () => {
       },
       reports: { attempts: async (ids) => ids.map((commandId) => ({ commandId, failures: 9, generation: 4 })) },
       random: () => 0,
+      told: () => {},
       applyReports: async () => answers,
     })
     return { settle, settled }
@@ -194,6 +195,7 @@ describe('orphans for people', () => {
       },
       ids: countedIds(),
       wake,
+      told: () => {},
     })
     return { cases, log, woken }
   }
