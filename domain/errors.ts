@@ -13,7 +13,7 @@ import type { SessionAction, SessionStatus } from './session/words.ts'
 
 export type NotFound = {
   readonly _tag: 'NotFound'
-  readonly what: 'session' | 'template' | 'agent' | 'command' | 'queue' | 'job' | 'org'
+  readonly what: 'session' | 'template' | 'agent' | 'command' | 'queue' | 'job' | 'org' | 'orphan'
   readonly id: string
 }
 export type Forbidden = { readonly _tag: 'Forbidden'; readonly permission: Permission }

@@ -26,6 +26,7 @@ import { createDutyStore } from '../adapters/postgres/duties.ts'
 import { openJobsDatabase } from '../adapters/postgres/jobs-database.ts'
 import { createLeaseStore } from '../adapters/postgres/leases.ts'
 import { appliedVersion } from '../adapters/postgres/migrate.ts'
+import { createOrphanStore } from '../adapters/postgres/orphans.ts'
 import { createOutbox } from '../adapters/postgres/outbox.ts'
 import { openDatabase } from '../adapters/postgres/pool.ts'
 import { createReportStore } from '../adapters/postgres/reports.ts'
@@ -57,10 +58,13 @@ import { actOnSession, removeSession, updateSession } from './usecases/change-se
 import { createSession } from './usecases/create-session.ts'
 import { deadlines, PLACEMENT, placement, sweep } from './usecases/duties.ts'
 import { jobUseCases } from './usecases/jobs.ts'
+import { orphanUseCases } from './usecases/orphans.ts'
 import { readCommands, readSessions } from './usecases/read-sessions.ts'
 import { reconcileInventory } from './usecases/reconcile-inventory.ts'
+import { reconcileOrphans } from './usecases/reconcile-orphans.ts'
 import { ALIVE_EVERY_MS, createPresence, replicas } from './usecases/replicas.ts'
 import { retention } from './usecases/retention.ts'
+import { settleRemovals } from './usecases/settle-removals.ts'
 import { templateUseCases } from './usecases/templates.ts'
 import { createUnitOfWork } from './usecases/unit-of-work.ts'
 import { version } from './version.ts'
@@ -99,8 +103,15 @@ export const startServer = async (
   const sessions = createSessionStore(database, { agentSilentAfterMs })
   const queries = createSessionQueries(database, cursors, { agentSilentAfterMs })
   const reports = createReportStore(database, settings)
-  const leases = createLeaseStore(database)
+  const leases = createLeaseStore(database, {
+    onOlderDatabase: (found) =>
+      log.error(
+        found,
+        'the database is older than an agent: was it restored? No orphan is removed until an operator approves',
+      ),
+  })
   const duties = createDutyStore(database)
+  const orphans = createOrphanStore(database, cursors)
   const outbox = createLaneOutbox(
     createOutbox(database, {
       unseal: sealer.unseal,
@@ -130,19 +141,25 @@ export const startServer = async (
     reports,
     replicaId,
     capacityChanged: () => places.soon(),
-    applyReports: applyReports({ ...core, random: Math.random, capacityFreed: () => places.soon() }),
+    applyReports: settleRemovals({
+      orphans,
+      reports,
+      random: Math.random,
+      told: (answered) => log.info({ answered }, 'removals of orphans were answered'),
+      applyReports: applyReports({ ...core, random: Math.random, capacityFreed: () => places.soon() }),
+    }),
     reconcileInventory: reconcileInventory({
       ...core,
       capacityFreed: () => places.soon(),
-      onOrphans: (peer, orphans) =>
-        log.warn(
-          {
-            agentId: peer.agentId,
-            orphans: orphans.length,
-            first: orphans.slice(0, 5).map(({ entry, reason }) => ({ sessionId: entry.sessionId, reason })),
-          },
-          'an agent has sessions that are not its own here; they are left alone',
-        ),
+      reconcileOrphans: reconcileOrphans({
+        ...core,
+        orphans,
+        graceMs: settings.orphanGraceMs,
+        told: (report) =>
+          report.fresh > 0 || report.held !== null
+            ? log.warn(report, 'an agent has sessions that are not its own here (orphans)')
+            : log.info(report, 'orphans of an agent'),
+      }),
     }),
   })
   const hub = createAgentHub(
@@ -196,6 +213,7 @@ export const startServer = async (
       ...readCommands(queries),
       ...changeCommands({ ...core, commands: createCommandStore(database, settings) }),
     },
+    orphans: orphanUseCases({ orphans, agents, ids, wake, told: (act, fields) => log.warn(fields, act) }),
   }
 
   const listening = await listen({

@@ -10,6 +10,7 @@ import { docs } from './docs.ts'
 import { endpoint, type Handlers } from './endpoint.ts'
 import { begin, fail, pathOf, refuse } from './exchange.ts'
 import { jobHandlers } from './jobs.ts'
+import { orphanHandlers } from './orphans.ts'
 import { serverHandlers } from './server.ts'
 import { sessionHandlers } from './sessions.ts'
 import { templateHandlers } from './templates.ts'
@@ -25,6 +26,7 @@ export const createHttpApp = (app: Application, { log, version }: HttpOptions): 
     ...sessionHandlers(app),
     ...templateHandlers(app),
     ...agentHandlers(app),
+    ...orphanHandlers(app),
     ...commandHandlers(app),
     ...jobHandlers(app),
     ...serverHandlers(app, version),

@@ -81,8 +81,8 @@ const decodeRequest = async (
   if (route.method !== 'get') {
     const read = await readBody(request)
     if (E.isLeft(read)) return read
-    if (read.right.sent) {
-      const value = keep(decode(route.body ?? emptyObject, read.right.value))
+    if (read.right.sent || route.bodyOptional === true) {
+      const value = keep(decode(route.body ?? emptyObject, read.right.sent ? read.right.value : {}))
       if (route.body !== null) body = value
     } else if (route.body !== null) errors.push({ field: '', message: 'is required, as JSON' })
   }

@@ -9,10 +9,11 @@ import { parameters } from './session-queries.ts'
 const SELECT = `
 SELECT a.id, a.org_id, a.platform, a.region, a.reported_labels || a.labels AS labels, a.version, a.cordoned, a.max_sessions, a.cpu_millis,
        a.memory_mib, a.allocated_sessions, a.allocated_cpu_millis, a.allocated_memory_mib, l.epoch, l.replica_id,
-       l.connected_at, l.disconnected_at, v.last_heartbeat_at, v.degraded_reason
+       l.connected_at, l.disconnected_at, v.last_heartbeat_at, v.degraded_reason, b.held_reason
   FROM agents a
   LEFT JOIN agent_leases l ON l.agent_id = a.id
-  LEFT JOIN agent_liveness v ON v.agent_id = a.id`
+  LEFT JOIN agent_liveness v ON v.agent_id = a.id
+  LEFT JOIN orphan_brakes b ON b.agent_id = a.id`
 
 /**
  * What becomes of an agent's sessions when it is removed. Those that were being deleted are gone with it;
@@ -57,6 +58,13 @@ UPDATE outbox o
    SET status = 'cancelled', finished_at = now(), next_attempt_at = NULL, last_error = 'agent ' || $1 || ' was removed'
   FROM locked WHERE o.id = locked.id AND o.status = 'pending'`
 
+/** Nobody sees them any more; what was removed of them goes on counting. */
+const END_ORPHANS = `
+WITH locked AS MATERIALIZED (
+  SELECT id FROM orphans WHERE agent_id = $1 AND ended_at IS NULL ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE orphans o SET state = 'gone', ended_at = now() FROM locked WHERE o.id = locked.id AND o.ended_at IS NULL`
+
 const agentFromRow = (row: Row, now: Date, heartbeatIntervalMs: number): Agent => ({
   id: row.id as AgentId,
   orgId: row.org_id as OrgId | null,
@@ -65,7 +73,12 @@ const agentFromRow = (row: Row, now: Date, heartbeatIntervalMs: number): Agent =
   labels: row.labels,
   version: row.version,
   ...agentStatus(
-    { connected: row.replica_id !== null, lastHeartbeatAt: row.last_heartbeat_at, degradedReason: row.degraded_reason },
+    {
+      connected: row.replica_id !== null,
+      lastHeartbeatAt: row.last_heartbeat_at,
+      degradedReason: row.degraded_reason,
+      orphansHeld: row.held_reason,
+    },
     now,
     heartbeatIntervalMs,
   ),
@@ -178,6 +191,7 @@ export const createAgentStore = (
         await query({ text: 'SELECT FROM agent_leases WHERE agent_id = $1 FOR UPDATE', values: [id] })
         await query({ text: 'SELECT FROM agents WHERE id = $1 FOR UPDATE', values: [id] })
         await query({ text: ABANDON_SESSIONS, values: [id] })
+        await query({ text: END_ORPHANS, values: [id] })
         await query({ text: CANCEL_COMMANDS, values: [id] })
         await query({ text: 'DELETE FROM agents WHERE id = $1', values: [id] })
       }),

@@ -9,15 +9,17 @@
 import { E } from '../../domain/fp.ts'
 import type { AgentId, OrgId, ReplicaId } from '../../domain/ids.ts'
 import type { LeaseStore } from '../../domain/ports/agents.ts'
+import { haltRemoval } from './orphan-removal.ts'
 import type { Database } from './pool.ts'
 
 const RAISE_EPOCH = `
-UPDATE agent_leases
-   SET epoch = greatest(epoch, COALESCE($2::bigint, 0)) + 1, replica_id = $3, connected_at = now(), disconnected_at = NULL
- WHERE agent_id = $1
+UPDATE agent_leases l
+   SET epoch = greatest(l.epoch, COALESCE($2::bigint, 0)) + 1, replica_id = $3, connected_at = now(), disconnected_at = NULL
+  FROM (SELECT agent_id, epoch FROM agent_leases WHERE agent_id = $1 FOR UPDATE) AS held
+ WHERE l.agent_id = held.agent_id
    -- A token that was rotated since the upgrade opens nothing any more.
    AND ($4::bytea IS NULL OR EXISTS (SELECT 1 FROM agents WHERE id = $1 AND token_hash = $4))
-RETURNING epoch`
+RETURNING l.epoch, held.epoch AS epoch_before`
 
 /** Lock order: lease (held by now), agents, outbox. Liveness is nobody's but the connection's own. */
 const TAKE_OVER = `
@@ -85,7 +87,16 @@ SELECT h.place::int - 1 AS index
  WHERE NOT EXISTS (
          SELECT 1 FROM agent_leases l WHERE l.agent_id = h.agent_id AND l.epoch = h.epoch AND l.replica_id = $3)`
 
-export const createLeaseStore = (database: Database): LeaseStore => ({
+export type LeaseSettings = {
+  /** Told of an agent that was welcomed by a newer state of the database than this one. */
+  readonly onOlderDatabase?: (found: {
+    readonly agentId: AgentId
+    readonly lastEpoch: number
+    readonly epoch: number
+  }) => void
+}
+
+export const createLeaseStore = (database: Database, settings: LeaseSettings = {}): LeaseStore => ({
   identify: async (tokenHash) => {
     const { rows } = await database.query({
       name: 'identify_agent',
@@ -98,14 +109,15 @@ export const createLeaseStore = (database: Database): LeaseStore => ({
       : { agentId: row.id as AgentId, orgId: row.org_id as OrgId | null, platform: row.platform as string, tokenHash }
   },
 
-  connect: (connecting) =>
-    database.transaction(async (query) => {
+  connect: async (connecting) => {
+    const { agentId, lastEpoch } = connecting
+    const connected = await database.transaction(async (query) => {
       const { rows } = await query({
         name: 'raise_epoch',
         text: RAISE_EPOCH,
         values: [connecting.agentId, connecting.lastEpoch, connecting.replicaId, connecting.tokenHash ?? null],
       })
-      if (rows[0] === undefined) return E.left({ _tag: 'AgentGone' })
+      if (rows[0] === undefined) return null
       await query({
         name: 'take_over_agent',
         text: TAKE_OVER,
@@ -119,8 +131,15 @@ export const createLeaseStore = (database: Database): LeaseStore => ({
           connecting.capacity.memoryMib,
         ],
       })
-      return E.right({ epoch: rows[0].epoch as number })
-    }),
+      const { epoch, epoch_before: before } = rows[0] as { readonly epoch: number; readonly epoch_before: number }
+      const older = lastEpoch !== null && lastEpoch > before ? { agentId, lastEpoch, epoch: before } : null
+      if (older !== null) await haltRemoval(query, older)
+      return { epoch, older }
+    })
+    if (connected === null) return E.left({ _tag: 'AgentGone' })
+    if (connected.older !== null) settings.onOlderDatabase?.(connected.older)
+    return E.right({ epoch: connected.epoch })
+  },
 
   disconnect: async (peer, replicaId) => {
     await database.query({

@@ -12,7 +12,8 @@ export const MAX_UNACKED = 20
  * What is due for some lanes, each at most its own limit: one index range of `outbox_due` a lane, however many
  * rows wait for other agents or back off. What is asked (state, incarnation) comes with the command, so that a
  * frame always carries one consistent state; the session's row adds what no intent ever changes. Ids are
- * unique over all lanes, so one list leaves out what any of them has in flight.
+ * unique over all lanes, so one list leaves out what any of them has in flight. The removal of an orphan has no
+ * session: all that its frame needs is in the payload (`orphan-removal.ts`).
  */
 export const DUE = `
 SELECT o.id, o.command_id, o.agent_id, o.session_id, o.generation, o.type, o.payload, o.attempts, o.expires_at,
@@ -25,7 +26,8 @@ SELECT o.id, o.command_id, o.agent_id, o.session_id, o.generation, o.type, o.pay
           WHERE agent_id = l.agent_id AND status = 'pending' AND acked_epoch IS NULL AND next_attempt_at IS NULL
             AND id <> ALL($3::bigint[])
           ORDER BY id LIMIT lane.at_most) o
-  JOIN sessions s ON s.id = o.session_id
+  LEFT JOIN sessions s ON s.id = o.session_id
+ WHERE s.id IS NOT NULL OR o.payload ? 'sessionId'
  ORDER BY o.id`
 
 const NOTE = `
@@ -63,9 +65,32 @@ export type OutboxSettings = {
   readonly startTimeoutMs: number
 }
 
+/** What ends something looks at nothing but the state: the rest is there because a command is complete. */
+const removal = (row: Row): DueCommand => ({
+  id: row.id,
+  commandId: row.command_id as CommandId,
+  agentId: row.agent_id as AgentId,
+  sessionId: row.payload.sessionId as SessionId,
+  generation: row.generation,
+  type: row.type,
+  attempts: row.attempts,
+  expiresAt: row.expires_at,
+  desired: {
+    state: row.payload.state,
+    incarnation: row.payload.incarnation,
+    spec: { resources: { cpuMillis: 0, memoryMib: 0 }, env: {} },
+    persistentHome: false,
+    orgId: row.payload.orgId as OrgId,
+    userId: 'nobody' as UserId,
+    name: 'orphan',
+    template: { name: 'orphan', version: 1 },
+  },
+})
+
 export const createOutbox = (database: Database, settings: OutboxSettings): Outbox => {
   /** One row that cannot be read must not keep those of all lanes in the statement. What ends a session needs no secrets. */
   const readable = (row: Row): readonly DueCommand[] => {
+    if (row.payload.sessionId !== undefined) return [removal(row)]
     if (row.secrets === null) return [command(row, {})]
     try {
       return [command(row, settings.unseal(row.secrets))]

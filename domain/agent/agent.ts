@@ -36,14 +36,21 @@ export type Liveness = {
   readonly connected: boolean
   readonly lastHeartbeatAt: Date | null
   readonly degradedReason: string | null
+  /** Why orphans of this agent are not removed: it needs a person, and is no trouble for sessions. */
+  readonly orphansHeld?: string | null
 }
 
+type Shown = { readonly status: AgentStatus; readonly statusReason: string | null }
+
 /** What is shown of an agent's liveness. Silence makes it unreachable; it never destroys anything. */
-export const agentStatus = (
-  liveness: Liveness,
-  now: Date,
-  heartbeatIntervalMs: number,
-): { readonly status: AgentStatus; readonly statusReason: string | null } => {
+export const agentStatus = (liveness: Liveness, now: Date, heartbeatIntervalMs: number): Shown => {
+  const { status, statusReason } = reachability(liveness, now, heartbeatIntervalMs)
+  const held = liveness.orphansHeld ?? null
+  const reasons = [statusReason, held === null ? null : `orphans: ${held}`].filter((reason) => reason !== null)
+  return { status, statusReason: reasons.length === 0 ? null : reasons.join('; ') }
+}
+
+const reachability = (liveness: Liveness, now: Date, heartbeatIntervalMs: number): Shown => {
   if (!liveness.connected) return { status: 'offline', statusReason: 'not connected' }
   const silentMs = liveness.lastHeartbeatAt === null ? 0 : now.getTime() - liveness.lastHeartbeatAt.getTime()
   if (silentMs > OFFLINE_AFTER_INTERVALS * heartbeatIntervalMs)

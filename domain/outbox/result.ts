@@ -29,7 +29,8 @@ export const applyResult = (
   return { outcome, fate: spoken ? fateOf(result, attempt) : null }
 }
 
-const fateOf = (
+/** What becomes of the command itself. */
+export const fateOf = (
   result: CommandResult,
   attempt: { readonly failures: number; readonly random: number },
 ): CommandFate => {

@@ -4,6 +4,7 @@ import { agentCodec, agentPageCodec, agentWithTokenCodec, enrolAgentCodec } from
 import { commandCodec, commandPageCodec } from './command.ts'
 import { sessionEventCodec, sessionEventPageCodec } from './event.ts'
 import { jobCodec, jobPageCodec, queueCodec, queuePageCodec } from './job.ts'
+import { agentEventCodec, agentEventPageCodec, orphanCodec, orphanPageCodec, orphanRemovalCodec } from './orphan.ts'
 import { PROBLEM_MEDIA_TYPE, type ProblemCode, problemCodec, problems } from './problem.ts'
 import type { Answer, ResponseHeader, Route } from './route.ts'
 import { routes } from './routes.ts'
@@ -37,6 +38,11 @@ const named: { readonly [name: string]: JsonSchema } = {
   AgentPage: agentPageCodec.schema,
   AgentWithToken: agentWithTokenCodec.schema,
   EnrolAgent: enrolAgentCodec.schema,
+  Orphan: orphanCodec.schema,
+  OrphanPage: orphanPageCodec.schema,
+  OrphanRemoval: orphanRemovalCodec.schema,
+  AgentEvent: agentEventCodec.schema,
+  AgentEventPage: agentEventPageCodec.schema,
   Problem: problemCodec.schema,
 }
 
@@ -134,7 +140,10 @@ const operation = (operationId: string, route: Route): JsonSchema => ({
   ...(route.body === null
     ? {}
     : {
-        requestBody: { required: true, content: { 'application/json': { schema: referenced(route.body.schema) } } },
+        requestBody: {
+          required: route.bodyOptional !== true,
+          content: { 'application/json': { schema: referenced(route.body.schema) } },
+        },
       }),
   responses: {
     ...Object.fromEntries(Object.entries(route.answers).map(([status, answer]) => [status, response(answer)])),

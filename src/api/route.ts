@@ -28,6 +28,8 @@ export type Route = {
   readonly query: QueryCodec<any>
   /** null: an empty object may be sent, and nothing else. */
   readonly body: c.AnyCodec | null
+  /** No body at all means the same as `{}`. */
+  readonly bodyOptional?: true
   /** `change`: If-Match is honoured. `read`: If-None-Match is. */
   readonly condition: 'change' | 'read' | null
   readonly answers: { readonly [status: number]: Answer }

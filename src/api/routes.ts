@@ -5,6 +5,7 @@
 import { agentRoutes } from './agent-routes.ts'
 import { commandRoutes } from './command-routes.ts'
 import { jobRoutes } from './job-routes.ts'
+import { orphanRoutes } from './orphan-routes.ts'
 import { serverRoutes } from './server-routes.ts'
 import { sessionRoutes } from './session-routes.ts'
 import { templateRoutes } from './template-routes.ts'
@@ -15,6 +16,7 @@ export const routes = {
   ...agentRoutes,
   ...commandRoutes,
   ...jobRoutes,
+  ...orphanRoutes,
   ...serverRoutes,
 } as const
 

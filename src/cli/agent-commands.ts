@@ -18,6 +18,7 @@ import {
   words,
   wordsOf,
 } from './options.ts'
+import { addOrphanCommands } from './orphan-commands.ts'
 import { service } from './server-commands.ts'
 import { showList } from './show-list.ts'
 
@@ -88,6 +89,7 @@ export const addAgentCommands = (program: Command, context: Context): void => {
 
   addCordon(agent, context, 'cordon', 'let an agent take no new sessions; those it has go on')
   addCordon(agent, context, 'uncordon', 'let an agent take new sessions again')
+  addOrphanCommands(agent, context, { description: AGENT, parse: agentIdOf })
 
   agent
     .command('delete')

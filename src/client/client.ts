@@ -7,6 +7,7 @@ import type { Command } from '../api/command.ts'
 import type { SessionEvent } from '../api/event.ts'
 import type { Job, Queue } from '../api/job.ts'
 import type { Json } from '../api/json.ts'
+import type { AgentEvent, Orphan, OrphanRemoval } from '../api/orphan.ts'
 import type { OperationId } from '../api/routes.ts'
 import type { CreateSessionRequest, Session, SessionSummary } from '../api/session.ts'
 import type { Template } from '../api/template.ts'
@@ -120,6 +121,18 @@ export const createClient = (options: ClientOptions) => {
       list: (queue: string, filters: FiltersOf<'listJobs'>, limit: number): Promise<Listed<Job>> =>
         readPages(call, 'listJobs', { queue }, filters, limit),
       retry: (queue: string, id: string): Promise<Job> => body('retryJob', { params: { queue, id } }),
+    },
+
+    orphans: {
+      list: (id: string, filters: FiltersOf<'listOrphans'>, limit: number): Promise<Listed<Orphan>> =>
+        readPages(call, 'listOrphans', { id }, filters, limit),
+      /** null: all that are there now. */
+      approve: (id: string, sessionIds: readonly string[] | null): Promise<{ readonly approved: number }> =>
+        body('approveOrphans', { params: { id }, body: sessionIds === null ? {} : { sessionIds } }),
+      events: (id: string, limit: number): Promise<Listed<AgentEvent>> =>
+        readPages(call, 'listAgentEvents', { id }, {}, limit),
+      removal: (): Promise<OrphanRemoval> => body('getOrphanRemoval', {}),
+      resume: (): Promise<OrphanRemoval> => body('resumeOrphanRemoval', {}),
     },
 
     /** Asked once: whether it is ready now, not whether it becomes so. */

@@ -33,6 +33,9 @@ const safe: ReadonlySet<OperationId> = new Set([
   'listAgents',
   'getAgent',
   'listCommands',
+  'listOrphans',
+  'listAgentEvents',
+  'getOrphanRemoval',
 ])
 
 /**
@@ -49,6 +52,7 @@ const repeatable: ReadonlySet<OperationId> = new Set([
   'putTemplate',
   'cordonAgent',
   'uncordonAgent',
+  'resumeOrphanRemoval',
 ])
 
 /** Milliseconds until the next attempt, or null: give up. `retries` have been made before. */

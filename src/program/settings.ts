@@ -30,6 +30,7 @@ export type ServerSettings = {
   readonly timeouts: Timeouts
   readonly commandTtlMs: number
   readonly retention: RetentionPeriods
+  readonly orphanGraceMs: number
   /** Whether this replica drains its own agents at once, or only through pg-boss. */
   readonly nudge: 'on' | 'off'
 }
@@ -195,10 +196,9 @@ export const serverSettings = (
       eventsMs: read.age('STREAMSPACE_RETENTION_EVENTS_MS', 90 * DAY_MS),
       tombstonesMs: read.age('STREAMSPACE_RETENTION_TOMBSTONES_MS', 30 * DAY_MS),
     },
+    orphanGraceMs: read.milliseconds('STREAMSPACE_ORPHAN_GRACE_MS', 600_000),
     nudge: read.oneOf('STREAMSPACE_NUDGE', 'on', ['on', 'off']),
   }
-  // Checked already though acted on later: a typing error should not wait for the release that reads it.
-  read.milliseconds('STREAMSPACE_ORPHAN_GRACE_MS', 600_000)
   if (settings.pooler === 'transaction' && settings.directUrl === settings.databaseUrl)
     read.problem(
       'STREAMSPACE_DATABASE_DIRECT_URL must name the database itself when STREAMSPACE_DATABASE_POOLER is transaction: LISTEN and migrations cannot go through the pooler',

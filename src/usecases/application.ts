@@ -4,6 +4,7 @@
  * infrastructure or a bug.
  */
 import type { Agent, Resources } from '../../domain/agent/agent.ts'
+import type { AgentEvent, Orphan, OrphanRemoval, OrphanState } from '../../domain/agent/orphan.ts'
 import type { ApplicationError } from '../../domain/errors.ts'
 import type { TE } from '../../domain/fp.ts'
 import type { Caller } from '../../domain/identity/caller.ts'
@@ -105,6 +106,23 @@ export type Application = {
     readonly cordon: (caller: Caller, id: AgentId) => Answer<Agent>
     readonly uncordon: (caller: Caller, id: AgentId) => Answer<Agent>
     readonly remove: (caller: Caller, id: AgentId, force: boolean) => Answer<void>
+  }
+  readonly orphans: {
+    readonly list: (
+      caller: Caller,
+      id: AgentId,
+      states: readonly OrphanState[],
+      page: PageRequest,
+    ) => Answer<Page<Orphan>>
+    /** null: all that are there. */
+    readonly approve: (
+      caller: Caller,
+      id: AgentId,
+      sessionIds: readonly SessionId[] | null,
+    ) => Answer<{ readonly approved: number }>
+    readonly events: (caller: Caller, id: AgentId, page: PageRequest) => Answer<Page<AgentEvent>>
+    readonly removal: (caller: Caller) => Answer<OrphanRemoval>
+    readonly resume: (caller: Caller) => Answer<OrphanRemoval>
   }
   readonly commands: {
     readonly list: (caller: Caller, filter: CommandFilter, page: PageRequest) => Answer<Page<CommandView>>

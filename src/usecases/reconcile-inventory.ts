@@ -4,6 +4,7 @@ import type { SessionId } from '../../domain/ids.ts'
 import type { Peer } from '../../domain/ports/agents.ts'
 import type { Clock, Ids } from '../../domain/ports/clock.ts'
 import type { InventoryEntry, ReportAnswer, Wake } from '../../domain/ports/delivery.ts'
+import type { FoundOrphan } from '../../domain/ports/orphans.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
 import type { SessionStore } from '../../domain/ports/sessions.ts'
 import { repair } from '../../domain/session/decide.ts'
@@ -12,6 +13,7 @@ import { released, removedOutside, restored } from '../../domain/session/reconci
 import { reportOf } from '../../domain/session/report.ts'
 import { type Decision, isUnchanged, type Session } from '../../domain/session/session.ts'
 import type { Timeouts } from '../../domain/session/timeouts.ts'
+import type { AgentsOrphans } from './reconcile-orphans.ts'
 
 export type ReconcileDeps = {
   readonly sessions: Pick<SessionStore, 'ofAgent'>
@@ -21,11 +23,9 @@ export type ReconcileDeps = {
   readonly ids: Ids
   readonly timeouts: Timeouts
   readonly capacityFreed: () => void
-  /** What this agent has that is not its own here: once an inventory, with all of it. */
-  readonly onOrphans: (peer: Peer, orphans: readonly Orphan[]) => void
+  /** What this agent has that is not its own here: once an inventory, with all of it, also when there is none. */
+  readonly reconcileOrphans: (peer: Peer, orphans: AgentsOrphans) => Promise<ReportAnswer>
 }
-
-export type Orphan = { readonly entry: InventoryEntry; readonly reason: 'unknown' | 'not_yours' }
 
 /** Rows in one statement: large enough to be quick, small enough not to hold locks for long. */
 const ROWS_AT_ONCE = 500
@@ -46,17 +46,16 @@ export const reconcileInventory =
     const writes: ReportWrite[] = []
     const redeliveries: SessionId[] = []
     const repairs: Session[] = []
-    const orphans: Orphan[] = []
+    const found: FoundOrphan[] = []
 
     for (const action of reconcile(peer.agentId, sessions, inventory)) {
-      if (action.type === 'orphan') orphans.push({ entry: action.entry, reason: action.reason })
+      if (action.type === 'orphan') found.push({ entry: action.entry, reason: action.reason })
       else if (spokenSince.has(action.session.id)) continue
       else if (action.type === 'redeliver') redeliveries.push(action.session.id)
       else if (action.type === 'removed_outside' && repairsItself(action.session)) repairs.push(action.session)
       else writes.push(...writeOf(peer, action, context))
     }
 
-    if (orphans.length > 0) deps.onOrphans(peer, orphans)
     for (const some of inParts(writes)) {
       // A conflict is left alone: whoever changed the row meanwhile knows more than this inventory.
       const { fenced } = await deps.reports.write(some)
@@ -73,7 +72,7 @@ export const reconcileInventory =
       if (repaired.length > 0) deps.wake.agents([peer.agentId])
     }
     for (const some of inParts(redeliveries)) deps.wake.agents(await deps.reports.redeliver(some, peer))
-    return 'accepted'
+    return deps.reconcileOrphans(peer, { found, resources: inventory.length, spokenSince })
   }
 
 const repairsItself = (session: Session): boolean => (session.spec.restart?.policy ?? 'never') !== 'never'

@@ -9,6 +9,7 @@ import { createCommandStore } from '../../adapters/postgres/commands.ts'
 import { createCursors } from '../../adapters/postgres/cursor.ts'
 import { createDutyStore } from '../../adapters/postgres/duties.ts'
 import { createLeaseStore } from '../../adapters/postgres/leases.ts'
+import { createOrphanStore } from '../../adapters/postgres/orphans.ts'
 import { createOutbox } from '../../adapters/postgres/outbox.ts'
 import { type Database, openDatabase, type Row } from '../../adapters/postgres/pool.ts'
 import { createReportStore } from '../../adapters/postgres/reports.ts'
@@ -69,6 +70,7 @@ export const storesOver = (database: Database) => {
     duties: createDutyStore(database),
     retention: createRetentionStore(database),
     commands: createCommandStore(database, { commandTtlMs: TTL_MS }),
+    orphans: createOrphanStore(database, cursors),
     templates: createTemplateStore(database, cursors, ids),
     access: createAccessStore(database),
     ask: async (text: string, ...values: unknown[]): Promise<readonly Row[]> =>

@@ -35,8 +35,9 @@ const reconciling = (
     capacityFreed: () => {
       freed += 1
     },
-    onOrphans: (_peer, found) => {
-      for (const { entry, reason } of found) orphans.push(`${entry.sessionId} ${reason}`)
+    reconcileOrphans: async (_peer, { found, resources }) => {
+      for (const { entry, reason } of found) orphans.push(`${entry.sessionId} ${reason}, of ${resources}`)
+      return 'accepted'
     },
   })
   return {
@@ -118,7 +119,7 @@ describe('an inventory', () => {
   it('names orphans and removes nothing', async () => {
     const { told, orphans, store } = reconciling([])
     await told([anEntry({ sessionId: id(7) })])
-    expect(orphans).to.deep.equal([`${id(7)} unknown`])
+    expect(orphans).to.deep.equal([`${id(7)} unknown, of 1`])
     expect([store.batches, store.redelivered]).to.deep.equal([[], []])
   })
 

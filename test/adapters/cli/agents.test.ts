@@ -1,7 +1,7 @@
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { anAgent, ok, page, problem } from './fake-api.ts'
+import { anAgent, ID, ok, page, problem } from './fake-api.ts'
 import { inTemporaryDirectory } from './run-cli.ts'
 import { withApi } from './with-api.ts'
 
@@ -112,6 +112,64 @@ describe('streamspace agent', () => {
         expect((await run(['agent', 'cordon', 'edge-1'])).stdout).to.equal('agent edge-1 is cordoned\n')
         expect(JSON.parse((await run(['agent', 'uncordon', 'edge-1', '--json'])).stdout).cordoned).to.equal(false)
         expect((await run(['agent', 'rotate-token', 'edge-1'])).stdout).to.equal(`${TOKEN}\n`)
+      },
+    )
+  })
+
+  it('shows orphans, and approves those that are named or all', async () => {
+    const orphan = {
+      sessionId: ID,
+      agentId: 'edge-1',
+      generation: 3,
+      status: 'running',
+      reason: 'unknown',
+      state: 'seen',
+      firstSeenAt: '2026-01-01T00:00:00.000Z',
+      lastSeenAt: '2026-01-01T00:00:00.000Z',
+      approvedAt: null,
+      approvedBy: null,
+      commandId: null,
+      removalBegunAt: null,
+      endedAt: null,
+    }
+    await withApi(
+      {
+        'GET /api/v1/agents/edge-1/orphans': page([orphan]),
+        'POST /api/v1/agents/edge-1/orphans/approve': ok({ approved: 1 }, 202),
+      },
+      async ({ api, run }) => {
+        expect((await run(['agent', 'orphans', 'edge-1', '--state', 'seen'])).stdout).to.match(
+          new RegExp(`${ID} +seen +unknown +running +3 `),
+        )
+        expect((await run(['agent', 'approve-orphans', 'edge-1', ID])).stdout).to.contain('1 orphans of agent edge-1')
+        expect((await run(['agent', 'approve-orphans', 'edge-1', '--all'])).code).to.equal(0)
+        expect((await run(['agent', 'approve-orphans', 'edge-1'])).code).to.equal(2)
+        expect(api.asked.slice(1).map(({ body }) => body)).to.deep.equal([{ sessionIds: [ID] }, {}])
+      },
+    )
+  })
+
+  it('says what happened to orphans, and whether they are removed at all', async () => {
+    const at = '2026-01-01T00:00:00.000Z'
+    const event = { id: 1, agentId: 'edge-1', type: 'orphans_seen', at, actor: 'agent:edge-1', data: {} }
+    const halted = { halted: true, haltedAt: at, haltedBy: 'edge-1', haltedReason: 'the database is older' }
+    await withApi(
+      {
+        'GET /api/v1/agents/edge-1/events': page([event]),
+        'GET /api/v1/orphan-removal': ok({ ...halted, resumedAt: null, resumedBy: null }),
+        'POST /api/v1/orphan-removal/resume': ok({
+          halted: false,
+          haltedAt: null,
+          haltedBy: null,
+          haltedReason: null,
+          resumedAt: at,
+          resumedBy: 'user:ada',
+        }),
+      },
+      async ({ run }) => {
+        expect((await run(['agent', 'events', 'edge-1'])).stdout).to.contain('orphans_seen')
+        expect((await run(['agent', 'orphan-removal'])).stdout).to.contain('the database is older')
+        expect((await run(['agent', 'orphan-removal', '--resume'])).stdout).to.contain('as far as the brake allows')
       },
     )
   })

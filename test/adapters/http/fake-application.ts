@@ -1,9 +1,10 @@
 /** An application in memory: just enough to see what HTTP makes of its answers. */
 import type { Agent } from '../../../domain/agent/agent.ts'
+import type { AgentEvent, Orphan, OrphanRemoval } from '../../../domain/agent/orphan.ts'
 import { type ApplicationError, notFound } from '../../../domain/errors.ts'
 import { TE } from '../../../domain/fp.ts'
 import type { Caller } from '../../../domain/identity/caller.ts'
-import type { AgentId, OrgId, TemplateId, UserId } from '../../../domain/ids.ts'
+import type { AgentId, OrgId, SessionId, TemplateId, UserId } from '../../../domain/ids.ts'
 import type { JobView, QueueView } from '../../../domain/ports/jobs.ts'
 import type { CommandView, SessionEventView } from '../../../domain/ports/sessions.ts'
 import type { SessionView } from '../../../domain/session/session-view.ts'
@@ -92,6 +93,38 @@ export const anAgent: Agent = {
   connectedAt: new Date('2026-01-31T11:00:00.000Z'),
   disconnectedAt: null,
   lastHeartbeatAt: new Date('2026-01-31T12:00:00.000Z'),
+}
+
+const anOrphan: Orphan = {
+  sessionId: SESSION_ID as SessionId,
+  agentId: 'edge-1' as AgentId,
+  generation: 3,
+  status: 'running',
+  reason: 'unknown',
+  state: 'seen',
+  firstSeenAt: new Date('2026-01-31T12:00:00.000Z'),
+  lastSeenAt: new Date('2026-01-31T12:02:00.000Z'),
+  approvedAt: null,
+  approvedBy: null,
+  commandId: null,
+  removalBegunAt: null,
+  endedAt: null,
+}
+const anAgentEvent: AgentEvent = {
+  id: 1,
+  agentId: 'edge-1' as AgentId,
+  type: 'orphans_seen',
+  at: new Date('2026-01-31T12:00:00.000Z'),
+  actor: 'agent:edge-1',
+  data: { count: 1, sessionIds: [SESSION_ID] },
+}
+const noRemoval: OrphanRemoval = {
+  halted: true,
+  haltedAt: new Date('2026-01-31T12:00:00.000Z'),
+  haltedBy: 'edge-1' as AgentId,
+  haltedReason: 'restored',
+  resumedAt: null,
+  resumedBy: null,
 }
 
 export const aTemplate: Template = {
@@ -232,6 +265,13 @@ export const fakeApplication = (
       queues: (_caller, request) => answer(page(aQueue), 'queues', request),
       list: (_caller, queue, filter, request) => answer(page(aJob), 'jobs', queue, filter, request),
       retry: (_caller, queue, id) => answer({ ...aJob, state: 'retry' as const }, 'retry', queue, id),
+    },
+    orphans: {
+      list: (_caller, id, states, request) => answer(page(anOrphan), 'orphans', id, states, request),
+      approve: (_caller, id, sessionIds) => answer({ approved: 1 }, 'approve', id, sessionIds),
+      events: (_caller, id, request) => answer(page(anAgentEvent), 'agent events', id, request),
+      removal: () => answer(noRemoval, 'removal'),
+      resume: () => answer(noRemoval, 'resume'),
     },
   }
 }

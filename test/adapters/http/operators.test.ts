@@ -3,6 +3,7 @@ import { E } from '../../../domain/fp.ts'
 import { agentCodec, agentPageCodec, agentWithTokenCodec } from '../../../src/api/agent.ts'
 import { commandCodec, commandPageCodec } from '../../../src/api/command.ts'
 import { jobPageCodec, queuePageCodec } from '../../../src/api/job.ts'
+import { agentEventPageCodec, orphanPageCodec, orphanRemovalCodec } from '../../../src/api/orphan.ts'
 import { templateCodec, templatePageCodec } from '../../../src/api/template.ts'
 import { type ApiServer, serve } from './api-server.ts'
 import { aCommand, aJob, type FakeApplication, fakeApplication, SESSION_ID } from './fake-application.ts'
@@ -108,6 +109,39 @@ describe('templates, agents and commands over HTTP', () => {
     expect((await api.call('POST', '/api/v1/agents/edge-1/uncordon')).json.cordoned).to.equal(false)
     expect((await api.call('DELETE', '/api/v1/agents/edge-1?force=true')).status).to.equal(204)
     expect(app.calls.at(-1)).to.deep.equal(['remove', 'edge-1', true])
+  })
+
+  it('orphans are listed, those that are there unless others are asked for, and approved with or without a body', async () => {
+    const page = await api.call('GET', '/api/v1/agents/edge-1/orphans')
+    expect(E.isRight(orphanPageCodec.decode(page.json))).to.equal(true)
+    await api.call('GET', '/api/v1/agents/edge-1/orphans?state=removed,gone')
+    expect(app.calls.map((call) => call[2])).to.deep.equal([
+      ['seen', 'approved', 'removing'],
+      ['removed', 'gone'],
+    ])
+    app.calls.length = 0
+    const approve = (how: object) => api.call('POST', '/api/v1/agents/edge-1/orphans/approve', how)
+    const answer = await approve({})
+    expect([answer.status, answer.json]).to.deep.equal([202, { approved: 1 }])
+    await approve({ body: {} })
+    await approve({ body: { sessionIds: [SESSION_ID] } })
+    expect(app.calls).to.deep.equal([
+      ['approve', 'edge-1', null],
+      ['approve', 'edge-1', null],
+      ['approve', 'edge-1', [SESSION_ID]],
+    ])
+    for (const sessionIds of [[], ['7'], SESSION_ID])
+      expect((await approve({ body: { sessionIds } })).status).to.equal(400)
+  })
+
+  it('an agent’s events are pages, and whether orphans are removed at all is one answer', async () => {
+    const events = await api.call('GET', '/api/v1/agents/edge-1/events')
+    expect(E.isRight(agentEventPageCodec.decode(events.json))).to.equal(true)
+    for (const [method, path] of [
+      ['GET', '/api/v1/orphan-removal'],
+      ['POST', '/api/v1/orphan-removal/resume'],
+    ] as const)
+      expect(E.isRight(orphanRemovalCodec.decode((await api.call(method, path)).json)), path).to.equal(true)
   })
 
   it('commands are listed by status, agent and session', async () => {

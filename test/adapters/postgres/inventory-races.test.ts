@@ -45,7 +45,7 @@ describe('inventories of connections that are replaced', () => {
       ids,
       timeouts,
       capacityFreed: () => {},
-      onOrphans: () => {},
+      reconcileOrphans: async () => 'accepted',
     })(peer, inventory, new Set())
 
   const restarts = () => {

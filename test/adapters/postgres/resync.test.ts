@@ -76,7 +76,7 @@ describe('an agent with 5,000 sessions', function () {
       ids,
       timeouts,
       capacityFreed: () => {},
-      onOrphans: () => {},
+      reconcileOrphans: async () => 'accepted',
     })(peer, inventory, new Set())
     const took = Math.round(performance.now() - began)
     console.log(`      ${what}: ${took} ms, ${statements.length} statements`)

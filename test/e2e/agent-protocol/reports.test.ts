@@ -133,7 +133,7 @@ describe('what agents say of sessions, by hand', function () {
       await hand.rest.until(id, 'stopped')
     })
 
-    it('that the database has never heard of: it is left alone', async () => {
+    it('that the database has never heard of: it is left alone for its grace', async () => {
       const known = await enrolled()
       const agent = await hand.connect(known)
       await agent.begin([{ sessionId: STRANGER, generation: 3, status: 'running' }])

@@ -1,7 +1,7 @@
 /** A server for agents that a test plays by hand. Call `agentsByHand` inside `describe`. */
 import { connect, endpoint, type RawAgent } from './raw-agent.ts'
 import type { Json } from './rest.ts'
-import { type Scene, scene } from './scene.ts'
+import { type Environment, type Scene, scene } from './scene.ts'
 import { enrol, migratedDatabase, type Server, server } from './streamspace.ts'
 import { idle, putTemplate } from './templates.ts'
 
@@ -12,7 +12,7 @@ export type Online = Known & { readonly agent: RawAgent }
 export const running = { outcome: 'applied', observed: { status: 'running', endpoint } }
 
 /** Agents here never beat unless their test does: where silence is not the matter, leave them the usual time. */
-export const agentsByHand = (heartbeatIntervalMs = 10_000) => {
+export const agentsByHand = (heartbeatIntervalMs = 10_000, env: Environment = {}) => {
   const here: Scene = scene('suite')
   let control: Server
   let serial = 0
@@ -21,6 +21,7 @@ export const agentsByHand = (heartbeatIntervalMs = 10_000) => {
     control = await server(here, await migratedDatabase(here), {
       STREAMSPACE_ACK_TIMEOUT_MS: '300',
       STREAMSPACE_HEARTBEAT_INTERVAL_MS: String(heartbeatIntervalMs),
+      ...env,
     })
     await putTemplate(control.rest, idle)
   })

@@ -1,0 +1,21 @@
+import { presentStates } from '../../domain/agent/orphan.ts'
+import { pipe, TE } from '../../domain/fp.ts'
+import type { orphanRoutes } from '../../src/api/orphan-routes.ts'
+import { pageRequest } from '../../src/api/query.ts'
+import type { Application } from '../../src/usecases/application.ts'
+import type { Handlers } from './endpoint.ts'
+import { ok } from './replies.ts'
+
+export const orphanHandlers = ({ orphans }: Application): Handlers<keyof typeof orphanRoutes> => ({
+  listOrphans: ({ caller, params, query: { limit, cursor, state } }) =>
+    pipe(orphans.list(caller, params.id, state ?? presentStates, pageRequest(limit, cursor)), TE.map(ok)),
+  approveOrphans: ({ caller, params, body }) =>
+    pipe(
+      orphans.approve(caller, params.id, body.sessionIds ?? null),
+      TE.map((approved) => ({ status: 202, body: approved })),
+    ),
+  listAgentEvents: ({ caller, params, query: { limit, cursor } }) =>
+    pipe(orphans.events(caller, params.id, pageRequest(limit, cursor)), TE.map(ok)),
+  getOrphanRemoval: ({ caller }) => pipe(orphans.removal(caller), TE.map(ok)),
+  resumeOrphanRemoval: ({ caller }) => pipe(orphans.resume(caller), TE.map(ok)),
+})

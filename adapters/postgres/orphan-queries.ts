@@ -1,0 +1,61 @@
+/** Reads of orphans for the API: each is one indexed query. */
+import type { OrphanRemoval } from '../../domain/agent/orphan.ts'
+import type { AgentId } from '../../domain/ids.ts'
+import type { OrphanStore } from '../../domain/ports/orphans.ts'
+import { type Cursors, pageOf } from './cursor.ts'
+import { agentEventFromRow, orphanFromRow } from './orphan-rows.ts'
+import type { Database, Row } from './pool.ts'
+
+/** `org_id` too: an agent's id may have been another org's before. */
+const LIST = `
+SELECT id, agent_id, session_id, generation, status, reason, state, first_seen_at, last_seen_at, approved_at,
+       approved_by, command_id, removal_begun_at, ended_at
+  FROM orphans
+ WHERE agent_id = $1 AND org_id IS NOT DISTINCT FROM $2 AND state = ANY($3::text[]) AND id < $4
+ ORDER BY id DESC LIMIT $5`
+
+export const REMOVAL_COLUMNS = 'halted_at, halted_by, halted_reason, resumed_at, resumed_by'
+
+export const removalFromRow = (row: Row): OrphanRemoval => ({
+  halted: row.halted_at !== null,
+  haltedAt: row.halted_at,
+  haltedBy: row.halted_by as AgentId | null,
+  haltedReason: row.halted_reason,
+  resumedAt: row.resumed_at,
+  resumedBy: row.resumed_by,
+})
+
+export const createOrphanQueries = (
+  database: Database,
+  cursors: Cursors,
+): Pick<OrphanStore, 'list' | 'events' | 'removal'> => ({
+  list: async (agent, states, page) => {
+    const list = `orphans:${agent.id}`
+    const from = cursors.decode(list, page.cursor)
+    const { rows } = await database.query({
+      name: 'list_orphans',
+      text: LIST,
+      values: [agent.id, agent.orgId, states, from?.[0] ?? Number.MAX_SAFE_INTEGER, page.limit + 1],
+    })
+    return pageOf(rows, page.limit, orphanFromRow, (row: Row) => cursors.encode(list, [row.id]))
+  },
+
+  events: async (agentId, page) => {
+    const list = `agent-events:${agentId}`
+    const from = cursors.decode(list, page.cursor)
+    const { rows } = await database.query({
+      name: 'agent_events',
+      text: 'SELECT id, agent_id, type, data, actor, at FROM agent_events WHERE agent_id = $1 AND id > $2 ORDER BY id LIMIT $3',
+      values: [agentId, from?.[0] ?? 0, page.limit + 1],
+    })
+    return pageOf(rows, page.limit, agentEventFromRow, (row: Row) => cursors.encode(list, [row.id]))
+  },
+
+  removal: async () => {
+    const { rows } = await database.query({
+      name: 'orphan_removal',
+      text: `SELECT ${REMOVAL_COLUMNS} FROM orphan_removal`,
+    })
+    return removalFromRow(rows[0])
+  },
+})

@@ -1,0 +1,78 @@
+/** What is kept of orphans, and how they are removed. Everything that an agent says is guarded by its epoch. */
+import type { Brake } from '../agent/brake.ts'
+import type { AgentEvent, Orphan, OrphanReason, OrphanRemoval, OrphanState } from '../agent/orphan.ts'
+import type { AgentId, CommandId, OrgId, SessionId } from '../ids.ts'
+import type { Peer } from './agents.ts'
+import type { InventoryEntry } from './delivery.ts'
+import type { CommandFate } from './reports.ts'
+import type { Page, PageRequest } from './sessions.ts'
+
+export type FoundOrphan = { readonly entry: InventoryEntry; readonly reason: OrphanReason }
+
+/** The orphans of one complete inventory. */
+export type OrphansFound = {
+  readonly found: readonly FoundOrphan[]
+  /** Entries that are sessions of this agent. */
+  readonly sessions: number
+  /** Of these the agent has said something since: the inventory says nothing of them any more. */
+  readonly spokenSince: ReadonlySet<SessionId>
+  readonly graceMs: number
+}
+
+export type OrphansRecorded =
+  | { readonly kind: 'fenced' }
+  | {
+      readonly kind: 'recorded'
+      /** Seen for the first time. */
+      readonly fresh: number
+      /** Not there any more, or no orphans any more. */
+      readonly ended: number
+      /** Past their grace, or approved: to be removed, if the brake allows. */
+      readonly due: number
+      /** When this inventory was recorded, by the database's clock. */
+      readonly at: Date
+    }
+
+export type RemovalBegun =
+  | { readonly kind: 'fenced' }
+  /** So many commands are committed; `held`: why the rest is not. */
+  | { readonly kind: 'begun'; readonly removing: number; readonly held: string | null; readonly heldBefore: boolean }
+
+export type RemovalResult = { readonly peer: Peer; readonly commandId: CommandId; readonly fate: CommandFate }
+
+export type RemovalsSettled = { readonly settled: ReadonlySet<CommandId>; readonly fenced: ReadonlySet<AgentId> }
+
+export type Approval =
+  | { readonly kind: 'approved'; readonly count: number }
+  /** Nothing was approved: these are not there (any more). */
+  | { readonly kind: 'missing'; readonly sessionIds: readonly SessionId[] }
+
+export type OrphanStore = {
+  /** One statement for the whole inventory. */
+  readonly record: (peer: Peer, inventory: OrphansFound) => Promise<OrphansRecorded>
+  /**
+   * Begins to remove what is due, at most one command for each id: what was approved, and the rest when the brake
+   * allows, judged and committed in one transaction while nobody else judges.
+   */
+  readonly remove: (
+    peer: Peer,
+    inventory: { readonly at: Date; readonly resources: number; readonly graceMs: number },
+    commandIds: readonly CommandId[],
+    brake: Brake,
+  ) => Promise<RemovalBegun>
+  /** What became of removals. Commands that are none, or have ended, are left out of `settled`. */
+  readonly settle: (results: readonly RemovalResult[]) => Promise<RemovalsSettled>
+  /** Of the orphans that are there now these, or all of them (null). */
+  readonly approve: (agentId: AgentId, sessionIds: readonly SessionId[] | null, by: string) => Promise<Approval>
+  /** Begins to remove what was approved; returns how many, at most one for each id. */
+  readonly removeApproved: (agentId: AgentId, commandIds: readonly CommandId[]) => Promise<number>
+  readonly list: (
+    agent: { readonly id: AgentId; readonly orgId: OrgId | null },
+    states: readonly OrphanState[],
+    page: PageRequest,
+  ) => Promise<Page<Orphan>>
+  readonly events: (agentId: AgentId, page: PageRequest) => Promise<Page<AgentEvent>>
+  readonly removal: () => Promise<OrphanRemoval>
+  /** Orphans are removed again everywhere. */
+  readonly resume: (by: string) => Promise<OrphanRemoval>
+}

@@ -1,0 +1,76 @@
+import { agentId } from './fields.ts'
+import {
+  agentEventPageCodec,
+  approvedCodec,
+  approveOrphansCodec,
+  listOrphansQuery,
+  orphanPageCodec,
+  orphanRemovalCodec,
+} from './orphan.ts'
+import { pagesQuery } from './page.ts'
+import { noQuery, nothingSent, type Route } from './route.ts'
+
+const ofAgent = { params: { id: agentId } } as const
+
+export const orphanRoutes = {
+  listOrphans: {
+    ...nothingSent,
+    ...ofAgent,
+    method: 'get',
+    path: '/api/v1/agents/{id}/orphans',
+    tag: 'Agents',
+    summary: 'List what an agent has that is no session of its own here, newest first',
+    description: 'Those of a shared agent may be of any org: they are the installation’s to see.',
+    access: 'operate',
+    query: listOrphansQuery,
+    answers: { 200: { description: 'A page of orphans', codec: orphanPageCodec } },
+  },
+  approveOrphans: {
+    ...ofAgent,
+    method: 'post',
+    path: '/api/v1/agents/{id}/orphans/approve',
+    tag: 'Agents',
+    summary: 'Remove orphans of an agent, past the brake',
+    description:
+      'All that are there now, or those that are named: then each of them has to be there, or none is approved. What they hold is lost.',
+    access: 'operate',
+    query: noQuery,
+    body: approveOrphansCodec,
+    bodyOptional: true,
+    condition: null,
+    answers: { 202: { description: 'Approved; their removal has begun', codec: approvedCodec } },
+    problems: [],
+  },
+  listAgentEvents: {
+    ...nothingSent,
+    ...ofAgent,
+    method: 'get',
+    path: '/api/v1/agents/{id}/events',
+    tag: 'Agents',
+    summary: 'What happened to an agent’s orphans, oldest first',
+    access: 'operate',
+    query: pagesQuery,
+    answers: { 200: { description: 'A page of events', codec: agentEventPageCodec } },
+  },
+  getOrphanRemoval: {
+    ...nothingSent,
+    method: 'get',
+    path: '/api/v1/orphan-removal',
+    tag: 'Agents',
+    summary: 'Whether orphans are removed at all',
+    access: 'administer_installation',
+    params: {},
+    answers: { 200: { description: 'As it is', codec: orphanRemovalCodec } },
+  },
+  resumeOrphanRemoval: {
+    ...nothingSent,
+    method: 'post',
+    path: '/api/v1/orphan-removal/resume',
+    tag: 'Agents',
+    summary: 'Remove orphans again, after the database was restored',
+    description: 'Grace and brake go on to hold for every agent.',
+    access: 'administer_installation',
+    params: {},
+    answers: { 200: { description: 'As it is now', codec: orphanRemovalCodec } },
+  },
+} as const satisfies { readonly [operationId: string]: Route }

@@ -1,0 +1,83 @@
+import {
+  type AgentEvent as AgentEventView,
+  agentEventTypes,
+  type OrphanRemoval as OrphanRemovalView,
+  type Orphan as OrphanView,
+  orphanReasons,
+  orphanStates,
+} from '../../domain/agent/orphan.ts'
+import * as c from '../../domain/codec/codec.ts'
+import { observedStatuses } from '../../domain/session/words.ts'
+import { sessionId, time, wordOf } from './fields.ts'
+import { represents } from './json.ts'
+import { pageOf } from './page.ts'
+import { commaList, paging, query } from './query.ts'
+
+/** What an agent has that is no session of its own here. */
+export const orphanCodec = represents<OrphanView>()(
+  c.openObject({
+    sessionId: c.described(c.string(), { format: 'uuid' }),
+    agentId: c.string(),
+    generation: c.described(c.integer(), 'as the agent has it'),
+    status: wordOf(observedStatuses, 'what the agent says of it'),
+    reason: wordOf(orphanReasons, '`unknown` to the database, or `not_yours`: a session of another agent'),
+    state: wordOf(orphanStates, 'how far its removal is'),
+    firstSeenAt: time,
+    lastSeenAt: time,
+    approvedAt: c.nullable(time),
+    approvedBy: c.nullable(c.string()),
+    commandId: c.described(c.nullable(c.string()), 'the newest command that removes it'),
+    removalBegunAt: c.nullable(time),
+    endedAt: c.described(c.nullable(time), 'since when it is removed, gone, or a session of this agent'),
+  }),
+)
+export type Orphan = c.TypeOf<typeof orphanCodec>
+
+export const orphanPageCodec = pageOf(orphanCodec)
+
+export const listOrphansQuery = query({
+  state: commaList(c.oneOf(orphanStates), 'left out: those that are there now'),
+  ...paging,
+})
+
+export const MOST_APPROVED_BY_NAME = 1_000
+
+export const approveOrphansCodec = c.object(
+  {},
+  {
+    sessionIds: c.described(
+      c.array(sessionId, { minItems: 1, maxItems: MOST_APPROVED_BY_NAME }),
+      'left out: all that are there now',
+    ),
+  },
+)
+
+export const approvedCodec = c.openObject({ approved: c.described(c.integer(), 'how many are removed from now on') })
+
+/** Something that happened to an agent beside its sessions. */
+export const agentEventCodec = represents<AgentEventView>()(
+  c.openObject({
+    id: c.integer(),
+    agentId: c.string(),
+    type: wordOf(agentEventTypes, 'what happened'),
+    at: time,
+    actor: c.described(c.string(), '`user:<id>`, `agent:<id>`, or `reconciler`'),
+    data: c.anyObject,
+  }),
+)
+export type AgentEvent = c.TypeOf<typeof agentEventCodec>
+
+export const agentEventPageCodec = pageOf(agentEventCodec)
+
+/** Whether orphans are removed at all. */
+export const orphanRemovalCodec = represents<OrphanRemovalView>()(
+  c.openObject({
+    halted: c.described(c.boolean, 'no orphan is removed anywhere that was not approved'),
+    haltedAt: c.nullable(time),
+    haltedBy: c.described(c.nullable(c.string()), 'the agent that was ahead of the database'),
+    haltedReason: c.nullable(c.string()),
+    resumedAt: c.nullable(time),
+    resumedBy: c.nullable(c.string()),
+  }),
+)
+export type OrphanRemoval = c.TypeOf<typeof orphanRemovalCodec>

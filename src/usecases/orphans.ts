@@ -1,0 +1,86 @@
+/** Orphans for people: what there is, what happened, and the word that lets them be removed. */
+import type { Agent } from '../../domain/agent/agent.ts'
+import { type ApplicationError, notFound } from '../../domain/errors.ts'
+import { E } from '../../domain/fp.ts'
+import { type Caller, may } from '../../domain/identity/caller.ts'
+import type { AgentId } from '../../domain/ids.ts'
+import type { AgentStore } from '../../domain/ports/agents.ts'
+import type { Ids } from '../../domain/ports/clock.ts'
+import type { Wake } from '../../domain/ports/delivery.ts'
+import type { OrphanStore } from '../../domain/ports/orphans.ts'
+import type { Application } from './application.ts'
+import { commandIds, REMOVALS_AT_ONCE } from './reconcile-orphans.ts'
+import { mayOwn } from './templates.ts'
+
+export type OrphanDeps = {
+  readonly orphans: OrphanStore
+  readonly agents: Pick<AgentStore, 'get'>
+  readonly ids: Ids
+  readonly wake: Wake
+  /** What a person has decided. */
+  readonly told: (act: string, fields: { readonly [name: string]: unknown }) => void
+}
+
+/** Approved orphans of which the removal is begun at once; the next inventory begins the rest. */
+const MOST_ROUNDS = 100
+
+export const orphanUseCases = (deps: OrphanDeps): Application['orphans'] => {
+  /** Reading too: what a shared agent has may be any org's. */
+  const operated = async (caller: Caller, id: AgentId): Promise<E.Either<ApplicationError, Agent>> => {
+    const agent = await deps.agents.get(caller.orgId, id)
+    if (agent === null) return E.left(notFound('agent', id))
+    if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })
+    if (!mayOwn(caller, agent.orgId)) return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
+    return E.right(agent)
+  }
+
+  const begin = async (agentId: AgentId, count: number): Promise<void> => {
+    for (let round = 0, left = count; left > 0 && round < MOST_ROUNDS; round += 1) {
+      const begun = await deps.orphans.removeApproved(agentId, commandIds(deps.ids, REMOVALS_AT_ONCE))
+      left = begun < REMOVALS_AT_ONCE ? 0 : left - begun
+    }
+    deps.wake.agents([agentId])
+  }
+
+  return {
+    list: (caller, id, states, page) => async () => {
+      const agent = await operated(caller, id)
+      return E.isLeft(agent) ? agent : E.right(await deps.orphans.list(agent.right, states, page))
+    },
+
+    events: (caller, id, page) => async () => {
+      const agent = await operated(caller, id)
+      return E.isLeft(agent) ? agent : E.right(await deps.orphans.events(id, page))
+    },
+
+    approve: (caller, id, sessionIds) => async () => {
+      const agent = await operated(caller, id)
+      if (E.isLeft(agent)) return agent
+      const approval = await deps.orphans.approve(id, sessionIds, `user:${caller.userId}`)
+      if (approval.kind === 'missing') return E.left(notFound('orphan', approval.sessionIds.slice(0, 5).join(', ')))
+      // Committed already: if this is cut short, the agent's next inventory begins what is approved.
+      if (approval.count > 0) {
+        deps.told('orphans of an agent were approved for removal', {
+          agentId: id,
+          approved: approval.count,
+          by: caller.userId,
+        })
+        await begin(id, approval.count)
+      }
+      return E.right({ approved: approval.count })
+    },
+
+    removal: (caller) => async () =>
+      may(caller, 'administer_installation')
+        ? E.right(await deps.orphans.removal())
+        : E.left({ _tag: 'Forbidden', permission: 'administer_installation' }),
+
+    resume: (caller) => async () => {
+      if (!may(caller, 'administer_installation'))
+        return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
+      const removal = await deps.orphans.resume(`user:${caller.userId}`)
+      deps.told('orphans may be removed again everywhere', { by: caller.userId })
+      return E.right(removal)
+    },
+  }
+}
