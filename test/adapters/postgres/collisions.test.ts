@@ -1,12 +1,14 @@
 import { expect } from 'chai'
 import { type Database, openDatabase } from '../../../adapters/postgres/pool.ts'
 import { E } from '../../../domain/fp.ts'
+import { cancel, redrive } from '../../../domain/outbox/intervene.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
-import { restart, start, stop } from '../../../domain/session/decide.ts'
+import { repair, restart, start, stop } from '../../../domain/session/decide.ts'
 import type { Session } from '../../../domain/session/session.ts'
 import { eventually } from '../../support/eventually.ts'
 import {
   ACME,
+  acme,
   allocatedOn,
   anAgent,
   anIntent,
@@ -21,6 +23,7 @@ import {
   type Stores,
   storesOver,
   theSession,
+  timeouts,
 } from '../../support/rows.ts'
 
 const RUN_MS = 3_000
@@ -114,12 +117,41 @@ describe('batches of reports, intents, notes, duties and connections that collid
     await stores.leases.heartbeat(beats, replicaId)
   }
 
+  /** An operator's word on some command, and everybody's who was faster. */
+  const operate = (decide: typeof redrive | typeof cancel, status: string) => async (): Promise<void> => {
+    const rows = await stores.ask('SELECT command_id FROM outbox WHERE status = $1', status)
+    if (rows.length === 0) return
+    const command = await stores.commands.get(acme, pick(rows).command_id)
+    if (command === null) return
+    const session = await theSession(stores, command.sessionId as Session['id'])
+    const decided = decide(session, command, { actor: 'user:anna', at: new Date(), timeouts })
+    if (E.isRight(decided)) await stores.commands.change(decided.right)
+  }
+
+  const repairSome = async (): Promise<void> => {
+    const peer = pick(peers)
+    const own = sessions.filter(({ agentId }) => agentId === peer.agentId)
+    const rows = await stores.sessions.loadMany(some(own, 4).map(({ id }) => id))
+    const running = rows.filter(({ status }) => status === 'running')
+    await stores.reports.repair(
+      peer,
+      running.map((session) => repair(session, 'removed_outside', anIntent())),
+    )
+  }
+
   const acts: { readonly [name: string]: () => Promise<unknown> } = {
     report,
     intend,
     note,
     reconnect,
-    redeliver: () => stores.reports.redeliver(some(sessions, 10).map(({ id }) => id)),
+    redeliver: () =>
+      stores.reports.redeliver(
+        some(sessions, 10).map(({ id }) => id),
+        pick([undefined, ...peers]),
+      ),
+    repair: repairSome,
+    redrive: operate(redrive, 'dead'),
+    cancel: operate(cancel, 'pending'),
     activity: () =>
       stores.reports.activity(
         some(sessions, 10).map((session) => ({ sessionId: session.id, peer: peerOf(session), at: new Date() })),
