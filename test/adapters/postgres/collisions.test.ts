@@ -1,12 +1,14 @@
 import { expect } from 'chai'
 import { type Database, openDatabase } from '../../../adapters/postgres/pool.ts'
 import { E } from '../../../domain/fp.ts'
+import { cancel, redrive } from '../../../domain/outbox/intervene.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
-import { restart, start, stop } from '../../../domain/session/decide.ts'
+import { repair, restart, start, stop } from '../../../domain/session/decide.ts'
 import type { Session } from '../../../domain/session/session.ts'
 import { eventually } from '../../support/eventually.ts'
 import {
   ACME,
+  acme,
   allocatedOn,
   anAgent,
   anIntent,
@@ -21,9 +23,12 @@ import {
   type Stores,
   storesOver,
   theSession,
+  timeouts,
 } from '../../support/rows.ts'
 
 const RUN_MS = 3_000
+/** A slow machine takes longer until everything has met everything. */
+const LONGEST_RUN_MS = 14_000
 
 /** Everything that writes sessions, agents, leases and outbox, in random order on the same few rows. */
 describe('batches of reports, intents, notes, duties and connections that collide', () => {
@@ -114,12 +119,41 @@ describe('batches of reports, intents, notes, duties and connections that collid
     await stores.leases.heartbeat(beats, replicaId)
   }
 
+  /** An operator's word on some command, and everybody's who was faster. */
+  const operate = (decide: typeof redrive | typeof cancel, status: string) => async (): Promise<void> => {
+    const rows = await stores.ask('SELECT command_id FROM outbox WHERE status = $1', status)
+    if (rows.length === 0) return
+    const command = await stores.commands.get(acme, pick(rows).command_id)
+    if (command === null) return
+    const session = await theSession(stores, command.sessionId as Session['id'])
+    const decided = decide(session, command, { actor: 'user:anna', at: new Date(), timeouts })
+    if (E.isRight(decided)) await stores.commands.change(decided.right)
+  }
+
+  const repairSome = async (): Promise<void> => {
+    const peer = pick(peers)
+    const own = sessions.filter(({ agentId }) => agentId === peer.agentId)
+    const rows = await stores.sessions.loadMany(some(own, 4).map(({ id }) => id))
+    const running = rows.filter(({ status }) => status === 'running')
+    await stores.reports.repair(
+      peer,
+      running.map((session) => repair(session, 'removed_outside', anIntent())),
+    )
+  }
+
   const acts: { readonly [name: string]: () => Promise<unknown> } = {
     report,
     intend,
     note,
     reconnect,
-    redeliver: () => stores.reports.redeliver(some(sessions, 10).map(({ id }) => id)),
+    redeliver: () =>
+      stores.reports.redeliver(
+        some(sessions, 10).map(({ id }) => id),
+        pick([undefined, ...peers]),
+      ),
+    repair: repairSome,
+    redrive: operate(redrive, 'dead'),
+    cancel: operate(cancel, 'pending'),
     activity: () =>
       stores.reports.activity(
         some(sessions, 10).map((session) => ({ sessionId: session.id, peer: peerOf(session), at: new Date() })),
@@ -142,9 +176,14 @@ describe('batches of reports, intents, notes, duties and connections that collid
   after(() => quiet.close())
 
   it('fail nobody, deadlock nowhere, and leave every count right', async () => {
-    const until = performance.now() + RUN_MS
+    const began = performance.now()
+    const each = (): boolean => Object.keys(acts).every((name) => (counts.get(name) ?? 0) > 5)
+    const goesOn = (): boolean => {
+      const ran = performance.now() - began
+      return ran < RUN_MS || (ran < LONGEST_RUN_MS && !each())
+    }
     const worker = async (): Promise<void> => {
-      while (performance.now() < until) {
+      while (goesOn()) {
         const [name, act] = pick(Object.entries(acts))
         try {
           await act()

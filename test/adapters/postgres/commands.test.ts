@@ -5,7 +5,7 @@ import { cancel, redrive } from '../../../domain/outbox/intervene.ts'
 import type { CommandView } from '../../../domain/ports/sessions.ts'
 import { remove, stop } from '../../../domain/session/decide.ts'
 import type { Session } from '../../../domain/session/session.ts'
-import { holding, letGo, lockWaits } from '../../support/locks.ts'
+import { holding, isFree, letGo, lockWaits } from '../../support/locks.ts'
 import {
   acme,
   allocatedOn,
@@ -162,6 +162,27 @@ describe('commands in an operator’s hands', () => {
       expect(await stores.reports.redeliver([session.id], peer)).to.deep.equal([peer.agentId])
       expect((await commandsOf(stores, session.id)).at(-1)?.status).to.equal('pending')
     }
+  })
+
+  describe('that are redriven take their locks in the order of all writers', () => {
+    const order = ['agents', 'sessions', 'outbox'] as const
+    for (const [index, at] of order.entries())
+      it(`held at ${at}, it has ${order.slice(0, index).join(', ') || 'nothing'} and nothing beyond`, async () => {
+        const { agentId } = await anAgent(stores, { id: `locks-${at}` })
+        const session = await aSessionOn(stores, agentId)
+        await givenUp(session)
+        await stores.ask('UPDATE sessions SET reserved_on = NULL WHERE id = $1', session.id)
+        const change = await redriven(session)
+        const keys = { agents: agentId, sessions: session.id, outbox: change.command.id } as const
+        const columns = { agents: 'id', sessions: 'id', outbox: 'command_id' } as const
+        const held = await holding(stores.url, [`SELECT FROM ${at} WHERE ${columns[at]} = $1 FOR UPDATE`, keys[at]])
+        const changing = stores.commands.change(change)
+        await lockWaits(stores.ask, 1)
+        const free = await Promise.all(order.map((place) => isFree(stores.url, place, columns[place], keys[place])))
+        expect(free).to.deep.equal(order.map((_, place) => place > index))
+        await held.release()
+        expect(await changing).to.deep.equal(E.right(undefined))
+      })
   })
 
   describe('that meet something else', () => {

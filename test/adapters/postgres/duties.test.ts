@@ -1,16 +1,22 @@
 import { expect } from 'chai'
 import { MAX_UNACKED } from '../../../adapters/postgres/outbox.ts'
+import { stop } from '../../../domain/session/decide.ts'
+import type { Session } from '../../../domain/session/session.ts'
 import { holding, letGo } from '../../support/locks.ts'
 import {
   anAgent,
+  anIntent,
   aSessionOn,
+  commandIdOf,
   commandsOf,
+  commit,
   connected,
   enrolled,
   ids,
   openStores,
   PLENTY,
   replicaId,
+  right,
   type Stores,
   theSession,
 } from '../../support/rows.ts'
@@ -55,6 +61,18 @@ describe('duties of the database', () => {
   })
 
   describe('giving up', () => {
+    it('is remembered of the newest command of a session only, and only while it is so', async () => {
+      const { agentId } = await anAgent(stores, { id: 'remembered' })
+      const session = await aSessionOn(stores, agentId)
+      await change(session.id, `status = 'dead'`)
+      expect(await stores.duties.givenUpOf([session.id])).to.have.length(1)
+      await change(session.id, `status = 'pending'`)
+      expect(await stores.duties.givenUpOf([session.id])).to.deep.equal([])
+      await change(session.id, `status = 'dead'`)
+      await commit(stores, right(stop(session, anIntent())))
+      expect(await stores.duties.givenUpOf([session.id])).to.deep.equal([])
+    })
+
     it('ends what was sent too often without an answer, and starts whose time has passed', async () => {
       const { agentId } = await anAgent(stores, { id: 'gives-up' })
       const [unanswered, late, fine] = [
@@ -66,10 +84,18 @@ describe('duties of the database', () => {
       await change(late.id, `expires_at = now() - interval '1 ms'`)
       await change(fine.id, `unacked = ${MAX_UNACKED - 1}`)
       const given = (await stores.duties.giveUp(10)).toSorted((a, b) => (a.fate < b.fate ? -1 : 1))
+      const of = async ({ id }: Session) => ({
+        commandId: await commandIdOf(stores, id),
+        sessionId: id,
+        agentId,
+        generation: 1,
+      })
       expect(given).to.deep.equal([
-        { sessionId: unanswered.id, agentId, generation: 1, fate: 'dead', error: 'sent 20 times without an ack' },
-        { sessionId: late.id, agentId, generation: 1, fate: 'expired', error: 'not delivered before it expired' },
+        { ...(await of(unanswered)), fate: 'dead', error: 'sent 20 times without an ack' },
+        { ...(await of(late)), fate: 'expired', error: 'not delivered before it expired' },
       ])
+      const named = await stores.duties.givenUpOf([unanswered.id, late.id, fine.id])
+      expect(named.toSorted((a, b) => (a.fate < b.fate ? -1 : 1))).to.deep.equal(given)
       const statuses = await Promise.all([unanswered, late, fine].map(({ id }) => commandsOf(stores, id)))
       expect(statuses.map(([row]) => [row.status, row.finished_at !== null])).to.deep.equal([
         ['dead', true],

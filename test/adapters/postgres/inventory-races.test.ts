@@ -6,7 +6,7 @@ import type { InventoryEntry } from '../../../domain/ports/delivery.ts'
 import { remove, repair, stop } from '../../../domain/session/decide.ts'
 import type { Session } from '../../../domain/session/session.ts'
 import { reconcileInventory } from '../../../src/usecases/reconcile-inventory.ts'
-import { holding, letGo, lockWaits } from '../../support/locks.ts'
+import { holding, isFree, letGo, lockWaits } from '../../support/locks.ts'
 import {
   aDraft,
   allocatedOn,
@@ -161,6 +161,23 @@ describe('inventories of connections that are replaced', () => {
     expect(await stores.reports.repair(peer, [decision])).to.deep.equal({ fenced: false, repaired: [session.id] })
     expect(await theSession(stores, session.id)).to.deep.equal(decision.session)
   })
+
+  const order = ['agent_leases', 'sessions', 'outbox'] as const
+  for (const [index, at] of order.entries())
+    it(`a repair held at ${at} has ${order.slice(0, index).join(', ') || 'nothing'} and nothing beyond`, async () => {
+      const peer = await anAgent(stores, { id: `repair-locks-${at}` })
+      const session = await aRunning(peer, restarts())
+      await stores.ask(`UPDATE outbox SET status = 'pending' WHERE session_id = $1`, session.id)
+      const keys = { agent_leases: peer.agentId, sessions: session.id, outbox: session.id } as const
+      const columns = { agent_leases: 'agent_id', sessions: 'id', outbox: 'session_id' } as const
+      const held = await holding(stores.url, [`SELECT FROM ${at} WHERE ${columns[at]} = $1 FOR UPDATE`, keys[at]])
+      const repairing = stores.reports.repair(peer, [repair(session, 'removed_outside', anIntent())])
+      await lockWaits(stores.ask, 1)
+      const free = await Promise.all(order.map((place) => isFree(stores.url, place, columns[place], keys[place])))
+      expect(free).to.deep.equal(order.map((_, place) => place > index))
+      await held.release()
+      expect((await repairing).repaired).to.deep.equal([session.id])
+    })
 
   it('a repair of what somebody asked something else of meanwhile is left out, and the others are made', async () => {
     const peer = await anAgent(stores, { id: 'asked-meanwhile' })

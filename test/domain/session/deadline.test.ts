@@ -90,6 +90,20 @@ describe('a deadline', () => {
       expect(decision.command).to.equal(null)
     })
 
+  it('of a deletion that is no longer on its way says so still, and asks nobody again', () => {
+    const before = aSession({ status: 'deleting', statusReason: 'delivery_failed', statusMessage: 'cancelled' })
+    const { decision, redeliver } = passed(before, later(60))
+    expect(redeliver).to.equal(false)
+    expect(decision.session).to.deep.include({
+      status: 'deleting',
+      statusReason: 'delivery_failed',
+      statusMessage: 'cancelled',
+      statusDeadline: later(180),
+      revision: before.revision + 1,
+    })
+    expect(decision.events.map(({ type }) => type)).to.deep.equal(['deadline_passed'])
+  })
+
   it('doubles each time: 60 s, 120 s, 240 s … up to an hour', () => {
     let session = aSession({ status: 'stopping' })
     const waits: number[] = []
