@@ -63,7 +63,7 @@ export const runDev = async (): Promise<void> => {
       log,
     )
     endings.push({ what: 'the server', end: server.close })
-    const identity = await enrolLocalAgent(databaseUrl, directory, { shared: !own })
+    const identity = await enrolLocalAgent(direct, directory, { shared: !own })
     const agent = superviseAgent({ ...identity, url: server.loopbackUrl, dataDir: directory }, log)
     endings.push({ what: 'the agent', end: agent.stop })
 

@@ -86,7 +86,8 @@ export const startPostgresPair = async (
   )
 
   const signalPrimary = async (name: NodeJS.Signals): Promise<void> => {
-    for (const pid of await familyOf(primary.pid)) process.kill(pid, name)
+    // The server's own processes end by themselves once it is gone, some of them before their turn.
+    for (const pid of await familyOf(primary.pid)) tell(pid, name)
   }
   return {
     url: urlOf(primaryPort).replace(`:${primaryPort}/`, `:${primaryPort},127.0.0.1:${standbyPort}/`),
@@ -106,6 +107,14 @@ export const startPostgresPair = async (
       await Promise.all([primary.stop(), standby.stop()])
       await rm(directory, { recursive: true, force: true })
     },
+  }
+}
+
+const tell = (pid: number, name: NodeJS.Signals): void => {
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }
 
