@@ -73,6 +73,8 @@ export type OrphanStore = {
   ) => Promise<Page<Orphan>>
   readonly events: (agentId: AgentId, page: PageRequest) => Promise<Page<AgentEvent>>
   readonly removal: () => Promise<OrphanRemoval>
+  /** No orphan is removed anywhere that is not approved. */
+  readonly halt: (by: string) => Promise<OrphanRemoval>
   /** Orphans are removed again everywhere. */
   readonly resume: (by: string) => Promise<OrphanRemoval>
 }

@@ -238,6 +238,7 @@ export const fakeApplication = (
       approve: (_caller, id, sessionIds) => answer({ approved: 1 }, 'approve', id, sessionIds),
       events: (_caller, id, request) => answer(page(anAgentEvent), 'agent events', id, request),
       removal: () => answer(noRemoval, 'removal'),
+      halt: () => answer(noRemoval, 'halt'),
       resume: () => answer(noRemoval, 'resume'),
     },
     commands: { list: (_caller, filter, request) => answer(page(aCommand), 'list', filter, request) },

@@ -398,6 +398,17 @@ describe('orphans', function () {
       expect(await eventsOf(ahead)).to.deep.equal(['orphan_removal_halted', 'orphan_removal_resumed'])
     })
 
+    it('are removed nowhere while a person has stopped it, and whoever stopped it first is named', async () => {
+      const peer = await anAgent(stores, { id: 'stopped' })
+      const found = someOrphans(1)
+      await inventory(peer, found, 9)
+      expect(await stores.orphans.halt('user:anna')).to.deep.include({ halted: true, haltedBy: 'user:anna' })
+      expect(await stores.orphans.halt('user:ben')).to.deep.include({ haltedBy: 'user:anna' })
+      expect(await inventory(peer, found, 9)).to.deep.include({ removing: 0 })
+      await stores.orphans.resume('user:ben')
+      expect(await inventory(peer, found, 9)).to.deep.include({ removing: 1 })
+    })
+
     it('are not suspected when the agent was welcomed with just the epoch that the database has', async () => {
       const agentId = await enrolled(stores, { id: 'level' })
       for (let epoch = 0; epoch < 5; epoch += 1) await connected(stores, agentId, { lastEpoch: epoch })
