@@ -1,6 +1,5 @@
 /** Reads of orphans for the API: each is one indexed query. */
 import type { OrphanRemoval } from '../../domain/agent/orphan.ts'
-import type { AgentId } from '../../domain/ids.ts'
 import type { OrphanStore } from '../../domain/ports/orphans.ts'
 import { type Cursors, pageOf } from './cursor.ts'
 import { agentEventFromRow, orphanFromRow } from './orphan-rows.ts'
@@ -19,7 +18,7 @@ export const REMOVAL_COLUMNS = 'halted_at, halted_by, halted_reason, resumed_at,
 export const removalFromRow = (row: Row): OrphanRemoval => ({
   halted: row.halted_at !== null,
   haltedAt: row.halted_at,
-  haltedBy: row.halted_by as AgentId | null,
+  haltedBy: row.halted_by,
   haltedReason: row.halted_reason,
   resumedAt: row.resumed_at,
   resumedBy: row.resumed_by,

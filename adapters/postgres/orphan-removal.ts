@@ -168,7 +168,7 @@ VALUES ($1, 'orphan_removal_halted', jsonb_build_object('lastEpoch', $3::bigint,
 
 export const createOrphanRemoval = (
   database: Database,
-): Pick<OrphanStore, 'remove' | 'approve' | 'removeApproved' | 'resume'> => ({
+): Pick<OrphanStore, 'remove' | 'approve' | 'removeApproved' | 'halt' | 'resume'> => ({
   remove: (peer, { at, resources, graceMs }, commandIds, brake) =>
     database.transaction(async (query) => {
       const lease = await query({
@@ -204,6 +204,17 @@ export const createOrphanRemoval = (
   removeApproved: async (agentId, commandIds: readonly CommandId[]) => {
     const { rows } = await database.query({ text: BEGIN_APPROVED, values: [agentId, commandIds] })
     return rows[0].removing
+  },
+
+  halt: async (by) => {
+    const { rows } = await database.query({
+      text: `UPDATE orphan_removal
+                SET halted_at = coalesce(halted_at, now()), halted_by = coalesce(halted_by, $1),
+                    halted_reason = coalesce(halted_reason, $2)
+             RETURNING ${REMOVAL_COLUMNS}`,
+      values: [by, `${by} has stopped it: no orphan is removed anywhere until an operator approves`],
+    })
+    return removalFromRow(rows[0])
   },
 
   resume: async (by) => {

@@ -109,7 +109,6 @@ said AS MATERIALIZED (
 mine AS MATERIALIZED (
   SELECT o.id, s.command_id, s.agent_id, s.status, s.error, s.retry_in_ms
     FROM orphans o JOIN said s ON s.command_id = o.command_id AND s.agent_id = o.agent_id
-   WHERE o.ended_at IS NULL
    ORDER BY o.id FOR NO KEY UPDATE OF o
 ),
 removed AS (

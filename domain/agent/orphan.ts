@@ -58,7 +58,8 @@ export type AgentEvent = {
 export type OrphanRemoval = {
   readonly halted: boolean
   readonly haltedAt: Date | null
-  readonly haltedBy: AgentId | null
+  /** The agent that was ahead of the database, or who asked for it. */
+  readonly haltedBy: string | null
   readonly haltedReason: string | null
   readonly resumedAt: Date | null
   readonly resumedBy: string | null

@@ -60,7 +60,7 @@ export type OrphanStore = {
     commandIds: readonly CommandId[],
     brake: Brake,
   ) => Promise<RemovalBegun>
-  /** What became of removals. Commands that are none, or have ended, are left out of `settled`. */
+  /** What became of removals. Commands that are none are left out of `settled`; those that have ended stay as they are. */
   readonly settle: (results: readonly RemovalResult[]) => Promise<RemovalsSettled>
   /** Of the orphans that are there now these, or all of them (null). */
   readonly approve: (agentId: AgentId, sessionIds: readonly SessionId[] | null, by: string) => Promise<Approval>
@@ -73,6 +73,8 @@ export type OrphanStore = {
   ) => Promise<Page<Orphan>>
   readonly events: (agentId: AgentId, page: PageRequest) => Promise<Page<AgentEvent>>
   readonly removal: () => Promise<OrphanRemoval>
+  /** No orphan is removed anywhere that is not approved. */
+  readonly halt: (by: string) => Promise<OrphanRemoval>
   /** Orphans are removed again everywhere. */
   readonly resume: (by: string) => Promise<OrphanRemoval>
 }

@@ -62,6 +62,17 @@ export const orphanRoutes = {
     params: {},
     answers: { 200: { description: 'As it is', codec: orphanRemovalCodec } },
   },
+  haltOrphanRemoval: {
+    ...nothingSent,
+    method: 'post',
+    path: '/api/v1/orphan-removal/halt',
+    tag: 'Agents',
+    summary: 'Remove no orphan anywhere that is not approved',
+    description: 'Happens by itself when an agent shows that the database was restored. Not every restore shows.',
+    access: 'administer_installation',
+    params: {},
+    answers: { 200: { description: 'As it is now', codec: orphanRemovalCodec } },
+  },
   resumeOrphanRemoval: {
     ...nothingSent,
     method: 'post',

@@ -74,7 +74,7 @@ export const orphanRemovalCodec = represents<OrphanRemovalView>()(
   c.openObject({
     halted: c.described(c.boolean, 'no orphan is removed anywhere that was not approved'),
     haltedAt: c.nullable(time),
-    haltedBy: c.described(c.nullable(c.string()), 'the agent that was ahead of the database'),
+    haltedBy: c.described(c.nullable(c.string()), 'the agent that was ahead of the database, or who asked for it'),
     haltedReason: c.nullable(c.string()),
     resumedAt: c.nullable(time),
     resumedBy: c.nullable(c.string()),

@@ -1,5 +1,5 @@
 /** `agent orphans`, `agent approve-orphans` and what else there is about orphans. */
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { type OrphanState, orphanStates } from '../../domain/agent/orphan.ts'
 import { isUuid } from '../../domain/ids.ts'
 import type { AgentEvent, Orphan, OrphanRemoval } from '../api/orphan.ts'
@@ -66,11 +66,12 @@ export const addOrphanCommands = (
   agent
     .command('orphan-removal')
     .description('whether orphans are removed at all; they are not after the database was restored')
+    .addOption(new Option('--halt', 'remove none anywhere that is not approved').conflicts('resume'))
     .option('--resume', 'remove them again, everywhere')
     .addOption(jsonOption())
-    .action(async ({ resume, json }: JsonOption & { readonly resume?: true }) => {
+    .action(async ({ halt, resume, json }: JsonOption & { readonly halt?: true; readonly resume?: true }) => {
       const { orphans } = await context.client()
-      const removal = await (resume ? orphans.resume() : orphans.removal())
+      const removal = await (halt ? orphans.halt() : resume ? orphans.resume() : orphans.removal())
       if (json) terminal.json(removal)
       else terminal.out(removalBlock(removal, Date.now()))
     })
@@ -101,7 +102,7 @@ const removalBlock = (removal: OrphanRemoval, now: number): string =>
       removal.halted ? 'are removed nowhere, unless they are approved' : 'are removed, as far as the brake allows',
     ],
     ['reason', removal.haltedReason],
-    ['agent', removal.haltedBy],
+    ['halted by', removal.haltedBy],
     ['halted', timeWithAge(removal.haltedAt, now)],
     ['resumed', timeWithAge(removal.resumedAt, now)],
     ['resumed by', removal.resumedBy],

@@ -132,6 +132,7 @@ export const createClient = (options: ClientOptions) => {
       events: (id: string, limit: number): Promise<Listed<AgentEvent>> =>
         readPages(call, 'listAgentEvents', { id }, {}, limit),
       removal: (): Promise<OrphanRemoval> => body('getOrphanRemoval', {}),
+      halt: (): Promise<OrphanRemoval> => body('haltOrphanRemoval', {}),
       resume: (): Promise<OrphanRemoval> => body('resumeOrphanRemoval', {}),
     },
 

@@ -52,6 +52,7 @@ const repeatable: ReadonlySet<OperationId> = new Set([
   'putTemplate',
   'cordonAgent',
   'uncordonAgent',
+  'haltOrphanRemoval',
   'resumeOrphanRemoval',
 ])
 

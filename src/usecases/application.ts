@@ -122,6 +122,7 @@ export type Application = {
     ) => Answer<{ readonly approved: number }>
     readonly events: (caller: Caller, id: AgentId, page: PageRequest) => Answer<Page<AgentEvent>>
     readonly removal: (caller: Caller) => Answer<OrphanRemoval>
+    readonly halt: (caller: Caller) => Answer<OrphanRemoval>
     readonly resume: (caller: Caller) => Answer<OrphanRemoval>
   }
   readonly commands: {

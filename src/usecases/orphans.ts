@@ -1,5 +1,6 @@
 /** Orphans for people: what there is, what happened, and the word that lets them be removed. */
 import type { Agent } from '../../domain/agent/agent.ts'
+import type { OrphanRemoval } from '../../domain/agent/orphan.ts'
 import { type ApplicationError, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
@@ -8,7 +9,7 @@ import type { AgentStore } from '../../domain/ports/agents.ts'
 import type { Ids } from '../../domain/ports/clock.ts'
 import type { Wake } from '../../domain/ports/delivery.ts'
 import type { OrphanStore } from '../../domain/ports/orphans.ts'
-import type { Application } from './application.ts'
+import type { Answer, Application } from './application.ts'
 import { commandIds, REMOVALS_AT_ONCE } from './reconcile-orphans.ts'
 import { mayOwn } from './templates.ts'
 
@@ -41,6 +42,17 @@ export const orphanUseCases = (deps: OrphanDeps): Application['orphans'] => {
     }
     deps.wake.agents([agentId])
   }
+
+  const everywhere =
+    (act: 'halt' | 'resume', told: string) =>
+    (caller: Caller): Answer<OrphanRemoval> =>
+    async () => {
+      if (!may(caller, 'administer_installation'))
+        return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
+      const removal = await deps.orphans[act](`user:${caller.userId}`)
+      deps.told(told, { by: caller.userId })
+      return E.right(removal)
+    }
 
   return {
     list: (caller, id, states, page) => async () => {
@@ -75,12 +87,7 @@ export const orphanUseCases = (deps: OrphanDeps): Application['orphans'] => {
         ? E.right(await deps.orphans.removal())
         : E.left({ _tag: 'Forbidden', permission: 'administer_installation' }),
 
-    resume: (caller) => async () => {
-      if (!may(caller, 'administer_installation'))
-        return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
-      const removal = await deps.orphans.resume(`user:${caller.userId}`)
-      deps.told('orphans may be removed again everywhere', { by: caller.userId })
-      return E.right(removal)
-    },
+    halt: everywhere('halt', 'no orphan is removed any more that is not approved'),
+    resume: everywhere('resume', 'orphans may be removed again everywhere'),
   }
 }

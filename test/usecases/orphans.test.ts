@@ -182,6 +182,10 @@ describe('orphans for people', () => {
         },
         removeApproved: async (_agentId, commandIds) => Math.min(commandIds.length, 3),
         removal: async () => removal,
+        halt: async (by) => {
+          log.push(by)
+          return removal
+        },
         resume: async (by) => {
           log.push(by)
           return removal
@@ -243,7 +247,7 @@ describe('orphans for people', () => {
 
   it('are let go on being removed by the installation alone', async () => {
     const { cases, log } = using()
-    for (const ask of [cases.removal, cases.resume])
+    for (const ask of [cases.removal, cases.halt, cases.resume])
       expect(leftOf<{ _tag: string }>(await ask(as('admin'))())._tag).to.equal('Forbidden')
     expect(log).to.deep.equal([])
     rightOf(await cases.resume(as('installation'))())

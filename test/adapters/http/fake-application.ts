@@ -271,6 +271,7 @@ export const fakeApplication = (
       approve: (_caller, id, sessionIds) => answer({ approved: 1 }, 'approve', id, sessionIds),
       events: (_caller, id, request) => answer(page(anAgentEvent), 'agent events', id, request),
       removal: () => answer(noRemoval, 'removal'),
+      halt: () => answer(noRemoval, 'halt'),
       resume: () => answer(noRemoval, 'resume'),
     },
   }

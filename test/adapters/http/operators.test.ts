@@ -139,6 +139,7 @@ describe('templates, agents and commands over HTTP', () => {
     expect(E.isRight(agentEventPageCodec.decode(events.json))).to.equal(true)
     for (const [method, path] of [
       ['GET', '/api/v1/orphan-removal'],
+      ['POST', '/api/v1/orphan-removal/halt'],
       ['POST', '/api/v1/orphan-removal/resume'],
     ] as const)
       expect(E.isRight(orphanRemovalCodec.decode((await api.call(method, path)).json)), path).to.equal(true)

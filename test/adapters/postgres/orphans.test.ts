@@ -31,7 +31,7 @@ const idsOf = (found: readonly FoundOrphan[]) => found.map(({ entry }) => entry.
 const everything = { limit: 500, cursor: null }
 
 describe('orphans', function () {
-  this.timeout(30_000)
+  this.timeout(60_000)
   let stores: Stores
   beforeEach(async () => {
     stores = await openStores()
@@ -148,7 +148,8 @@ describe('orphans', function () {
       expect(await applied(peer, commandId)).to.deep.equal({ settled: new Set([commandId]), fenced: new Set() })
       expect((await listed(peer, ACME, ['removed']))[0]).to.deep.include({ sessionId: found[0]?.entry.sessionId })
       expect((await stores.ask('SELECT status FROM outbox'))[0].status).to.equal('done')
-      expect(await applied(peer, commandId)).to.deep.equal({ settled: new Set(), fenced: new Set() })
+      // Said again, it is no news and no mistake.
+      expect(await applied(peer, commandId)).to.deep.equal({ settled: new Set([commandId]), fenced: new Set() })
       expect(await eventsOf(peer)).to.deep.equal(['orphans_seen', 'orphan_removal_begun', 'orphans_removed'])
     })
 
@@ -396,6 +397,17 @@ describe('orphans', function () {
       await inventory(other, more, 9)
       expect(await inventory(other, more, 9)).to.deep.include({ removing: 1 })
       expect(await eventsOf(ahead)).to.deep.equal(['orphan_removal_halted', 'orphan_removal_resumed'])
+    })
+
+    it('are removed nowhere while a person has stopped it, and whoever stopped it first is named', async () => {
+      const peer = await anAgent(stores, { id: 'stopped' })
+      const found = someOrphans(1)
+      await inventory(peer, found, 9)
+      expect(await stores.orphans.halt('user:anna')).to.deep.include({ halted: true, haltedBy: 'user:anna' })
+      expect(await stores.orphans.halt('user:ben')).to.deep.include({ haltedBy: 'user:anna' })
+      expect(await inventory(peer, found, 9)).to.deep.include({ removing: 0 })
+      await stores.orphans.resume('user:ben')
+      expect(await inventory(peer, found, 9)).to.deep.include({ removing: 1 })
     })
 
     it('are not suspected when the agent was welcomed with just the epoch that the database has', async () => {
