@@ -61,10 +61,10 @@ const agent = await startAgent(
   log,
 )
 
-type Word = { readonly crash: number } | { readonly revive: string }
+type Word = { readonly crash: number; readonly staying: boolean } | { readonly revive: string }
 
 process.on('message', (word: Word) => {
-  if ('crash' in word) tell({ crashed: platform.crash(word.crash) })
+  if ('crash' in word) tell({ crashed: platform.crash(word.crash, word.staying) })
   else platform.revive(word.revive)
 })
 process.on('disconnect', () => process.exit(0))

@@ -36,8 +36,8 @@ export type FaultyAgent = {
   readonly start: (clockShiftMs?: number) => void
   readonly signal: (signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT') => void
   readonly gone: () => Promise<void>
-  /** Which session ended by itself, or null when none ran. */
-  readonly crash: (chosen: number) => Promise<string | null>
+  /** Which session ended by itself, or null when none ran. `staying`: one that no other agent can be given. */
+  readonly crash: (chosen: number, which: 'any' | 'staying') => Promise<string | null>
   readonly revive: (session: string) => void
   readonly output: () => readonly string[]
 }
@@ -192,7 +192,7 @@ export const createFaultyAgent = async (processes: Processes, settings: FaultyAg
     },
     signal: (signal) => void running?.child.kill(signal),
     gone: async () => running?.gone,
-    crash: (chosen) =>
+    crash: (chosen, which) =>
       new Promise((resolve) => {
         const timer = setTimeout(() => resolve(null), 2_000)
         crashed = (session) => {
@@ -200,7 +200,7 @@ export const createFaultyAgent = async (processes: Processes, settings: FaultyAg
           crashed = null
           resolve(session)
         }
-        say({ crash: chosen })
+        say({ crash: chosen, staying: which === 'staying' })
       }),
     revive: (session) => say({ revive: session }),
     output: () => running?.output() ?? [],

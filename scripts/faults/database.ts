@@ -1,7 +1,9 @@
 /** The real PostgreSQL of a run, and what can happen to it: killed, put back from an older copy, its wakes lost. */
-import { chmod, chown, cp, lchown, readdir, rename, rm, stat } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import pg from 'pg'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../adapters/embedded-postgres/start.ts'
 import { migrateAll } from '../../src/migrate.ts'
@@ -93,8 +95,8 @@ export const startRunDatabase = async (directory: string): Promise<RunDatabase> 
     copyAside: () =>
       whileStopped(async () => {
         await rm(copy, { recursive: true, force: true })
-        await cp(join(dataDir, 'data'), copy, { recursive: true, preserveTimestamps: true })
-        await ownedLike(dataDir, copy)
+        // With its owner, which for root is another account, and far quicker than file by file from here.
+        await promisify(execFile)('cp', ['-a', join(dataDir, 'data'), copy])
         copied = true
       }),
     hasCopy: () => copied,
@@ -113,12 +115,4 @@ export const startRunDatabase = async (directory: string): Promise<RunDatabase> 
       await server.stop()
     },
   }
-}
-
-/** For root the files belong to another account, and a copy made by root to root. */
-const ownedLike = async (model: string, root: string): Promise<void> => {
-  const { uid, gid } = await stat(model)
-  await chown(root, uid, gid)
-  await chmod(root, 0o700)
-  for (const name of await readdir(root, { recursive: true })) await lchown(join(root, name), uid, gid)
 }

@@ -12,8 +12,8 @@ import type { SessionId } from '../../domain/ids.ts'
 import { type HeldThere, type LedgerLine, ledgerNow, replay } from './ledger.ts'
 
 export type DurablePlatform = Platform & {
-  /** One of the running sessions ends by itself; answers which. */
-  readonly crash: (chosen: number) => string | null
+  /** One of the running sessions ends by itself; answers which. `staying`: one that no other agent can be given. */
+  readonly crash: (chosen: number, staying: boolean) => string | null
   /** That session runs again by itself. */
   readonly revive: (session: string) => void
 }
@@ -93,6 +93,7 @@ export const createDurablePlatform = (settings: Settings): DurablePlatform => {
       incarnation: desired.incarnation,
       epoch: settings.epoch(),
       left,
+      home: desired.persistentHome,
     })
   }
 
@@ -148,8 +149,8 @@ export const createDurablePlatform = (settings: Settings): DurablePlatform => {
       }),
     close: async () => closeSync(file),
     suspend: async () => closeSync(file),
-    crash: (chosen) => {
-      const running = [...held].filter(([, there]) => there.status === 'running')
+    crash: (chosen, staying) => {
+      const running = [...held].filter(([, there]) => there.status === 'running' && (there.home || !staying))
       const session = running[chosen % Math.max(1, running.length)]?.[0]
       return session !== undefined && changed(session, 'crashed') ? session : null
     },

@@ -23,6 +23,8 @@ export type LedgerLine =
       readonly incarnation: number
       readonly epoch: number | null
       readonly left: boolean
+      /** With a home that is kept, and that keeps the session on this agent. */
+      readonly home: boolean
     }
   /** Asked to end what is not there: nothing was changed. */
   | { readonly what: 'nothing'; readonly at: number; readonly session: string; readonly generation: number }
@@ -30,7 +32,11 @@ export type LedgerLine =
   | { readonly what: 'crashed' | 'revived'; readonly at: number; readonly session: string }
   | { readonly what: 'up'; readonly at: number; readonly pid: number }
 
-export type HeldThere = { readonly generation: number; readonly status: Exclude<WireObserved['status'], 'starting'> }
+export type HeldThere = {
+  readonly generation: number
+  readonly status: Exclude<WireObserved['status'], 'starting'>
+  readonly home: boolean
+}
 
 export const ledgerNow = (): number => Number(process.hrtime.bigint() / 1_000n) / 1_000
 
@@ -39,7 +45,7 @@ export const replay = (held: Map<string, HeldThere>, line: LedgerLine): void => 
   switch (line.what) {
     case 'effect':
       if (line.left && line.state !== 'deleted')
-        held.set(line.session, { generation: line.generation, status: line.state })
+        held.set(line.session, { generation: line.generation, status: line.state, home: line.home })
       else held.delete(line.session)
       return
     case 'crashed':

@@ -116,7 +116,7 @@ const agentKilledWithNews: Fault = onAgent(async (stage, agent, random) => {
   try {
     stage.struck('agent killed with news', agent.inFlight() > 0)
     for (const line of agent.proxy.lines()) line.cut()
-    await agent.crash(random.between(0, 1_000))
+    await agent.crash(random.between(0, 1_000), 'any')
     agent.signal('SIGKILL')
     await agent.gone()
   } finally {
@@ -134,7 +134,8 @@ const zombieServer: Fault = onAgent(async (stage, agent, random) => {
   if (replica === null || !replica.isUp() || stage.replicas.length < 2 || !stage.victims.claim(replica.name)) return
   try {
     replica.signal('SIGSTOP')
-    const session = await agent.crash(random.between(0, 1_000))
+    // It runs again later, and must not have been given to another agent by then.
+    const session = await agent.crash(random.between(0, 1_000), 'staying')
     await wait(100)
     stage.struck('zombie server', inFlightAt(stage, replica) > 0)
     agent.avoid(replica)
