@@ -41,6 +41,8 @@ export type Effect = Extract<LedgerLine, { what: 'effect' }> & { readonly agentI
 
 export type Ledgers = {
   readonly effects: ReadonlyMap<string, readonly Effect[]>
+  /** When an agent last said that there was nothing to end. */
+  readonly nothing: ReadonlyMap<string, number>
   /** By agent, then by session. */
   readonly held: ReadonlyMap<string, ReadonlyMap<string, HeldThere>>
 }
@@ -76,11 +78,13 @@ export const createLedgers = (): {
 } => {
   const effects = new Map<string, Effect[]>()
   const held = new Map<string, Map<string, HeldThere>>()
+  const nothing = new Map<string, number>()
   return {
     add: (agentId, line) => {
       const here = held.get(agentId) ?? new Map<string, HeldThere>()
       held.set(agentId, here)
       replay(here, line)
+      if (line.what === 'nothing') nothing.set(line.session, Math.max(line.at, nothing.get(line.session) ?? 0))
       if (line.what !== 'effect') return
       const of = effects.get(line.session)
       if (of === undefined) effects.set(line.session, [{ ...line, agentId }])
@@ -88,7 +92,7 @@ export const createLedgers = (): {
     },
     done: () => {
       for (const of of effects.values()) of.sort((a, b) => a.at - b.at)
-      return { effects, held }
+      return { effects, nothing, held }
     },
   }
 }
@@ -103,7 +107,7 @@ export const alwaysWrong = (facts: Facts): readonly Finding[] => [
 
 /** What must hold once everything has had its time. */
 export const wrongAtTheEnd = (facts: Facts): readonly Finding[] => [
-  ...facts.sessions.flatMap((row) => (isExempt(facts, row.id) ? [] : unlike(facts, row))),
+  ...facts.sessions.flatMap((row) => (isExempt(facts, row.id, row.agentId) ? [] : unlike(facts, row))),
   ...inTwoPlaces(facts),
   ...leftWaiting(facts),
   ...facts.agents.flatMap(({ id, allocatedSessions, reservedSessions }): Finding[] =>
@@ -200,13 +204,17 @@ const endedByRestore = ({ ledgers, restores, sessions }: Facts): readonly Findin
   return findings
 }
 
-/** Whether it ended in a part of history that no row remembers. */
-const isExempt = ({ restores, ledgers }: Facts, session: string): boolean =>
-  restores.some(
-    ({ at, touched }) =>
-      touched.has(session) &&
-      (ledgers.effects.get(session) ?? []).some((effect) => effect.state === 'deleted' && effect.at < at),
-  )
+/**
+ * Whether it ended, or went to another agent, in a part of history that the database has lost: the row is older
+ * than that, and nothing is left where it looks. What becomes of such a session is not judged.
+ */
+const isExempt = ({ restores, ledgers }: Facts, session: string, agentId: string | null): boolean =>
+  restores.some(({ at, touched }) => {
+    const last = ledgers.effects.get(session)?.findLast((effect) => effect.at < at)
+    const ended =
+      last === undefined ? (ledgers.nothing.get(session) ?? at) < at : !last.left || last.agentId !== agentId
+    return touched.has(session) && ended
+  })
 
 const unlike = ({ ledgers }: Facts, row: SessionRow): readonly Finding[] => {
   const there = row.agentId === null ? undefined : ledgers.held.get(row.agentId)?.get(row.id)
@@ -230,13 +238,14 @@ const unlike = ({ ledgers }: Facts, row: SessionRow): readonly Finding[] => {
   return stale(says)
 }
 
-const inTwoPlaces = ({ ledgers, sessions }: Facts): readonly Finding[] => {
+const inTwoPlaces = (facts: Facts): readonly Finding[] => {
+  const { ledgers, sessions } = facts
   const agentOf = new Map(sessions.map((row) => [row.id, row.agentId]))
   const findings: Finding[] = []
   for (const [agentId, held] of ledgers.held)
     for (const [session, there] of held) {
       const its = agentOf.get(session)
-      if (there.status === 'running' && its !== undefined && its !== agentId)
+      if (there.status === 'running' && its !== undefined && its !== agentId && !isExempt(facts, session, its))
         findings.push({ kind: 'doubled', session, what: `runs on ${agentId} too, the row says ${its}` })
     }
   return findings
@@ -244,7 +253,7 @@ const inTwoPlaces = ({ ledgers, sessions }: Facts): readonly Finding[] => {
 
 const leftWaiting = (facts: Facts): readonly Finding[] =>
   facts.outbox
-    .filter(({ status, session }) => status === 'pending' && !isExempt(facts, session))
+    .filter(({ status, session, agentId }) => status === 'pending' && !isExempt(facts, session, agentId))
     .map(({ session, generation, agentId }) => ({
       kind: 'stuck',
       session,

@@ -50,6 +50,8 @@ export type Clients = {
 const CALL_WITHIN_MS = 5_000
 const TRIES = 6
 const SESSIONS_A_CLIENT = 10
+/** Sessions that a client makes and then leaves alone: what goes wrong with them is not put right by the next call. */
+const LEFT_ALONE = 10
 
 type Intent = 'start' | 'stop' | 'hibernate' | 'wake' | 'restart' | 'delete'
 
@@ -92,7 +94,7 @@ export const startClients = (settings: ClientSettings): Clients => {
   const settled = (outcome: Outcome): boolean => outcome.kind === 'answered' && outcome.status < 500
   const over = (): boolean => stopped || paused !== null
 
-  const create = async (random: Random, live: Promised[], org: string, name: string, choice: number): Promise<void> => {
+  const create = async (random: Random, org: string, name: string, choice: number): Promise<Promised | null> => {
     const pinned = choice < 0.3 ? settings.agentIds[Math.floor(choice * 1_000) % settings.agentIds.length] : undefined
     const body = {
       template: 'faults',
@@ -102,11 +104,11 @@ export const startClients = (settings: ClientSettings): Clients => {
     }
     const outcome = await call(random, { key: keys.get(org) ?? '', method: 'POST', path: '/sessions', body })
     if (outcome.kind === 'answered' && outcome.status === 503) unavailableCreates.add(name)
-    if (!succeeded(outcome)) return
+    if (!succeeded(outcome)) return null
     figures.commands += 1
     const promised = newPromise(outcome.body, org)
     promises.set(promised.id, promised)
-    live.push(promised)
+    return promised
   }
 
   const repeats = (intent: Intent): boolean => intent !== 'restart'
@@ -160,6 +162,7 @@ export const startClients = (settings: ClientSettings): Clients => {
     const way = randomOf(settings.seed, `way ${number}`)
     const org = settings.orgs[number % settings.orgs.length]?.id ?? ''
     const live: Promised[] = []
+    let leftAlone = 0
     for (let step = 0; !stopped; step += 1) {
       const [what, which, also, choice, pace] = [0, 0, 0, 0, 0].map(() => schedule.next()) as [
         number,
@@ -175,9 +178,11 @@ export const startClients = (settings: ClientSettings): Clients => {
         for (let at = live.length - 1; at >= 0; at -= 1)
           if (live[at]?.desired === 'deleted' || live[at]?.rolledBack) live.splice(at, 1)
         const session = live[Math.floor(which * live.length)]
-        if (session === undefined || (live.length < SESSIONS_A_CLIENT && what < 0.3))
-          await create(way, live, org, `c${number}-${step}`, choice)
-        else {
+        if (session === undefined || (live.length < SESSIONS_A_CLIENT && what < 0.3)) {
+          const made = await create(way, org, `c${number}-${step}`, choice)
+          if (also < 0.4 && leftAlone < LEFT_ALONE) leftAlone += 1
+          else if (made !== null) live.push(made)
+        } else {
           const intent = INTENTS[Math.floor(choice * INTENTS.length)] ?? 'stop'
           const both = [intend(way, session, intent)]
           if (also < 0.35) both.push(patch(way, session, `${number}-${step}`))

@@ -131,17 +131,21 @@ const agentKilledWithNews: Fault = onAgent(async (stage, agent, random) => {
  */
 const zombieServer: Fault = onAgent(async (stage, agent, random) => {
   const replica = agent.speaksWith()
-  if (replica === null || !replica.isUp() || stage.replicas.length < 2 || !stage.victims.claim(replica.name)) return
+  // The agent has to have somewhere else to go.
+  if (replica === null || !replica.isUp() || stage.replicas.filter((one) => one.isUp()).length < 2) return
+  if (!stage.victims.claim(replica.name)) return
   try {
     replica.signal('SIGSTOP')
     // It runs again later, and must not have been given to another agent by then.
     const session = await agent.crash(random.between(0, 1_000), 'staying')
     await wait(100)
+    // Without a session there is nothing old to say.
+    if (session === null) return
     stage.struck('zombie server', inFlightAt(stage, replica) > 0)
     agent.avoid(replica)
     for (const line of agent.proxy.lines()) line.cut('party')
     for (let waited = 0; waited < 8_000 && !isElsewhere(agent, replica); waited += 50) await wait(50)
-    if (session !== null) agent.revive(session)
+    agent.revive(session)
     await wait(600)
   } finally {
     replica.signal('SIGCONT')

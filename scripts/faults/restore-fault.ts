@@ -59,7 +59,10 @@ const factsOf = (stage: Stage) =>
   })
 
 const touchedSince = (ledgers: Ledgers, copiedAt: number): ReadonlySet<string> =>
-  new Set([...ledgers.effects].filter(([, of]) => (of.at(-1)?.at ?? 0) >= copiedAt).map(([session]) => session))
+  new Set([
+    ...[...ledgers.effects].filter(([, of]) => (of.at(-1)?.at ?? 0) >= copiedAt).map(([session]) => session),
+    ...[...ledgers.nothing].filter(([, at]) => at >= copiedAt).map(([session]) => session),
+  ])
 
 const runningIn = (ledgers: Ledgers): ReadonlySet<string> =>
   new Set(
