@@ -52,6 +52,7 @@ export const createConnection = (deps: ConnectionDeps, peer: Peer, socket: Frame
         break
       case 'unexpected_generation':
         socket.refuse('unexpected_generation', 'nobody has asked for this generation', about)
+        inventories.ahead()
         break
       case 'given_up':
         log.error({ ...peer, sessionId: about }, 'report could not be written and was given up')

@@ -26,6 +26,8 @@ export type Inventories = {
   /** The hash of a heartbeat. */
   readonly compare: (hash: string) => void
   readonly request: () => void
+  /** The agent speaks of a generation that nobody has asked for: the database may have been restored meanwhile. */
+  readonly ahead: () => void
   /** All reports before now are written. */
   readonly caughtUp: () => void
   /** Reports were written later than what came after them. */
@@ -43,7 +45,11 @@ export const createInventories = (deps: InventoriesDeps): Inventories => {
   /** Owed: one was dropped, or reports older than it were written after it. A fresh one puts that right. */
   let order: 'kept' | 'before reports' | 'owed' = 'kept'
 
+  /** A refused report was about a newer generation than the row's, and no inventory has been asked for since. */
+  let isAhead = false
+
   const request = (): void => {
+    isAhead = false
     askedAt = timing.now()
     deps.ask(randomUUID())
   }
@@ -71,11 +77,17 @@ export const createInventories = (deps: InventoriesDeps): Inventories => {
     compare: (hash) => {
       const now = timing.now()
       if (now - askedAt < inventoryRequestIntervalMs || collector.isCollecting(now)) return
+      if (isAhead) return request()
       // The first one comes by itself after the welcome.
       if (!expected.isKnown() && now - since < inventoryRequestIntervalMs) return
       if (!expected.isKnown() || expected.hash() !== hash) request()
     },
     request,
+    // An agent that lies is asked no more often than one whose hash never agrees.
+    ahead: () => {
+      isAhead = true
+      if (timing.now() - askedAt >= inventoryRequestIntervalMs) request()
+    },
     caughtUp: () => {
       if (order === 'before reports') order = 'kept'
     },

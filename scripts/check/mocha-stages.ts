@@ -1,10 +1,11 @@
-/** The three kinds of tests, in the order in which they run: the fast ones first. */
+/** The four kinds of tests, in the order in which they run: the fast ones first. */
 import { globSync } from 'node:fs'
 
 export const mochaStages = {
   unit: ['test/domain', 'test/usecases'],
   adapters: ['test/adapters', 'test/agents'],
   e2e: ['test/e2e'],
+  faults: ['test/faults'],
 } as const satisfies Record<string, readonly string[]>
 
 export type MochaStage = keyof typeof mochaStages

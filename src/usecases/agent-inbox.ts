@@ -55,9 +55,12 @@ export const createAgentInbox = (deps: AgentInboxDeps): AgentInbox & { readonly 
 
   // While an inventory is compared with the rows, the agent goes on reporting. What it says of a session after
   // the inventory is newer than the inventory: a session that began to run meanwhile is not "missing" from it.
+  // `superseded` says nothing of what is there: after a restore of the database it is the answer to every old
+  // command, and would hide from the row the newer generation that the inventory tells.
   const inventories = new Map<AgentId, Set<Set<SessionId>>>()
   const report = (item: AgentReport): Promise<ReportAnswer> => {
-    for (const spokenSince of inventories.get(item.peer.agentId) ?? []) spokenSince.add(item.sessionId)
+    if (item.kind === 'status' || item.result.outcome !== 'superseded')
+      for (const spokenSince of inventories.get(item.peer.agentId) ?? []) spokenSince.add(item.sessionId)
     return reports.add(item)
   }
 

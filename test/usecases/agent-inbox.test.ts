@@ -109,4 +109,16 @@ describe('what agents send', () => {
     inventories[1]?.end('fenced')
     expect(await next).to.equal('fenced')
   })
+
+  it('as the word that a command is superseded says nothing that is newer than an inventory', async () => {
+    const { inbox, inventories } = receiving()
+    const answer = inbox.inventory(peer, [])
+    const result = { commandId: 'c' as never, sessionId: SESSION, generation: 3, error: null, observed: null }
+    await inbox.result(peer, { ...result, outcome: 'superseded' })
+    expect(inventories[0]?.spokenSince.size).to.equal(0)
+    await inbox.result(peer, { ...result, outcome: 'applied' })
+    expect([...(inventories[0]?.spokenSince ?? [])]).to.deep.equal([SESSION])
+    inventories[0]?.end('accepted')
+    expect(await answer).to.equal('accepted')
+  })
 })

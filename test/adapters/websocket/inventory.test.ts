@@ -155,4 +155,22 @@ describe('the inventory of an agent', () => {
     await beat(items)
     expect(client.of('inventoryRequest')).to.deep.equal([])
   })
+
+  it('is asked for when the agent speaks of a generation above the row’s, once an interval', async () => {
+    await start({ inventoryRequestIntervalMs: 200 })
+    page([running(one)], true)
+    await beat([running(one)])
+    a.inbox.answer = () => 'unexpected_generation'
+    const ahead = (generation: number) => client.send({ type: 'status', sessionId: one, generation, status: 'running' })
+    ahead(4)
+    await client.count('inventoryRequest', 1)
+    ahead(5)
+    await client.count('error', 2)
+    expect(client.of('inventoryRequest')).to.have.lengthOf(1)
+    // Not forgotten: a heartbeat after the interval asks again, though its hash is as expected.
+    await eventually(async () => {
+      await beat([running(one, 5)])
+      expect(client.of('inventoryRequest')).to.have.lengthOf(2)
+    })
+  })
 })

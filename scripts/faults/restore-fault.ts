@@ -1,0 +1,84 @@
+/**
+ * A database that is put back from an older copy while agents keep what is newer, as a person does it after an
+ * accident: everything of the server is stopped, the copy takes the place of the files, everything is started. Clients wait
+ * meanwhile: what they were promised between the copy and the restore is gone with the database, and what they ask
+ * before the agents have spoken is not covered (`docs/delivery-proof.md`).
+ */
+import { setTimeout as wait } from 'node:timers/promises'
+import { alwaysWrong, type Finding, type Ledgers, type Restore } from './check.ts'
+import { readFacts, readLedgers } from './facts.ts'
+import { convergenceBoundMs } from './intervals.ts'
+import { ledgerNow } from './ledger.ts'
+import { startPatiently } from './process-faults.ts'
+import { connected } from './scene.ts'
+import { inFlightAnywhere, type Stage } from './stage.ts'
+
+export const restored = async (stage: Stage, found: (findings: readonly Finding[]) => void): Promise<void> => {
+  const { database, victims, clients } = stage
+  if (!victims.claim('restore')) return
+  if (!victims.one('postgres')) return victims.free('restore')
+  let copiedAt = 0
+  try {
+    await database.copyAside()
+    copiedAt = ledgerNow()
+  } finally {
+    victims.free('postgres')
+  }
+  await stage.wait(stage.copyAgeMs)
+
+  victims.free('restore')
+  await victims.all()
+  try {
+    stage.struck('restored', inFlightAnywhere(stage) > 0)
+    await clients.pause()
+    // The promises of the part of history that goes with the database are judged while it is there.
+    found(alwaysWrong(await factsOf(stage)))
+    for (const replica of stage.replicas) replica.signal('SIGKILL')
+    for (const replica of stage.replicas) await replica.gone()
+    await database.putBack()
+    const at = ledgerNow()
+    const before = await readLedgers(stage.agents)
+    const restore = { at, touched: touchedSince(before, copiedAt), running: runningIn(before) }
+    for (const replica of stage.replicas) await startPatiently(replica)
+    await connected(stage.agents)
+    await caughtUp(stage, before, restore)
+    stage.restores.push({ ...restore, resumedAt: ledgerNow() })
+    await clients.rebase()
+  } finally {
+    clients.resume()
+    victims.freeAll()
+  }
+}
+
+const factsOf = (stage: Stage) =>
+  readFacts({
+    database: stage.database,
+    agents: stage.agents,
+    promises: () => stage.clients.promises.values(),
+    restores: stage.restores,
+  })
+
+const touchedSince = (ledgers: Ledgers, copiedAt: number): ReadonlySet<string> =>
+  new Set([
+    ...[...ledgers.effects].filter(([, of]) => (of.at(-1)?.at ?? 0) >= copiedAt).map(([session]) => session),
+    ...[...ledgers.nothing].filter(([, at]) => at >= copiedAt).map(([session]) => session),
+  ])
+
+const runningIn = (ledgers: Ledgers): ReadonlySet<string> =>
+  new Set(
+    [...ledgers.held.values()].flatMap((held) =>
+      [...held].filter(([, there]) => there.status === 'running').map(([session]) => session),
+    ),
+  )
+
+/** Every row has taken over what its agent has that is newer. If not in time, the end of the run says so. */
+const caughtUp = async (stage: Stage, before: Ledgers, restore: Pick<Restore, 'touched'>): Promise<void> => {
+  const newest = new Map<string, number>()
+  for (const held of before.held.values())
+    for (const [session, { generation }] of held) if (restore.touched.has(session)) newest.set(session, generation)
+  for (const deadline = performance.now() + convergenceBoundMs(stage.intervals); performance.now() < deadline; ) {
+    const rows = await stage.database.query('SELECT id, generation::float8 AS generation FROM sessions')
+    if (rows.every(({ id, generation }) => generation >= (newest.get(id) ?? 0))) return
+    await wait(200)
+  }
+}

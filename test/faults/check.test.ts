@@ -1,0 +1,186 @@
+/** The judge of fault runs: each kind of wrong is called by its name, and what is right by none. */
+import { expect } from 'chai'
+import {
+  alwaysWrong,
+  createLedgers,
+  type Facts,
+  type OutboxRow,
+  type Restore,
+  type SessionRow,
+  wrongAtTheEnd,
+} from '../../scripts/faults/check.ts'
+import type { LedgerLine, LedgerState } from '../../scripts/faults/ledger.ts'
+import { newPromise, type Promised, promise } from '../../scripts/faults/promises.ts'
+
+const aRow = (row: Partial<SessionRow> = {}): SessionRow => ({
+  id: 's',
+  agentId: 'edge-1',
+  reservedOn: 'edge-1',
+  desired: 'running',
+  generation: 1,
+  observedGeneration: 1,
+  status: 'running',
+  reason: null,
+  deleted: false,
+  label: null,
+  ...row,
+})
+
+const aCommand = (row: Partial<OutboxRow> = {}): OutboxRow => ({
+  session: 's',
+  generation: 1,
+  agentId: 'edge-1',
+  status: 'done',
+  createdAtMs: 1_000,
+  finishedAtMs: 1_100,
+  ...row,
+})
+
+const anEffect = (at: number, generation: number, state: LedgerState = 'running', session = 's'): LedgerLine => ({
+  what: 'effect',
+  at,
+  session,
+  generation,
+  state,
+  incarnation: 0,
+  epoch: 1,
+  left: state !== 'deleted',
+  home: true,
+})
+
+const said = (generation: number, desiredState: LedgerState = 'running') => ({
+  id: 's',
+  agentId: 'edge-1',
+  status: 'scheduling',
+  generation,
+  desiredState,
+})
+
+const promised = (...later: readonly (readonly [number, LedgerState])[]): Promised => {
+  const made = newPromise(said(1), 'default')
+  for (const [generation, desired] of later) promise(made, said(generation, desired))
+  return made
+}
+
+type Given = Partial<Omit<Facts, 'ledgers'>> & {
+  readonly lines?: { readonly [agentId: string]: readonly LedgerLine[] }
+}
+
+const facts = ({ lines = { 'edge-1': [anEffect(1, 1)] }, ...given }: Given = {}): Facts => {
+  const ledgers = createLedgers()
+  for (const [agentId, of] of Object.entries(lines)) for (const line of of) ledgers.add(agentId, line)
+  return {
+    sessions: [aRow()],
+    outbox: [aCommand()],
+    agents: [{ id: 'edge-1', allocatedSessions: 1, reservedSessions: 1 }],
+    promises: [promised()],
+    restores: [],
+    ...given,
+    ledgers: ledgers.done(),
+  }
+}
+
+const kindsOf = (given: Given): readonly string[] => {
+  const all = facts(given)
+  return [...alwaysWrong(all), ...wrongAtTheEnd(all)].map(({ kind }) => kind)
+}
+
+const stoppedTwo = {
+  sessions: [aRow({ desired: 'stopped', status: 'stopped', generation: 2, observedGeneration: 2, reservedOn: null })],
+  outbox: [aCommand(), aCommand({ generation: 2, createdAtMs: 2_000, finishedAtMs: 2_100 })],
+  promises: [promised([2, 'stopped'])],
+  lines: { 'edge-1': [anEffect(1, 1), anEffect(2, 2, 'stopped')] },
+} as const satisfies Given
+
+describe('the judge of a fault run', () => {
+  it('finds nothing where everything is as it was promised', () => {
+    expect(kindsOf({})).to.deep.equal([])
+    expect(kindsOf(stoppedTwo)).to.deep.equal([])
+  })
+
+  it('lost: a promised session without a row', () => {
+    expect(kindsOf({ sessions: [], lines: {} })).to.deep.equal(['lost'])
+  })
+
+  it('lost: a promised generation that the row never reached', () => {
+    expect(kindsOf({ promises: [promised([2, 'stopped'])] })).to.include('lost')
+  })
+
+  it('lost: a promised generation without a command', () => {
+    expect(kindsOf({ ...stoppedTwo, outbox: [aCommand()] })).to.deep.equal(['lost'])
+  })
+
+  it('lost: a label that was promised and is not there', () => {
+    expect(kindsOf({ promises: [{ ...promised(), patch: 'mine' }] })).to.deep.equal(['lost'])
+  })
+
+  it('what was asked without an answer may have been done, and need not', () => {
+    const unsure = { ...promised(), loose: ['stopped' as const] }
+    expect(kindsOf({ promises: [unsure] })).to.deep.equal([])
+    expect(kindsOf({ ...stoppedTwo, promises: [unsure] })).to.deep.equal([])
+  })
+
+  it('doubled: two effects at one generation', () => {
+    expect(kindsOf({ lines: { 'edge-1': [anEffect(1, 1), anEffect(2, 1)] } })).to.deep.equal(['doubled'])
+  })
+
+  it('doubled: a session that runs on two agents', () => {
+    const lines = { 'edge-2': [anEffect(0, 0)], 'edge-1': [anEffect(1, 1)] }
+    expect(kindsOf({ lines })).to.deep.equal(['doubled'])
+  })
+
+  it('reordered: an older generation after a newer one', () => {
+    const lines = { 'edge-1': [anEffect(1, 2, 'stopped'), anEffect(2, 1)] }
+    expect(kindsOf({ ...stoppedTwo, lines })).to.include('reordered')
+  })
+
+  it('reordered: a superseded command that was carried out long after, or still may be', () => {
+    const newer = aCommand({ generation: 2, createdAtMs: 2_000, finishedAtMs: 9_100 })
+    expect(kindsOf({ ...stoppedTwo, outbox: [aCommand({ finishedAtMs: 9_000 }), newer] })).to.deep.equal(['reordered'])
+    const pending = aCommand({ status: 'pending', finishedAtMs: null })
+    expect(kindsOf({ ...stoppedTwo, outbox: [pending, newer] })).to.include('reordered')
+    const superseded = aCommand({ status: 'superseded', finishedAtMs: 9_000 })
+    expect(kindsOf({ ...stoppedTwo, outbox: [superseded, newer] })).to.deep.equal([])
+  })
+
+  it('stale: a row that says what the agent does not have', () => {
+    const lines = { 'edge-1': [anEffect(1, 1), { what: 'crashed', at: 2, session: 's' } as const] }
+    expect(kindsOf({ lines })).to.deep.equal(['stale'])
+    const failed = aRow({ status: 'failed', reason: 'exited_early' })
+    expect(kindsOf({ lines, sessions: [failed] })).to.deep.equal([])
+  })
+
+  it('stale: a tombstone of which something is left', () => {
+    const sessions = [aRow({ deleted: true, desired: 'deleted', status: 'deleting', generation: 2 })]
+    expect(kindsOf({ sessions, promises: [] })).to.deep.equal(['stale'])
+  })
+
+  it('stuck: a session that waits, and a command that is pending', () => {
+    expect(kindsOf({ sessions: [aRow({ status: 'scheduling', observedGeneration: 0 })] })).to.deep.equal(['stuck'])
+    expect(kindsOf({ outbox: [aCommand({ status: 'pending', finishedAtMs: null })] })).to.deep.equal(['stuck'])
+  })
+
+  it('capacity: what is allocated is not what sessions hold', () => {
+    const agents = [{ id: 'edge-1', allocatedSessions: 2, reservedSessions: 1 }]
+    expect(kindsOf({ agents })).to.deep.equal(['capacity'])
+  })
+
+  it('destroyed: what ran when an older database was put back, and was ended by nobody', () => {
+    const restore: Restore = {
+      at: 5,
+      resumedAt: 7,
+      touched: new Set(['s', 'forgotten']),
+      running: new Set(['s', 'forgotten']),
+    }
+    const given = { restores: [restore], promises: [] }
+    expect(
+      kindsOf({ ...given, ...stoppedTwo, lines: { 'edge-1': [anEffect(1, 1), anEffect(6, 2, 'stopped')] } }),
+    ).to.include('destroyed')
+    // Later it is what somebody asked for; of what no row remembers nobody can ask anything.
+    expect(
+      kindsOf({ ...given, ...stoppedTwo, lines: { 'edge-1': [anEffect(1, 1), anEffect(8, 2, 'stopped')] } }),
+    ).to.deep.equal([])
+    const forgotten = [anEffect(1, 1), anEffect(1, 1, 'running', 'forgotten'), anEffect(9, 2, 'deleted', 'forgotten')]
+    expect(kindsOf({ ...given, lines: { 'edge-1': forgotten } })).to.include('destroyed')
+  })
+})
