@@ -293,7 +293,10 @@ type Frames = { readonly [type: string]: c.AnyCodec }
 const frameDecoder =
   <F>(frames: Frames) =>
   (data: string): E.Either<FrameError, F> => {
-    if (isNestedTooDeeply(data)) return E.left({ code: 'bad_frame', message: 'a frame is not nested so deeply' })
+    if (isNestedTooDeeply(data)) {
+      const code = data.trimStart().startsWith('{') ? 'bad_message' : 'bad_frame'
+      return E.left({ code, message: 'a frame is not nested so deeply' })
+    }
     let parsed: unknown
     try {
       parsed = JSON.parse(data)
