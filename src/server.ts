@@ -32,6 +32,7 @@ import { createAgentHub } from '../adapters/websocket/hub.ts'
 import { OFFLINE_AFTER_INTERVALS } from '../domain/agent/agent.ts'
 import type { AgentGateway, Wake } from '../domain/ports/delivery.ts'
 import { catalogue } from './catalogue/index.ts'
+import { gatherConnects } from './delivery/gathered-connects.ts'
 import { createLaneOutbox } from './delivery/lane-outbox.ts'
 import { createWake } from './delivery/wake.ts'
 import { createRecentAgents } from './placement/recent-agents.ts'
@@ -86,7 +87,7 @@ export const startServer = async (
   const sessions = createSessionStore(database, { agentSilentAfterMs })
   const queries = createSessionQueries(database, cursors, { agentSilentAfterMs })
   const reports = createReportStore(database)
-  const leases = createLeaseStore(database)
+  const leases = gatherConnects(createLeaseStore(database))
   const duties = createDutyStore(database)
   const outbox = createLaneOutbox(
     createOutbox(database, {
