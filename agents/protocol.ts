@@ -293,10 +293,8 @@ type Frames = { readonly [type: string]: c.AnyCodec }
 const frameDecoder =
   <F>(frames: Frames) =>
   (data: string): E.Either<FrameError, F> => {
-    if (isNestedTooDeeply(data)) {
-      const code = data.trimStart().startsWith('{') ? 'bad_message' : 'bad_frame'
-      return E.left({ code, message: 'a frame is not nested so deeply' })
-    }
+    if (isNestedTooDeeply(data))
+      return E.left({ code: data.startsWith('{') ? 'bad_message' : 'bad_frame', message: 'is nested too deeply' })
     let parsed: unknown
     try {
       parsed = JSON.parse(data)

@@ -42,6 +42,7 @@ import { createAgentHub } from '../adapters/websocket/hub.ts'
 import { OFFLINE_AFTER_INTERVALS } from '../domain/agent/agent.ts'
 import type { AgentGateway, Wake } from '../domain/ports/delivery.ts'
 import { catalogue } from './catalogue/index.ts'
+import { gatherConnects } from './delivery/gathered-connects.ts'
 import { createLaneOutbox } from './delivery/lane-outbox.ts'
 import { createWake } from './delivery/wake.ts'
 import { createRecentAgents } from './placement/recent-agents.ts'
@@ -103,13 +104,15 @@ export const startServer = async (
   const sessions = createSessionStore(database, { agentSilentAfterMs })
   const queries = createSessionQueries(database, cursors, { agentSilentAfterMs })
   const reports = createReportStore(database, settings)
-  const leases = createLeaseStore(database, {
-    onOlderDatabase: (found) =>
-      log.error(
-        found,
-        'the database is older than an agent: was it restored? No orphan is removed until an operator approves',
-      ),
-  })
+  const leases = gatherConnects(
+    createLeaseStore(database, {
+      onOlderDatabase: (found) =>
+        log.error(
+          found,
+          'the database is older than an agent: was it restored? No orphan is removed until an operator approves',
+        ),
+    }),
+  )
   const duties = createDutyStore(database)
   const orphans = createOrphanStore(database, cursors)
   const outbox = createLaneOutbox(

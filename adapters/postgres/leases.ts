@@ -1,48 +1,73 @@
 /**
- * Leases: who speaks for an agent, under which epoch. Raising the epoch is one UPDATE of the lease row,
- * which waits for every writer of the old epoch (they hold the row FOR SHARE) and stops all later ones.
+ * Leases: who speaks for an agent, under which epoch. Whoever connects locks the lease row, which waits for
+ * every writer of the old epoch (they hold it FOR SHARE), and raises the epoch, which stops all later ones.
  *
  * What a connection makes due again is found by a second statement in the same transaction: the first one's
  * snapshot is older than what those writers wrote, so that it would miss the rows that they took out of the
- * read set, and nobody would ever send them again.
+ * read set, and nobody would ever send them again. The same pair of statements connects any number of agents:
+ * thousands come back at once.
  */
 import { E } from '../../domain/fp.ts'
 import type { AgentId, OrgId, ReplicaId } from '../../domain/ids.ts'
-import type { LeaseStore } from '../../domain/ports/agents.ts'
+import type { AgentIdentity, Connected, Connecting, LeaseBatches, LeaseStore } from '../../domain/ports/agents.ts'
 import { haltRemoval } from './orphan-removal.ts'
 import type { Database } from './pool.ts'
 
-const RAISE_EPOCH = `
-UPDATE agent_leases l
-   SET epoch = greatest(l.epoch, COALESCE($2::bigint, 0)) + 1, replica_id = $3, connected_at = now(), disconnected_at = NULL
-  FROM (SELECT agent_id, epoch FROM agent_leases WHERE agent_id = $1 FOR UPDATE) AS held
- WHERE l.agent_id = held.agent_id
-   -- A token that was rotated since the upgrade opens nothing any more.
-   AND ($4::bytea IS NULL OR EXISTS (SELECT 1 FROM agents WHERE id = $1 AND token_hash = $4))
-RETURNING l.epoch, held.epoch AS epoch_before`
+const LOCK_LEASES =
+  'SELECT agent_id, epoch FROM agent_leases WHERE agent_id = ANY($1::text[]) ORDER BY agent_id FOR NO KEY UPDATE'
 
-/** Lock order: lease (held by now), agents, outbox. Liveness is nobody's but the connection's own. */
+/**
+ * Lock order: leases (held by now), agents, outbox; each by id. Liveness is nobody's but the connection's own. A token
+ * that was rotated since the upgrade opens nothing any more: rotating takes the lease first, so that this statement,
+ * which begins when the leases are held, sees the token that counts. An agent that says of itself what it said before
+ * leaves its row alone: that one is hot.
+ */
 const TAKE_OVER = `
-WITH agent AS (
+WITH asked AS MATERIALIZED (
+  SELECT * FROM jsonb_to_recordset($1::jsonb) AS a (
+    agent_id text, token_hash text, last_epoch bigint, version text, region text, labels jsonb,
+    max_sessions int, cpu_millis int, memory_mib int)
+),
+known AS MATERIALIZED (
+  SELECT asked.* FROM asked JOIN agents a ON a.id = asked.agent_id
+   WHERE asked.token_hash IS NULL OR a.token_hash = decode(asked.token_hash, 'hex')
+),
+raised AS (
+  UPDATE agent_leases l
+     SET epoch = greatest(l.epoch, COALESCE(k.last_epoch, 0)) + 1, replica_id = $2, connected_at = now(),
+         disconnected_at = NULL
+    FROM known k WHERE l.agent_id = k.agent_id
+  RETURNING l.agent_id, l.epoch
+),
+changed AS MATERIALIZED (
+  SELECT a.id FROM agents a JOIN known k ON k.agent_id = a.id
+   WHERE (a.version, a.region, a.reported_labels, a.max_sessions, a.cpu_millis, a.memory_mib)
+         IS DISTINCT FROM (k.version, COALESCE(k.region, a.region), k.labels, k.max_sessions, k.cpu_millis, k.memory_mib)
+   ORDER BY a.id FOR NO KEY UPDATE OF a
+),
+agent AS (
   UPDATE agents a
-     SET version = $2, region = COALESCE($3, region), reported_labels = $4::jsonb,
-         max_sessions = $5, cpu_millis = $6, memory_mib = $7
-   WHERE id = $1
-  RETURNING a.id
+     SET version = k.version, region = COALESCE(k.region, a.region), reported_labels = k.labels,
+         max_sessions = k.max_sessions, cpu_millis = k.cpu_millis, memory_mib = k.memory_mib
+    FROM changed c JOIN known k ON k.agent_id = c.id WHERE a.id = c.id
 ),
 live AS (
   INSERT INTO agent_liveness AS v (agent_id, last_heartbeat_at)
-  SELECT id, now() FROM agent
+  SELECT agent_id, now() FROM known ORDER BY agent_id
   ON CONFLICT (agent_id) DO UPDATE
      SET last_heartbeat_at = now(), degraded_reason = NULL, inventory_hash = NULL, active_sessions = 0
 ),
 held AS MATERIALIZED (
   SELECT id FROM outbox
-   WHERE agent_id = (SELECT id FROM agent) AND status = 'pending' AND (acked_epoch IS NOT NULL OR next_attempt_at IS NOT NULL)
+   WHERE agent_id = ANY(ARRAY(SELECT agent_id FROM known)) AND status = 'pending'
+     AND (acked_epoch IS NOT NULL OR next_attempt_at IS NOT NULL)
    ORDER BY id FOR NO KEY UPDATE
+),
+due AS (
+  UPDATE outbox o SET acked_epoch = NULL, next_attempt_at = NULL
+    FROM held WHERE o.id = held.id AND o.status = 'pending'
 )
-UPDATE outbox o SET acked_epoch = NULL, next_attempt_at = NULL
-  FROM held WHERE o.id = held.id AND o.status = 'pending'`
+SELECT agent_id, epoch FROM raised`
 
 const HEARTBEAT = `
 WITH beat AS (
@@ -96,50 +121,73 @@ export type LeaseSettings = {
   }) => void
 }
 
-export const createLeaseStore = (database: Database, settings: LeaseSettings = {}): LeaseStore => ({
-  identify: async (tokenHash) => {
-    const { rows } = await database.query({
-      name: 'identify_agent',
-      text: 'SELECT id, org_id, platform FROM agents WHERE token_hash = $1',
-      values: [tokenHash],
+/** As they are in the frames of an agent, and `null` where it may say nothing. */
+const asked = ({ capacity, ...connecting }: Connecting) => ({
+  agent_id: connecting.agentId,
+  token_hash: connecting.tokenHash?.toString('hex') ?? null,
+  last_epoch: connecting.lastEpoch,
+  version: connecting.version,
+  region: connecting.region,
+  labels: connecting.labels,
+  max_sessions: capacity.maxSessions,
+  cpu_millis: capacity.cpuMillis,
+  memory_mib: capacity.memoryMib,
+})
+
+type Older = { readonly agentId: AgentId; readonly lastEpoch: number; readonly epoch: number }
+
+const connectMany = async (
+  database: Database,
+  { onOlderDatabase }: LeaseSettings,
+  connecting: readonly Connecting[],
+): Promise<readonly Connected[]> => {
+  const replicaId = connecting[0]?.replicaId
+  const { epochs, older } = await database.transaction(async (query) => {
+    const agentIds = connecting.map(({ agentId }) => agentId)
+    const held = await query({ name: 'lock_leases', text: LOCK_LEASES, values: [agentIds] })
+    const values = [JSON.stringify(connecting.map(asked)), replicaId]
+    const { rows } = await query({ name: 'take_over_agents', text: TAKE_OVER, values })
+    const epochs = new Map(rows.map((row) => [row.agent_id as AgentId, row.epoch as number]))
+    const before = new Map(held.rows.map((row) => [row.agent_id as AgentId, row.epoch as number]))
+    const older = connecting.flatMap(({ agentId, lastEpoch }): readonly Older[] => {
+      const epoch = before.get(agentId)
+      const isOlder = lastEpoch !== null && epoch !== undefined && epochs.has(agentId) && lastEpoch > epoch
+      return isOlder ? [{ agentId, lastEpoch, epoch }] : []
     })
-    const row = rows[0]
+    for (const found of older) await haltRemoval(query, found)
+    return { epochs, older }
+  })
+  for (const found of older) onOlderDatabase?.(found)
+  return connecting.map(({ agentId }) => {
+    const epoch = epochs.get(agentId)
+    return epoch === undefined ? E.left({ _tag: 'AgentGone' }) : E.right({ epoch })
+  })
+}
+
+const identifyMany = async (
+  database: Database,
+  tokenHashes: readonly Buffer[],
+): Promise<readonly (AgentIdentity | null)[]> => {
+  const { rows } = await database.query({
+    name: 'identify_agents',
+    text: 'SELECT id, org_id, platform, token_hash FROM agents WHERE token_hash = ANY($1::bytea[])',
+    values: [tokenHashes],
+  })
+  const byHash = new Map(rows.map((row) => [(row.token_hash as Buffer).toString('hex'), row]))
+  return tokenHashes.map((tokenHash) => {
+    const row = byHash.get(tokenHash.toString('hex'))
     return row === undefined
       ? null
       : { agentId: row.id as AgentId, orgId: row.org_id as OrgId | null, platform: row.platform as string, tokenHash }
-  },
+  })
+}
 
-  connect: async (connecting) => {
-    const { agentId, lastEpoch } = connecting
-    const connected = await database.transaction(async (query) => {
-      const { rows } = await query({
-        name: 'raise_epoch',
-        text: RAISE_EPOCH,
-        values: [connecting.agentId, connecting.lastEpoch, connecting.replicaId, connecting.tokenHash ?? null],
-      })
-      if (rows[0] === undefined) return null
-      await query({
-        name: 'take_over_agent',
-        text: TAKE_OVER,
-        values: [
-          connecting.agentId,
-          connecting.version,
-          connecting.region,
-          JSON.stringify(connecting.labels),
-          connecting.capacity.maxSessions,
-          connecting.capacity.cpuMillis,
-          connecting.capacity.memoryMib,
-        ],
-      })
-      const { epoch, epoch_before: before } = rows[0] as { readonly epoch: number; readonly epoch_before: number }
-      const older = lastEpoch !== null && lastEpoch > before ? { agentId, lastEpoch, epoch: before } : null
-      if (older !== null) await haltRemoval(query, older)
-      return { epoch, older }
-    })
-    if (connected === null) return E.left({ _tag: 'AgentGone' })
-    if (connected.older !== null) settings.onOlderDatabase?.(connected.older)
-    return E.right({ epoch: connected.epoch })
-  },
+export const createLeaseStore = (database: Database, settings: LeaseSettings = {}): LeaseStore & LeaseBatches => ({
+  identify: async (tokenHash) => (await identifyMany(database, [tokenHash]))[0] ?? null,
+  identifyMany: (tokenHashes) => identifyMany(database, tokenHashes),
+  connect: async (connecting) =>
+    (await connectMany(database, settings, [connecting]))[0] ?? E.left({ _tag: 'AgentGone' } as const),
+  connectMany: (connecting) => connectMany(database, settings, connecting),
 
   disconnect: async (peer, replicaId) => {
     await database.query({

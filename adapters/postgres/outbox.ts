@@ -12,8 +12,9 @@ export const MAX_UNACKED = 20
  * What is due for some lanes, each at most its own limit: one index range of `outbox_due` a lane, however many
  * rows wait for other agents or back off. What is asked (state, incarnation) comes with the command, so that a
  * frame always carries one consistent state; the session's row adds what no intent ever changes. Ids are
- * unique over all lanes, so one list leaves out what any of them has in flight. The removal of an orphan has no
- * session: all that its frame needs is in the payload (`orphan-removal.ts`).
+ * unique over all lanes, so one list leaves out what any of them has in flight; as a subquery it is hashed once, while
+ * `<> ALL` of a parameter compares each row with each of a thousand.
+ * The removal of an orphan has no session: all that its frame needs is in the payload (`orphan-removal.ts`).
  */
 export const DUE = `
 SELECT o.id, o.command_id, o.agent_id, o.session_id, o.generation, o.type, o.payload, o.attempts, o.expires_at,
@@ -24,7 +25,7 @@ SELECT o.id, o.command_id, o.agent_id, o.session_id, o.generation, o.type, o.pay
  CROSS JOIN LATERAL (
          SELECT * FROM outbox
           WHERE agent_id = l.agent_id AND status = 'pending' AND acked_epoch IS NULL AND next_attempt_at IS NULL
-            AND id <> ALL($3::bigint[])
+            AND id NOT IN (SELECT unnest($3::bigint[]))
           ORDER BY id LIMIT lane.at_most) o
   LEFT JOIN sessions s ON s.id = o.session_id
  WHERE s.id IS NOT NULL OR o.payload ? 'sessionId'

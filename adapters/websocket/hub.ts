@@ -50,9 +50,10 @@ export type AgentHub = AgentGateway & {
   readonly stats: () => AgentHubStats
 }
 
-/** Reads of lanes, and connects, that may use the pool at once. */
-const READS_AT_ONCE = 8
-const CONNECTS_AT_ONCE = 8
+/** Reads of lanes that are asked for at once: those that wait together become one statement (`src/delivery/lane-outbox.ts`). */
+const READS_AT_ONCE = 64
+/** The same of agents that knock or say hello (`src/delivery/gathered-connects.ts`). */
+const CONNECTS_AT_ONCE = 256
 
 export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
   const settings = resolveSettings(given)

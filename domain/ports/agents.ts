@@ -63,6 +63,9 @@ export type Heartbeat = Peer & {
   readonly degradedReason: string | null
 }
 
+/** Left: the agent is gone, or the token is its own no more. */
+export type Connected = E.Either<{ readonly _tag: 'AgentGone' }, { readonly epoch: number }>
+
 export type HeldLease = Peer & { readonly tokenHash: Buffer | undefined }
 /** `index`: in what was asked. `revoked`: the agent is gone, or the token by which it was identified is its own no more. */
 export type LostLease = { readonly index: number; readonly why: 'revoked' | 'replaced' }
@@ -71,9 +74,7 @@ export type LostLease = { readonly index: number; readonly why: 'revoked' | 'rep
 export type LeaseStore = {
   readonly identify: (tokenHash: Buffer) => Promise<AgentIdentity | null>
   /** Raises the epoch, takes the lease and makes all undelivered commands due. Left: the agent is gone. */
-  readonly connect: (
-    connecting: Connecting,
-  ) => Promise<E.Either<{ readonly _tag: 'AgentGone' }, { readonly epoch: number }>>
+  readonly connect: (connecting: Connecting) => Promise<Connected>
   /** Gives the lease up, if it is still ours. */
   readonly disconnect: (peer: Peer, replicaId: ReplicaId) => Promise<void>
   /** Writes liveness in one batch; returns the peers whose lease is no longer theirs. */
@@ -84,4 +85,11 @@ export type LeaseStore = {
   readonly holders: (
     agentIds: readonly AgentId[],
   ) => Promise<readonly { readonly agentId: AgentId; readonly replicaId: ReplicaId }[]>
+}
+
+/** The same for many agents at once, answered in order. */
+export type LeaseBatches = {
+  readonly identifyMany: (tokenHashes: readonly Buffer[]) => Promise<readonly (AgentIdentity | null)[]>
+  /** Of one replica; each agent once. */
+  readonly connectMany: (connecting: readonly Connecting[]) => Promise<readonly Connected[]>
 }

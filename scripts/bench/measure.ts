@@ -1,7 +1,7 @@
 /** What a measure is, and what it answers: lines for the table, each with the bar that it is held against. */
 import type { Bench } from './bench.ts'
 
-export type Unit = 'ms' | 's' | '/s' | '%' | 'MiB'
+export type Unit = 'ms' | 's' | '/s' | '%' | 'MiB' | 'KiB' | 'buffers'
 
 export type Bar = { readonly atMost: number } | { readonly atLeast: number }
 

@@ -3,10 +3,17 @@ import type { Measure } from '../measure.ts'
 import { createLatency } from './create-latency.ts'
 import { createRateOfEight, createRateOfOne } from './create-rate.ts'
 import { deliveryByJobs, deliveryByNudge } from './delivery.ts'
+import { drain } from './drain.ts'
 import { getSession } from './get.ts'
+import { idleAgents } from './idle-agents.ts'
 import { idleMemory } from './idle-memory.ts'
+import { laneCost } from './lane-cost.ts'
+import { neighbours } from './neighbours.ts'
 import { processAgent } from './process-agent.ts'
+import { acrossReplicas } from './replicas.ts'
 import { start } from './start.ts'
+import { statuses } from './statuses.ts'
+import { stormOfAgents } from './storm.ts'
 
 export const measures: readonly Measure[] = [
   createLatency,
@@ -18,4 +25,11 @@ export const measures: readonly Measure[] = [
   start,
   idleMemory,
   processAgent,
+  acrossReplicas,
+  drain,
+  neighbours,
+  idleAgents,
+  statuses,
+  laneCost,
+  stormOfAgents,
 ]

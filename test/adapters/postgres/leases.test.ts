@@ -91,6 +91,42 @@ describe('leases', () => {
       )
     })
 
+    it('is not made by one who waits while the token is being rotated', async () => {
+      const agentId = await enrolled(stores, { id: 'rotating' })
+      const rotating = await holding(
+        stores.url,
+        ['UPDATE agent_leases SET epoch = epoch + 1 WHERE agent_id = $1', agentId],
+        ['UPDATE agents SET token_hash = $2 WHERE id = $1', agentId, Buffer.from('the next of rotating')],
+      )
+      const hello = { agentId, replicaId, version: '2', region: null, labels: {}, capacity: PLENTY, lastEpoch: null }
+      const late = stores.leases.connect({ ...hello, tokenHash: Buffer.from('token of rotating') })
+      await lockWaits(stores.ask, 1)
+      await rotating.release()
+      expect(await late).to.deep.include({ _tag: 'Left' })
+    })
+
+    it('is given to many in one pair of statements, each its own; nobody stands in for who is not there', async () => {
+      const names = Array.from({ length: 50 }, (_, n) => `together-${n}`)
+      for (const id of names) await enrolled(stores, { id })
+      const hello = (id: string) => ({
+        agentId: agentNamed(id),
+        replicaId,
+        version: id,
+        region: null,
+        labels: { of: id },
+        capacity: PLENTY,
+        lastEpoch: id === 'together-7' ? 70 : null,
+        tokenHash: Buffer.from(id === 'together-9' ? 'stolen' : `token of ${id}`),
+      })
+      const answers = await stores.leases.connectMany([...names, 'nobody'].map(hello))
+      const epochs = answers.map((answer) => (E.isRight(answer) ? answer.right.epoch : null))
+      expect(epochs).to.deep.equal([...names.map((_, n) => (n === 7 ? 71 : n === 9 ? null : 1)), null])
+      expect((await stores.agents.get(ACME, agentNamed('together-3')))?.labels).to.deep.equal({ of: 'together-3' })
+      expect((await lease(agentNamed('together-9')))?.epoch).to.equal(0)
+      const known = await stores.leases.identifyMany([Buffer.from('token of together-3'), Buffer.from('none')])
+      expect(known.map((identity) => identity?.agentId ?? null)).to.deep.equal(['together-3', null])
+    })
+
     it('is fenced, whoever holds it, when the token is rotated', async () => {
       const peer = await connected(stores, await enrolled(stores, { id: 'rotated-later' }))
       await stores.agents.setTokenHash(peer.agentId, Buffer.from('another'))

@@ -47,7 +47,7 @@ describe('the cost of a frame', () => {
     const deep = `{"type":"ack","commandIds":[],"x":${'['.repeat(40_000)}${']'.repeat(40_000)}}`
     expect(decodeAgentFrame(deep)).to.deep.include({
       _tag: 'Left',
-      left: { code: 'bad_frame', message: 'a frame is not nested so deeply' },
+      left: { code: 'bad_message', message: 'is nested too deeply' },
     })
   })
 })

@@ -1,0 +1,41 @@
+/**
+ * Agents that knock or connect at the same moment do so in one statement: of ten thousand that come back at once,
+ * each would otherwise wait for the disk alone. One that comes by itself is not held up.
+ */
+import type { AgentId } from '../../domain/ids.ts'
+import type { AgentIdentity, Connected, Connecting, LeaseBatches, LeaseStore } from '../../domain/ports/agents.ts'
+import { createBatch } from './batch.ts'
+
+const EVERY_MS = 2
+const AT_ONCE = 128
+
+export const gatherConnects = (leases: LeaseStore & LeaseBatches): LeaseStore => {
+  const knocks = createBatch<Buffer, AgentIdentity | null>((hashes) => leases.identifyMany(hashes), {
+    minIntervalMs: EVERY_MS,
+    maxItems: AT_ONCE,
+  })
+  const connects = createBatch<Connecting, Connected>((all) => connectApart(leases, all), {
+    minIntervalMs: EVERY_MS,
+    maxItems: AT_ONCE,
+  })
+  return { ...leases, identify: knocks.add, connect: connects.add }
+}
+
+/** Two connections of one agent are two statements, in the order in which they came: each has an epoch of its own. */
+const connectApart = async (
+  leases: Pick<LeaseBatches, 'connectMany'>,
+  all: readonly Connecting[],
+): Promise<readonly Connected[]> => {
+  const answers = new Map<Connecting, Connected>()
+  for (let open = all; open.length > 0; ) {
+    const first = new Map<AgentId, Connecting>()
+    for (const one of open) if (!first.has(one.agentId)) first.set(one.agentId, one)
+    const round = [...first.values()]
+    const connected = await leases.connectMany(round)
+    round.forEach((one, index) => {
+      answers.set(one, connected[index] as Connected)
+    })
+    open = open.filter((one) => !answers.has(one))
+  }
+  return all.map((one) => answers.get(one) as Connected)
+}
