@@ -26,7 +26,10 @@ export const laneCost: Measure = {
     const ask = (text: string, ...values: unknown[]) => database.query(text, values)
     await ask('ALTER TABLE outbox SET (autovacuum_enabled = false)')
     const [alive] = await enrolMany(database, 1, 'alive')
-    await ask('UPDATE agent_leases SET replica_id = gen_random_uuid(), epoch = 1 WHERE agent_id = $1', alive?.id)
+    await ask(
+      'UPDATE agent_leases SET replica_id = (SELECT id FROM replicas LIMIT 1), epoch = 1 WHERE agent_id = $1',
+      alive?.id,
+    )
     const someone = `CASE n % 300 WHEN 0 THEN '${alive?.id}' ELSE 'gone-' || n % 300 END`
     await manyCommands({ ask }, count(WAITING), { agent_id: `'gone-' || n % 300` })
     await manyCommands({ ask }, count(RESTING), { agent_id: someone, next_attempt_at: `now() + interval '1 hour'` })
