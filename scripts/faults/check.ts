@@ -31,8 +31,7 @@ export type OutboxRow = {
   readonly generation: number
   readonly agentId: string
   readonly status: string
-  readonly createdAtMs: number
-  readonly finishedAtMs: number | null
+  readonly sentAtMs: number | null
 }
 
 export type AgentRow = { readonly id: string; readonly allocatedSessions: number; readonly reservedSessions: number }
@@ -66,8 +65,8 @@ export type Facts = {
   readonly restores: readonly Restore[]
 }
 
-/** Between the decision to supersede a command and its commit another process may stand still. */
-const SUPERSEDE_SLACK_MS = 2_000
+/** Replicas take the time from the database, a little late or early. */
+const CLOCK_SLACK_MS = 1_000
 
 const WAITING = new Set(['pending', 'scheduling', 'hibernating', 'stopping', 'deleting'])
 
@@ -139,7 +138,7 @@ const withoutRow = ({ sessions, outbox, promises }: Facts): readonly Finding[] =
         lost(`the row is at ${row.generation}, nobody asked for more than ${last}`)
       else if (row.generation === last && row.desired !== promised.desired && !row.deleted)
         lost(`${promised.desired} was promised at ${last}, the row says ${row.desired}`)
-      for (const generation of promised.commanded)
+      for (const { generation } of promised.commanded)
         if (!commands.has(`${promised.id}:${generation}`))
           lost(`generation ${generation} was promised and has no command`)
       if (promised.patch !== null && row.label !== promised.patch && !promised.loosePatches.includes(row.label ?? ''))
@@ -170,21 +169,20 @@ const outOfOrder = ({ ledgers, restores }: Facts): readonly Finding[] => {
   return findings
 }
 
-/** A command that a newer one has superseded was carried out nevertheless, or may still be. */
-const carriedOutLate = ({ outbox }: Facts): readonly Finding[] => {
-  const newest = new Map<string, OutboxRow>()
+/** A command was sent, or may still be, after a newer one of its session had been promised. */
+const carriedOutLate = ({ outbox, promises }: Facts): readonly Finding[] => {
+  const commands = Map.groupBy(outbox, ({ session }) => session)
   const findings: Finding[] = []
-  for (const row of outbox.toSorted((a, b) => b.generation - a.generation)) {
-    const newer = newest.get(row.session)
-    newest.set(row.session, row)
-    if (newer === undefined || newer.generation === row.generation) continue
-    const late = row.status === 'pending' || (row.finishedAtMs ?? 0) > newer.createdAtMs + SUPERSEDE_SLACK_MS
-    if (late && (row.status === 'pending' || row.status === 'done'))
-      findings.push({
-        kind: 'reordered',
-        session: row.session,
-        what: `the command of ${row.generation} was ${row.status} after ${newer.generation} was committed`,
-      })
+  for (const { id, commanded, rolledBack } of promises) {
+    const newest = commanded.at(-1)
+    if (rolledBack || newest === undefined) continue
+    for (const row of commands.get(id) ?? []) {
+      const newer = commanded.find(({ generation }) => generation > row.generation)
+      if (newer === undefined) continue
+      if (row.status !== 'pending' && (row.sentAtMs ?? 0) <= newer.atMs + CLOCK_SLACK_MS) continue
+      const what = `the command of ${row.generation} was sent, or is pending, after ${newer.generation} was promised`
+      findings.push({ kind: 'reordered', session: id, what })
+    }
   }
   return findings
 }

@@ -20,8 +20,7 @@ SELECT id, agent_id AS "agentId", reserved_on AS "reservedOn", desired_state AS 
 
 const OUTBOX = `
 SELECT session_id AS session, generation::float8 AS generation, agent_id AS "agentId", status,
-       extract(epoch FROM created_at)::float8 * 1000 AS "createdAtMs",
-       extract(epoch FROM finished_at)::float8 * 1000 AS "finishedAtMs"
+       extract(epoch FROM sent_at)::float8 * 1000 AS "sentAtMs"
   FROM outbox`
 
 /** Sessions, processor and memory: one figure that is wrong when any of the three is. */

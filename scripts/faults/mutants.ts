@@ -66,13 +66,13 @@ const copyOf = async (edits: readonly Edit[]): Promise<string> => {
 
 type Verdict = { readonly seed: number; readonly found: string; readonly asExpected: boolean; readonly line: string }
 
-const runIn = async (tree: string, { kinds, breaks }: Case, seed: number): Promise<Verdict> => {
+const runIn = async (tree: string, { kinds, breaks, paceMs = 100 }: Case, seed: number): Promise<Verdict> => {
   const child = spawn(
     process.execPath,
     [
       join(tree, 'scripts/faults/main.ts'),
       ...['--seed', String(seed), '--minutes', values.minutes, '--kinds', kinds.join(',')],
-      ...['--replicas', '2', '--agents', '2', '--fault-pace', '300-900', '--pace', '100', '--keep', 'none'],
+      ...['--replicas', '2', '--agents', '2', '--fault-pace', '300-900', '--pace', String(paceMs), '--keep', 'none'],
     ],
     { cwd: tree, stdio: ['ignore', 'pipe', 'ignore'] },
   )

@@ -12,6 +12,8 @@ export type Mutation = {
   readonly edits: readonly Edit[]
   readonly kinds: readonly FaultKind[]
   readonly breaks: Kind
+  /** The longest pause between two calls of a client, where the usual one lets too little meet. */
+  readonly paceMs?: number
 }
 
 export const mutations: readonly Mutation[] = [
@@ -86,8 +88,10 @@ export const mutations: readonly Mutation[] = [
         replace: "outbox.status = 'pending' AND outbox.generation < $15 - 1000000",
       },
     ],
-    kinds: ['agent away', 'agent killed'],
+    // Two intents on one session while its agent is away.
+    kinds: ['agent away'],
     breaks: 'reordered',
+    paceMs: 5,
   },
   {
     guard: 'the optimistic check of the revision',

@@ -6,8 +6,8 @@ export type Promised = {
   readonly org: string
   /** The newest generation that a 2xx named. */
   accepted: number
-  /** Those of a session that had its place: each has to have a command. */
-  commanded: number[]
+  /** Those of a session that had its place: each has to have a command. With when they were promised (wall clock). */
+  commanded: { readonly generation: number; readonly atMs: number }[]
   /** What was asked with the last of them. */
   desired: LedgerState
   /** What requests without an answer asked: they may be carried out at any later moment, or never. */
@@ -34,7 +34,7 @@ export const newPromise = (said: Said, org: string): Promised => ({
   id: said.id,
   org,
   accepted: said.generation,
-  commanded: needsCommand(said) ? [said.generation] : [],
+  commanded: needsCommand(said) ? [{ generation: said.generation, atMs: Date.now() }] : [],
   desired: 'running',
   loose: [],
   patch: null,
@@ -47,6 +47,6 @@ export const promise = (promised: Promised, said: Said): boolean => {
   const raised = said.generation > promised.accepted
   promised.accepted = said.generation
   promised.desired = said.desiredState
-  if (raised && needsCommand(said)) promised.commanded.push(said.generation)
+  if (raised && needsCommand(said)) promised.commanded.push({ generation: said.generation, atMs: Date.now() })
   return raised
 }

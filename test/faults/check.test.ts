@@ -31,8 +31,7 @@ const aCommand = (row: Partial<OutboxRow> = {}): OutboxRow => ({
   generation: 1,
   agentId: 'edge-1',
   status: 'done',
-  createdAtMs: 1_000,
-  finishedAtMs: 1_100,
+  sentAtMs: 1_000,
   ...row,
 })
 
@@ -87,7 +86,7 @@ const kindsOf = (given: Given): readonly string[] => {
 
 const stoppedTwo = {
   sessions: [aRow({ desired: 'stopped', status: 'stopped', generation: 2, observedGeneration: 2, reservedOn: null })],
-  outbox: [aCommand(), aCommand({ generation: 2, createdAtMs: 2_000, finishedAtMs: 2_100 })],
+  outbox: [aCommand(), aCommand({ generation: 2 })],
   promises: [promised([2, 'stopped'])],
   lines: { 'edge-1': [anEffect(1, 1), anEffect(2, 2, 'stopped')] },
 } as const satisfies Given
@@ -134,12 +133,15 @@ describe('the judge of a fault run', () => {
     expect(kindsOf({ ...stoppedTwo, lines })).to.include('reordered')
   })
 
-  it('reordered: a superseded command that was carried out long after, or still may be', () => {
-    const newer = aCommand({ generation: 2, createdAtMs: 2_000, finishedAtMs: 9_100 })
-    expect(kindsOf({ ...stoppedTwo, outbox: [aCommand({ finishedAtMs: 9_000 }), newer] })).to.deep.equal(['reordered'])
-    const pending = aCommand({ status: 'pending', finishedAtMs: null })
+  it('reordered: a command that was sent long after a newer one was promised, or still may be', () => {
+    const newer = aCommand({ generation: 2 })
+    const late = aCommand({ status: 'superseded', sentAtMs: Date.now() + 5_000 })
+    expect(kindsOf({ ...stoppedTwo, promises: [promised([2, 'stopped'])], outbox: [late, newer] })).to.deep.equal([
+      'reordered',
+    ])
+    const pending = aCommand({ status: 'pending', sentAtMs: null })
     expect(kindsOf({ ...stoppedTwo, outbox: [pending, newer] })).to.include('reordered')
-    const superseded = aCommand({ status: 'superseded', finishedAtMs: 9_000 })
+    const superseded = aCommand({ status: 'superseded', sentAtMs: null })
     expect(kindsOf({ ...stoppedTwo, outbox: [superseded, newer] })).to.deep.equal([])
   })
 
@@ -157,7 +159,7 @@ describe('the judge of a fault run', () => {
 
   it('stuck: a session that waits, and a command that is pending', () => {
     expect(kindsOf({ sessions: [aRow({ status: 'scheduling', observedGeneration: 0 })] })).to.deep.equal(['stuck'])
-    expect(kindsOf({ outbox: [aCommand({ status: 'pending', finishedAtMs: null })] })).to.deep.equal(['stuck'])
+    expect(kindsOf({ outbox: [aCommand({ status: 'pending', sentAtMs: null })] })).to.deep.equal(['stuck'])
   })
 
   it('capacity: what is allocated is not what sessions hold', () => {
