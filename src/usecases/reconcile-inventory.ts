@@ -121,6 +121,12 @@ const decisionOf = (action: RowAction, context: ReportContext): Decision | null 
 
 /** An inventory is terse: a reason or message that it leaves out is still the one that was told when it happened. */
 const unsaidKept = (session: Session, entry: InventoryEntry): InventoryEntry =>
-  entry.status === session.status || (entry.status === 'starting' && session.status === 'scheduling')
+  isTheSame(session.status, entry.status)
     ? { ...entry, reason: entry.reason ?? session.statusReason, message: entry.message ?? session.statusMessage }
     : entry
+
+const isAtRest = (status: string): boolean => status === 'stopped' || status === 'hibernated'
+
+/** Which of the two rests it is called follows what was asked, not what the agent calls it. */
+const isTheSame = (row: Session['status'], said: InventoryEntry['status']): boolean =>
+  row === said || (row === 'scheduling' && said === 'starting') || (isAtRest(row) && isAtRest(said))

@@ -223,7 +223,7 @@ describe('an inventory', () => {
           expect(store.repairs).to.have.length(once.repairs)
           expect(orphans.slice(once.orphans.length)).to.deep.equal(once.orphans)
         }),
-        { numRuns: 500 },
+        { numRuns: 1_000 },
       )
     })
 
