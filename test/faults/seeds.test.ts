@@ -59,7 +59,7 @@ describe('nothing is lost, doubled, reordered or stuck', function () {
     for (const child of alive) child.kill('SIGTERM')
   })
 
-  for (const seed of [1, 2, 3, 4])
+  for (const seed of [1, 2, 3])
     it(`under the faults of seed ${seed}`, async () => {
       const { status, output } = await over(faults('--seed', String(seed), '--minutes', '0.4'))
       expect(status, output).to.equal(0)
