@@ -3,6 +3,7 @@
  * `npm start`; nothing outside the composition roots knows which adapter stands behind a port.
  */
 
+import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { createHttpApp } from '../adapters/http/create-http-app.ts'
 import { listen } from '../adapters/http/listen.ts'
@@ -78,6 +79,9 @@ export type RunningServer = {
   readonly application: Application
   readonly close: () => Promise<void>
 }
+
+/** What agents have said, at an orderly stop. */
+const WRITE_OUT_WITHIN_MS = 1_500
 
 export const startServer = async (
   settings: ServerSettings & { readonly secretKey: string },
@@ -286,7 +290,8 @@ export const startServer = async (
       // Agents first: they are told when to come back, and to whom matters to nobody.
       await hub.close({ reason: 'this replica is stopping' })
       await listening.close(3_000)
-      await inbox.idle()
+      // What cannot be written in time the agents' next inventory tells again.
+      await Promise.race([inbox.idle(), wait(WRITE_OUT_WITHIN_MS, undefined, { ref: false })])
       // The queue first: without its replica another one would remove it, and its worker would complain.
       await removeDrainQueue(boss, replicaId).catch(told('this replica left its queue behind'))
       await duties.replicaGone(replicaId).catch(told('this replica could not sign off'))
