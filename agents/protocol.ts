@@ -45,7 +45,8 @@ const uuid = <Id extends string>(): c.Codec<Id> =>
 
 const sessionId = uuid<SessionId>()
 const commandId = uuid<CommandId>()
-const generation = c.integer({ minimum: 0 })
+/** Far above what is ever reached, and far enough below what a number can hold to be raised. */
+const generation = c.integer({ minimum: 0, maximum: 2 ** 48 })
 const count = c.integer({ minimum: 0, maximum: 2_147_483_647 })
 /** RFC 3339. `Date.parse` alone takes years that PostgreSQL cannot hold, and one such would spoil a whole batch. */
 const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/

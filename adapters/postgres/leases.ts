@@ -61,6 +61,7 @@ held AS MATERIALIZED (
   SELECT id FROM outbox
    WHERE agent_id = ANY(ARRAY(SELECT agent_id FROM known)) AND status = 'pending'
      AND (acked_epoch IS NOT NULL OR next_attempt_at IS NOT NULL)
+     AND (SELECT count(*) FROM changed) >= 0 -- the agents are locked by then
    ORDER BY id FOR NO KEY UPDATE
 ),
 due AS (

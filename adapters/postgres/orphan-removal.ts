@@ -42,7 +42,7 @@ SELECT (SELECT count(*) FROM orphans o WHERE ${DUE_HERE} AND o.approved_at IS NU
 /** Nobody's org has what is unknown on a shared agent: its row is the installation's own. */
 const begin = (due: string, commandIds: string): string => `
 WITH due AS MATERIALIZED (
-  SELECT o.id, o.agent_id, o.session_id, o.org_id,
+  SELECT o.id, o.agent_id, o.session_id, o.org_id, o.command_id AS older,
          greatest(o.generation, coalesce(o.removal_generation, 0)) + 1 AS removal_generation
     FROM orphans o
    WHERE ${due}
@@ -52,6 +52,11 @@ numbered AS MATERIALIZED (
   SELECT due.*, coalesce(due.org_id, 'default') AS org, command.id AS command_id
     FROM (SELECT due.*, row_number() OVER (ORDER BY id) AS place FROM due) due
     JOIN unnest(${commandIds}::uuid[]) WITH ORDINALITY AS command (id, place) USING (place)
+),
+-- A removal that was being begun while this one was approved: its command would be nobody's, and sent for ever.
+replaced AS (
+  UPDATE outbox b SET status = 'superseded', finished_at = now(), next_attempt_at = NULL
+    FROM due WHERE b.command_id = due.older AND b.status = 'pending'
 ),
 removing AS (
   UPDATE orphans o
@@ -142,6 +147,9 @@ UPDATE orphan_removal
  WHERE (SELECT count(*) FROM was) >= 0
 RETURNING ${REMOVAL_COLUMNS}`
 
+/** What the agents of every org are told: who or what has stopped it is the installation's to know. */
+const HALTED = 'no orphan is removed anywhere on this installation until its operator lets that go on'
+
 /** Part of the transaction in which an agent connects: from then on nothing is removed anywhere. */
 export const haltRemoval = async (
   query: Database['query'],
@@ -183,7 +191,7 @@ export const createOrphanRemoval = (
       })
       const here = [peer.agentId, graceMs, at]
       const figures = (await query({ name: 'brake_figures', text: FIGURES, values: here })).rows[0]
-      const verdict = brake(figuresOf(figures, resources, removal.rows[0].halted_reason))
+      const verdict = brake(figuresOf(figures, resources, removal.rows[0].halted_reason === null ? null : HALTED))
       const held = verdict.kind === 'held' && figures.automatic > 0 ? verdict.reason : null
       const begun = await query({
         text: held === null ? BEGIN_ALL : BEGIN_APPROVED_IN_INVENTORY,

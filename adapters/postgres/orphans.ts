@@ -10,6 +10,9 @@ import { createOrphanRemoval } from './orphan-removal.ts'
 import { HAS_A_SESSION_HERE, isDue } from './orphan-rows.ts'
 import type { Database } from './pool.ts'
 
+/** Of one agent at a time: what an agent claims must not fill the database. */
+const PRESENT_AT_MOST = 20_000
+
 /** Ids that one event names; the records have all of them. */
 const NAMED = 20
 
@@ -45,6 +48,7 @@ fresh AS (
   SELECT a.id, a.org_id, f.session_id, f.generation, f.status, f.reason
     FROM lease JOIN agents a ON a.id = lease.agent_id CROSS JOIN found f
    WHERE f.session_id NOT IN (SELECT session_id FROM present)
+   LIMIT greatest(0, ${PRESENT_AT_MOST} - (SELECT count(*) FROM present))
   ON CONFLICT (agent_id, session_id) WHERE ended_at IS NULL DO NOTHING
   RETURNING session_id
 ),

@@ -79,6 +79,40 @@ SELECT (SELECT count(*) FROM gone) AS removed, count(*) AS seen, true AS old,
        (SELECT ARRAY[deleted_at::text, id::text] FROM seen ORDER BY deleted_at DESC, id DESC LIMIT 1) AS last
   FROM seen`
 
+/** The brake counts what was removed in the last day: that stays. */
+export const REMOVE_ORPHANS = `
+WITH seen AS MATERIALIZED (
+  SELECT id, first_seen_at, ended_at, removal_begun_at FROM orphans WHERE id > $1::bigint ORDER BY id LIMIT $2::int
+),
+ended AS MATERIALIZED (
+  SELECT o.id FROM orphans o
+   WHERE o.id = ANY(ARRAY(
+           SELECT id FROM seen
+            WHERE ended_at < now() - interval '1 day'
+              AND (removal_begun_at IS NULL
+                   OR greatest(ended_at, removal_begun_at) < now() - greatest($3::float8, 90000000) * interval '1 millisecond')))
+   ORDER BY o.id FOR UPDATE SKIP LOCKED
+),
+gone AS (
+  DELETE FROM orphans WHERE id = ANY(ARRAY(SELECT id FROM ended)) RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone) AS removed, count(*) AS seen, ARRAY[max(id)::text] AS last,
+       bool_and(first_seen_at < now() - interval '1 day') AS old
+  FROM seen`
+
+export const REMOVE_AGENT_EVENTS = `
+WITH seen AS MATERIALIZED (
+  SELECT id, at FROM agent_events WHERE id > $1::bigint ORDER BY id LIMIT $2::int
+),
+gone AS (
+  DELETE FROM agent_events e USING seen
+   WHERE e.id = seen.id AND seen.at < now() - $3::float8 * interval '1 millisecond'
+  RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone) AS removed, count(*) AS seen, ARRAY[max(id)::text] AS last,
+       bool_and(at < now() - $3::float8 * interval '1 millisecond') AS old
+  FROM seen`
+
 const NO_ID = '00000000-0000-0000-0000-000000000000'
 
 export const createRetentionStore = (database: Database): RetentionStore => {
@@ -97,6 +131,10 @@ export const createRetentionStore = (database: Database): RetentionStore => {
       step('remove_commands', REMOVE_COMMANDS, [from?.[0] ?? '0', limit, olderThanMs], limit),
     events: (olderThanMs, from, limit) =>
       step('remove_events', REMOVE_EVENTS, [from?.[0] ?? '0', from?.[1] ?? '0', limit, olderThanMs], limit),
+    orphans: (olderThanMs, from, limit) =>
+      step('remove_orphans', REMOVE_ORPHANS, [from?.[0] ?? '0', limit, olderThanMs], limit),
+    agentEvents: (olderThanMs, from, limit) =>
+      step('remove_agent_events', REMOVE_AGENT_EVENTS, [from?.[0] ?? '0', limit, olderThanMs], limit),
     tombstones: (olderThanMs, from, limit) =>
       step(
         'remove_tombstones',

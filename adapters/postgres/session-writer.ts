@@ -18,8 +18,11 @@ import type { Database } from './pool.ts'
 
 /** SQLSTATE of `abort_conflicting_commit()`, of a unique violation, and of what PostgreSQL asks to retry. */
 export const CONFLICTING = new Set(['SS001', '23505', '40001', '40P01'])
-/** Classes of SQLSTATE that are about a value of one row: data exceptions, violated constraints. */
-const ABOUT_A_ROW = /^2[23]/
+/**
+ * SQLSTATE of what is about one row of several: a value (data exceptions, violated constraints, a program's limits), or a
+ * wait for a lock that was cut short, which the others need not have.
+ */
+const ABOUT_A_ROW = /^(2[23]|54|57014|55P03)/
 
 export const codeOf = (error: unknown): string => (error as { code?: string }).code ?? ''
 

@@ -22,4 +22,7 @@ export type RetentionStore = {
   readonly events: RetentionWalk
   /** Deleted sessions of which the agent has confirmed, for so long, that nothing is left. */
   readonly tombstones: RetentionWalk
+  /** Orphans that are there no more; what was never removed but went by itself leaves after a day. */
+  readonly orphans: RetentionWalk
+  readonly agentEvents: RetentionWalk
 }

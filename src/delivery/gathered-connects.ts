@@ -8,15 +8,19 @@ import { createBatch } from './batch.ts'
 
 const EVERY_MS = 2
 const AT_ONCE = 128
+/** Somebody may hold the lease of one agent: others do not wait for that. */
+const OVERTAKE_AFTER_MS = 100
 
 export const gatherConnects = (leases: LeaseStore & LeaseBatches): LeaseStore => {
   const knocks = createBatch<Buffer, AgentIdentity | null>((hashes) => leases.identifyMany(hashes), {
     minIntervalMs: EVERY_MS,
     maxItems: AT_ONCE,
+    overtakeAfterMs: OVERTAKE_AFTER_MS,
   })
   const connects = createBatch<Connecting, Connected>((all) => connectApart(leases, all), {
     minIntervalMs: EVERY_MS,
     maxItems: AT_ONCE,
+    overtakeAfterMs: OVERTAKE_AFTER_MS,
   })
   return { ...leases, identify: knocks.add, connect: connects.add }
 }

@@ -29,6 +29,8 @@ const walksOf = ({ retention, periods }: RetentionDeps) => [
   // A tombstone's last command leaves when the tombstone has left.
   { what: 'tombstones', walk: retention.tombstones, olderThanMs: periods.tombstonesMs },
   { what: 'events', walk: retention.events, olderThanMs: periods.eventsMs },
+  { what: 'orphans', walk: retention.orphans, olderThanMs: periods.commandsMs },
+  { what: 'agentEvents', walk: retention.agentEvents, olderThanMs: periods.eventsMs },
 ]
 
 export const retention = (deps: RetentionDeps): Duty => {

@@ -7,7 +7,14 @@ describe('the duty of retention', () => {
   const periods = { commandsMs: 1, eventsMs: 2, tombstonesMs: 3 }
   const duty = (store: Partial<RetentionStore>, elapsed: () => number = () => 0) =>
     retention({
-      retention: { commands: nothing, events: nothing, tombstones: nothing, ...store },
+      retention: {
+        commands: nothing,
+        events: nothing,
+        tombstones: nothing,
+        orphans: nothing,
+        agentEvents: nothing,
+        ...store,
+      },
       periods,
       elapsed,
     })
@@ -22,7 +29,7 @@ describe('the duty of retention', () => {
       events: async (olderThanMs) => ({ removed: olderThanMs, next: null }),
       tombstones: async (olderThanMs) => ({ removed: olderThanMs, next: null }),
     })
-    expect(await run()).to.deep.equal({ commands: 10, tombstones: 3, events: 2 })
+    expect(await run()).to.deep.include({ commands: 10, tombstones: 3, events: 2 })
     expect(asked).to.deep.equal([
       [1, null, 1_000],
       [1, ['a'], 1_000],
@@ -46,7 +53,7 @@ describe('the duty of retention', () => {
       () => now,
     )
     const first = await run()
-    expect(first).to.deep.equal({ commands: 8, tombstones: 0, events: 7 })
+    expect(first).to.deep.include({ commands: 8, tombstones: 0, events: 7 })
     await run()
     expect(from[8]).to.deep.equal(['8'])
   })

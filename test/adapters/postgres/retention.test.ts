@@ -218,6 +218,35 @@ describe('what is kept for a time', () => {
     })
   })
 
+  it('orphans leave a day after they went by themselves; what was removed stays as long as the brake counts it', async () => {
+    const { agentId } = await anAgent(stores, { id: 'with-orphans' })
+    const orphan = (state: string, seen: string, begun: string | null, ended: string | null) =>
+      stores.ask(
+        `INSERT INTO orphans (agent_id, session_id, generation, status, reason, state, first_seen_at, last_seen_at, removal_begun_at, ended_at)
+         VALUES ($1, gen_random_uuid(), 1, 'running', 'unknown', '${state}', ${seen}, ${seen}, ${begun}, ${ended})`,
+        agentId,
+      )
+    await orphan('gone', OLD, null, OLD)
+    await orphan('removed', OLD, OLD, OLD)
+    await orphan('gone', OLD, null, 'now()')
+    await orphan('removed', OLD, `now() - interval '23 hours'`, 'now()')
+    await orphan('seen', OLD, null, null)
+    const removed = await round(stores.retention.orphans, 2)
+    expect(removed.reduce((sum, one) => sum + one, 0)).to.equal(2)
+    const left = await stores.ask('SELECT state FROM orphans ORDER BY id')
+    expect(left.map(({ state }) => state)).to.deep.equal(['gone', 'removed', 'seen'])
+  })
+
+  it('what happened to an agent’s orphans leaves with time', async () => {
+    const { agentId } = await anAgent(stores, { id: 'with-history' })
+    for (const at of [OLD, 'now()'])
+      await stores.ask(
+        `INSERT INTO agent_events (agent_id, type, data, actor, at) VALUES ($1, 'orphans_seen', '{}', 'test', ${at})`,
+        agentId,
+      )
+    expect(await round(stores.retention.agentEvents)).to.deep.equal([1])
+  })
+
   describe('among many rows', () => {
     const ROWS = 50_000
     const AT_ONCE = 1_000
