@@ -6,6 +6,7 @@ import pg from 'pg'
 import { type Connector, connectorTo } from './connector.ts'
 import { isReadOnly } from './lost-connection.ts'
 import type { Row } from './pool.ts'
+import { createStatements } from './statements.ts'
 
 export type JobsDatabase = {
   readonly executeSql: (text: string, values?: unknown[]) => Promise<{ rows: Row[] }>
@@ -45,14 +46,14 @@ export const openJobsDatabase = (settings: {
     application_name: 'streamspace jobs',
     max: settings.maxConnections ?? 4,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: ANSWER_TIMEOUT_MS,
     keepAlive: true,
   })
   pool.on('error', onError)
+  const statements = createStatements(pool, ANSWER_TIMEOUT_MS)
   return {
     executeSql: async (text, values) => {
       try {
-        return await pool.query(text, values)
+        return await statements.query({ text, ...(values === undefined ? {} : { values }) })
       } catch (error) {
         if (isReadOnly(error)) connector.refusesWrites()
         throw error
@@ -62,6 +63,7 @@ export const openJobsDatabase = (settings: {
       listening({ connector, channel, onNotification, onReconnect, onError }),
     close: () => {
       closing = true
+      statements.stop()
       return pool.end()
     },
   }

@@ -2,6 +2,7 @@
 import pg from 'pg'
 import { connectorTo } from './connector.ts'
 import { isLostConnection, isReadOnly } from './lost-connection.ts'
+import { createStatements } from './statements.ts'
 
 /** bigint columns are counters and ids far below 2^53: numbers in JSON, numbers here. */
 const parsers = new pg.TypeOverrides()
@@ -87,7 +88,6 @@ export const openDatabase = (settings: DatabaseSettings): Database => {
     max: settings.maxConnections ?? 12,
     application_name: settings.applicationName ?? 'streamspace',
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: ANSWER_TIMEOUT_MS,
     keepAlive: true,
     types: parsers,
   })
@@ -96,43 +96,37 @@ export const openDatabase = (settings: DatabaseSettings): Database => {
     if (!closing) settings.onIdleError?.(error)
   })
 
+  const statements = createStatements(pool, ANSWER_TIMEOUT_MS)
+
   const asSent: (query: Query) => Query = pooler === 'transaction' ? ({ name: _, ...query }) => query : (query) => query
-  const run = async (client: pg.Pool | pg.PoolClient, query: Query) => {
+  const run = async (send: (query: pg.QueryConfig) => Promise<pg.QueryResult>, query: Query) => {
     try {
-      const result = await client.query(asSent(query) as pg.QueryConfig)
+      const result = await send(asSent(query) as pg.QueryConfig)
       return { rows: result.rows as readonly Row[], rowCount: result.rowCount ?? 0 }
     } catch (error) {
       if (isReadOnly(error)) connector.refusesWrites()
       throw error
     }
   }
-  const runTransaction = async <A>(work: (query: Database['query']) => Promise<A>): Promise<A> => {
-    const client = await pool.connect()
-    let broken: Error | undefined
-    // Without a listener a connection that breaks between two statements would end the process.
-    const onError = (error: Error): void => {
-      broken = error
-    }
-    client.on('error', onError)
-    try {
-      await client.query(begin(pooler))
-      const answer = await work((query) => run(client, query))
-      await client.query('COMMIT')
-      return answer
-    } catch (error) {
-      if (isLostConnection(error)) broken = error as Error
-      else await client.query('ROLLBACK').catch(onError)
-      throw error
-    } finally {
-      client.off('error', onError)
-      client.release(broken)
-    }
-  }
+  const runTransaction = <A>(work: (query: Database['query']) => Promise<A>): Promise<A> =>
+    statements.onConnection(async (client) => {
+      const send = (query: pg.QueryConfig) => statements.on(client, query)
+      try {
+        await send({ text: begin(pooler) })
+        const answer = await work((query) => run(send, query))
+        await send({ text: 'COMMIT' })
+        return answer
+      } catch (error) {
+        if (!isLostConnection(error)) await send({ text: 'ROLLBACK' })
+        throw error
+      }
+    })
   return {
-    query: (query) => retried(() => run(pool, query)),
+    query: (query) => retried(() => run(statements.query, query)),
     transaction: (work) => retried(() => runTransaction(work)),
     close: () => {
       closing = true
+      statements.stop()
       return pool.end()
     },
   }

@@ -1,0 +1,84 @@
+import { expect } from 'chai'
+import pg from 'pg'
+import { isLostConnection } from '../../../adapters/postgres/lost-connection.ts'
+import { createStatements, type Statements } from '../../../adapters/postgres/statements.ts'
+import { type FreshDatabase, freshDatabase } from '../../support/postgres.ts'
+
+describe('statements over a pool', () => {
+  let fresh: FreshDatabase
+  let pool: pg.Pool
+  let statements: Statements
+  beforeEach(async () => {
+    fresh = await freshDatabase()
+    pool = new pg.Pool({ connectionString: fresh.url, max: 1 })
+    pool.on('error', () => {})
+    statements = createStatements(pool, 500)
+  })
+  afterEach(async () => {
+    statements.stop()
+    await pool.end()
+    await fresh.drop()
+  })
+
+  const backend = async (): Promise<number> =>
+    (await statements.query({ text: 'SELECT pg_backend_pid() AS pid' })).rows[0].pid
+  const refused = async (text: string): Promise<Error> => {
+    const thrown = await statements.query({ text }).catch((error: Error) => error)
+    expect(thrown).to.be.an.instanceOf(Error)
+    return thrown as Error
+  }
+
+  it('gives up one that is not answered, with its connection, and goes on over another', async () => {
+    const before = await backend()
+    const late = await refused('SELECT pg_sleep(30)')
+    expect(late.message).to.equal('Connection terminated: no answer within 500 ms')
+    expect(isLostConnection(late)).to.equal(true)
+    expect(await backend()).to.not.equal(before)
+  })
+
+  it('gives up one in a transaction, too', async () => {
+    const late = await statements
+      .onConnection(async (client) => {
+        await statements.on(client, { text: 'BEGIN' })
+        await statements.on(client, { text: 'SELECT pg_sleep(30)' })
+      })
+      .catch((error: Error) => error)
+    expect(isLostConnection(late)).to.equal(true)
+    await backend()
+  })
+
+  it('counts from when it was sent: many quick ones after each other outlast the limit', async () => {
+    const until = performance.now() + 1_200
+    while (performance.now() < until) await statements.query({ text: 'SELECT pg_sleep(0.05)' })
+  })
+
+  it('keeps the connection of one that was refused for what it said', async () => {
+    const before = await backend()
+    await refused(`SELECT 1 / 0`)
+    expect(await backend()).to.equal(before)
+  })
+
+  it('takes a new connection when the old one remembers what is no longer so', async () => {
+    await statements.query({ text: 'CREATE TABLE things (a int)' })
+    const all = { name: 'all_things', text: 'SELECT * FROM things' }
+    await statements.query(all)
+    await statements.query({ text: 'ALTER TABLE things ADD b int' })
+    const stale = await statements.query(all).catch((error: { code?: string }) => error.code)
+    expect(stale).to.equal('0A000')
+    await statements.query(all)
+  })
+
+  it('survives a connection that breaks while its holder does something else', async () => {
+    const other = new pg.Client({ connectionString: fresh.url })
+    await other.connect()
+    await statements
+      .onConnection(async (client) => {
+        const { rows } = await statements.on(client, { text: 'SELECT pg_backend_pid() AS pid' })
+        await other.query('SELECT pg_terminate_backend($1, 5000)', [rows[0].pid])
+        await statements.on(client, { text: 'SELECT 1' })
+      })
+      .catch(() => {})
+    await other.end()
+    await backend()
+  })
+})
