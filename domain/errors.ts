@@ -5,7 +5,7 @@
  */
 import type { FieldError } from './codec/field-errors.ts'
 import type { Permission } from './identity/caller.ts'
-import type { AgentId } from './ids.ts'
+import type { AgentId, SessionId } from './ids.ts'
 import type { Refusal } from './placement/place.ts'
 import type { JobState } from './ports/jobs.ts'
 import type { CommandStatus } from './ports/sessions.ts'
@@ -59,6 +59,12 @@ export type CommandNotCancellable = {
 }
 /** The agent of a session that has to stay there cannot take it now. */
 export type NoCapacity = { readonly _tag: 'NoCapacity'; readonly agentId: AgentId; readonly cordoned: boolean }
+/** What is another agent's session, or is being removed, or has become a session, is not made one by an operator. */
+export type OrphanNotAdoptable = {
+  readonly _tag: 'OrphanNotAdoptable'
+  readonly sessionId: SessionId
+  readonly why: 'not_yours' | 'being_removed' | 'is_a_session'
+}
 export type JobNotFailed = { readonly _tag: 'JobNotFailed'; readonly jobId: string; readonly state: JobState }
 /** Someone else changed the row between our read and our write, more often than we were ready to try again. */
 export type Contended = { readonly _tag: 'Contended'; readonly what: string }
@@ -78,6 +84,7 @@ export type ApplicationError =
   | CommandOutdated
   | CommandNotCancellable
   | NoCapacity
+  | OrphanNotAdoptable
   | JobNotFailed
   | Contended
 

@@ -19,6 +19,7 @@ import {
 import { workDuties } from '../adapters/pgboss/duties.ts'
 import { createJobQueries } from '../adapters/pgboss/job-queries.ts'
 import { createAccessStore } from '../adapters/postgres/access.ts'
+import { createAdoptionStore } from '../adapters/postgres/adoption.ts'
 import { createAgentStore } from '../adapters/postgres/agents.ts'
 import { createCommandStore } from '../adapters/postgres/commands.ts'
 import { createCursors } from '../adapters/postgres/cursor.ts'
@@ -44,12 +45,14 @@ import { OFFLINE_AFTER_INTERVALS } from '../domain/agent/agent.ts'
 import type { AgentGateway, Wake } from '../domain/ports/delivery.ts'
 import { catalogue } from './catalogue/index.ts'
 import { gatherConnects } from './delivery/gathered-connects.ts'
+import { createInventoryRequests } from './delivery/inventory-requests.ts'
 import { createLaneOutbox } from './delivery/lane-outbox.ts'
 import { createWake } from './delivery/wake.ts'
 import { createRecentAgents } from './placement/recent-agents.ts'
 import { createRecentTemplates } from './placement/recent-templates.ts'
 import { ensureCatalogue, ensureInstallationKey, type InstallationKey } from './program/first-start.ts'
 import type { ServerSettings } from './program/settings.ts'
+import { adoptOrphan } from './usecases/adopt-orphan.ts'
 import { createAgentInbox } from './usecases/agent-inbox.ts'
 import { agentUseCases } from './usecases/agents.ts'
 import type { Application } from './usecases/application.ts'
@@ -179,16 +182,18 @@ export const startServer = async (
     },
   )
   const gateway: AgentGateway = hub
+  const drains = createDrainQueue(boss)
   wakeLater.current = createWake(
     {
       gateway,
       leases,
-      drains: createDrainQueue(boss),
+      drains,
       onError: told('a wake was lost; the sweep finds what it was for'),
     },
     { nudge: settings.nudge },
   )
 
+  const decided = (act: string, fields: object) => log.warn(fields, act)
   const application: Application = {
     authenticate: createAuthenticate({ access, tokens, clock }),
     readiness: {
@@ -220,7 +225,23 @@ export const startServer = async (
       ...readCommands(queries),
       ...changeCommands({ ...core, commands: createCommandStore(database, settings) }),
     },
-    orphans: orphanUseCases({ orphans, agents, ids, wake, told: (act, fields) => log.warn(fields, act) }),
+    orphans: {
+      ...orphanUseCases({ orphans, agents, ids, wake, told: decided }),
+      adopt: adoptOrphan({
+        ...core,
+        templates,
+        access,
+        matches: limitedMatch,
+        adoption: createAdoptionStore(database, { commandTtlMs: settings.commandTtlMs, seal: sealer.seal }),
+        askInventory: createInventoryRequests({
+          gateway,
+          leases,
+          drains,
+          onError: told('an agent was not asked for its inventory; it sends one by itself'),
+        }),
+        told: decided,
+      }),
+    },
   }
 
   const listening = await listen({
@@ -243,7 +264,7 @@ export const startServer = async (
     wasTakenForDead: () => hub.standDown('this replica was taken for dead'),
   })
   await presence.beat()
-  await workDrains(boss, replicaId, (agentId) => hub.drain(agentId))
+  await workDrains(boss, replicaId, hub.drain, hub.requestInventory)
   const running = await workDuties(
     boss,
     [

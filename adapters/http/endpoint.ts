@@ -92,7 +92,7 @@ const decodeRequest = async (
   for (const [name, codec] of Object.entries(route.params)) {
     const given = request.params[name] ?? ''
     const decoded = codec.validate(given, [])
-    if (E.isLeft(decoded)) return E.left(nothingAt(route, request, String(given)))
+    if (E.isLeft(decoded)) return E.left(nothingAt(route, request, name, String(given)))
     params[name] = decoded.right
   }
   const ifMatch = route.condition === 'change' ? parseIfMatch(request.headers['if-match']) : null
@@ -116,8 +116,9 @@ const kinds: { readonly [T in Route['tag']]: NotFound['what'] | null } = {
 }
 
 /** An id that cannot be one names nothing: the same answer as for one that does not exist. */
-const nothingAt = (route: Route, request: Request, id: string): AnyRefusal => {
-  const what = kinds[route.tag]
+const nothingAt = (route: Route, request: Request, param: string, id: string): AnyRefusal => {
+  // What an agent's paths name beside the agent.
+  const what = param === 'sessionId' ? 'orphan' : kinds[route.tag]
   return what === null
     ? { _tag: 'UnknownPath', path: pathOf(request) }
     : { _tag: 'NotFound', what, id: id.slice(0, 100) }

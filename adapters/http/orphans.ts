@@ -5,6 +5,7 @@ import { pageRequest } from '../../src/api/query.ts'
 import type { Application } from '../../src/usecases/application.ts'
 import type { Handlers } from './endpoint.ts'
 import { ok } from './replies.ts'
+import { created } from './sessions.ts'
 
 export const orphanHandlers = ({ orphans }: Application): Handlers<keyof typeof orphanRoutes> => ({
   listOrphans: ({ caller, params, query: { limit, cursor, state } }) =>
@@ -14,6 +15,8 @@ export const orphanHandlers = ({ orphans }: Application): Handlers<keyof typeof 
       orphans.approve(caller, params.id, body.sessionIds ?? null),
       TE.map((approved) => ({ status: 202, body: approved })),
     ),
+  adoptOrphan: ({ caller, params, body }) =>
+    pipe(orphans.adopt(caller, params.id, params.sessionId, body), TE.map(created)),
   listAgentEvents: ({ caller, params, query: { limit, cursor } }) =>
     pipe(orphans.events(caller, params.id, pageRequest(limit, cursor)), TE.map(ok)),
   getOrphanRemoval: ({ caller }) => pipe(orphans.removal(caller), TE.map(ok)),

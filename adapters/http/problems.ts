@@ -3,7 +3,7 @@
  * from the code, `src/api/problem.ts`), with what helps. Nothing else decides how an error looks.
  */
 import type { FieldError } from '../../domain/codec/field-errors.ts'
-import type { ApplicationError } from '../../domain/errors.ts'
+import type { ApplicationError, OrphanNotAdoptable } from '../../domain/errors.ts'
 import { type ProblemCode, problems, problemType } from '../../src/api/problem.ts'
 
 /** What HTTP itself refuses, before or beside the use cases. */
@@ -33,6 +33,12 @@ type Explanation = {
 type Table = { readonly [T in AnyRefusal['_tag']]: (error: Extract<AnyRefusal, { _tag: T }>) => Explanation }
 
 const plural = (count: number, thing: string): string => `${count} ${thing}${count === 1 ? '' : 's'}`
+
+const notAdoptable: { readonly [W in OrphanNotAdoptable['why']]: string } = {
+  not_yours: 'is a session of another agent: only what the database does not know can be adopted',
+  being_removed: 'is being removed: its command is on its way to the agent and cannot be taken back',
+  is_a_session: 'is a session already, of this agent or of another: look at that one',
+}
 
 const table: Table = {
   InvalidRequest: ({ errors }) => ({
@@ -111,6 +117,10 @@ const table: Table = {
     detail: cordoned
       ? `agent ${agentId} is cordoned: uncordon it, or start the session anew to place it elsewhere`
       : `agent ${agentId} has no room for it now: try again later, or start the session anew to place it elsewhere`,
+  }),
+  OrphanNotAdoptable: ({ sessionId, why }) => ({
+    code: 'orphan_not_adoptable',
+    detail: `${sessionId} ${notAdoptable[why]}`,
   }),
   JobNotFailed: ({ jobId, state }) => ({
     code: 'job_not_failed',

@@ -11,7 +11,11 @@ const session =
   (status: number) =>
   (view: SessionView): Reply => ({ status, body: view, etag: view.version })
 
-const created = (view: SessionView): Reply => ({ ...session(201)(view), location: `/api/v1/sessions/${view.id}` })
+/** Also what is adopted. */
+export const created = (view: SessionView): Reply => ({
+  ...session(201)(view),
+  location: `/api/v1/sessions/${view.id}`,
+})
 
 export const sessionHandlers = ({ sessions }: Application): Handlers<keyof typeof sessionRoutes> => {
   const intent =

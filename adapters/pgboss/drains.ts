@@ -10,6 +10,9 @@ export const createDrainQueue = (boss: PgBoss): DrainQueue => ({
   send: async (replicaId, agentIds) => {
     await boss.send(queueOf(replicaId), { agentIds })
   },
+  askInventory: async (replicaId, agentId) => {
+    await boss.send(queueOf(replicaId), { agentIds: [], inventoryOf: agentId })
+  },
 })
 
 /** This replica's own queue and its worker. A wake is a hint: it is not retried, and soon forgotten. */
@@ -17,10 +20,11 @@ export const workDrains = async (
   boss: PgBoss,
   replicaId: ReplicaId,
   drain: (agentId: AgentId) => void,
+  requestInventory: (agentId: AgentId) => void,
 ): Promise<void> => {
   const queue = queueOf(replicaId)
   await makeQueue(boss, queue)
-  await boss.work<{ agentIds: AgentId[] }>(
+  await boss.work<{ agentIds: AgentId[]; inventoryOf?: AgentId }>(
     queue,
     {
       localConcurrency: 2,
@@ -31,6 +35,7 @@ export const workDrains = async (
     },
     async (jobs) => {
       for (const agentId of new Set(jobs.flatMap((job) => job.data.agentIds))) drain(agentId)
+      for (const agentId of new Set(jobs.flatMap((job) => job.data.inventoryOf ?? []))) requestInventory(agentId)
     },
   )
 }

@@ -81,7 +81,8 @@ export const insertion = (creations: readonly Creation[], settings: InsertSettin
   ] as const,
 })
 
-const inputOf = ({ decision, secrets }: Creation, place: number, settings: InsertSettings) => {
+/** Also of what is adopted. */
+export const inputOf = ({ decision, secrets }: Creation, place: number, settings: InsertSettings) => {
   const { session, command, events } = decision
   const [event] = events
   if (event === undefined || events.length > 1) throw new Error('a new session has exactly one event')

@@ -22,7 +22,7 @@ WITH input AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset($1::jsonb) AS i (
     id uuid, agent_id text, epoch bigint, previous_revision bigint, revision bigint, desired_state text,
     generation bigint, observed_generation bigint, status text, status_reason text, status_message text,
-    waiting_since timestamptz, status_deadline timestamptz, reserved_on text, released_from text, reserved_to text,
+    waiting_since timestamptz, status_deadline timestamptz, incarnation int, reserved_on text, released_from text, reserved_to text,
     endpoint jsonb, namespace text, pod_name text, service_name text, container_id text, node text, image text,
     image_digest text, restarts int, exit_code int, exit_signal text, last_output text, started_at timestamptz,
     updated_at timestamptz, deleted_at timestamptz, version bigint, events jsonb)
@@ -40,8 +40,8 @@ written AS (
   UPDATE sessions s
      SET desired_state = i.desired_state, generation = i.generation, observed_generation = i.observed_generation,
          status = i.status, status_reason = i.status_reason, status_message = i.status_message,
-         waiting_since = i.waiting_since, status_deadline = i.status_deadline, reserved_on = i.reserved_on,
-         endpoint = i.endpoint, namespace = i.namespace, pod_name = i.pod_name, service_name = i.service_name,
+         waiting_since = i.waiting_since, status_deadline = i.status_deadline, incarnation = i.incarnation,
+         reserved_on = i.reserved_on, endpoint = i.endpoint, namespace = i.namespace, pod_name = i.pod_name, service_name = i.service_name,
          container_id = i.container_id, node = i.node, image = i.image, image_digest = i.image_digest,
          restarts = i.restarts, exit_code = i.exit_code, exit_signal = i.exit_signal, last_output = i.last_output,
          started_at = i.started_at, updated_at = i.updated_at, deleted_at = i.deleted_at, version = i.version,
@@ -281,6 +281,7 @@ const rowOf = (write: ReportWrite, { previous, session, events }: Decision) => (
   status_message: session.statusMessage,
   waiting_since: session.waitingSince,
   status_deadline: session.statusDeadline,
+  incarnation: session.incarnation,
   reserved_on: session.reservedOn,
   released_from: previous !== null && previous.reservedOn !== session.reservedOn ? previous.reservedOn : null,
   reserved_to: previous?.reservedOn !== session.reservedOn ? session.reservedOn : null,

@@ -8,9 +8,9 @@ export type OrphanReason = (typeof orphanReasons)[number]
 /**
  * There: `seen` (in its grace period, or held by the brake), `approved` (by a person, about to be removed),
  * `removing` (its command is on its way). Not any more: `removed`, `gone` (by itself), `known` (a session of this
- * agent has its id by now).
+ * agent has its id by now), `adopted` (an operator has made it one).
  */
-export const orphanStates = ['seen', 'approved', 'removing', 'removed', 'gone', 'known'] as const
+export const orphanStates = ['seen', 'approved', 'removing', 'removed', 'gone', 'known', 'adopted'] as const
 export type OrphanState = (typeof orphanStates)[number]
 
 export const presentStates = ['seen', 'approved', 'removing'] as const satisfies readonly OrphanState[]
@@ -36,6 +36,7 @@ export const agentEventTypes = [
   'orphans_seen',
   'orphans_ended',
   'orphans_approved',
+  'orphan_adopted',
   'orphan_removal_begun',
   'orphans_removed',
   'orphan_removal_held',

@@ -57,6 +57,9 @@ export type LaneOutbox = {
 /** Says that agents have something to be delivered. A hint: it may be lost, the outbox row is the promise. */
 export type Wake = { readonly agents: (agentIds: readonly AgentId[]) => void }
 
+/** Asks an agent for all that it has, soon. A hint too. */
+export type AskInventory = (agentId: AgentId) => void
+
 /** The sockets of this replica. */
 export type AgentGateway = {
   readonly holds: (agentId: AgentId) => boolean

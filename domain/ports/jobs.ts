@@ -2,7 +2,11 @@ import type { AgentId, ReplicaId } from '../ids.ts'
 import type { Page, PageRequest } from './sessions.ts'
 
 /** The drain jobs that cross replicas: one queue a replica, `outbox.drain.<replica>`. */
-export type DrainQueue = { readonly send: (replicaId: ReplicaId, agentIds: readonly AgentId[]) => Promise<void> }
+export type DrainQueue = {
+  readonly send: (replicaId: ReplicaId, agentIds: readonly AgentId[]) => Promise<void>
+  /** The same way: the replica asks this agent of its for an inventory. */
+  readonly askInventory: (replicaId: ReplicaId, agentId: AgentId) => Promise<void>
+}
 
 /** All of those queues, also of replicas that are gone. */
 export type DrainQueues = {

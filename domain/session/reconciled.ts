@@ -46,44 +46,54 @@ export const released = (session: Session, context: ReportContext): Decision =>
     context,
   )
 
+export type TakenOver = WireReport & { readonly generation: number }
+
 /** The database is older than the agent: the row takes over what is, and an older intent ends no work in use. */
-export const restored = (
-  session: Session,
-  entry: WireReport & { readonly generation: number },
-  context: ReportContext,
-): Decision => {
-  const desiredState: DesiredState =
-    entry.status === 'hibernated' ? 'hibernated' : entry.status === 'stopped' ? 'stopped' : 'running'
-  const status: SessionStatus = entry.status === 'starting' ? 'scheduling' : entry.status
+export const restored = (session: Session, entry: TakenOver, context: ReportContext): Decision => {
+  const message = `taken over from agent ${context.agentId}: the database was restored from an older state`
+  const next = takenOver(session, entry, message, context)
+  const { status, desiredState } = next
   return written(
     session,
-    {
-      ...session,
-      ...settled,
-      generation: entry.generation,
-      observedGeneration: entry.generation,
-      desiredState,
-      status,
-      statusReason: 'restored',
-      statusMessage: `taken over from agent ${context.agentId}: the database was restored from an older state`,
-      ...(status === 'scheduling'
-        ? {
-            waitingSince: context.at,
-            statusDeadline: after(context.at, startTimeoutMs(session.spec, context.timeouts)),
-          }
-        : {}),
-      reservedOn: status === 'running' || status === 'scheduling' ? context.agentId : null,
-      observed: {
-        ...session.observed,
-        endpoint: null,
-        exitCode: null,
-        exitSignal: null,
-        ...reportOf(entry.generation, entry).observed,
-        ...(status === 'failed' ? {} : { lastOutput: null }),
-      },
-      version: session.version + 1,
-    },
+    { ...next, version: session.version + 1 },
     { type: 'restored', actor: 'reconciler', data: { status, from: session.generation, desiredState } },
     context,
   )
+}
+
+/** PostgreSQL's `integer`, with room above for restarts. */
+const MOST_INCARNATIONS = 2_000_000_000
+
+/** The session as the agent has it, which knows of a later generation than we do. */
+export const takenOver = (session: Session, entry: TakenOver, message: string, context: ReportContext): Session => {
+  const desiredState: DesiredState =
+    entry.status === 'hibernated' ? 'hibernated' : entry.status === 'stopped' ? 'stopped' : 'running'
+  const status: SessionStatus = entry.status === 'starting' ? 'scheduling' : entry.status
+  return {
+    ...session,
+    ...settled,
+    generation: entry.generation,
+    observedGeneration: entry.generation,
+    desiredState,
+    status,
+    statusReason: 'restored',
+    statusMessage: message,
+    ...(status === 'scheduling'
+      ? {
+          waitingSince: context.at,
+          statusDeadline: after(context.at, startTimeoutMs(session.spec, context.timeouts)),
+        }
+      : {}),
+    // Each restart raised both. With as many as there can have been, the next one is none that the agent has made.
+    incarnation: Math.min(MOST_INCARNATIONS, session.incarnation + Math.max(0, entry.generation - session.generation)),
+    reservedOn: status === 'running' || status === 'scheduling' ? context.agentId : null,
+    observed: {
+      ...session.observed,
+      endpoint: null,
+      exitCode: null,
+      exitSignal: null,
+      ...reportOf(entry.generation, entry).observed,
+      ...(status === 'failed' ? {} : { lastOutput: null }),
+    },
+  }
 }

@@ -9,6 +9,7 @@ import {
   isUuid,
   type OrgId,
   type SessionId,
+  type UserId,
 } from '../../domain/ids.ts'
 
 /** PostgreSQL's `integer`: what does not fit must be refused here, not by the database. */
@@ -39,6 +40,13 @@ export const queueName: c.Codec<string> = c.string({ pattern: '^[-_.a-zA-Z0-9]{1
 export const agentId = branded<AgentId>(c.string({ pattern: AGENT_ID }))
 export const templateName: c.Codec<string> = c.string({ pattern: DNS_LABEL })
 export const orgId = branded<OrgId>(c.string({ minLength: 1, maxLength: 63 }))
+
+/** As keys have them; made by whoever hands keys out. */
+export const userId = branded<UserId>(
+  c.refined(c.string({ minLength: 1, maxLength: 255 }), (id) =>
+    /\p{Cc}/u.test(id) ? 'must not contain control characters' : null,
+  ),
+)
 
 export const sessionName: c.Codec<string> = c.refined(
   c.string({ minLength: 1, maxLength: 80, description: '1–80 characters, no control characters; need not be unique' }),

@@ -9,6 +9,7 @@ import { PROBLEM_MEDIA_TYPE, type ProblemCode, problemCodec, problems } from './
 import type { Answer, ResponseHeader, Route } from './route.ts'
 import { routes } from './routes.ts'
 import {
+  adoptOrphanCodec,
   changeSessionCodec,
   createSessionCodec,
   sessionCodec,
@@ -40,6 +41,7 @@ const named: { readonly [name: string]: JsonSchema } = {
   EnrolAgent: enrolAgentCodec.schema,
   Orphan: orphanCodec.schema,
   OrphanPage: orphanPageCodec.schema,
+  AdoptOrphan: adoptOrphanCodec.schema,
   OrphanRemoval: orphanRemovalCodec.schema,
   AgentEvent: agentEventCodec.schema,
   AgentEventPage: agentEventPageCodec.schema,

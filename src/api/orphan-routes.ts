@@ -1,4 +1,4 @@
-import { agentId } from './fields.ts'
+import { agentId, sessionId } from './fields.ts'
 import {
   agentEventPageCodec,
   approvedCodec,
@@ -9,6 +9,7 @@ import {
 } from './orphan.ts'
 import { pagesQuery } from './page.ts'
 import { noQuery, nothingSent, type Route } from './route.ts'
+import { adoptOrphanCodec, sessionCodec } from './session.ts'
 
 const ofAgent = { params: { id: agentId } } as const
 
@@ -40,6 +41,21 @@ export const orphanRoutes = {
     condition: null,
     answers: { 202: { description: 'Approved; their removal has begun', codec: approvedCodec } },
     problems: [],
+  },
+  adoptOrphan: {
+    method: 'post',
+    path: '/api/v1/agents/{id}/orphans/{sessionId}/adopt',
+    tag: 'Agents',
+    summary: 'Make an orphan a session again',
+    description:
+      'What the database has forgotten: the orphan says its id, its generation and how it is, the body whose it is and what it was made from. Nothing is sent to the agent. What runs counts as capacity, also where the agent then has more than its own: it runs there already. Another org than the caller’s own needs an installation key.',
+    access: 'operate',
+    params: { id: agentId, sessionId },
+    query: noQuery,
+    body: adoptOrphanCodec,
+    condition: null,
+    answers: { 201: { description: 'The session', codec: sessionCodec, headers: ['Location', 'ETag'] } },
+    problems: ['orphan_not_adoptable', 'unknown_template', 'no_agent', 'invalid_parameters'],
   },
   listAgentEvents: {
     ...nothingSent,

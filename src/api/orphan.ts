@@ -28,7 +28,10 @@ export const orphanCodec = represents<OrphanView>()(
     approvedBy: c.nullable(c.string()),
     commandId: c.described(c.nullable(c.string()), 'the newest command that removes it'),
     removalBegunAt: c.nullable(time),
-    endedAt: c.described(c.nullable(time), 'since when it is removed, gone, or a session of this agent'),
+    endedAt: c.described(
+      c.nullable(time),
+      'since when it is removed, gone, or a session of this agent (`known`, `adopted`)',
+    ),
   }),
 )
 export type Orphan = c.TypeOf<typeof orphanCodec>

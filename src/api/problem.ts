@@ -18,6 +18,7 @@ export const problems = {
   command_outdated: { status: 409, title: 'The command is no longer the newest of its session' },
   command_not_cancellable: { status: 409, title: 'The command cannot be cancelled any more' },
   no_capacity: { status: 409, title: 'The agent has no capacity for it' },
+  orphan_not_adoptable: { status: 409, title: 'The orphan cannot become a session' },
   job_not_failed: { status: 409, title: 'Only a failed job can be run again' },
   precondition_failed: { status: 412, title: 'Changed since you read it' },
   body_too_large: { status: 413, title: 'The body is too large' },

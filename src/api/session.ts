@@ -4,7 +4,7 @@ import { type SessionSummary as SessionSummaryView, sessionSorts } from '../../d
 import type { SessionView } from '../../domain/session/session-view.ts'
 import { desiredStates, sessionStatuses, statusReasons } from '../../domain/session/words.ts'
 import { envCodec, partialResourcesCodec } from '../../domain/template/template-codec.ts'
-import { labels, MAX_INTEGER, sessionName, time, timeoutSeconds, wordOf } from './fields.ts'
+import { labels, MAX_INTEGER, orgId, sessionName, time, timeoutSeconds, userId, wordOf } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
 import { commaList, flag, labelPairs, paging, query, text, timestamp } from './query.ts'
@@ -80,25 +80,32 @@ export const sessionSummaryCodec = represents<SessionSummaryView>()(
 )
 export type SessionSummary = c.TypeOf<typeof sessionSummaryCodec>
 
+/** What a session is made from, wherever it is to run. */
+const madeFrom = { template: c.string({ minLength: 1, maxLength: 255, description: "the template's name" }) } as const
+const made = {
+  templateVersion: c.integer({ minimum: 1, maximum: MAX_INTEGER, description: 'default: the newest' }),
+  name: sessionName,
+  labels,
+  resources: partialResourcesCodec,
+  parameters: c.record(anything, { maxProperties: 200, description: "values for the template's parameters" }),
+  env: envCodec,
+  persistentHome: c.described(c.boolean, { default: true }),
+  idleTimeoutSeconds: timeoutSeconds,
+  maxDurationSeconds: timeoutSeconds,
+} as const
+
 /** `POST /sessions`. What the template says of `parameters` is checked against the template, not here. */
-export const createSessionCodec = c.object(
-  { template: c.string({ minLength: 1, maxLength: 255, description: "the template's name" }) },
-  {
-    templateVersion: c.integer({ minimum: 1, maximum: MAX_INTEGER, description: 'default: the newest' }),
-    name: sessionName,
-    platform: c.string({ minLength: 1, maxLength: 63 }),
-    region: c.string({ minLength: 1, maxLength: 100 }),
-    agentId: c.string({ minLength: 1, maxLength: 255 }),
-    labels,
-    resources: partialResourcesCodec,
-    parameters: c.record(anything, { maxProperties: 200, description: "values for the template's parameters" }),
-    env: envCodec,
-    persistentHome: c.described(c.boolean, { default: true }),
-    idleTimeoutSeconds: timeoutSeconds,
-    maxDurationSeconds: timeoutSeconds,
-  },
-)
+export const createSessionCodec = c.object(madeFrom, {
+  ...made,
+  platform: c.string({ minLength: 1, maxLength: 63 }),
+  region: c.string({ minLength: 1, maxLength: 100 }),
+  agentId: c.string({ minLength: 1, maxLength: 255 }),
+})
 export type CreateSessionRequest = c.TypeOf<typeof createSessionCodec>
+
+/** `POST /agents/{id}/orphans/{sessionId}/adopt`: a create whose owner is named, and whose place is known. */
+export const adoptOrphanCodec = c.object({ orgId, userId, ...madeFrom }, made)
+export type AdoptOrphanRequest = c.TypeOf<typeof adoptOrphanCodec>
 
 /** `PATCH /sessions/{id}`: what is left out stays; `labels` replaces all labels; null takes a timeout away. */
 export const changeSessionCodec = c.object(

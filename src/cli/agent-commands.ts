@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { AGENT_ID } from '../../domain/ids.ts'
 import type { Agent } from '../api/agent.ts'
+import { addAdopt } from './adopt-orphan.ts'
 import { checkWritable, handOver, type TokenOptions } from './agent-token.ts'
 import { agentBlock, agentColumns } from './agent-view.ts'
 import type { Context } from './context.ts'
@@ -90,6 +91,7 @@ export const addAgentCommands = (program: Command, context: Context): void => {
   addCordon(agent, context, 'cordon', 'let an agent take no new sessions; those it has go on')
   addCordon(agent, context, 'uncordon', 'let an agent take new sessions again')
   addOrphanCommands(agent, context, { description: AGENT, parse: agentIdOf })
+  addAdopt(agent, context, { description: AGENT, parse: agentIdOf })
 
   agent
     .command('delete')

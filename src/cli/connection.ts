@@ -67,7 +67,12 @@ export const isLoopback = (hostname: string): boolean =>
   /^127(\.\d+){3}$/.test(hostname)
 
 /** Loaded only by commands that talk to a server. */
-export const clientFor = async ({ url, key }: Connection): Promise<Client> => {
+export const clientFor = async ({ url, key }: Connection, org?: string): Promise<Client> => {
   const { createClient } = await import('../client/client.ts')
-  return createClient({ url, apiKey: key, userAgent: `streamspace/${version}` })
+  return createClient({
+    url,
+    apiKey: key,
+    userAgent: `streamspace/${version}`,
+    ...(org === undefined ? {} : { org }),
+  })
 }

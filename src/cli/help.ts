@@ -123,6 +123,14 @@ as it is.`,
       'agent approve-orphans edge-1 --all',
     ],
   },
+  'agent adopt': {
+    notes: `Nothing is sent to the agent: what runs there goes on, and counts as capacity even beyond the agent's own.
+The template, its version and the parameters are what the next start makes it from: say what it was made from.`,
+    examples: [
+      'agent adopt edge-1 01890a5d-ac96-774b-bcce-b302099a8057 --org default --user admin --template hello-web',
+      'agent adopt edge-1 01890a5d-ac96-774b-bcce-b302099a8057 --org acme --user ada --template desk --name Desk --param theme=dark',
+    ],
+  },
   'agent events': { examples: ['agent events edge-1', "agent events edge-1 --all --json | jq -r '.[].type'"] },
   'agent orphan-removal': {
     examples: ['agent orphan-removal', 'agent orphan-removal --halt', 'agent orphan-removal --resume'],

@@ -17,6 +17,8 @@ export type ClientOptions = {
   readonly url: string
   /** null: without one, for what needs none. */
   readonly apiKey: string | null
+  /** To act in this org instead of the key's own: installation keys only. */
+  readonly org?: string
   /** Of one attempt, answer included. Default 30 s. */
   readonly timeoutMs?: number
   readonly userAgent?: string
@@ -46,7 +48,7 @@ export type Caller = <K extends OperationId>(operation: K, call: Call<K>) => Pro
 const DEFAULT_TIMEOUT_MS = 30_000
 
 export const createCaller = (options: ClientOptions): Caller => {
-  const { apiKey, timeoutMs = DEFAULT_TIMEOUT_MS, userAgent = 'streamspace-client' } = options
+  const { apiKey, org, timeoutMs = DEFAULT_TIMEOUT_MS, userAgent = 'streamspace-client' } = options
   const base = options.url.replace(/\/+$/, '')
   const send = options.fetch ?? fetch
   const sleep = options.sleep ?? delay
@@ -56,6 +58,7 @@ export const createCaller = (options: ClientOptions): Caller => {
     const url = `${base}${fillPath(route.path, call.params ?? {})}${encodeQuery((call.query ?? {}) as Record<string, unknown>)}`
     const headers: Record<string, string> = { Accept: 'application/json', 'User-Agent': userAgent }
     if (apiKey !== null) headers.Authorization = `Bearer ${apiKey}`
+    if (org !== undefined) headers['Streamspace-Org'] = org
     if (call.ifMatch !== undefined) headers['If-Match'] = call.ifMatch
     if (call.ifNoneMatch !== undefined) headers['If-None-Match'] = call.ifNoneMatch
     if (call.body !== undefined) headers['Content-Type'] = 'application/json'

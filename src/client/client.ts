@@ -9,7 +9,7 @@ import type { Job, Queue } from '../api/job.ts'
 import type { Json } from '../api/json.ts'
 import type { AgentEvent, Orphan, OrphanRemoval } from '../api/orphan.ts'
 import type { OperationId } from '../api/routes.ts'
-import type { CreateSessionRequest, Session, SessionSummary } from '../api/session.ts'
+import type { AdoptOrphanRequest, CreateSessionRequest, Session, SessionSummary } from '../api/session.ts'
 import type { Template } from '../api/template.ts'
 import { type Call, type ClientOptions, createCaller } from './call.ts'
 import type { AnswerOf, BodyOf, ItemOf, ListOperation, QueryOf } from './contract.ts'
@@ -129,6 +129,8 @@ export const createClient = (options: ClientOptions) => {
       /** null: all that are there now. */
       approve: (id: string, sessionIds: readonly string[] | null): Promise<{ readonly approved: number }> =>
         body('approveOrphans', { params: { id }, body: sessionIds === null ? {} : { sessionIds } }),
+      adopt: (id: string, sessionId: string, request: Json<AdoptOrphanRequest>): Promise<Session> =>
+        body('adoptOrphan', { params: { id, sessionId }, body: request }),
       events: (id: string, limit: number): Promise<Listed<AgentEvent>> =>
         readPages(call, 'listAgentEvents', { id }, {}, limit),
       removal: (): Promise<OrphanRemoval> => body('getOrphanRemoval', {}),

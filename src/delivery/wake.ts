@@ -12,7 +12,7 @@ import type { DrainQueue } from '../../domain/ports/jobs.ts'
 export type WakeDeps = {
   readonly gateway: AgentGateway
   readonly leases: Pick<LeaseStore, 'holders'>
-  readonly drains: DrainQueue
+  readonly drains: Pick<DrainQueue, 'send'>
   readonly onError: (error: unknown) => void
 }
 

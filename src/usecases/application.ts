@@ -8,7 +8,7 @@ import type { AgentEvent, Orphan, OrphanRemoval, OrphanState } from '../../domai
 import type { ApplicationError } from '../../domain/errors.ts'
 import type { TE } from '../../domain/fp.ts'
 import type { Caller } from '../../domain/identity/caller.ts'
-import type { AgentId, CommandId, OrgId, SessionId } from '../../domain/ids.ts'
+import type { AgentId, CommandId, OrgId, SessionId, UserId } from '../../domain/ids.ts'
 import type { Authenticate, Readiness } from '../../domain/ports/access.ts'
 import type { AgentFilter } from '../../domain/ports/agents.ts'
 import type { JobState, JobView, QueueView } from '../../domain/ports/jobs.ts'
@@ -49,6 +49,12 @@ export type CreateSession = {
   readonly persistentHome?: boolean
   readonly idleTimeoutSeconds?: number | null
   readonly maxDurationSeconds?: number | null
+}
+
+/** A create that says whose it is; where it is, the orphan says. */
+export type AdoptOrphan = Omit<CreateSession, 'platform' | 'region' | 'agentId'> & {
+  readonly orgId: OrgId
+  readonly userId: UserId
 }
 
 export type EnrolAgent = {
@@ -120,6 +126,7 @@ export type Application = {
       id: AgentId,
       sessionIds: readonly SessionId[] | null,
     ) => Answer<{ readonly approved: number }>
+    readonly adopt: (caller: Caller, id: AgentId, sessionId: SessionId, request: AdoptOrphan) => Answer<SessionView>
     readonly events: (caller: Caller, id: AgentId, page: PageRequest) => Answer<Page<AgentEvent>>
     readonly removal: (caller: Caller) => Answer<OrphanRemoval>
     readonly halt: (caller: Caller) => Answer<OrphanRemoval>

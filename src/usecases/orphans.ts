@@ -25,15 +25,22 @@ export type OrphanDeps = {
 /** Approved orphans of which the removal is begun at once; the next inventory begins the rest. */
 const MOST_ROUNDS = 100
 
-export const orphanUseCases = (deps: OrphanDeps): Application['orphans'] => {
-  /** Reading too: what a shared agent has may be any org's. */
-  const operated = async (caller: Caller, id: AgentId): Promise<E.Either<ApplicationError, Agent>> => {
-    const agent = await deps.agents.get(caller.orgId, id)
-    if (agent === null) return E.left(notFound('agent', id))
-    if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })
-    if (!mayOwn(caller, agent.orgId)) return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
-    return E.right(agent)
-  }
+/** The agent, for who may deal with its orphans. Reading too: what a shared agent has may be any org's. */
+export const operatedAgent = async (
+  agents: OrphanDeps['agents'],
+  caller: Caller,
+  id: AgentId,
+): Promise<E.Either<ApplicationError, Agent>> => {
+  const agent = await agents.get(caller.orgId, id)
+  if (agent === null) return E.left(notFound('agent', id))
+  if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })
+  if (!mayOwn(caller, agent.orgId)) return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
+  return E.right(agent)
+}
+
+/** All but adoption (`adopt-orphan.ts`). */
+export const orphanUseCases = (deps: OrphanDeps): Omit<Application['orphans'], 'adopt'> => {
+  const operated = (caller: Caller, id: AgentId) => operatedAgent(deps.agents, caller, id)
 
   const begin = async (agentId: AgentId, count: number): Promise<void> => {
     for (let round = 0, left = count; left > 0 && round < MOST_ROUNDS; round += 1) {

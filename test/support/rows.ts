@@ -4,6 +4,7 @@
  * product's own stores.
  */
 import { createAccessStore } from '../../adapters/postgres/access.ts'
+import { createAdoptionStore } from '../../adapters/postgres/adoption.ts'
 import { createAgentStore } from '../../adapters/postgres/agents.ts'
 import { createCommandStore } from '../../adapters/postgres/commands.ts'
 import { createCursors } from '../../adapters/postgres/cursor.ts'
@@ -71,6 +72,7 @@ export const storesOver = (database: Database) => {
     retention: createRetentionStore(database),
     commands: createCommandStore(database, { commandTtlMs: TTL_MS }),
     orphans: createOrphanStore(database, cursors),
+    adoption: createAdoptionStore(database, { commandTtlMs: TTL_MS, seal: sealer.seal }),
     templates: createTemplateStore(database, cursors, ids),
     access: createAccessStore(database),
     ask: async (text: string, ...values: unknown[]): Promise<readonly Row[]> =>

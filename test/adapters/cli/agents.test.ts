@@ -1,7 +1,7 @@
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { anAgent, ID, ok, page, problem } from './fake-api.ts'
+import { anAgent, aSession, aTemplate, ID, ok, page, problem } from './fake-api.ts'
 import { inTemporaryDirectory } from './run-cli.ts'
 import { withApi } from './with-api.ts'
 
@@ -145,6 +145,33 @@ describe('streamspace agent', () => {
         expect((await run(['agent', 'approve-orphans', 'edge-1', '--all'])).code).to.equal(0)
         expect((await run(['agent', 'approve-orphans', 'edge-1'])).code).to.equal(2)
         expect(api.asked.slice(1).map(({ body }) => body)).to.deep.equal([{ sessionIds: [ID] }, {}])
+      },
+    )
+  })
+
+  it('makes a session of an orphan, with a template that its org sees', async () => {
+    const template = { name: 'desk', version: 1, parameters: [{ name: 'width', type: 'integer' as const }] }
+    await withApi(
+      {
+        'GET /api/v1/templates/desk': ok(aTemplate(template)),
+        [`POST /api/v1/agents/edge-1/orphans/${ID}/adopt`]: ok(aSession({ orgId: 'acme' }), 201),
+      },
+      async ({ api, run }) => {
+        const adopt = ['agent', 'adopt', 'edge-1', ID, '--org', 'acme', '--user', 'ada', '--template', 'desk']
+        const done = await run([...adopt, '--name', 'Desk', '--param', 'width=800', '--no-persistent-home'])
+        expect([done.code, done.stderr]).to.deep.equal([0, ''])
+        expect(done.stdout).to.contain(ID)
+        expect(api.asked.map(({ headers }) => headers['streamspace-org'])).to.deep.equal(['acme', undefined])
+        expect(api.asked.at(-1)?.body).to.deep.equal({
+          orgId: 'acme',
+          userId: 'ada',
+          template: 'desk',
+          name: 'Desk',
+          parameters: { width: 800 },
+          persistentHome: false,
+        })
+        expect((await run(adopt.slice(0, 6))).code).to.equal(2)
+        expect((await run(['agent', 'adopt', 'edge-1', 'mine', ...adopt.slice(4)])).code).to.equal(2)
       },
     )
   })

@@ -269,6 +269,7 @@ export const fakeApplication = (
     orphans: {
       list: (_caller, id, states, request) => answer(page(anOrphan), 'orphans', id, states, request),
       approve: (_caller, id, sessionIds) => answer({ approved: 1 }, 'approve', id, sessionIds),
+      adopt: (_caller, id, sessionId, request) => answer(aSessionView(), 'adopt', id, sessionId, request),
       events: (_caller, id, request) => answer(page(anAgentEvent), 'agent events', id, request),
       removal: () => answer(noRemoval, 'removal'),
       halt: () => answer(noRemoval, 'halt'),

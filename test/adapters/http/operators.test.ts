@@ -1,9 +1,11 @@
 import { expect } from 'chai'
 import { E } from '../../../domain/fp.ts'
+import type { SessionId } from '../../../domain/ids.ts'
 import { agentCodec, agentPageCodec, agentWithTokenCodec } from '../../../src/api/agent.ts'
 import { commandCodec, commandPageCodec } from '../../../src/api/command.ts'
 import { jobPageCodec, queuePageCodec } from '../../../src/api/job.ts'
 import { agentEventPageCodec, orphanPageCodec, orphanRemovalCodec } from '../../../src/api/orphan.ts'
+import { sessionCodec } from '../../../src/api/session.ts'
 import { templateCodec, templatePageCodec } from '../../../src/api/template.ts'
 import { type ApiServer, serve } from './api-server.ts'
 import { aCommand, aJob, type FakeApplication, fakeApplication, SESSION_ID } from './fake-application.ts'
@@ -132,6 +134,40 @@ describe('templates, agents and commands over HTTP', () => {
     ])
     for (const sessionIds of [[], ['7'], SESSION_ID])
       expect((await approve({ body: { sessionIds } })).status).to.equal(400)
+  })
+
+  it('an orphan is adopted: 201, where it is from now on, and an ETag', async () => {
+    const path = `/api/v1/agents/edge-1/orphans/${SESSION_ID}/adopt`
+    const body = { orgId: 'default', userId: 'ada', template: 'hello-web', parameters: { title: 'x' } }
+    const answer = await api.call('POST', path, { body })
+    expect([answer.status, answer.headers.get('location')]).to.deep.equal([201, `/api/v1/sessions/${SESSION_ID}`])
+    expect(answer.headers.get('etag')).to.match(/^"3-[0-9a-f]{8}"$/)
+    expect(E.isRight(sessionCodec.decode(answer.json))).to.equal(true)
+    expect(app.calls).to.deep.equal([['adopt', 'edge-1', SESSION_ID, body]])
+    const placed = await api.call('POST', path, { body: { ...body, userId: 'a\nb', orgId: 7, agentId: 'edge-2' } })
+    expect(placed.status).to.equal(400)
+    expect(placed.json.errors.map(({ field }: { field: string }) => field)).to.have.members([
+      'userId',
+      'orgId',
+      'agentId',
+    ])
+    expect((await api.call('POST', path)).status).to.equal(400)
+    const nothing = await api.call('POST', '/api/v1/agents/edge-1/orphans/7/adopt', { body })
+    expect([nothing.status, nothing.json.detail]).to.deep.equal([404, 'there is no orphan "7" that you can see'])
+  })
+
+  it('an orphan that cannot be adopted is a 409 that says why', async () => {
+    for (const why of ['not_yours', 'being_removed', 'is_a_session'] as const) {
+      const refusing = await serve(
+        fakeApplication({ refusal: { _tag: 'OrphanNotAdoptable', sessionId: SESSION_ID as SessionId, why } }),
+      )
+      const answer = await refusing.call('POST', `/api/v1/agents/edge-1/orphans/${SESSION_ID}/adopt`, {
+        body: { orgId: 'default', userId: 'ada', template: 'hello-web' },
+      })
+      await refusing[Symbol.asyncDispose]()
+      expect([answer.status, answer.json.code]).to.deep.equal([409, 'orphan_not_adoptable'])
+      expect(answer.json.detail).to.match(new RegExp(`^${SESSION_ID} is `))
+    }
   })
 
   it('an agent’s events are pages, and whether orphans are removed at all is one answer', async () => {

@@ -53,7 +53,12 @@ describe('the schema of pg-boss', () => {
       const boss = await jobs.boss(url.href)
       const drained: AgentId[] = []
       let runs = 0
-      await workDrains(boss, ids.replica(), (agentId) => drained.push(agentId))
+      await workDrains(
+        boss,
+        ids.replica(),
+        (agentId) => drained.push(agentId),
+        () => {},
+      )
       const duty = { name: 'careful', everyMs: 50, run: async () => ({ runs: ++runs }) }
       const duties = await workDuties(boss, [duty], () => {})
       await eventually(() => expect(runs).to.be.greaterThan(1))

@@ -22,8 +22,14 @@ describe('drain jobs', () => {
     const boss = await jobs.boss()
     const replicaId = ids.replica()
     const drained: AgentId[] = []
-    await workDrains(boss, replicaId, (agentId) => drained.push(agentId))
-    return { boss, replicaId, drained, send: createDrainQueue(boss).send }
+    const asked: AgentId[] = []
+    await workDrains(
+      boss,
+      replicaId,
+      (agentId) => drained.push(agentId),
+      (agentId) => asked.push(agentId),
+    )
+    return { boss, replicaId, drained, asked, ...createDrainQueue(boss) }
   }
   const queues = async () =>
     (await jobs.ask(`SELECT name FROM pgboss.queue WHERE name LIKE 'outbox.drain.%'`)).map((row) => row.name)
@@ -33,6 +39,13 @@ describe('drain jobs', () => {
     await sender.send(receiver.replicaId, [agentNamed('a'), agentNamed('b')])
     await eventually(() => expect(receiver.drained).to.have.members(['a', 'b']))
     expect(sender.drained).to.deep.equal([])
+  })
+
+  it('carry the wish for an inventory the same way, and drain nothing for it', async () => {
+    const [sender, receiver] = [await aReplica(), await aReplica()]
+    await sender.askInventory(receiver.replicaId, agentNamed('a'))
+    await eventually(() => expect(receiver.asked).to.deep.equal(['a']))
+    expect([receiver.drained, sender.asked]).to.deep.equal([[], []])
   })
 
   it('come soon, without waiting for the next poll', async () => {
@@ -50,10 +63,15 @@ describe('drain jobs', () => {
     const boss = await jobs.boss()
     const replicaId = ids.replica()
     let calls = 0
-    await workDrains(boss, replicaId, () => {
-      calls += 1
-      throw new Error('the hub is closed')
-    })
+    await workDrains(
+      boss,
+      replicaId,
+      () => {
+        calls += 1
+        throw new Error('the hub is closed')
+      },
+      () => {},
+    )
     await createDrainQueue(boss).send(replicaId, [agentNamed('a')])
     await eventually(async () => {
       const rows = await jobs.ask('SELECT state FROM pgboss.job WHERE name = $1', `outbox.drain.${replicaId}`)

@@ -67,7 +67,12 @@ describe('jobs as people see them', () => {
   })
 
   it('of replicas are among them, with whom they were to wake', async () => {
-    await workDrains(boss, REPLICA, () => {})
+    await workDrains(
+      boss,
+      REPLICA,
+      () => {},
+      () => {},
+    )
     await createDrainQueue(boss).send(REPLICA, ['edge-1' as AgentId])
     const name = `outbox.drain.${REPLICA}`
     expect((await queries.queues({ limit: 500, cursor: null })).items.map((queue) => queue.name)).to.include(name)

@@ -76,6 +76,13 @@ describe('a row older than its resource', () => {
       }
     })
 
+  it('has had as many restarts as there can have been: the next one is none that the agent has made already', () => {
+    const before = aSession({ incarnation: 2, generation: 3 })
+    expect(restored(before, { generation: 5, status: 'running' }, heard()).session.incarnation).to.equal(4)
+    const claimed = restored(before, { generation: 2 ** 48, status: 'running' }, heard()).session.incarnation
+    expect(claimed).to.be.below(2 ** 31 - 1)
+  })
+
   it('takes over where the resource is served and how it ended, and nothing of what the older row knew', () => {
     const before = aSession({ status: 'failed', ...observing({ exitCode: 1, lastOutput: 'old', restarts: 1 }) })
     const running = restored(before, { generation: 4, status: 'running', endpoint: anEndpoint, restarts: 2 }, heard())
