@@ -24,6 +24,8 @@ export type PostgresPair = {
   readonly killPrimary: () => Promise<void>
   /** A host that swallows everything: its processes stand still, its sockets stay open. */
   readonly freezePrimary: () => Promise<void>
+  /** From here on the standby hears nothing of the primary, as when the network between them is gone. */
+  readonly detachStandby: () => Promise<void>
   readonly promoteStandby: () => Promise<void>
   readonly stop: () => Promise<void>
 }
@@ -98,6 +100,15 @@ export const startPostgresPair = async (
       await primary.gone
     },
     freezePrimary: () => signalPrimary('SIGSTOP'),
+    detachStandby: async () => {
+      // Whatever receives is ended, and another one comes in an hour only.
+      await ask(urlOf(standbyPort), `ALTER SYSTEM SET wal_retrieve_retry_interval = '1h'`)
+      await ask(urlOf(standbyPort), 'SELECT pg_reload_conf()')
+      await ask(urlOf(standbyPort), 'SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_wal_receiver')
+      await eventually(async () => {
+        expect(await ask(urlOf(standbyPort), 'SELECT pid FROM pg_stat_wal_receiver')).to.deep.equal([])
+      })
+    },
     promoteStandby: async () => {
       const [row] = await ask(urlOf(standbyPort), 'SELECT pg_promote(true, 30) AS promoted')
       expect(row?.promoted).to.equal(true)
