@@ -15,7 +15,7 @@ import type { ReportAnswer } from '../../domain/ports/delivery.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
 import type { Decision } from '../../domain/session/session.ts'
 import type { Database } from './pool.ts'
-import { repairWith } from './repairs.ts'
+import { repairsSoFarFrom, repairWith } from './repairs.ts'
 
 const WRITE = `
 WITH input AS MATERIALIZED (
@@ -143,7 +143,10 @@ raised AS (
   UPDATE sessions s SET revision = s.revision + 1 FROM queued WHERE s.id = queued.session_id AND queued.status <> 'pending'
 )
 UPDATE outbox o
-   SET status = 'pending', finished_at = NULL, next_attempt_at = NULL, acked_epoch = NULL,
+   SET status = 'pending', finished_at = NULL, acked_epoch = NULL,
+       -- A repair that was never sent waits as its restart policy says.
+       next_attempt_at = CASE WHEN o.status = 'pending' AND o.payload ? 'repair' AND o.sent_at IS NULL
+                              THEN o.next_attempt_at END,
        expires_at = CASE WHEN o.status = 'pending' THEN o.expires_at ELSE now() + (o.expires_at - o.created_at) END,
        unacked = CASE WHEN o.status = 'pending' THEN o.unacked ELSE 0 END,
        failures = CASE WHEN o.status = 'pending' THEN o.failures ELSE 0 END
@@ -200,6 +203,7 @@ export const createReportStore = (database: Database, settings: { readonly comma
     }))
   },
 
+  repairsSoFar: repairsSoFarFrom(database),
   repair: repairWith(database, settings),
 
   redeliver: async (sessionIds, peer) => {

@@ -174,20 +174,6 @@ export const placePending = (session: Session, slot: Slot, intent: Intent): Deci
   return decided(session, next, 'placed', intent, 'start_session', slotData(slot))
 }
 
-/** The observed state is not what was asked and the restart policy allows a repair: the intent acts anew. */
-export const repair = (session: Session, reason: StatusReason, intent: Intent): Decision => {
-  const next: Session = {
-    ...raised(session, intent, 'running'),
-    status: 'scheduling',
-    statusReason: 'restarting',
-    statusMessage: `repaired: ${reason}`,
-    waitingSince: intent.at,
-    statusDeadline: after(intent.at, startTimeoutMs(session.spec, intent.timeouts)),
-    observed: nothingLeft(session),
-  }
-  return decided(session, next, 'repair_requested', intent, 'start_session', { reason })
-}
-
 export type Changes = Partial<Pick<Session, 'name' | 'labels' | 'idleTimeoutSeconds' | 'maxDurationSeconds'>>
 
 /** PATCH: raises the version, not the generation, and tells no agent. */
@@ -231,7 +217,7 @@ export const unchanged = (session: Session): Decision => ({ previous: session, s
 export const settled = { statusReason: null, statusMessage: null, waitingSince: null, statusDeadline: null } as const
 
 /** The next generation of a session. What an earlier one was observed to be no longer describes it. */
-const raised = (session: Session, intent: Intent, desiredState: DesiredState): Session => ({
+export const raised = (session: Session, intent: Intent, desiredState: DesiredState): Session => ({
   ...session,
   desiredState,
   generation: session.generation + 1,
@@ -257,7 +243,7 @@ const waiting = (
 })
 
 /** What was told of a process that is not the one asked for now. */
-const nothingLeft = ({ observed }: Session): Session['observed'] => ({
+export const nothingLeft = ({ observed }: Session): Session['observed'] => ({
   ...observed,
   endpoint: null,
   exitCode: null,
@@ -329,7 +315,7 @@ const commandFor = (session: Session, type: CommandType, intent: Intent): AgentC
         payload: { state: session.desiredState, incarnation: session.incarnation },
       }
 
-const decided = (
+export const decided = (
   previous: Session,
   next: Session,
   type: SessionEventType,

@@ -7,13 +7,14 @@ import type { InventoryEntry, ReportAnswer, Wake } from '../../domain/ports/deli
 import type { FoundOrphan } from '../../domain/ports/orphans.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
 import type { SessionStore } from '../../domain/ports/sessions.ts'
-import { repair } from '../../domain/session/decide.ts'
 import { deleted, observe, type ReportContext } from '../../domain/session/observe.ts'
 import { released, removedOutside, restored } from '../../domain/session/reconciled.ts'
+import { repairsAllowed } from '../../domain/session/repair.ts'
 import { reportOf } from '../../domain/session/report.ts'
 import { type Decision, isUnchanged, type Session } from '../../domain/session/session.ts'
 import type { Timeouts } from '../../domain/session/timeouts.ts'
 import type { AgentsOrphans } from './reconcile-orphans.ts'
+import { judgeRemoved } from './repair-removed.ts'
 
 export type ReconcileDeps = {
   readonly sessions: Pick<SessionStore, 'ofAgent'>
@@ -45,16 +46,18 @@ export const reconcileInventory =
     const context: ReportContext = { agentId: peer.agentId, at: deps.clock.now(), timeouts: deps.timeouts }
     const writes: ReportWrite[] = []
     const redeliveries: SessionId[] = []
-    const repairs: Session[] = []
+    const removed: Session[] = []
     const found: FoundOrphan[] = []
 
     for (const action of reconcile(peer.agentId, sessions, inventory)) {
       if (action.type === 'orphan') found.push({ entry: action.entry, reason: action.reason })
       else if (spokenSince.has(action.session.id)) continue
       else if (action.type === 'redeliver') redeliveries.push(action.session.id)
-      else if (action.type === 'removed_outside' && repairsItself(action.session)) repairs.push(action.session)
+      else if (action.type === 'removed_outside' && repairsAllowed(action.session) > 0) removed.push(action.session)
       else writes.push(...writeOf(peer, action, context))
     }
+    const judged = await judgeRemoved(deps)(peer, removed, context)
+    writes.push(...judged.writes)
 
     for (const some of inParts(writes)) {
       // A conflict is left alone: whoever changed the row meanwhile knows more than this inventory.
@@ -63,27 +66,14 @@ export const reconcileInventory =
     }
     if (writes.some(({ decision }) => decision?.previous?.reservedOn && decision.session.reservedOn === null))
       deps.capacityFreed()
-    for (const some of inParts(repairs)) {
-      const { fenced, repaired } = await deps.reports.repair(
-        peer,
-        some.map((session) => repairOf(deps, session)),
-      )
+    for (const some of inParts(judged.repairs)) {
+      const { fenced, repaired } = await deps.reports.repair(peer, some)
       if (fenced) return 'fenced'
       if (repaired.length > 0) deps.wake.agents([peer.agentId])
     }
     for (const some of inParts(redeliveries)) deps.wake.agents(await deps.reports.redeliver(some, peer))
     return deps.reconcileOrphans(peer, { found, resources: inventory.length, spokenSince })
   }
-
-const repairsItself = (session: Session): boolean => (session.spec.restart?.policy ?? 'never') !== 'never'
-
-const repairOf = (deps: ReconcileDeps, session: Session): Decision =>
-  repair(session, 'removed_outside', {
-    actor: 'reconciler',
-    at: deps.clock.now(),
-    commandId: deps.ids.command(),
-    timeouts: deps.timeouts,
-  })
 
 const inParts = function* <A>(all: readonly A[]): Generator<readonly A[]> {
   for (let start = 0; start < all.length; start += ROWS_AT_ONCE) yield all.slice(start, start + ROWS_AT_ONCE)
