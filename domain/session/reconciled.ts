@@ -1,7 +1,7 @@
 /** Decisions that follow from an inventory rather than from a report. */
 
 import type { WireReport } from '../ports/delivery.ts'
-import { settled } from './decide.ts'
+import { settled } from './decision.ts'
 import type { ReportContext } from './observe.ts'
 import { reportOf } from './report.ts'
 import type { Decision, Session, SessionEvent } from './session.ts'

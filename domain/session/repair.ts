@@ -11,7 +11,7 @@ import {
   seconds,
   times,
 } from '../template/restart.ts'
-import { decided, type Intent, nothingLeft, raised } from './decide.ts'
+import { decided, type Intent, nothingLeft, raised } from './decision.ts'
 import type { ReportContext } from './observe.ts'
 import { leftRemoved } from './reconciled.ts'
 import type { Decision, Session } from './session.ts'

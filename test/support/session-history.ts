@@ -16,7 +16,6 @@ import {
   create,
   forceRemove,
   hibernate,
-  type Intent,
   placePending,
   remove,
   restart,
@@ -24,6 +23,7 @@ import {
   stop,
   update,
 } from '../../domain/session/decide.ts'
+import type { Intent } from '../../domain/session/decision.ts'
 import {
   deleted,
   observe,

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { E } from '../../../domain/fp.ts'
-import { placePending, remove, restart, stop, unchanged, update } from '../../../domain/session/decide.ts'
+import { placePending, remove, restart, stop, update } from '../../../domain/session/decide.ts'
+import { unchanged } from '../../../domain/session/decision.ts'
 import { holding, letGo, lockWaits } from '../../support/locks.ts'
 import {
   ACME,
