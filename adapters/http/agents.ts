@@ -1,7 +1,9 @@
 import type { Agent } from '../../domain/agent/agent.ts'
 import { pipe, TE } from '../../domain/fp.ts'
+import type { AgentId } from '../../domain/ids.ts'
+import type { LostSessions } from '../../domain/ports/agents.ts'
 import type { Page } from '../../domain/ports/sessions.ts'
-import { agentRepresentation } from '../../src/api/agent.ts'
+import { agentRepresentation, removedAgentRepresentation } from '../../src/api/agent.ts'
 import type { agentRoutes } from '../../src/api/agent-routes.ts'
 import { pageRequest } from '../../src/api/query.ts'
 import type { Application } from '../../src/usecases/application.ts'
@@ -28,13 +30,18 @@ const enrolled = (result: WithToken): Reply => ({
   location: `/api/v1/agents/${encodeURIComponent(result.agent.id)}`,
 })
 
+const removed =
+  (agentId: AgentId) =>
+  (lost: LostSessions | null): Reply =>
+    lost === null ? noContent() : ok(removedAgentRepresentation(agentId, lost))
+
 export const agentHandlers = ({ agents }: Application): Handlers<keyof typeof agentRoutes> => ({
   listAgents: ({ caller, query: { limit, cursor, ...filter } }) =>
     pipe(agents.list(caller, filter, pageRequest(limit, cursor)), TE.map(page)),
   enrolAgent: ({ caller, body }) => pipe(agents.enrol(caller, body), TE.map(enrolled)),
   getAgent: ({ caller, params }) => pipe(agents.get(caller, params.id), TE.map(one)),
   removeAgent: ({ caller, params, query }) =>
-    pipe(agents.remove(caller, params.id, query.force ?? false), TE.map(noContent)),
+    pipe(agents.remove(caller, params.id, query.force ?? false), TE.map(removed(params.id))),
   rotateAgentToken: ({ caller, params }) => pipe(agents.rotateToken(caller, params.id), TE.map(withToken)),
   cordonAgent: ({ caller, params }) => pipe(agents.cordon(caller, params.id), TE.map(one)),
   uncordonAgent: ({ caller, params }) => pipe(agents.uncordon(caller, params.id), TE.map(one)),

@@ -1,6 +1,6 @@
 import { type Agent, agentStatus } from '../../domain/agent/agent.ts'
 import type { AgentId, OrgId, ReplicaId } from '../../domain/ids.ts'
-import type { AgentStore } from '../../domain/ports/agents.ts'
+import { type AgentStore, type LostSessions, MOST_LOST_NAMED } from '../../domain/ports/agents.ts'
 import type { Clock } from '../../domain/ports/clock.ts'
 import { type Cursors, pageOf } from './cursor.ts'
 import type { Database, Row } from './pool.ts'
@@ -37,18 +37,26 @@ abandoned AS (
          deleted_at = CASE s.desired_state WHEN 'deleted' THEN now() END,
          updated_at = now(), version = s.version + 1, revision = s.revision + 1
     FROM locked WHERE s.id = locked.id AND s.deleted_at IS NULL
-  RETURNING s.id, s.org_id, s.generation, s.status, s.status_reason, s.status_message
+  RETURNING s.id, s.org_id, s.name, s.generation, s.status, s.status_reason, s.status_message
 ),
 confirmed AS (
   UPDATE sessions s
      SET agent_id = NULL, reserved_on = NULL, observed_generation = s.generation, revision = s.revision + 1, updated_at = now()
     FROM locked WHERE s.id = locked.id AND s.deleted_at IS NOT NULL
+),
+told AS (
+  INSERT INTO session_events (org_id, session_id, type, generation, data, actor, at)
+  SELECT org_id, id, CASE status WHEN 'deleting' THEN 'deleted' ELSE 'failed' END, generation,
+         jsonb_build_object('status', status, 'reason', status_reason, 'message', status_message, 'agentId', $1::text),
+         'agent_removal', now()
+    FROM abandoned ORDER BY id
+),
+lost AS (
+  SELECT id, org_id, name FROM abandoned WHERE status = 'failed'
 )
-INSERT INTO session_events (org_id, session_id, type, generation, data, actor, at)
-SELECT org_id, id, CASE status WHEN 'deleting' THEN 'deleted' ELSE 'failed' END, generation,
-       jsonb_build_object('status', status, 'reason', status_reason, 'message', status_message, 'agentId', $1::text),
-       'agent_removal', now()
-  FROM abandoned ORDER BY id`
+SELECT (SELECT count(*) FROM lost) AS count,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('id', id, 'name', name, 'orgId', org_id) ORDER BY id), '[]')
+          FROM (SELECT * FROM lost ORDER BY id LIMIT $2) named) AS sessions`
 
 const CANCEL_COMMANDS = `
 WITH locked AS MATERIALIZED (
@@ -177,23 +185,38 @@ export const createAgentStore = (
       await database.query({ text: 'UPDATE agents SET cordoned = $2 WHERE id = $1', values: [id, cordoned] })
     },
 
-    countSessions: async (id) => {
-      const { rows } = await database.query({
-        text: 'SELECT count(*) AS n FROM sessions WHERE agent_id = $1 AND deleted_at IS NULL',
-        values: [id],
-      })
-      return rows[0].n
-    },
+    removeEmpty: (id) =>
+      database.transaction(async (query) => {
+        await hold(query, id)
+        // Under the locks: what was placed here meanwhile is seen, and nothing more is placed.
+        const { rows } = await query({
+          text: 'SELECT count(*) AS n FROM sessions WHERE agent_id = $1 AND deleted_at IS NULL',
+          values: [id],
+        })
+        if (rows[0].n === 0) await removeHeld(query, id)
+        return rows[0].n
+      }),
 
     remove: (id) =>
       database.transaction(async (query) => {
-        // Writers of its reports are waited for and fenced, then those who take or give back its capacity.
-        await query({ text: 'SELECT FROM agent_leases WHERE agent_id = $1 FOR UPDATE', values: [id] })
-        await query({ text: 'SELECT FROM agents WHERE id = $1 FOR UPDATE', values: [id] })
-        await query({ text: ABANDON_SESSIONS, values: [id] })
-        await query({ text: END_ORPHANS, values: [id] })
-        await query({ text: CANCEL_COMMANDS, values: [id] })
-        await query({ text: 'DELETE FROM agents WHERE id = $1', values: [id] })
+        await hold(query, id)
+        return removeHeld(query, id)
       }),
   }
+}
+
+type Query = Parameters<Parameters<Database['transaction']>[0]>[0]
+
+/** Writers of its reports are waited for and fenced, then those who take or give back its capacity. */
+const hold = async (query: Query, id: AgentId): Promise<void> => {
+  await query({ text: 'SELECT FROM agent_leases WHERE agent_id = $1 FOR UPDATE', values: [id] })
+  await query({ text: 'SELECT FROM agents WHERE id = $1 FOR UPDATE', values: [id] })
+}
+
+const removeHeld = async (query: Query, id: AgentId): Promise<LostSessions> => {
+  const { rows } = await query({ text: ABANDON_SESSIONS, values: [id, MOST_LOST_NAMED] })
+  await query({ text: END_ORPHANS, values: [id] })
+  await query({ text: CANCEL_COMMANDS, values: [id] })
+  await query({ text: 'DELETE FROM agents WHERE id = $1', values: [id] })
+  return { count: rows[0].count, sessions: rows[0].sessions }
 }

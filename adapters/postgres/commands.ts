@@ -5,6 +5,7 @@ import type { CommandStore } from '../../domain/ports/commands.ts'
 import type { CommitConflict } from '../../domain/ports/unit-of-work.ts'
 import { COMMAND_COLUMNS, commandFromRow } from './history-rows.ts'
 import type { Database } from './pool.ts'
+import { RESERVE_ROOM } from './reserve-room.ts'
 import { CONFLICTING, codeOf } from './session-writer.ts'
 
 const GET = `
@@ -17,17 +18,7 @@ SELECT ${COMMAND_COLUMNS} FROM outbox o
  * newer intent superseded it) undoes what was taken and changed before it was reached.
  */
 const CHANGE_COMMAND = `
-WITH reserved AS (
-  UPDATE agents
-     SET allocated_sessions = allocated_sessions + 1,
-         allocated_cpu_millis = allocated_cpu_millis + $4::int,
-         allocated_memory_mib = allocated_memory_mib + $5::int
-   WHERE id = $3::text AND NOT cordoned
-     AND allocated_sessions + 1 <= max_sessions
-     AND allocated_cpu_millis + $4::int <= cpu_millis
-     AND allocated_memory_mib + $5::int <= memory_mib
-  RETURNING id
-),
+WITH reserved AS (${RESERVE_ROOM}),
 session AS (
   UPDATE sessions
      SET status = $6, status_reason = $7, status_message = $8, waiting_since = $9, status_deadline = $10,

@@ -61,6 +61,8 @@ held AS MATERIALIZED (
   SELECT id FROM outbox
    WHERE agent_id = ANY(ARRAY(SELECT agent_id FROM known)) AND status = 'pending'
      AND (acked_epoch IS NOT NULL OR next_attempt_at IS NOT NULL)
+     -- A repair that was never sent waits as its restart policy says, whoever connects meanwhile.
+     AND NOT (payload ? 'repair' AND sent_at IS NULL AND COALESCE(next_attempt_at > now(), false))
      AND (SELECT count(*) FROM changed) >= 0 -- the agents are locked by then
    ORDER BY id FOR NO KEY UPDATE
 ),

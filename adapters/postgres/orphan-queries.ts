@@ -1,17 +1,25 @@
 /** Reads of orphans for the API: each is one indexed query. */
-import type { OrphanRemoval } from '../../domain/agent/orphan.ts'
+import { type OrphanRemoval, type OrphanState, presentStates } from '../../domain/agent/orphan.ts'
 import type { OrphanStore } from '../../domain/ports/orphans.ts'
 import { type Cursors, pageOf } from './cursor.ts'
 import { agentEventFromRow, orphanFromRow } from './orphan-rows.ts'
 import type { Database, Row } from './pool.ts'
 
-/** `org_id` too: an agent's id may have been another org's before. */
-const LIST = `
+const list = (more: string): string => `
 SELECT id, agent_id, session_id, generation, status, reason, state, first_seen_at, last_seen_at, approved_at,
        approved_by, command_id, removal_begun_at, ended_at
   FROM orphans
- WHERE agent_id = $1 AND org_id IS NOT DISTINCT FROM $2 AND state = ANY($3::text[]) AND id < $4
+ WHERE agent_id = $1 AND org_id IS NOT DISTINCT FROM $2 AND state = ANY($3::text[]) AND id < $4 ${more}
  ORDER BY id DESC LIMIT $5`
+
+/** `org_id` too: an agent's id may have been another org's before. */
+export const LIST = list('')
+
+/** Few are there among the many that have ended: an index has those alone, for who says so. */
+export const LIST_PRESENT = list('AND ended_at IS NULL')
+
+const arePresent = (states: readonly OrphanState[]): boolean =>
+  states.every((state) => (presentStates as readonly OrphanState[]).includes(state))
 
 export const REMOVAL_COLUMNS = 'halted_at, halted_by, halted_reason, resumed_at, resumed_by'
 
@@ -29,14 +37,15 @@ export const createOrphanQueries = (
   cursors: Cursors,
 ): Pick<OrphanStore, 'list' | 'events' | 'removal'> => ({
   list: async (agent, states, page) => {
-    const list = `orphans:${agent.id}`
-    const from = cursors.decode(list, page.cursor)
+    const name = `orphans:${agent.id}`
+    const from = cursors.decode(name, page.cursor)
     const { rows } = await database.query({
-      name: 'list_orphans',
-      text: LIST,
+      ...(arePresent(states)
+        ? { name: 'list_present_orphans', text: LIST_PRESENT }
+        : { name: 'list_orphans', text: LIST }),
       values: [agent.id, agent.orgId, states, from?.[0] ?? Number.MAX_SAFE_INTEGER, page.limit + 1],
     })
-    return pageOf(rows, page.limit, orphanFromRow, (row: Row) => cursors.encode(list, [row.id]))
+    return pageOf(rows, page.limit, orphanFromRow, (row: Row) => cursors.encode(name, [row.id]))
   },
 
   events: async (agentId, page) => {

@@ -66,16 +66,20 @@ export type OutboxSettings = {
   readonly startTimeoutMs: number
 }
 
-/** What ends something looks at nothing but the state: the rest is there because a command is complete. */
-const removal = (row: Row): DueCommand => ({
+const ofRow = (row: Row): Omit<DueCommand, 'sessionId' | 'desired'> => ({
   id: row.id,
   commandId: row.command_id as CommandId,
   agentId: row.agent_id as AgentId,
-  sessionId: row.payload.sessionId as SessionId,
   generation: row.generation,
   type: row.type,
   attempts: row.attempts,
   expiresAt: row.expires_at,
+})
+
+/** What ends something looks at nothing but the state: the rest is there because a command is complete. */
+const removal = (row: Row): DueCommand => ({
+  ...ofRow(row),
+  sessionId: row.payload.sessionId as SessionId,
   desired: {
     state: row.payload.state,
     incarnation: row.payload.incarnation,
@@ -102,14 +106,8 @@ export const createOutbox = (database: Database, settings: OutboxSettings): Outb
     }
   }
   const command = (row: Row, secretEnv: SecretEnv): DueCommand => ({
-    id: row.id,
-    commandId: row.command_id as CommandId,
-    agentId: row.agent_id as AgentId,
+    ...ofRow(row),
     sessionId: row.session_id as SessionId,
-    generation: row.generation,
-    type: row.type,
-    attempts: row.attempts,
-    expiresAt: row.expires_at,
     desired: {
       state: row.payload.state,
       incarnation: row.payload.incarnation,

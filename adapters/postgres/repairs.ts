@@ -15,7 +15,8 @@ WITH input AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset($3::jsonb) AS i (
     id uuid, previous_revision bigint, revision bigint, generation bigint, version bigint, desired_state text,
     status text, status_reason text, status_message text, waiting_since timestamptz, status_deadline timestamptz,
-    updated_at timestamptz, command_id uuid, agent_id text, type text, payload jsonb, events jsonb)
+    updated_at timestamptz, command_id uuid, agent_id text, type text, payload jsonb,
+    delay_ms float8, events jsonb)
 ),
 lease AS MATERIALIZED (
   SELECT agent_id FROM agent_leases WHERE agent_id = $1 AND epoch = $2 FOR SHARE
@@ -31,7 +32,8 @@ repaired AS (
          endpoint = NULL, exit_code = NULL, exit_signal = NULL, last_output = NULL
     FROM input i JOIN locked USING (id)
    WHERE s.id = i.id AND s.revision = i.previous_revision
-  RETURNING s.id, s.org_id, i.generation, i.updated_at, i.command_id, i.agent_id, i.type, i.payload, i.events
+  RETURNING s.id, s.org_id, i.generation, i.updated_at, i.command_id, i.agent_id, i.type, i.payload,
+            i.delay_ms, i.events
 ),
 told AS (
   INSERT INTO session_events (org_id, session_id, type, generation, data, actor, at)
@@ -49,12 +51,32 @@ superseded AS (
     FROM older WHERE o.id = older.id AND o.status = 'pending'
 ),
 command AS (
-  INSERT INTO outbox (command_id, org_id, agent_id, session_id, generation, type, payload, expires_at, created_at)
+  INSERT INTO outbox (command_id, org_id, agent_id, session_id, generation, type, payload, expires_at, created_at,
+                      next_attempt_at)
   SELECT r.command_id, r.org_id, r.agent_id, r.id, r.generation, r.type, r.payload,
-         r.updated_at + $5::float8 * interval '1 millisecond', r.updated_at
+         r.updated_at + $5::float8 * interval '1 millisecond', r.updated_at,
+         now() + r.delay_ms * interval '1 millisecond'
     FROM repaired r ORDER BY r.id
 )
 SELECT (SELECT count(*) FROM lease) AS leases, (SELECT coalesce(jsonb_agg(id), '[]') FROM repaired) AS repaired`
+
+/** The command of a generation is there as long as its session is, and one look into an index finds it. */
+const REPAIRS_SO_FAR = `
+SELECT o.session_id, (o.payload->>'repair')::int AS count
+  FROM unnest($1::uuid[], $2::bigint[]) AS s (id, generation)
+  JOIN outbox o ON o.session_id = s.id AND o.generation = s.generation
+ WHERE o.payload ? 'repair'`
+
+export const repairsSoFarFrom =
+  (database: Database): ReportStore['repairsSoFar'] =>
+  async (sessions) => {
+    const { rows } = await database.query({
+      name: 'repairs_so_far',
+      text: REPAIRS_SO_FAR,
+      values: [sessions.map(({ id }) => id), sessions.map(({ generation }) => generation)],
+    })
+    return new Map(rows.map((row) => [row.session_id as SessionId, row.count as number]))
+  }
 
 export const repairWith =
   (database: Database, settings: { readonly commandTtlMs: number }): ReportStore['repair'] =>
@@ -107,6 +129,7 @@ const rowOf = ({ previous, session, events, command }: Decision) =>
           agent_id: command.agentId,
           type: command.type,
           payload: command.payload,
+          delay_ms: command.delayMs || null,
           events: events.map((event) => ({ type: event.type, data: event.data, actor: event.actor })),
         },
       ]

@@ -15,6 +15,7 @@ import {
 import type { Decision } from '../../domain/session/session.ts'
 import { type InsertSettings, insertion } from './insert-sessions.ts'
 import type { Database } from './pool.ts'
+import { RESERVE_ROOM } from './reserve-room.ts'
 
 /** SQLSTATE of `abort_conflicting_commit()`, of a unique violation, and of what PostgreSQL asks to retry. */
 export const CONFLICTING = new Set(['SS001', '23505', '40001', '40P01'])
@@ -65,17 +66,7 @@ const expiryMs = (decision: Decision, settings: InsertSettings): number | null =
   decision.command?.type === 'start_session' || decision.command?.type === 'wake_session' ? settings.commandTtlMs : null
 
 const CHANGE_SESSION = `
-WITH reserved AS (
-  UPDATE agents
-     SET allocated_sessions = allocated_sessions + 1,
-         allocated_cpu_millis = allocated_cpu_millis + $4::int,
-         allocated_memory_mib = allocated_memory_mib + $5::int
-   WHERE id = $3::text AND NOT cordoned
-     AND allocated_sessions + 1 <= max_sessions
-     AND allocated_cpu_millis + $4::int <= cpu_millis
-     AND allocated_memory_mib + $5::int <= memory_mib
-  RETURNING id
-),
+WITH reserved AS (${RESERVE_ROOM}),
 session AS (
   UPDATE sessions
      SET name = $6, labels = $7::jsonb, idle_timeout_s = $8, max_duration_s = $9, agent_id = $10, platform = $11,

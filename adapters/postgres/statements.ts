@@ -58,14 +58,25 @@ export const createStatements = (pool: pg.Pool, answerTimeoutMs: number): Statem
       })
     })
 
+  /**
+   * Without a listener a connection that breaks between two statements would end the process: it is there before
+   * anything else happens, as the farewell of a server that stops may be in the packet that its welcome is in.
+   */
+  const taken = (onError: (error: Error) => void): Promise<pg.PoolClient> =>
+    new Promise((resolve, reject) => {
+      pool.connect((error, client) => {
+        if (client === undefined) return reject(error)
+        client.on('error', onError)
+        resolve(client)
+      })
+    })
+
   const onConnection: Statements['onConnection'] = async (work) => {
-    const client = await pool.connect()
     let broken: Error | undefined
-    // Without a listener a connection that breaks between two statements would end the process.
     const onError = (error: Error): void => {
       broken = error
     }
-    client.on('error', onError)
+    const client = await taken(onError)
     try {
       return await work(client)
     } catch (error) {

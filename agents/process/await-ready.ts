@@ -1,5 +1,6 @@
 /** Waits until a session that was started answers, says what it waits for, and gives up in time. */
 import { setTimeout as wait } from 'node:timers/promises'
+import { seconds } from '../../domain/template/restart.ts'
 import { commandOf, environmentFor } from './environment.ts'
 import type { Exit } from './exit.ts'
 import { type Listener, listeners, reachedBy } from './listeners.ts'
@@ -13,7 +14,6 @@ import {
   probeOf,
   probeTcp,
 } from './probe.ts'
-import { seconds } from './restart-policy.ts'
 import { type Life, type Surroundings, startTimeoutMs } from './session-life.ts'
 import type { Workload } from './workload.ts'
 

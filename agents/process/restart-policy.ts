@@ -1,9 +1,8 @@
 /** What follows when a command has ended although it should run. */
+import { type Backoff, backoffMs, DEFAULT_MAX_RETRIES, seconds, times } from '../../domain/template/restart.ts'
 import type { WireSpec } from '../protocol.ts'
 import { describeExit, type Exit, succeeded } from './exit.ts'
 import type { Ending } from './session-record.ts'
-
-export const DEFAULT_MAX_RETRIES = 3
 
 export type AfterExit =
   | { readonly kind: 'restart'; readonly delayMs: number; readonly message: string }
@@ -16,7 +15,7 @@ type Situation = {
   readonly ending: Ending | null
   /** Restarts so far that still count. */
   readonly retries: number
-  readonly backoff: { readonly baseMs: number; readonly capMs: number }
+  readonly backoff: Backoff
 }
 
 export const afterExit = (restart: WireSpec['restart'], situation: Situation): AfterExit => {
@@ -37,7 +36,7 @@ export const afterExit = (restart: WireSpec['restart'], situation: Situation): A
       reason: ending?.reason ?? 'restart_limit',
       message: `${what}; it was started again ${times(maxRetries)}, as often as its restart policy allows`,
     }
-  const delayMs = Math.min(backoff.capMs, backoff.baseMs * 2 ** Math.min(retries, 30))
+  const delayMs = backoffMs(retries, backoff)
   return {
     kind: 'restart',
     delayMs,
@@ -47,7 +46,3 @@ export const afterExit = (restart: WireSpec['restart'], situation: Situation): A
 
 const reasonOf = (exit: Exit, ending: Ending | null): string =>
   ending?.reason ?? (exit.kind === 'host_restarted' ? 'host_restarted' : 'exited_early')
-
-const times = (count: number): string => (count === 1 ? 'once' : `${count} times`)
-
-export const seconds = (ms: number): string => `${Math.round(ms / 100) / 10} s`

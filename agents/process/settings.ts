@@ -1,5 +1,6 @@
 /** What can be set of the process agent, its defaults, and how the environment says it. */
 import { E } from '../../domain/fp.ts'
+import { type Backoff, HEALTHY_AFTER_MS, RESTART_BACKOFF } from '../../domain/template/restart.ts'
 
 export type UidRange = { readonly first: number; readonly last: number }
 
@@ -22,7 +23,7 @@ export type ProcessSettings = {
   /** How often the processes are looked at. */
   readonly pollMs?: number
   /** Waiting before a restart: doubled from `baseMs` each time, at most `capMs`. */
-  readonly backoff?: { readonly baseMs: number; readonly capMs: number }
+  readonly backoff?: Backoff
   /** After this long without trouble earlier restarts no longer count. */
   readonly healthyAfterMs?: number
   /** Each of the two output files of a session holds at most about this much. */
@@ -44,8 +45,8 @@ export const defaults = {
   pollMs: 500,
   // For idle times of minutes.
   activityMs: 10_000,
-  backoff: { baseMs: 1_000, capMs: 30_000 },
-  healthyAfterMs: 600_000,
+  backoff: RESTART_BACKOFF,
+  healthyAfterMs: HEALTHY_AFTER_MS,
   outputLimitBytes: 4 * 1024 * 1024,
   parallelRestarts: 4,
 } as const

@@ -38,14 +38,18 @@ export const brake: Brake = ({ asked, agent, installation, halted }) => {
   if (asked === 0) return { kind: 'allowed' }
   const limit = agentLimit(agent.resources)
   if (agent.removed + asked > limit)
-    return held(asked, `at most ${limit} of the ${agent.resources} that it has`, agent.removed)
+    return held(
+      asked,
+      `at most ${limit} of the ${agent.resources} that it has may be in 24 h, of which ${agent.removed} were`,
+    )
   const limitOfAll = installationLimit(installation.resources)
+  // Told to the agent's own org, which is not to learn from it how much there is of others.
   if (installation.removed + asked > limitOfAll)
-    return held(asked, `at most ${limitOfAll} over all agents`, installation.removed)
+    return held(asked, 'more than may be in 24 h over all agents, with what was')
   return { kind: 'allowed' }
 }
 
-const held = (asked: number, limit: string, removed: number): Verdict => ({
+const held = (asked: number, limit: string): Verdict => ({
   kind: 'held',
-  reason: `${asked} to remove, and ${limit} may be in 24 h, of which ${removed} were: nothing is removed until an operator approves`,
+  reason: `${asked} to remove, and ${limit}: nothing is removed until an operator approves`,
 })

@@ -1,6 +1,6 @@
 /** Where a session that exists already can run: with its home, or where it still holds capacity, or anywhere. */
 import type { Agent } from '../agent/agent.ts'
-import type { Slot } from '../session/decide.ts'
+import type { Slot } from '../session/decision.ts'
 import type { Session } from '../session/session.ts'
 import { type Constraints, explain, type Placement, place, shortage } from './place.ts'
 

@@ -1,6 +1,6 @@
 import type { Agent, Capacity } from '../agent/agent.ts'
 import type { E } from '../fp.ts'
-import type { AgentId, OrgId, ReplicaId } from '../ids.ts'
+import type { AgentId, OrgId, ReplicaId, SessionId } from '../ids.ts'
 import type { Page, PageRequest } from './sessions.ts'
 
 export type AgentFilter = {
@@ -18,6 +18,19 @@ export type Enrolment = {
   readonly tokenHash: Buffer
 }
 
+/**
+ * What went with an agent: sessions that it had and that nobody was deleting. They are `failed` and can be started
+ * elsewhere, without what was in their homes.
+ */
+export type LostSessions = {
+  readonly count: number
+  /** The first `MOST_LOST_NAMED` of them, by id. */
+  readonly sessions: readonly { readonly id: SessionId; readonly name: string; readonly orgId: OrgId }[]
+}
+
+/** Named in one answer; their history has the others. */
+export const MOST_LOST_NAMED = 1_000
+
 /** Agents of an org, and the shared ones. */
 export type AgentStore = {
   readonly get: (orgId: OrgId, id: AgentId) => Promise<Agent | null>
@@ -28,8 +41,10 @@ export type AgentStore = {
   readonly enrol: (enrolment: Enrolment) => Promise<boolean>
   readonly setTokenHash: (id: AgentId, tokenHash: Buffer) => Promise<void>
   readonly setCordoned: (id: AgentId, cordoned: boolean) => Promise<void>
-  readonly countSessions: (id: AgentId) => Promise<number>
-  readonly remove: (id: AgentId) => Promise<void>
+  /** Only when it has no sessions; otherwise nothing changes, and it is said how many there are. */
+  readonly removeEmpty: (id: AgentId) => Promise<number>
+  /** With its sessions, whatever it has. */
+  readonly remove: (id: AgentId) => Promise<LostSessions>
 }
 
 /** Who an agent's token belongs to. */

@@ -37,6 +37,10 @@ export type ReportStore = {
   readonly write: (writes: readonly ReportWrite[]) => Promise<ReportsWritten>
   /** How often each of these pending commands has failed so far. */
   readonly attempts: (commandIds: readonly CommandId[]) => Promise<readonly CommandAttempts[]>
+  /** Of those sessions that a repair brought to this generation, the how manieth in a row it was. */
+  readonly repairsSoFar: (
+    sessions: readonly { readonly id: SessionId; readonly generation: number }[],
+  ) => Promise<ReadonlyMap<SessionId, number>>
   /**
    * Intents that the server decides because of what an agent has, each with its command: all in ONE statement, on
    * the agent's behalf. Rows that someone else changed meanwhile are left as they are.

@@ -3,7 +3,7 @@
  * the session is left that would show them: what is asked of it then is `superseded` for good. The intent is raised
  * above everything that the agent can have seen.
  */
-import type { Intent } from './decide.ts'
+import type { Intent } from './decision.ts'
 import type { Decision, Session } from './session.ts'
 import { after, startTimeoutMs } from './timeouts.ts'
 import type { CommandType, DesiredState, SessionStatus } from './words.ts'

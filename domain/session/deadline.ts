@@ -2,7 +2,7 @@
  * What happens when a waiting status outlives its deadline. A deadline never destroys anything and never
  * releases capacity: it says what was waited for, and asks again where asking again helps.
  */
-import { settled, unchanged } from './decide.ts'
+import { settled, unchanged } from './decision.ts'
 import type { Decision, Session, SessionEvent } from './session.ts'
 import { after, LONGEST_STOP_WAIT_MS, type Timeouts } from './timeouts.ts'
 import type { StatusReason } from './words.ts'

@@ -5,30 +5,22 @@
  */
 import type { TransitionRefused } from '../errors.ts'
 import { E } from '../fp.ts'
-import type { AgentId, CommandId } from '../ids.ts'
-import { type AgentCommand, type Decision, isPlaced, type Session, type SessionEvent } from './session.ts'
-import { after, startTimeoutMs, type Timeouts } from './timeouts.ts'
 import {
-  type CommandType,
-  type DesiredState,
-  type SessionAction,
-  type SessionEventType,
-  type StatusReason,
-  sessionActions,
-} from './words.ts'
-
-export type Intent = {
-  readonly actor: string
-  readonly at: Date
-  /** The id of the command that follows, if one does. */
-  readonly commandId: CommandId
-  readonly timeouts: Timeouts
-}
-
-/** Where a session that is to run can run now (`placement/slot.ts`). */
-export type Slot =
-  | { readonly kind: 'placed'; readonly agentId: AgentId; readonly platform: string; readonly region: string | null }
-  | { readonly kind: 'waiting'; readonly reason: StatusReason; readonly message: string }
+  commandFor,
+  decided,
+  event,
+  type Intent,
+  raised,
+  type Slot,
+  settled,
+  slotData,
+  tombstone,
+  toRunning,
+  unchanged,
+  waiting,
+} from './decision.ts'
+import { type Decision, isPlaced, type Session } from './session.ts'
+import { type SessionAction, sessionActions } from './words.ts'
 
 type Decided = E.Either<TransitionRefused, Decision>
 
@@ -174,20 +166,6 @@ export const placePending = (session: Session, slot: Slot, intent: Intent): Deci
   return decided(session, next, 'placed', intent, 'start_session', slotData(slot))
 }
 
-/** The observed state is not what was asked and the restart policy allows a repair: the intent acts anew. */
-export const repair = (session: Session, reason: StatusReason, intent: Intent): Decision => {
-  const next: Session = {
-    ...raised(session, intent, 'running'),
-    status: 'scheduling',
-    statusReason: 'restarting',
-    statusMessage: `repaired: ${reason}`,
-    waitingSince: intent.at,
-    statusDeadline: after(intent.at, startTimeoutMs(session.spec, intent.timeouts)),
-    observed: nothingLeft(session),
-  }
-  return decided(session, next, 'repair_requested', intent, 'start_session', { reason })
-}
-
 export type Changes = Partial<Pick<Session, 'name' | 'labels' | 'idleTimeoutSeconds' | 'maxDurationSeconds'>>
 
 /** PATCH: raises the version, not the generation, and tells no agent. */
@@ -224,125 +202,3 @@ const allows = (session: Session, action: SessionAction): boolean => {
 
 const refused = (session: Session, action: SessionAction): E.Either<TransitionRefused, never> =>
   E.left({ _tag: 'TransitionRefused', action, state: session.status, allowedActions: allowedActions(session) })
-
-export const unchanged = (session: Session): Decision => ({ previous: session, session, events: [], command: null })
-
-/** What a settled row no longer has: a wait. */
-export const settled = { statusReason: null, statusMessage: null, waitingSince: null, statusDeadline: null } as const
-
-/** The next generation of a session. What an earlier one was observed to be no longer describes it. */
-const raised = (session: Session, intent: Intent, desiredState: DesiredState): Session => ({
-  ...session,
-  desiredState,
-  generation: session.generation + 1,
-  version: session.version + 1,
-  updatedAt: intent.at,
-})
-
-const waiting = (
-  session: Session,
-  status: 'hibernating' | 'stopping' | 'deleting',
-  reason: StatusReason,
-  intent: Intent,
-  timeoutMs: number,
-): Session => ({
-  ...session,
-  status,
-  statusReason: reason,
-  statusMessage: null,
-  waitingSince: intent.at,
-  statusDeadline: after(intent.at, timeoutMs),
-  // Shown of a failed session only.
-  observed: { ...session.observed, lastOutput: null },
-})
-
-/** What was told of a process that is not the one asked for now. */
-const nothingLeft = ({ observed }: Session): Session['observed'] => ({
-  ...observed,
-  endpoint: null,
-  exitCode: null,
-  exitSignal: null,
-  lastOutput: null,
-})
-
-const toRunning = (session: Session, slot: Slot, intent: Intent): Session => {
-  const common: Session = {
-    ...session,
-    waitingSince: intent.at,
-    observed: nothingLeft(session),
-  }
-  if (slot.kind === 'waiting')
-    return {
-      ...common,
-      status: 'pending',
-      statusReason: slot.reason,
-      statusMessage: slot.message,
-      statusDeadline: after(intent.at, intent.timeouts.pendingMs),
-    }
-  return {
-    ...common,
-    status: 'scheduling',
-    statusReason: 'queued_for_agent',
-    statusMessage: `on its way to agent ${slot.agentId}`,
-    statusDeadline: after(intent.at, startTimeoutMs(session.spec, intent.timeouts)),
-    agentId: slot.agentId,
-    platform: slot.platform,
-    region: slot.region,
-    reservedOn: slot.agentId,
-  }
-}
-
-export const tombstone = (session: Session, intent: Pick<Intent, 'at'>): Session => ({
-  ...session,
-  ...settled,
-  status: 'deleting',
-  statusReason: 'by_request',
-  deletedAt: intent.at,
-  observed: { ...session.observed, endpoint: null, lastOutput: null },
-  ...(session.agentId === null ? { observedGeneration: session.generation } : {}),
-})
-
-const slotData = (slot: Slot): { readonly [name: string]: unknown } =>
-  slot.kind === 'placed' ? { agentId: slot.agentId } : { reason: slot.reason, message: slot.message }
-
-const event = (
-  type: SessionEventType,
-  session: Session,
-  intent: Pick<Intent, 'actor' | 'at'>,
-  data: { readonly [name: string]: unknown } = {},
-): SessionEvent => ({
-  type,
-  generation: session.generation,
-  actor: intent.actor,
-  at: intent.at,
-  data: { status: session.status, ...data },
-})
-
-const commandFor = (session: Session, type: CommandType, intent: Intent): AgentCommand | null =>
-  session.agentId === null || session.status === 'pending'
-    ? null
-    : {
-        commandId: intent.commandId,
-        agentId: session.agentId,
-        type,
-        generation: session.generation,
-        payload: { state: session.desiredState, incarnation: session.incarnation },
-      }
-
-const decided = (
-  previous: Session,
-  next: Session,
-  type: SessionEventType,
-  intent: Intent,
-  command: CommandType | null,
-  data: { readonly [name: string]: unknown } = {},
-): Decision => {
-  const session: Session = { ...next, revision: previous.revision + 1 }
-  const ended = session.deletedAt !== null && previous.deletedAt === null
-  return {
-    previous,
-    session,
-    events: [event(type, session, intent, data), ...(ended ? [event('deleted', session, intent, data)] : [])],
-    command: command === null ? null : commandFor(session, command, intent),
-  }
-}

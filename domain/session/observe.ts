@@ -5,7 +5,7 @@
  */
 import type { AgentId } from '../ids.ts'
 import { canonicalJson } from '../template/template.ts'
-import { settled, unchanged } from './decide.ts'
+import { settled, unchanged } from './decision.ts'
 import type { Decision, Observed, Session, SessionEvent } from './session.ts'
 import { after, startTimeoutMs, type Timeouts } from './timeouts.ts'
 import type { ObservedStatus, SessionEventType, StatusReason } from './words.ts'

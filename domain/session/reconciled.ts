@@ -1,7 +1,7 @@
 /** Decisions that follow from an inventory rather than from a report. */
 
 import type { WireReport } from '../ports/delivery.ts'
-import { settled } from './decide.ts'
+import { settled } from './decision.ts'
 import type { ReportContext } from './observe.ts'
 import { reportOf } from './report.ts'
 import type { Decision, Session, SessionEvent } from './session.ts'
@@ -22,18 +22,26 @@ const written = (
 
 /** Gone from the platform though nobody asked, and its restart policy says to leave it at that. */
 export const removedOutside = (session: Session, context: ReportContext): Decision =>
+  leftRemoved(session, 'removed_outside', '', context)
+
+export const leftRemoved = (
+  session: Session,
+  reason: 'removed_outside' | 'restart_limit',
+  more: string,
+  context: ReportContext,
+): Decision =>
   written(
     session,
     {
       ...session,
       ...settled,
       status: 'failed',
-      statusReason: 'removed_outside',
-      statusMessage: `agent ${context.agentId} no longer has it: it was removed outside of this service`,
+      statusReason: reason,
+      statusMessage: `agent ${context.agentId} no longer has it: it was removed outside of this service${more}`,
       reservedOn: null,
       observed: { ...session.observed, endpoint: null },
     },
-    { type: 'failed', actor: 'reconciler', data: { status: 'failed', reason: 'removed_outside' } },
+    { type: 'failed', actor: 'reconciler', data: { status: 'failed', reason } },
     context,
   )
 

@@ -126,7 +126,10 @@ export type AgentCommand = {
   readonly agentId: AgentId
   readonly type: CommandType
   readonly generation: number
-  readonly payload: { readonly state: DesiredState; readonly incarnation: number }
+  /** `repair`: the how manieth in a row, when the server repairs something (`repair.ts`). */
+  readonly payload: { readonly state: DesiredState; readonly incarnation: number; readonly repair?: number }
+  /** Sent no sooner than so long after it was written; a repair's only. */
+  readonly delayMs?: number
 }
 
 /** What a decision changes, all of it in one statement: the row, why, and whom to tell. */

@@ -5,6 +5,7 @@ import {
   enrolAgentCodec,
   listAgentsQuery,
   removeAgentQuery,
+  removedAgentCodec,
 } from './agent.ts'
 import { agentId } from './fields.ts'
 import { noQuery, nothingSent, type Route } from './route.ts'
@@ -57,7 +58,11 @@ export const agentRoutes = {
     summary: 'Remove an agent',
     access: 'operate',
     query: removeAgentQuery,
-    answers: { 204: { description: 'Removed', codec: null } },
+    description: 'By force: its sessions are failed, and can be started elsewhere, without what was in their homes.',
+    answers: {
+      200: { description: 'Removed by force, and what was lost with it', codec: removedAgentCodec },
+      204: { description: 'Removed', codec: null },
+    },
     problems: ['agent_has_sessions'],
   },
   rotateAgentToken: {

@@ -1,6 +1,7 @@
 import type { Agent as AgentView } from '../../domain/agent/agent.ts'
 import * as c from '../../domain/codec/codec.ts'
-import { DNS_LABEL } from '../../domain/ids.ts'
+import { type AgentId, DNS_LABEL } from '../../domain/ids.ts'
+import { type LostSessions, MOST_LOST_NAMED } from '../../domain/ports/agents.ts'
 import { agentId, labels, orgId, time } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
@@ -78,4 +79,24 @@ export const listAgentsQuery = query({
   ...paging,
 })
 
-export const removeAgentQuery = query({ force: c.described(flag, 'also while it has sessions') })
+export const removeAgentQuery = query({
+  force: c.described(flag, 'also while it has sessions: those that are lost are in the answer'),
+})
+
+/** What was lost with an agent that was removed by force. */
+export const removedAgentCodec = represents<LostSessions & { readonly agentId: string }>()(
+  c.openObject({
+    agentId: c.string(),
+    count: c.described(c.integer(), 'how many sessions it had that nobody was deleting'),
+    sessions: c.described(
+      c.array(c.openObject({ id: c.described(c.string(), { format: 'uuid' }), name: c.string(), orgId: c.string() })),
+      `the first ${MOST_LOST_NAMED} of them`,
+    ),
+  }),
+)
+export type RemovedAgent = c.TypeOf<typeof removedAgentCodec>
+
+export const removedAgentRepresentation = (
+  agentId: AgentId,
+  { count, sessions }: LostSessions,
+): LostSessions & { readonly agentId: AgentId } => ({ agentId, count, sessions })

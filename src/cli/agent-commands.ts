@@ -4,7 +4,7 @@ import { AGENT_ID } from '../../domain/ids.ts'
 import type { Agent } from '../api/agent.ts'
 import { addAdopt } from './adopt-orphan.ts'
 import { checkWritable, handOver, type TokenOptions } from './agent-token.ts'
-import { agentBlock, agentColumns } from './agent-view.ts'
+import { agentBlock, agentColumns, removedBlock } from './agent-view.ts'
 import type { Context } from './context.ts'
 import { defined } from './defined.ts'
 import { type EnrolOptions, enrolAgent } from './enrol-agent.ts'
@@ -97,11 +97,12 @@ export const addAgentCommands = (program: Command, context: Context): void => {
     .command('delete')
     .description('remove an agent')
     .argument('<id>', AGENT, agentIdOf)
-    .option('--force', 'also while it has sessions')
+    .option('--force', 'also while it has sessions; shows what is lost')
     .addOption(jsonOption())
     .action(async (id: string, { force, json }: JsonOption & { readonly force?: true }) => {
-      await (await context.client()).agents.remove(id, force === true)
-      if (!json) terminal.out(`agent ${id} is removed`)
+      const removed = await (await context.client()).agents.remove(id, force === true)
+      if (json) terminal.json(removed ?? { agentId: id, count: 0, sessions: [] })
+      else terminal.out(removedBlock(id, removed ?? null))
     })
 
   for (const [platform, where] of platforms)

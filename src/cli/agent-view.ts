@@ -1,4 +1,4 @@
-import type { Agent } from '../api/agent.ts'
+import type { Agent, RemovedAgent } from '../api/agent.ts'
 import { age, timeWithAge } from './age.ts'
 import type { Colour, Paint } from './colour.ts'
 import { type Column, renderFields } from './table.ts'
@@ -54,4 +54,15 @@ export const agentBlock = (agent: Agent, now: number, paint: Paint): string => {
     ],
     paint,
   )
+}
+
+/** What is lost is named, as far as the answer names it. */
+export const removedBlock = (id: string, lost: RemovedAgent | null): string => {
+  if (lost === null || lost.count === 0) return `agent ${id} is removed`
+  const more = lost.count - lost.sessions.length
+  return [
+    `agent ${id} is removed, and with it what it had of ${lost.count === 1 ? '1 session' : `${lost.count} sessions`}, which are failed:`,
+    ...lost.sessions.map((session) => `  ${session.id}  ${session.orgId}  ${session.name}`),
+    ...(more > 0 ? [`  and ${more} more`] : []),
+  ].join('\n')
 }

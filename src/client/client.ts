@@ -2,7 +2,7 @@
  * The REST API as typed functions. Left to the caller: what to do about a refusal (`ProblemError`), about a
  * server that is not there (`UnreachableError`), and about waiting for what was only accepted.
  */
-import type { Agent, AgentWithToken, EnrolAgentRequest } from '../api/agent.ts'
+import type { Agent, AgentWithToken, EnrolAgentRequest, RemovedAgent } from '../api/agent.ts'
 import type { Command } from '../api/command.ts'
 import type { SessionEvent } from '../api/event.ts'
 import type { Job, Queue } from '../api/job.ts'
@@ -105,7 +105,8 @@ export const createClient = (options: ClientOptions) => {
       rotateToken: (id: string): Promise<AgentWithToken> => body('rotateAgentToken', { params: { id } }),
       cordon: (id: string): Promise<Agent> => body('cordonAgent', { params: { id } }),
       uncordon: (id: string): Promise<Agent> => body('uncordonAgent', { params: { id } }),
-      remove: (id: string, force: boolean): Promise<void> =>
+      /** By force: what was lost with it. */
+      remove: (id: string, force: boolean): Promise<RemovedAgent | undefined> =>
         body('removeAgent', { params: { id }, query: force ? { force } : {} }),
     },
 

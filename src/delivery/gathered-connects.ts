@@ -21,6 +21,7 @@ export const gatherConnects = (leases: LeaseStore & LeaseBatches): LeaseStore =>
     minIntervalMs: EVERY_MS,
     maxItems: AT_ONCE,
     overtakeAfterMs: OVERTAKE_AFTER_MS,
+    keyOf: ({ agentId }) => agentId,
   })
   return { ...leases, identify: knocks.add, connect: connects.add }
 }

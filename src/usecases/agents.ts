@@ -88,11 +88,11 @@ export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
     remove: (caller, id, force) => async () => {
       const agent = await operated(caller, id)
       if (E.isLeft(agent)) return agent
-      const sessions = await deps.agents.countSessions(id)
-      if (sessions > 0 && !force) return E.left({ _tag: 'AgentHasSessions', agentId: id, sessions })
-      await deps.agents.remove(id)
+      const lost = force ? await deps.agents.remove(id) : null
+      const sessions = lost === null ? await deps.agents.removeEmpty(id) : 0
+      if (sessions > 0) return E.left({ _tag: 'AgentHasSessions', agentId: id, sessions })
       deps.gateway.disconnect(id, REVOKED, 'the agent was removed')
-      return E.right(undefined)
+      return E.right(lost)
     },
   }
 }

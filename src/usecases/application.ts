@@ -10,7 +10,7 @@ import type { TE } from '../../domain/fp.ts'
 import type { Caller } from '../../domain/identity/caller.ts'
 import type { AgentId, CommandId, OrgId, SessionId, UserId } from '../../domain/ids.ts'
 import type { Authenticate, Readiness } from '../../domain/ports/access.ts'
-import type { AgentFilter } from '../../domain/ports/agents.ts'
+import type { AgentFilter, LostSessions } from '../../domain/ports/agents.ts'
 import type { JobState, JobView, QueueView } from '../../domain/ports/jobs.ts'
 import type {
   CommandFilter,
@@ -111,7 +111,8 @@ export type Application = {
     readonly rotateToken: (caller: Caller, id: AgentId) => Answer<{ readonly agent: Agent; readonly token: string }>
     readonly cordon: (caller: Caller, id: AgentId) => Answer<Agent>
     readonly uncordon: (caller: Caller, id: AgentId) => Answer<Agent>
-    readonly remove: (caller: Caller, id: AgentId, force: boolean) => Answer<void>
+    /** By force: with its sessions, and those are told. */
+    readonly remove: (caller: Caller, id: AgentId, force: boolean) => Answer<LostSessions | null>
   }
   readonly orphans: {
     readonly list: (

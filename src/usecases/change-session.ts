@@ -14,13 +14,13 @@ import {
   type Changes,
   forceRemove,
   hibernate,
-  type Intent,
   remove,
   restart,
   start,
   stop,
   update,
 } from '../../domain/session/decide.ts'
+import type { Intent } from '../../domain/session/decision.ts'
 import type { Decision, Session } from '../../domain/session/session.ts'
 import { type SessionView, sessionView } from '../../domain/session/session-view.ts'
 import type { Timeouts } from '../../domain/session/timeouts.ts'

@@ -8,13 +8,14 @@ import type { FoundOrphan } from '../../domain/ports/orphans.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
 import type { SessionStore } from '../../domain/ports/sessions.ts'
 import { askedAgain } from '../../domain/session/asked-again.ts'
-import { type Intent, repair } from '../../domain/session/decide.ts'
 import { deleted, observe, type ReportContext } from '../../domain/session/observe.ts'
 import { released, removedOutside, restored } from '../../domain/session/reconciled.ts'
+import { repairsAllowed } from '../../domain/session/repair.ts'
 import { reportOf } from '../../domain/session/report.ts'
 import { type Decision, isUnchanged, type Session } from '../../domain/session/session.ts'
 import type { Timeouts } from '../../domain/session/timeouts.ts'
 import type { AgentsOrphans } from './reconcile-orphans.ts'
+import { judgeRemoved } from './repair-removed.ts'
 
 export type ReconcileDeps = {
   readonly sessions: Pick<SessionStore, 'ofAgent' | 'loadMany'>
@@ -61,7 +62,7 @@ export const reconcileInventory =
 
 type Work = {
   readonly writes: readonly RowAction[]
-  readonly repairs: readonly Session[]
+  readonly removed: readonly Session[]
   readonly redeliveries: readonly Session[]
   readonly found: readonly FoundOrphan[]
 }
@@ -74,16 +75,16 @@ const sorted = (
 ): Work => {
   const writes: RowAction[] = []
   const redeliveries: Session[] = []
-  const repairs: Session[] = []
+  const removed: Session[] = []
   const found: FoundOrphan[] = []
   for (const action of reconcile(peer.agentId, rows, entries)) {
     if (action.type === 'orphan') found.push({ entry: action.entry, reason: action.reason })
     else if (spokenSince.has(action.session.id)) continue
     else if (action.type === 'redeliver') redeliveries.push(action.session)
-    else if (action.type === 'removed_outside' && repairsItself(action.session)) repairs.push(action.session)
+    else if (action.type === 'removed_outside' && repairsAllowed(action.session) > 0) removed.push(action.session)
     else writes.push(action)
   }
-  return { writes, repairs, redeliveries, found }
+  return { writes, removed, redeliveries, found }
 }
 
 /** Answers whose rows were changed by someone else since they were read. */
@@ -95,7 +96,8 @@ const carryOut = async (
   const context: ReportContext = { agentId: peer.agentId, at: deps.clock.now(), timeouts: deps.timeouts }
   const conflicts = new Set<SessionId>()
 
-  const writes = work.writes.flatMap((action) => writeOf(peer, action, context))
+  const judged = await judgeRemoved(deps)(peer, work.removed, context)
+  const writes = [...work.writes.flatMap((action) => writeOf(peer, action, context)), ...judged.writes]
   for (const some of inParts(writes)) {
     const written = await deps.reports.write(some)
     if (written.fenced.size > 0) return 'fenced'
@@ -109,8 +111,15 @@ const carryOut = async (
     for (const id of await deps.reports.outpaced(some)) outpaced.add(id)
   const isOutpaced = ({ id, agentId }: Session) => outpaced.has(id) && agentId === peer.agentId
   const intents = [
-    ...work.repairs.map((session) => repair(session, 'removed_outside', intentOf(deps))),
-    ...work.redeliveries.filter(isOutpaced).map((session) => askedAgain(session, intentOf(deps))),
+    ...judged.repairs,
+    ...work.redeliveries.filter(isOutpaced).map((session) =>
+      askedAgain(session, {
+        actor: 'reconciler',
+        at: deps.clock.now(),
+        commandId: deps.ids.command(),
+        timeouts: deps.timeouts,
+      }),
+    ),
   ]
   for (const some of inParts(intents)) {
     const { fenced, repaired } = await deps.reports.repair(peer, some)
@@ -124,15 +133,6 @@ const carryOut = async (
   for (const some of inParts(redeliveries)) deps.wake.agents(await deps.reports.redeliver(some, peer))
   return { conflicts }
 }
-
-const repairsItself = (session: Session): boolean => (session.spec.restart?.policy ?? 'never') !== 'never'
-
-const intentOf = (deps: ReconcileDeps): Intent => ({
-  actor: 'reconciler',
-  at: deps.clock.now(),
-  commandId: deps.ids.command(),
-  timeouts: deps.timeouts,
-})
 
 const inParts = function* <A>(all: readonly A[]): Generator<readonly A[]> {
   for (let start = 0; start < all.length; start += ROWS_AT_ONCE) yield all.slice(start, start + ROWS_AT_ONCE)

@@ -24,6 +24,7 @@ export const createUnitOfWork = (writer: SessionWriter): UnitOfWork => {
   const creations = createBatch<Creation, Committed>((group) => insertAll(writer, group), {
     minIntervalMs: 0,
     overtakeAfterMs: OVERTAKE_AFTER_MS,
+    keyOf: ({ decision: { session } }) => session.agentId,
     maxItems: CREATIONS_AT_ONCE,
   })
   return {

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { migrateAll } from '../../src/migrate.ts'
+import { eventually } from '../support/eventually.ts'
 import { type PostgresPair, type Replication, startPostgresPair } from '../support/postgres-pair.ts'
 import { creates } from './support/creates.ts'
 import { allRunOnce, ledgerAgent } from './support/ledger-agent.ts'
@@ -55,4 +56,54 @@ describe('a database that fails over', function () {
       expect(await epoch(), 'the agent was never welcomed anew').to.equal(before)
       expect(control.program.ended()).to.equal(null)
     })
+
+  /** What the clients were promised and nobody knows any more, when everything that is known runs. */
+  const lostOf = async ({ control, agent, load }: Awaited<ReturnType<typeof onPair>>): Promise<readonly string[]> => {
+    await load.end()
+    expect(load.failed(), 'calls that failed otherwise').to.deep.equal([])
+    const known = await eventually(
+      async () => {
+        const found = await control.rest.all('/sessions?limit=500')
+        expect(found.filter(({ status }) => status !== 'running')).to.deep.equal([])
+        return new Set(found.map(({ id }) => id))
+      },
+      { within: 60_000 },
+    )
+    expect(agent.platform.violations, 'what an agent may never be told').to.deep.equal([])
+    return load.promised.filter((id) => !known.has(id))
+  }
+
+  it('to an asynchronous standby loses what had not been sent to it, and nothing else', async () => {
+    const all = await onPair('asynchronous')
+    const { pair, load } = all
+    await load.more(20)
+    const sent = load.promised.length
+    await pair.killPrimary()
+    const kept = load.promised.length
+    await pair.promoteStandby()
+    await load.more(20)
+    const lost = await lostOf(all)
+    says(`killed under load: ${lost.length} of ${kept} promised before were lost`)
+    // Only what was promised in the very end can be: what came before had long been sent.
+    const atRisk = load.promised.slice(sent, kept)
+    expect(lost.filter((id) => !atRisk.includes(id))).to.deep.equal([])
+  })
+
+  it('to an asynchronous standby that lags loses its lag; agents keep what was started, and nothing removes it', async () => {
+    const all = await onPair('asynchronous')
+    const { pair, agent, load } = all
+    const before = load.promised.length
+    await pair.detachStandby()
+    await load.more(30)
+    await pair.killPrimary()
+    const after = load.promised.length
+    await pair.promoteStandby()
+    await load.more(20)
+    const lost = await lostOf(all)
+    says(`lagging: ${lost.length} lost of ${after - before} promised while the standby heard nothing`)
+    expect(lost.length).to.be.at.least(30)
+    const atRisk = load.promised.slice(before, after)
+    expect(lost.filter((id) => !atRisk.includes(id))).to.deep.equal([])
+    expect(agent.platform.effects.filter(({ state }) => state === 'deleted')).to.deep.equal([])
+  })
 })

@@ -1,6 +1,6 @@
 /** Sessions, intents and reports as tests need them: everything has a value, a test names what it is about. */
 import type { AgentId, CommandId, OrgId, SessionId, TemplateId, UserId } from '../../domain/ids.ts'
-import type { Intent, Slot } from '../../domain/session/decide.ts'
+import type { Intent, Slot } from '../../domain/session/decision.ts'
 import type { Report, ReportContext } from '../../domain/session/observe.ts'
 import { nothingObserved, type Observed, type Session } from '../../domain/session/session.ts'
 import type { Timeouts } from '../../domain/session/timeouts.ts'

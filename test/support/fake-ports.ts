@@ -75,7 +75,7 @@ export const agentsSeen = (...lists: readonly (readonly Agent[])[]): AgentStore 
     enrol: notExpected('agents.enrol'),
     setTokenHash: notExpected('agents.setTokenHash'),
     setCordoned: notExpected('agents.setCordoned'),
-    countSessions: notExpected('agents.countSessions'),
+    removeEmpty: notExpected('agents.removeEmpty'),
     remove: notExpected('agents.remove'),
   }
 }

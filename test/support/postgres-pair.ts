@@ -24,6 +24,8 @@ export type PostgresPair = {
   readonly killPrimary: () => Promise<void>
   /** A host that swallows everything: its processes stand still, its sockets stay open. */
   readonly freezePrimary: () => Promise<void>
+  /** From here on the standby hears nothing of the primary, as when the network between them is gone. */
+  readonly detachStandby: () => Promise<void>
   readonly promoteStandby: () => Promise<void>
   readonly stop: () => Promise<void>
 }
@@ -98,6 +100,10 @@ export const startPostgresPair = async (
       await primary.gone
     },
     freezePrimary: () => signalPrimary('SIGSTOP'),
+    detachStandby: async () => {
+      for (const { pid } of await ask(urlOf(primaryPort), 'SELECT pid FROM pg_stat_replication'))
+        tell(Number(pid), 'SIGSTOP')
+    },
     promoteStandby: async () => {
       const [row] = await ask(urlOf(standbyPort), 'SELECT pg_promote(true, 30) AS promoted')
       expect(row?.promoted).to.equal(true)

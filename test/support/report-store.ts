@@ -52,6 +52,14 @@ export const reportStore = (
       (setting.failures ?? [])
         .filter(([commandId]) => commandIds.includes(commandId))
         .map(([commandId, failures]) => ({ commandId, failures, generation: 3 })),
+    repairsSoFar: async (asked) =>
+      new Map(
+        repairs.flatMap(({ session, command }): [SessionId, number][] =>
+          asked.some(({ id, generation }) => id === session.id && generation === session.generation)
+            ? [[session.id, command?.payload.repair ?? 0]]
+            : [],
+        ),
+      ),
     repair: async (peer, decisions) => {
       meanwhile.shift()?.(rows)
       if (epochs[peer.agentId] !== peer.epoch) return { fenced: true, repaired: [] }

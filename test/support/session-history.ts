@@ -16,15 +16,14 @@ import {
   create,
   forceRemove,
   hibernate,
-  type Intent,
   placePending,
   remove,
-  repair,
   restart,
   start,
   stop,
   update,
 } from '../../domain/session/decide.ts'
+import type { Intent } from '../../domain/session/decision.ts'
 import {
   deleted,
   observe,
@@ -33,6 +32,7 @@ import {
   undeliverable,
 } from '../../domain/session/observe.ts'
 import { released, removedOutside, restored } from '../../domain/session/reconciled.ts'
+import { repair } from '../../domain/session/repair.ts'
 import { reportOf } from '../../domain/session/report.ts'
 import type { AgentCommand, Decision, Session } from '../../domain/session/session.ts'
 import { observedStatuses, type SessionAction, sessionActions } from '../../domain/session/words.ts'
@@ -326,7 +326,7 @@ const inventoried = (
       )
     case 'removed_outside':
       return repairs
-        ? { decision: repair(session, 'removed_outside', intent) }
+        ? { decision: repair(session, 0, intent) }
         : { decision: removedOutside(session, heard), believing: (after) => runsOn(after, agentId, false) }
     case 'release':
       return session.desiredState !== 'deleted'

@@ -32,8 +32,14 @@ const using = (agents: readonly Agent[], sessions = 0) => {
     },
     setTokenHash: async (id, hash) => void log.push(['token', id, hash.toString()]),
     setCordoned: async (id, cordoned) => void log.push(['cordoned', id, cordoned]),
-    countSessions: async () => sessions,
-    remove: async (id) => void log.push(['removed', id]),
+    removeEmpty: async (id) => {
+      if (sessions === 0) log.push(['removed', id])
+      return sessions
+    },
+    remove: async (id) => {
+      log.push(['removed', id])
+      return { count: sessions, sessions: [] }
+    },
   }
   const access: Pick<AccessStore, 'orgExists'> = { orgExists: async (orgId) => orgId !== 'nowhere' }
   const useCases = agentUseCases({
@@ -126,7 +132,8 @@ describe('agents', () => {
       [0, false],
     ] as const) {
       const { agents, log } = using([anAgent()], sessions)
-      rightOf(await agents.remove(as('operator'), AGENT, force)())
+      const lost = rightOf(await agents.remove(as('operator'), AGENT, force)())
+      expect(lost, 'what is lost is told').to.deep.equal(force ? { count: 3, sessions: [] } : null)
       expect(log).to.deep.equal([
         ['removed', AGENT],
         ['disconnected', AGENT, 4004],

@@ -82,7 +82,7 @@ describe('streamspace agent', () => {
         'POST /api/v1/agents': problem('agent_exists', 'an agent edge-1 is enrolled already'),
         'DELETE /api/v1/agents/edge-1': (asked) =>
           asked.query.force === 'true'
-            ? { status: 204 }
+            ? ok({ agentId: 'edge-1', count: 2, sessions: [{ id: ID, name: 'desk', orgId: 'acme' }] })
             : problem('agent_has_sessions', 'agent edge-1 has 2 sessions', { sessions: 2 }),
       },
       async ({ run }) => {
@@ -92,7 +92,9 @@ describe('streamspace agent', () => {
         const held = await run(['agent', 'delete', 'edge-1'])
         expect(held.code).to.equal(1)
         expect(held.stderr).to.contain('has 2 sessions').and.to.contain('--force')
-        expect((await run(['agent', 'delete', 'edge-1', '--force'])).code).to.equal(0)
+        const removed = await run(['agent', 'delete', 'edge-1', '--force'])
+        expect(removed.code).to.equal(0)
+        expect(removed.stdout).to.contain('agent edge-1 is removed').and.to.contain('2 sessions').and.to.contain('desk')
       },
     )
   })

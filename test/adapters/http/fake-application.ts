@@ -110,6 +110,8 @@ const anOrphan: Orphan = {
   removalBegunAt: null,
   endedAt: null,
 }
+export const lostSession = { id: SESSION_ID as SessionId, name: 'desk', orgId: 'acme' as OrgId }
+
 const anAgentEvent: AgentEvent = {
   id: 1,
   agentId: 'edge-1' as AgentId,
@@ -253,7 +255,7 @@ export const fakeApplication = (
       rotateToken: (_caller, id) => answer({ agent: anAgent, token: 'ssa_once' }, 'rotateToken', id),
       cordon: (_caller, id) => answer({ ...anAgent, cordoned: true }, 'cordon', id),
       uncordon: (_caller, id) => answer(anAgent, 'uncordon', id),
-      remove: (_caller, id, force) => answer(undefined, 'remove', id, force),
+      remove: (_caller, id, force) => answer(force ? { count: 1, sessions: [lostSession] } : null, 'remove', id, force),
     },
     commands: {
       list: (_caller, filter, request) => answer(page(aCommand), 'commands', filter, request),

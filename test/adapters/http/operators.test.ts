@@ -1,14 +1,14 @@
 import { expect } from 'chai'
 import { E } from '../../../domain/fp.ts'
 import type { SessionId } from '../../../domain/ids.ts'
-import { agentCodec, agentPageCodec, agentWithTokenCodec } from '../../../src/api/agent.ts'
+import { agentCodec, agentPageCodec, agentWithTokenCodec, removedAgentCodec } from '../../../src/api/agent.ts'
 import { commandCodec, commandPageCodec } from '../../../src/api/command.ts'
 import { jobPageCodec, queuePageCodec } from '../../../src/api/job.ts'
 import { agentEventPageCodec, orphanPageCodec, orphanRemovalCodec } from '../../../src/api/orphan.ts'
 import { sessionCodec } from '../../../src/api/session.ts'
 import { templateCodec, templatePageCodec } from '../../../src/api/template.ts'
 import { type ApiServer, serve } from './api-server.ts'
-import { aCommand, aJob, type FakeApplication, fakeApplication, SESSION_ID } from './fake-application.ts'
+import { aCommand, aJob, type FakeApplication, fakeApplication, lostSession, SESSION_ID } from './fake-application.ts'
 
 describe('templates, agents and commands over HTTP', () => {
   let app: FakeApplication
@@ -109,7 +109,11 @@ describe('templates, agents and commands over HTTP', () => {
     expect(E.isRight(agentCodec.decode((await api.call('GET', '/api/v1/agents/edge-1')).json))).to.equal(true)
     expect((await api.call('POST', '/api/v1/agents/edge-1/cordon')).json.cordoned).to.equal(true)
     expect((await api.call('POST', '/api/v1/agents/edge-1/uncordon')).json.cordoned).to.equal(false)
-    expect((await api.call('DELETE', '/api/v1/agents/edge-1?force=true')).status).to.equal(204)
+    expect((await api.call('DELETE', '/api/v1/agents/edge-1')).status).to.equal(204)
+    const removed = await api.call('DELETE', '/api/v1/agents/edge-1?force=true')
+    expect(removed.status).to.equal(200)
+    expect(E.isRight(removedAgentCodec.decode(removed.json))).to.equal(true)
+    expect(removed.json).to.deep.equal({ agentId: 'edge-1', count: 1, sessions: [lostSession] })
     expect(app.calls.at(-1)).to.deep.equal(['remove', 'edge-1', true])
   })
 

@@ -3,6 +3,7 @@ import { E } from '../../../domain/fp.ts'
 import { forceRemove, remove, start, stop } from '../../../domain/session/decide.ts'
 import type { Session } from '../../../domain/session/session.ts'
 import { holding, isFree, letGo, lockWaits } from '../../support/locks.ts'
+import { manySessions } from '../../support/many-rows.ts'
 import {
   ACME,
   aCreation,
@@ -183,6 +184,44 @@ describe('removing an agent', () => {
       await held.release()
       await removing
     })
+
+  it('tells what is lost: sessions by id, and not those that were being deleted', async () => {
+    const { agentId } = await anAgent(stores, { id: 'tells' })
+    const [running, stopped, deleting] = await Promise.all([1, 2, 3].map(() => aSessionOn(stores, agentId)))
+    if (running === undefined || stopped === undefined || deleting === undefined) throw new Error('not made')
+    await commit(stores, right(stop(stopped, anIntent())))
+    await commit(stores, right(remove(deleting, anIntent())))
+    await aSessionOn(stores, (await anAgent(stores, { id: 'tells-not' })).agentId)
+    const named = [running, stopped].map(({ id, name, orgId }) => ({ id, name, orgId }))
+    expect(await stores.agents.remove(agentId)).to.deep.equal({
+      count: 2,
+      sessions: named.toSorted((a, b) => (a.id < b.id ? -1 : 1)),
+    })
+    expect(await stores.agents.remove(agentId), 'nothing a second time').to.deep.equal({ count: 0, sessions: [] })
+  })
+
+  it('names a thousand of them and counts all', async () => {
+    const { agentId } = await anAgent(stores, { id: 'many-lost' })
+    await manySessions(stores, 1_001, { agent_id: `'many-lost'`, status: `'running'` })
+    const lost = await stores.agents.remove(agentId)
+    expect([lost.count, lost.sessions.length]).to.deep.equal([1_001, 1_000])
+  })
+
+  it('only when it has none, sees what was placed there a moment ago, and changes nothing then', async () => {
+    const { agentId } = await anAgent(stores, { id: 'not-empty' })
+    const held = await holding(stores.url, ['SELECT FROM agents WHERE id = $1 FOR UPDATE', agentId])
+    const placing = aSessionOn(stores, agentId)
+    await lockWaits(stores.ask, 1)
+    const removing = stores.agents.removeEmpty(agentId)
+    await lockWaits(stores.ask, 2)
+    await held.release()
+    const session = await placing
+    expect(await removing).to.equal(1)
+    expect((await theSession(stores, session.id)).status).to.equal('scheduling')
+    await commit(stores, forceRemove(session, anIntent()))
+    expect(await stores.agents.removeEmpty(agentId)).to.equal(0)
+    expect(await stores.agents.get(ACME, agentId)).to.equal(null)
+  })
 
   it('takes along a session that was being placed there, or refuses it the place', async () => {
     const { agentId } = await anAgent(stores, { id: 'being-placed' })

@@ -77,7 +77,8 @@ describe('agents', () => {
       epoch: 1,
       replicaId,
     })
-    expect(await stores.agents.countSessions(peer.agentId)).to.equal(1)
+    expect(await stores.agents.removeEmpty(peer.agentId)).to.equal(1)
+    expect(await stores.agents.get(ACME, peer.agentId), 'still there').to.not.equal(null)
   })
 
   it('have a status that follows from when they were last heard of', async () => {

@@ -3,7 +3,8 @@ import { type Database, openDatabase } from '../../../adapters/postgres/pool.ts'
 import { E } from '../../../domain/fp.ts'
 import { cancel, redrive } from '../../../domain/outbox/intervene.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
-import { repair, restart, start, stop } from '../../../domain/session/decide.ts'
+import { restart, start, stop } from '../../../domain/session/decide.ts'
+import { repair } from '../../../domain/session/repair.ts'
 import type { Session } from '../../../domain/session/session.ts'
 import { eventually } from '../../support/eventually.ts'
 import {
@@ -137,7 +138,7 @@ describe('batches of reports, intents, notes, duties and connections that collid
     const running = rows.filter(({ status }) => status === 'running')
     await stores.reports.repair(
       peer,
-      running.map((session) => repair(session, 'removed_outside', anIntent())),
+      running.map((session) => repair(session, 0, anIntent())),
     )
   }
 

@@ -3,7 +3,8 @@ import { E } from '../../../domain/fp.ts'
 import type { AgentId, SessionId } from '../../../domain/ids.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
 import type { InventoryEntry } from '../../../domain/ports/delivery.ts'
-import { remove, repair, stop } from '../../../domain/session/decide.ts'
+import { remove, stop } from '../../../domain/session/decide.ts'
+import { repair } from '../../../domain/session/repair.ts'
 import type { Session } from '../../../domain/session/session.ts'
 import { reconcileInventory } from '../../../src/usecases/reconcile-inventory.ts'
 import { holding, isFree, letGo, lockWaits } from '../../support/locks.ts'
@@ -142,7 +143,7 @@ describe('inventories of connections that are replaced', () => {
       const [before, command] = await commandsOf(stores, session.id)
       expect(before?.status).to.equal(session === sessions[0] ? 'superseded' : 'done')
       expect(command).to.deep.include({ status: 'pending', type: 'start_session', generation: 2 })
-      expect(command?.payload).to.deep.equal({ state: 'running', incarnation: 0 })
+      expect(command?.payload).to.deep.equal({ state: 'running', incarnation: 0, repair: 1 })
       expect(command?.expires_at.getTime()).to.equal(fresh.updatedAt.getTime() + TTL_MS)
       const [last] = await stores.ask(
         'SELECT type, actor, generation FROM session_events WHERE session_id = $1 ORDER BY id DESC LIMIT 1',
@@ -180,7 +181,7 @@ describe('inventories of connections that are replaced', () => {
   it('a repair writes all that its decision changes', async () => {
     const peer = await anAgent(stores, { id: 'whole-repair' })
     const session = await aRunning(peer, restarts())
-    const decision = repair(session, 'removed_outside', anIntent())
+    const decision = repair(session, 0, anIntent())
     expect(await stores.reports.repair(peer, [decision])).to.deep.equal({ fenced: false, repaired: [session.id] })
     expect(await theSession(stores, session.id)).to.deep.equal(decision.session)
   })
@@ -194,7 +195,7 @@ describe('inventories of connections that are replaced', () => {
       const keys = { agent_leases: peer.agentId, sessions: session.id, outbox: session.id } as const
       const columns = { agent_leases: 'agent_id', sessions: 'id', outbox: 'session_id' } as const
       const held = await holding(stores.url, [`SELECT FROM ${at} WHERE ${columns[at]} = $1 FOR UPDATE`, keys[at]])
-      const repairing = stores.reports.repair(peer, [repair(session, 'removed_outside', anIntent())])
+      const repairing = stores.reports.repair(peer, [repair(session, 0, anIntent())])
       await lockWaits(stores.ask, 1)
       const free = await Promise.all(order.map((place) => isFree(stores.url, place, columns[place], keys[place])))
       expect(free).to.deep.equal(order.map((_, place) => place > index))

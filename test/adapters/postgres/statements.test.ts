@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer } from 'node:net'
 import { expect } from 'chai'
 import pg from 'pg'
 import { isLostConnection } from '../../../adapters/postgres/lost-connection.ts'
@@ -80,5 +81,31 @@ describe('statements over a pool', () => {
       .catch(() => {})
     await other.end()
     await backend()
+  })
+
+  it('survives a server that says goodbye in the same breath as hello', async () => {
+    const message = (type: string, body: Buffer): Buffer => {
+      const length = Buffer.alloc(4)
+      length.writeInt32BE(body.length + 4)
+      return Buffer.concat([Buffer.from(type), length, body])
+    }
+    const hello = [message('R', Buffer.alloc(4)), message('Z', Buffer.from('I'))]
+    const goodbye = message('E', Buffer.from('SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0'))
+    const stopping = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.once('data', () => socket.end(Buffer.concat([...hello, goodbye])))
+    })
+    await new Promise<void>((resolve) => stopping.listen(0, '127.0.0.1', resolve))
+    const { port } = stopping.address() as AddressInfo
+    const brief = new pg.Pool({ host: '127.0.0.1', port, user: 'nobody', max: 1 })
+    brief.on('error', () => {})
+    const over = createStatements(brief, 500)
+    for (let count = 0; count < 5; count += 1) {
+      const thrown = await over.query({ text: 'SELECT 1' }).catch((error: Error) => error)
+      expect(isLostConnection(thrown), String(thrown)).to.equal(true)
+    }
+    over.stop()
+    await brief.end()
+    stopping.close()
   })
 })

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { E } from '../../../domain/fp.ts'
-import { placePending, remove, restart, stop, unchanged, update } from '../../../domain/session/decide.ts'
+import { placePending, remove, restart, stop, update } from '../../../domain/session/decide.ts'
+import { unchanged } from '../../../domain/session/decision.ts'
 import { holding, letGo, lockWaits } from '../../support/locks.ts'
 import {
   ACME,
@@ -97,6 +98,26 @@ describe('the unit of work', () => {
       expect(await stores.unitOfWork.commit(aCreation(on(mine.agentId)))).to.deep.equal(E.right(undefined))
       await row.release()
       expect(await waits).to.deep.equal(E.right(undefined))
+    })
+
+    it('does not wait for four others whose agents’ rows are held, however many more want those', async () => {
+      const peers = await Promise.all([1, 2, 3, 4].map((n) => anAgent(stores, { id: `is-held-${n}` })))
+      const free = await anAgent(stores, { id: 'is-free' })
+      const row = await holding(stores.url, [
+        'SELECT FROM agents WHERE id = ANY($1::text[]) FOR UPDATE',
+        peers.map(({ agentId }) => agentId),
+      ])
+      const wait: Promise<unknown>[] = []
+      for (const [index, { agentId }] of peers.entries()) {
+        wait.push(stores.unitOfWork.commit(aCreation(on(agentId))))
+        await lockWaits(stores.ask, index + 1)
+      }
+      for (const { agentId } of peers) wait.push(stores.unitOfWork.commit(aCreation(on(agentId))))
+      for (let nth = 0; nth < 3; nth++)
+        expect(await stores.unitOfWork.commit(aCreation(on(free.agentId)))).to.deep.equal(E.right(undefined))
+      await lockWaits(stores.ask, 4)
+      await row.release()
+      expect(await Promise.all(wait)).to.deep.equal(wait.map(() => E.right(undefined)))
     })
 
     it('goes in without another that cannot be written, which alone is told so', async () => {

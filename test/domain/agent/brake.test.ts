@@ -45,6 +45,15 @@ describe('the brake', () => {
     expect(judged({ asked: 11, resources: 1_000, removedOfAll: 40, all: 5_100 })).to.equal('allowed')
   })
 
+  it('does not tell one org how much there is over all agents', () => {
+    const verdict = brake(figures({ asked: 11, resources: 1_000, removedOfAll: 47_123, all: 4_711_000 }))
+    expect(verdict).to.deep.equal({
+      kind: 'held',
+      reason:
+        '11 to remove, and more than may be in 24 h over all agents, with what was: nothing is removed until an operator approves',
+    })
+  })
+
   it('counts what was removed before', () => {
     expect(judged({ asked: 4, resources: 100, removed: 6 })).to.equal('allowed')
     expect(judged({ asked: 5, resources: 100, removed: 6 })).to.equal('held')

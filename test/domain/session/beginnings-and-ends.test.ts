@@ -1,6 +1,7 @@
 /** What is no row of the action table: creating, placing what waited, repairing, changing, and ending by force. */
 import { expect } from 'chai'
-import { create, forceRemove, placePending, repair, update } from '../../../domain/session/decide.ts'
+import { create, forceRemove, placePending, update } from '../../../domain/session/decide.ts'
+import { repair } from '../../../domain/session/repair.ts'
 import { isUnchanged } from '../../../domain/session/session.ts'
 import {
   AGENT,
@@ -118,7 +119,7 @@ describe('placing what waits', () => {
 describe('a repair', () => {
   it('is an intent of the reconciler: a new generation, started again where it was', () => {
     const running = aSession(observing({ endpoint: anEndpoint, exitCode: 1 }))
-    const { session, events, command } = repair(running, 'removed_outside', anIntent({ actor: 'reconciler' }))
+    const { session, events, command } = repair(running, 0, anIntent({ actor: 'reconciler' }))
     expect(session).to.deep.include({
       status: 'scheduling',
       statusReason: 'restarting',

@@ -1,7 +1,8 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { E } from '../../../domain/fp.ts'
-import { allowedActions, hibernate, type Intent, remove, restart, start, stop } from '../../../domain/session/decide.ts'
+import { allowedActions, hibernate, remove, restart, start, stop } from '../../../domain/session/decide.ts'
+import type { Intent } from '../../../domain/session/decision.ts'
 import { type Decision, isUnchanged, type Session } from '../../../domain/session/session.ts'
 import {
   type CommandType,

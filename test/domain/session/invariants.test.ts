@@ -1,7 +1,7 @@
 /** What holds whatever people ask, agents say and time does, in any order. */
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { isUnchanged } from '../../../domain/session/session.ts'
+import { type Decision, isUnchanged } from '../../../domain/session/session.ts'
 import type { DesiredState, SessionStatus } from '../../../domain/session/words.ts'
 import { begin, beginnings, type History, happen, type Step, steps, type Told } from '../../support/session-history.ts'
 
@@ -20,7 +20,8 @@ const raisesVersion: readonly Step['kind'][] = [...intents, 'patched']
 const places: readonly Step['kind'][] = ['asked', 'placement']
 
 const isRestored = (told: Told) => told.decision?.events.some(({ type }) => type === 'restored') === true
-const isRepair = (told: Told) => told.decision?.events.some(({ type }) => type === 'repair_requested') === true
+const isRepaired = ({ events }: Decision) => events.some(({ type }) => type === 'repair_requested')
+const isRepair = (told: Told) => told.decision !== null && isRepaired(told.decision)
 
 const always = (check: (history: History) => void, checkStep: (told: Told) => void = () => {}) =>
   fc.assert(
@@ -108,7 +109,11 @@ describe('whatever happens to a session', () => {
         expect(decision.command).to.deep.include({
           generation: decision.session.generation,
           agentId: decision.session.agentId,
-          payload: { state: decision.session.desiredState, incarnation: decision.session.incarnation },
+          payload: {
+            state: decision.session.desiredState,
+            incarnation: decision.session.incarnation,
+            ...(isRepaired(decision) ? { repair: 1 } : {}),
+          },
         })
       },
     )

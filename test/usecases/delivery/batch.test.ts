@@ -137,4 +137,96 @@ describe('a batch', () => {
     expect(await Promise.all(answers)).to.deep.equal([1, 2, 3, 4, 5, 6].map((item) => `did ${item}`))
     await batch.idle()
   })
+
+  describe('whose items have keys', () => {
+    /** The key of 13 is `1`: tens are the key, ones tell items of one key apart. */
+    const keyed = () => {
+      const runs: { readonly items: readonly number[]; readonly end: () => void }[] = []
+      const batch = createBatch<number, string>(
+        (items) =>
+          new Promise((resolve) => {
+            runs.push({ items, end: () => resolve(items.map((item) => `did ${item}`)) })
+          }),
+        { minIntervalMs: 0, maxItems: 100, overtakeAfterMs: 5, keyOf: (item) => String(Math.floor(item / 10)) },
+      )
+      return {
+        batch,
+        itemsOf: () => runs.map(({ items }) => items),
+        runsBecome: (items: readonly (readonly number[])[]) =>
+          eventually(() => expect(runs.map((one) => one.items)).to.deep.equal(items)),
+        end: async (index: number) => {
+          runs[index]?.end()
+          await turn()
+          await turn()
+        },
+      }
+    }
+
+    it('lets the items of a slow key wait for it, and the others go on', async () => {
+      const { batch, itemsOf, runsBecome, end } = keyed()
+      const slow = batch.add(11)
+      await runsBecome([[11]])
+      const other = batch.add(21)
+      await runsBecome([[11], [21]])
+      await end(1)
+      expect(await other).to.equal('did 21')
+      const waits = batch.add(12)
+      const goes = batch.add(31)
+      await runsBecome([[11], [21], [31]])
+      await end(2)
+      expect(await goes).to.equal('did 31')
+      expect(itemsOf()).to.have.length(3)
+      expect(batch.size()).to.equal(1)
+      await end(0)
+      expect(await slow).to.equal('did 11')
+      await runsBecome([[11], [21], [31], [12]])
+      await end(3)
+      expect(await waits).to.equal('did 12')
+      await batch.idle()
+    })
+
+    it('with four slow keys takes a fifth', async () => {
+      const { batch, runsBecome, end } = keyed()
+      const all: Promise<string>[] = []
+      const shown: number[][] = []
+      for (const item of [11, 21, 31, 41]) {
+        all.push(batch.add(item))
+        shown.push([item])
+        await runsBecome(shown)
+      }
+      all.push(batch.add(12), batch.add(22), batch.add(32), batch.add(42))
+      const fifth = batch.add(51)
+      await runsBecome([...shown, [51]])
+      await end(4)
+      expect(await fifth).to.equal('did 51')
+      for (const index of [0, 1, 2, 3]) await end(index)
+      await eventually(() => expect(batch.size()).to.equal(0))
+      await turn()
+      for (const index of [5, 6, 7, 8]) await end(index)
+      expect(await Promise.all(all)).to.have.length(8)
+      await batch.idle()
+    })
+
+    it('tries each key of a slow batch by itself: the one that is quick is held up no more', async () => {
+      const { batch, runsBecome, end } = keyed()
+      const mixed = [batch.add(11), batch.add(21)]
+      await runsBecome([[11, 21]])
+      const alone = [batch.add(12), batch.add(22)]
+      await runsBecome([[11, 21], [12], [22]])
+      await end(2)
+      expect(await alone[1]).to.equal('did 22')
+      const together = [batch.add(23), batch.add(31)]
+      const waits = batch.add(13)
+      await runsBecome([[11, 21], [12], [22], [23, 31]])
+      await end(3)
+      expect(await Promise.all(together)).to.deep.equal(['did 23', 'did 31'])
+      expect(batch.size(), 'what waits for the slow one').to.equal(1)
+      await end(1)
+      await runsBecome([[11, 21], [12], [22], [23, 31], [13]])
+      await end(4)
+      await end(0)
+      expect(await Promise.all([...mixed, ...alone, waits])).to.have.length(5)
+      await batch.idle()
+    })
+  })
 })
