@@ -14,7 +14,7 @@ import type { AgentId, CommandId, SessionId } from '../../domain/ids.ts'
 import type { ReportAnswer } from '../../domain/ports/delivery.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
 import type { Decision } from '../../domain/session/session.ts'
-import type { Database } from './pool.ts'
+import type { Database, Row } from './pool.ts'
 import { repairWith } from './repairs.ts'
 
 const WRITE = `
@@ -25,7 +25,7 @@ WITH input AS MATERIALIZED (
     waiting_since timestamptz, status_deadline timestamptz, reserved_on text, released_from text, reserved_to text,
     endpoint jsonb, namespace text, pod_name text, service_name text, container_id text, node text, image text,
     image_digest text, restarts int, exit_code int, exit_signal text, last_output text, started_at timestamptz,
-    updated_at timestamptz, deleted_at timestamptz, version bigint, events jsonb)
+    updated_at timestamptz, deleted_at timestamptz, version bigint)
 ),
 lease AS MATERIALIZED (
   SELECT agent_id, epoch FROM agent_leases WHERE agent_id = ANY($2::text[]) ORDER BY agent_id FOR SHARE
@@ -48,7 +48,7 @@ written AS (
          revision = i.revision
     FROM input i JOIN lease USING (agent_id, epoch) JOIN locked USING (id)
    WHERE s.id = i.id AND s.revision = i.previous_revision
-  RETURNING s.id, s.org_id, s.cpu_millis, s.memory_mib, i.released_from, i.reserved_to, i.generation, i.updated_at, i.events
+  RETURNING s.id, s.cpu_millis, s.memory_mib, i.released_from, i.reserved_to
 ),
 moved AS (
   SELECT agent, sum(sessions)::int AS sessions, sum(cpu) AS cpu, sum(memory) AS memory
@@ -66,8 +66,10 @@ counted AS (
 ),
 told AS (
   INSERT INTO session_events (org_id, session_id, type, generation, data, actor, at)
-  SELECT w.org_id, w.id, e.type, w.generation, e.data, e.actor, w.updated_at
-    FROM written w CROSS JOIN LATERAL jsonb_to_recordset(w.events) AS e (type text, data jsonb, actor text)
+  SELECT e.org_id, e.session_id, e.type, e.generation, e.data, e.actor, e.at
+    FROM jsonb_to_recordset($7::jsonb) AS e (
+           session_id uuid, org_id text, type text, generation bigint, data jsonb, actor text, at timestamptz)
+   WHERE (e.session_id IN (SELECT id FROM written)) IS TRUE -- hashed, where a join would compare each with each
 ),
 fate AS MATERIALIZED (
   SELECT f.* FROM jsonb_to_recordset($5::jsonb) AS f (
@@ -103,13 +105,13 @@ finished AS (
          acked_at = CASE WHEN f.status = 'pending' THEN now() ELSE COALESCE(o.acked_at, now()) END,
          attempts = greatest(o.attempts, 1)
     FROM fate f
-   WHERE o.command_id = f.command_id AND o.id IN (SELECT id FROM queued) AND o.status = 'pending'
+   WHERE o.command_id = f.command_id AND o.id = ANY(ARRAY(SELECT id FROM queued)) AND o.status = 'pending'
 ),
 converged AS (
   UPDATE outbox o SET status = 'done', finished_at = now(), next_attempt_at = NULL
     FROM settled d
-   WHERE o.id IN (SELECT id FROM queued) AND o.session_id = d.session_id AND o.generation <= d.up_to AND o.status = 'pending'
-     AND NOT EXISTS (SELECT 1 FROM fate WHERE fate.command_id = o.command_id)
+   WHERE o.id = ANY(ARRAY(SELECT id FROM queued)) AND o.session_id = d.session_id AND o.generation <= d.up_to
+     AND o.status = 'pending' AND NOT EXISTS (SELECT 1 FROM fate WHERE fate.command_id = o.command_id)
 )
 SELECT (SELECT coalesce(jsonb_agg(id), '[]') FROM written) AS written,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(agent_id, epoch)), '[]') FROM lease) AS leases`
@@ -120,6 +122,9 @@ SELECT (SELECT coalesce(jsonb_agg(id), '[]') FROM written) AS written,
  * raises the revision: an intent that waits here has looked for what it supersedes already, and would leave
  * this one pending beside its own command; so it has to decide again.
  *
+ * What is due already stays as it is, and no inventory waits for it: a new agent with a backlog of a hundred thousand
+ * has none of these sessions yet, and to say so would lock and write each of them once more.
+ *
  * What was given up or cancelled stays so, but for a session that is gone: only its deletion removes what an
  * agent still has of it. On an agent's behalf ($2, $3) nothing is made due once its epoch has moved on.
  */
@@ -127,29 +132,37 @@ const REDELIVER = `
 WITH lease AS MATERIALIZED (
   SELECT agent_id FROM agent_leases WHERE agent_id = $2::text AND epoch = $3::bigint FOR SHARE
 ),
+command AS MATERIALIZED (
+  SELECT s.id, o.agent_id, o.status = 'pending' AND o.acked_epoch IS NULL AND o.next_attempt_at IS NULL AS is_due
+    FROM sessions s JOIN outbox o ON o.session_id = s.id AND o.generation = s.generation
+   WHERE s.id = ANY($1::uuid[]) AND ($2::text IS NULL OR (SELECT count(*) FROM lease) > 0)
+),
 newest AS MATERIALIZED (
   SELECT id, generation, deleted_at FROM sessions
-   WHERE id = ANY($1::uuid[]) AND ($2::text IS NULL OR (SELECT count(*) FROM lease) > 0)
-   ORDER BY id FOR NO KEY UPDATE
+   WHERE id = ANY(ARRAY(SELECT id FROM command WHERE NOT is_due OR $2::text IS NULL)) ORDER BY id FOR NO KEY UPDATE
 ),
 queued AS MATERIALIZED (
   SELECT id, session_id, status FROM outbox
    WHERE id IN (SELECT o.id FROM newest JOIN outbox o ON o.session_id = newest.id AND o.generation = newest.generation
                  WHERE o.status IN ('pending', 'done', 'superseded') OR newest.deleted_at IS NOT NULL)
      AND status IN ('pending', 'done', 'superseded', 'dead', 'cancelled')
+     AND (status <> 'pending' OR acked_epoch IS NOT NULL OR next_attempt_at IS NOT NULL)
    ORDER BY id FOR NO KEY UPDATE
 ),
 raised AS (
   UPDATE sessions s SET revision = s.revision + 1 FROM queued WHERE s.id = queued.session_id AND queued.status <> 'pending'
+),
+made_due AS (
+  UPDATE outbox o
+     SET status = 'pending', finished_at = NULL, next_attempt_at = NULL, acked_epoch = NULL,
+         expires_at = CASE WHEN o.status = 'pending' THEN o.expires_at ELSE now() + (o.expires_at - o.created_at) END,
+         unacked = CASE WHEN o.status = 'pending' THEN o.unacked ELSE 0 END,
+         failures = CASE WHEN o.status = 'pending' THEN o.failures ELSE 0 END
+    FROM queued
+   WHERE o.id = queued.id AND o.status = queued.status
+  RETURNING o.agent_id
 )
-UPDATE outbox o
-   SET status = 'pending', finished_at = NULL, next_attempt_at = NULL, acked_epoch = NULL,
-       expires_at = CASE WHEN o.status = 'pending' THEN o.expires_at ELSE now() + (o.expires_at - o.created_at) END,
-       unacked = CASE WHEN o.status = 'pending' THEN o.unacked ELSE 0 END,
-       failures = CASE WHEN o.status = 'pending' THEN o.failures ELSE 0 END
-  FROM queued
- WHERE o.id = queued.id AND o.status = queued.status
-RETURNING o.agent_id`
+SELECT agent_id FROM made_due UNION SELECT agent_id FROM command WHERE is_due`
 
 const ACTIVITY = `
 WITH touched AS MATERIALIZED (
@@ -230,7 +243,7 @@ const valuesOf = (writes: readonly ReportWrite[]): readonly unknown[] => {
   const rows = writes.flatMap((write) => (write.decision === null ? [] : [rowOf(write, write.decision)]))
   const sorted = (ids: Iterable<string | null>) => [...new Set(ids)].filter((id) => id !== null).toSorted()
   return [
-    JSON.stringify(rows),
+    JSON.stringify(rows.map(mentioned)),
     sorted(writes.map((write) => write.peer.agentId)),
     sorted(rows.flatMap((row) => [row.released_from, row.reserved_to])),
     sorted(rows.map((row) => row.id)),
@@ -262,10 +275,28 @@ const valuesOf = (writes: readonly ReportWrite[]): readonly unknown[] => {
             ],
       ),
     ),
+    JSON.stringify(writes.flatMap(({ decision }) => (decision === null ? [] : eventsOf(decision)))),
   ]
 }
 
-const rowOf = (write: ReportWrite, { previous, session, events }: Decision) => ({
+const eventsOf = ({ session, events }: Decision) =>
+  events.map((event) => ({
+    session_id: session.id,
+    org_id: session.orgId,
+    type: event.type,
+    generation: session.generation,
+    data: event.data,
+    actor: event.actor,
+    at: session.updatedAt,
+  }))
+
+/** What is null is left out, which says the same in a third of the text: most of what could be observed never is. */
+const mentioned = (row: Row): Row => {
+  for (const column in row) if (row[column] === null) row[column] = undefined
+  return row
+}
+
+const rowOf = (write: ReportWrite, { previous, session }: Decision) => ({
   id: session.id as SessionId,
   agent_id: write.peer.agentId,
   epoch: write.peer.epoch,
@@ -298,5 +329,4 @@ const rowOf = (write: ReportWrite, { previous, session, events }: Decision) => (
   updated_at: session.updatedAt,
   deleted_at: session.deletedAt,
   version: session.version,
-  events: events.map((event) => ({ type: event.type, data: event.data, actor: event.actor })),
 })

@@ -83,7 +83,7 @@ describe('a lane', () => {
     lane.drain()
     await time.settle()
     expect(row.ackedAt).to.equal(null)
-    await time.pass(20)
+    await time.pass(100)
     expect(row.ackedEpoch).to.equal(1)
     lane.drain()
     await time.settle()
@@ -271,7 +271,7 @@ describe('a lane', () => {
       },
     })
     notes.acked({ agentId: AGENT, epoch: 1 }, row.commandId, new Date(0), new Date(0), () => {})
-    await time.pass(20)
+    await time.pass(100)
     const written = notes.withdrawAck(row.commandId)
     expect(written).to.be.instanceOf(Promise)
     goOn()
@@ -315,7 +315,7 @@ describe('a lane', () => {
     expect(time.timers()).to.equal(0)
     const rows = many(50, () => outbox.commit(AGENT))
     lane.drain()
-    await time.pass(30)
+    await time.pass(110) // the note of the sends is written by then
     expect(time.timers()).to.equal(1)
     lane.acked(idsOf(rows) as never[])
     await time.pass(1_000)

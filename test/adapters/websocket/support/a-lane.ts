@@ -81,6 +81,7 @@ export const aLane = (settings: { window?: number; windowBytes?: number; random?
             wire.frames.push(JSON.parse(frame.toString()) as CommandFrame)
             flushes.push(flushed)
           },
+          together: (sends) => sends(),
           bufferedBytes: () => wire.bufferedBytes,
         },
       )
