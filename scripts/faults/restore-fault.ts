@@ -48,6 +48,23 @@ export const restored = async (stage: Stage, found: (findings: readonly Finding[
     clients.resume()
     victims.freeAll()
   }
+  await lookTwice(stage)
+}
+
+/** Long enough for a removal to be begun, sent and carried out. */
+const REMOVAL_TAKES_MS = 3_000
+
+/**
+ * What the older database does not know is removed, if at all, when an inventory finds it a second time after its
+ * grace. So every agent is made to send a second one, and the run waits for what comes of it.
+ */
+const lookTwice = async ({ agents, intervals }: Stage): Promise<void> => {
+  await wait(intervals.orphanGraceMs)
+  const before = agents.map((agent) => agent.inventories())
+  for (const agent of agents) for (const line of agent.proxy.lines()) line.cut()
+  for (const deadline = performance.now() + convergenceBoundMs(intervals); performance.now() < deadline; await wait(50))
+    if (agents.every((agent, at) => agent.inventories() > (before[at] ?? 0))) break
+  await wait(REMOVAL_TAKES_MS)
 }
 
 const factsOf = (stage: Stage) =>

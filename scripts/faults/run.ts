@@ -12,6 +12,7 @@ import { processFaults, startPatiently } from './process-faults.ts'
 import { restored } from './restore-fault.ts'
 import { type Scene, startScene } from './scene.ts'
 import { createVictims, type Stage } from './stage.ts'
+import { watchWaits } from './wait-watch.ts'
 
 export type Report = {
   readonly commands: number
@@ -23,6 +24,8 @@ export type Report = {
   readonly findings: readonly Finding[]
   /** Creates that were answered with 503 and are there nevertheless. */
   readonly unavailableButDone: number
+  /** How often everything that waits was looked at. */
+  readonly looks: number
 }
 
 export type Progress = (now: {
@@ -63,8 +66,6 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
     agents: options.agents,
     intervals,
     ends,
-    // An orphan's time must come within a run, for the brake to be what keeps it.
-    serverEnv: { STREAMSPACE_ORPHAN_GRACE_MS: '3000' },
   })
   const clients = startClients({
     seed: options.seed,
@@ -90,6 +91,8 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
     victims: createVictims(scene),
     wait: (ms) => wait(ms, undefined, { signal: over.signal }).catch(() => {}),
   }
+  const waits = watchWaits(scene, stage.victims)
+  ends('the watch of what waits', waits.stop)
   const from = performance.now()
   const commands = () => clients.figures.commands
   const count = () => [...faults.values()].reduce((sum, { times }) => sum + times, 0)
@@ -113,7 +116,15 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
   }
   const wrong = await waitForTheEnd(sources, last + boundMs)
   const convergedMs = wrong.length === 0 ? performance.now() - last : null
-  findings.push(...wrong, ...alwaysWrong(await readFacts(sources)), ...endedByThemselves(scene), ...dishonest(clients))
+  await waits.stop()
+  findings.push(
+    ...wrong,
+    ...alwaysWrong(await readFacts(sources)),
+    ...scene.agents.flatMap((agent) => agent.disordered()),
+    ...waits.findings(),
+    ...endedByThemselves(scene),
+    ...dishonest(clients),
+  )
   tell(`over after ${Math.round((performance.now() - began) / 1_000)} s`)
   return {
     commands: commands(),
@@ -123,6 +134,7 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
     boundMs,
     findings: unique(findings),
     unavailableButDone: await doneNevertheless(scene, clients),
+    looks: waits.looks(),
   }
 }
 

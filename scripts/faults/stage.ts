@@ -29,6 +29,8 @@ export type Victims = {
   readonly one: (name: 'postgres' | 'clients' | 'wakes') => boolean
   readonly claim: (name: string) => boolean
   readonly free: (name: string) => void
+  /** For how long nobody has had it, in milliseconds. */
+  readonly leftAloneFor: (name: string) => number
   /** Resolves when nothing is claimed any more, and then everything is. */
   readonly all: () => Promise<void>
   readonly freeAll: () => void
@@ -36,7 +38,9 @@ export type Victims = {
 
 export const createVictims = (scene: Scene): Victims => {
   const taken = new Set<string>()
+  const freed = new Map<string, number>()
   let allTaken = false
+  let allFreed = performance.now()
   const claim = (name: string): boolean => {
     if (allTaken || taken.has(name)) return false
     taken.add(name)
@@ -49,13 +53,19 @@ export const createVictims = (scene: Scene): Victims => {
     replica: (random) => oneOf(scene.replicas, ({ name }) => name, random),
     one: claim,
     claim,
-    free: (name) => void taken.delete(name),
+    free: (name) => {
+      taken.delete(name)
+      freed.set(name, performance.now())
+    },
+    leftAloneFor: (name) =>
+      allTaken || taken.has(name) ? 0 : performance.now() - Math.max(allFreed, freed.get(name) ?? 0),
     all: async () => {
       allTaken = true
       while (taken.size > 0) await wait(50)
     },
     freeAll: () => {
       allTaken = false
+      allFreed = performance.now()
     },
   }
 }
