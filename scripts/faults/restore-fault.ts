@@ -11,7 +11,7 @@ import { convergenceBoundMs } from './intervals.ts'
 import { ledgerNow } from './ledger.ts'
 import { startPatiently } from './process-faults.ts'
 import { connected } from './scene.ts'
-import { inFlightAnywhere, type Stage } from './stage.ts'
+import { inFlightAnywhere, type Stage, whenBusy } from './stage.ts'
 
 export const restored = async (stage: Stage, found: (findings: readonly Finding[]) => void): Promise<void> => {
   const { database, victims, clients } = stage
@@ -29,7 +29,7 @@ export const restored = async (stage: Stage, found: (findings: readonly Finding[
   victims.free('restore')
   await victims.all()
   try {
-    stage.struck('restored', inFlightAnywhere(stage) > 0)
+    stage.struck('restored', await whenBusy(() => inFlightAnywhere(stage)))
     await clients.pause()
     // The promises of the part of history that goes with the database are judged while it is there.
     found(alwaysWrong(await factsOf(stage)))

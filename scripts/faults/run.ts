@@ -174,10 +174,20 @@ const makeFaults = async (
 const waitForTheEnd = async (sources: FactSources, deadline: number): Promise<readonly Finding[]> => {
   for (;;) {
     const asked = performance.now()
-    const wrong = wrongAtTheEnd(await readFacts(sources))
-    if (wrong.length === 0 || asked >= deadline) return wrong
+    // Everything is read only when there is hope: after a long run that takes seconds.
+    if (asked >= deadline || !(await anyWaits(sources.database))) {
+      const wrong = wrongAtTheEnd(await readFacts(sources))
+      if (wrong.length === 0 || asked >= deadline) return wrong
+    }
     await wait(Math.min(500, Math.max(0, deadline - performance.now())))
   }
+}
+
+const anyWaits = async ({ tryQuery }: Scene['database']): Promise<boolean> => {
+  const rows = await tryQuery(`
+    SELECT EXISTS (SELECT FROM outbox WHERE status = 'pending')
+        OR EXISTS (SELECT FROM sessions WHERE status_deadline IS NOT NULL AND deleted_at IS NULL) AS waits`)
+  return rows === null || rows[0]?.waits === true
 }
 
 const endedByThemselves = ({ replicas }: Scene): readonly Finding[] =>

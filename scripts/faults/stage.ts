@@ -70,6 +70,15 @@ export const createVictims = (scene: Scene): Victims => {
   }
 }
 
+const BUSY_WITHIN_MS = 1_500
+
+/** Waits a moment for something to be under way: a fault that finds nobody at work shows little. Answers whether it was. */
+export const whenBusy = async (inFlight: () => number): Promise<boolean> => {
+  for (const deadline = performance.now() + BUSY_WITHIN_MS; performance.now() < deadline; await wait(5))
+    if (inFlight() > 0) return true
+  return false
+}
+
 /** Commands of the agents that this replica speaks for. */
 export const inFlightAt = ({ agents }: Scene, replica: Replica): number =>
   agents.filter((agent) => agent.speaksWith() === replica).reduce((sum, agent) => sum + agent.inFlight(), 0)
