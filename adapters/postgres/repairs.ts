@@ -75,6 +75,17 @@ export const repairWith =
     return { fenced: leases === 0, repaired: repaired as SessionId[] }
   }
 
+const OUTPACED = `
+SELECT s.id FROM sessions s JOIN outbox o ON o.session_id = s.id AND o.generation = s.generation
+ WHERE s.id = ANY($1::uuid[]) AND s.deleted_at IS NULL AND o.status = 'superseded'`
+
+export const outpacedIn =
+  (database: Database): ReportStore['outpaced'] =>
+  async (sessionIds) => {
+    const { rows } = await database.query({ name: 'outpaced', text: OUTPACED, values: [sessionIds] })
+    return new Set(rows.map((row) => row.id as SessionId))
+  }
+
 const rowOf = ({ previous, session, events, command }: Decision) =>
   previous === null || command === null
     ? []

@@ -15,7 +15,7 @@ import type { ReportAnswer } from '../../domain/ports/delivery.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
 import type { Decision } from '../../domain/session/session.ts'
 import type { Database } from './pool.ts'
-import { repairWith } from './repairs.ts'
+import { outpacedIn, repairWith } from './repairs.ts'
 
 const WRITE = `
 WITH input AS MATERIALIZED (
@@ -201,6 +201,8 @@ export const createReportStore = (database: Database, settings: { readonly comma
   },
 
   repair: repairWith(database, settings),
+
+  outpaced: outpacedIn(database),
 
   redeliver: async (sessionIds, peer) => {
     const { rows } = await database.query({

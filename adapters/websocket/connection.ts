@@ -44,6 +44,9 @@ export const createConnection = (deps: ConnectionDeps, peer: Peer, socket: Frame
     switch (answer) {
       case 'accepted':
         break
+      case 'outpaced':
+        inventories.ahead()
+        break
       case 'fenced':
         socket.end(closeCodes.replaced, 'replaced by a newer connection')
         break
@@ -109,7 +112,7 @@ export const createConnection = (deps: ConnectionDeps, peer: Peer, socket: Frame
         bytes,
         handOver: () => inbox.result(peer, result),
         answered: (answer) => {
-          lane.settled(commandId, answer === 'accepted' ? 'committed' : 'refused')
+          lane.settled(commandId, answer === 'accepted' || answer === 'outpaced' ? 'committed' : 'refused')
           heard(answer, sessionId)
         },
       },

@@ -26,7 +26,7 @@ export type Inventories = {
   /** The hash of a heartbeat. */
   readonly compare: (hash: string) => void
   readonly request: () => void
-  /** The agent speaks of a generation that nobody has asked for: the database may have been restored meanwhile. */
+  /** The agent knows a generation that nobody has asked for: the database may have been restored meanwhile. */
   readonly ahead: () => void
   /** All reports before now are written. */
   readonly caughtUp: () => void
@@ -45,7 +45,7 @@ export const createInventories = (deps: InventoriesDeps): Inventories => {
   /** Owed: one was dropped, or reports older than it were written after it. A fresh one puts that right. */
   let order: 'kept' | 'before reports' | 'owed' = 'kept'
 
-  /** A refused report was about a newer generation than the row's, and no inventory has been asked for since. */
+  /** It was about a newer generation than the row's, and no inventory has been asked for since. */
   let isAhead = false
 
   const request = (): void => {

@@ -40,12 +40,15 @@ export type HubSettings = {
 
 export type ResolvedSettings = Required<HubSettings>
 
+/** Between two, however slow the heartbeat; with a quick one as many heartbeats as make the default, so that all bounds shrink alike. */
+const INVENTORY_REQUESTS_AT_LEAST_MS = 30_000
+
 export const resolveSettings = (settings: HubSettings): ResolvedSettings => ({
   maxUpgrades: 200,
   window: 256,
   windowBytes: 1024 * 1024,
   helloTimeoutMs: HELLO_TIMEOUT_MS,
-  inventoryRequestIntervalMs: 30_000,
+  inventoryRequestIntervalMs: Math.min(INVENTORY_REQUESTS_AT_LEAST_MS, 3 * settings.heartbeatIntervalMs),
   closeTimeoutMs: 5_000,
   timing: realTiming,
   ...settings,

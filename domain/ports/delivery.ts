@@ -67,8 +67,14 @@ export type AgentGateway = {
   readonly disconnect: (agentId: AgentId, code: number, reason: string) => void
 }
 
-/** How the core answers a report; anything but `accepted` goes back to the agent as an `error` frame (`fenced`: the socket closes). */
-export type ReportAnswer = 'accepted' | 'not_yours' | 'unexpected_generation' | 'fenced'
+/** How the core answers a report; all but the first two go back to the agent as an `error` frame (`fenced`: the socket closes). */
+export type ReportAnswer =
+  | 'accepted'
+  /** Taken, and it shows that the agent knows a later generation of the session than its row. */
+  | 'outpaced'
+  | 'not_yours'
+  | 'unexpected_generation'
+  | 'fenced'
 
 export type WireReport = {
   readonly status: 'starting' | 'running' | 'hibernated' | 'stopped' | 'failed'

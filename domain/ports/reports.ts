@@ -45,6 +45,8 @@ export type ReportStore = {
     peer: Peer,
     repairs: readonly Decision[],
   ) => Promise<{ readonly fenced: boolean; readonly repaired: readonly SessionId[] }>
+  /** Those whose newest command was answered `superseded`: their agents know later generations than the rows. */
+  readonly outpaced: (sessionIds: readonly SessionId[]) => Promise<ReadonlySet<SessionId>>
   /**
    * Makes the newest command of these sessions due again, also one that was done: the resource is not as it says.
    * `peer`: because of what this agent said; without effect once its epoch has moved on.

@@ -6,6 +6,7 @@
  * generation after a newer one · stale: the row says something else than the ledger · stuck: still waiting ·
  * capacity: what is allocated is not the sum · foreign: another org's · destroyed: ended without anybody's intent
  */
+import { LOST_GENERATIONS } from '../../domain/session/asked-again.ts'
 import { type HeldThere, type LedgerLine, type LedgerState, replay } from './ledger.ts'
 import type { Promised } from './promises.ts'
 
@@ -123,7 +124,7 @@ export const wrongAtTheEnd = (facts: Facts): readonly Finding[] => [
   ),
 ]
 
-const withoutRow = ({ sessions, outbox, promises }: Facts): readonly Finding[] => {
+const withoutRow = ({ sessions, outbox, promises, restores }: Facts): readonly Finding[] => {
   const rows = new Map(sessions.map((row) => [row.id, row]))
   const commands = new Set(outbox.map(({ session, generation }) => `${session}:${generation}`))
   const findings: Finding[] = []
@@ -135,7 +136,7 @@ const withoutRow = ({ sessions, outbox, promises }: Facts): readonly Finding[] =
     else {
       const last = promised.accepted
       if (row.generation < last) lost(`the row is at ${row.generation}, ${last} was promised`)
-      else if (row.generation > last + promised.loose.length)
+      else if (row.generation > last + promised.loose.length && !askedAgain(row, last, restores))
         lost(`the row is at ${row.generation}, nobody asked for more than ${last}`)
       else if (row.generation === last && row.desired !== promised.desired && !row.deleted)
         lost(`${promised.desired} was promised at ${last}, the row says ${row.desired}`)
@@ -148,6 +149,10 @@ const withoutRow = ({ sessions, outbox, promises }: Facts): readonly Finding[] =
   }
   return findings
 }
+
+/** The server itself has raised an intent above what an agent can know from a history that was lost. */
+const askedAgain = ({ id, generation }: SessionRow, last: number, restores: Facts['restores']): boolean =>
+  generation >= last + LOST_GENERATIONS && restores.some(({ touched }) => touched.has(id))
 
 const outOfOrder = ({ ledgers, restores }: Facts): readonly Finding[] => {
   const findings: Finding[] = []
@@ -204,15 +209,13 @@ const endedByRestore = ({ ledgers, restores, sessions }: Facts): readonly Findin
 }
 
 /**
- * Whether it ended, or went to another agent, in a part of history that the database has lost: the row is older
- * than that, and nothing is left where it looks. What becomes of such a session is not judged.
+ * Whether it went to another agent in a part of history that the database has lost: the row is older than that, and
+ * looks where nothing is left. What becomes of such a session is not judged.
  */
 const isExempt = ({ restores, ledgers }: Facts, session: string, agentId: string | null): boolean =>
   restores.some(({ at, touched }) => {
     const last = ledgers.effects.get(session)?.findLast((effect) => effect.at < at)
-    const ended =
-      last === undefined ? (ledgers.nothing.get(session) ?? at) < at : !last.left || last.agentId !== agentId
-    return touched.has(session) && ended
+    return touched.has(session) && last !== undefined && last.agentId !== agentId
   })
 
 const unlike = ({ ledgers }: Facts, row: SessionRow): readonly Finding[] => {

@@ -142,7 +142,9 @@ const foldIn = (fold: Fold, item: AgentReport, context: FoldContext): ReportAnsw
     random: context.random(),
   })
   if (fate !== null) fold.outcomes.push({ commandId: result.commandId, fate })
-  return take(fold, outcome)
+  const answer = take(fold, outcome)
+  // Nothing was sent that is newer than the row: a superseded command of its own generation tells of a lost history.
+  return result.outcome === 'superseded' && outcome.kind === 'decided' ? 'outpaced' : answer
 }
 
 const take = (fold: Fold, outcome: ReportOutcome): ReportAnswer => {

@@ -7,7 +7,8 @@ import type { InventoryEntry, ReportAnswer, Wake } from '../../domain/ports/deli
 import type { FoundOrphan } from '../../domain/ports/orphans.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
 import type { SessionStore } from '../../domain/ports/sessions.ts'
-import { repair } from '../../domain/session/decide.ts'
+import { askedAgain } from '../../domain/session/asked-again.ts'
+import { type Intent, repair } from '../../domain/session/decide.ts'
 import { deleted, observe, type ReportContext } from '../../domain/session/observe.ts'
 import { released, removedOutside, restored } from '../../domain/session/reconciled.ts'
 import { reportOf } from '../../domain/session/report.ts'
@@ -16,7 +17,7 @@ import type { Timeouts } from '../../domain/session/timeouts.ts'
 import type { AgentsOrphans } from './reconcile-orphans.ts'
 
 export type ReconcileDeps = {
-  readonly sessions: Pick<SessionStore, 'ofAgent'>
+  readonly sessions: Pick<SessionStore, 'ofAgent' | 'loadMany'>
   readonly reports: ReportStore
   readonly wake: Wake
   readonly clock: Clock
@@ -29,6 +30,8 @@ export type ReconcileDeps = {
 
 /** Rows in one statement: large enough to be quick, small enough not to hold locks for long. */
 const ROWS_AT_ONCE = 500
+/** Rounds of deciding again about rows that someone else changed meanwhile. */
+const ROUNDS = 5
 
 export const reconcileInventory =
   (deps: ReconcileDeps) =>
@@ -38,52 +41,98 @@ export const reconcileInventory =
     /** Sessions of which the agent has said something after this inventory; filled while it is compared. */
     spokenSince: ReadonlySet<SessionId>,
   ): Promise<ReportAnswer> => {
-    const sessions = await deps.sessions.ofAgent(
-      peer.agentId,
-      inventory.map((entry) => entry.sessionId),
-    )
-    const context: ReportContext = { agentId: peer.agentId, at: deps.clock.now(), timeouts: deps.timeouts }
-    const writes: ReportWrite[] = []
-    const redeliveries: SessionId[] = []
-    const repairs: Session[] = []
+    const mentioned = inventory.map((entry) => entry.sessionId)
     const found: FoundOrphan[] = []
-
-    for (const action of reconcile(peer.agentId, sessions, inventory)) {
-      if (action.type === 'orphan') found.push({ entry: action.entry, reason: action.reason })
-      else if (spokenSince.has(action.session.id)) continue
-      else if (action.type === 'redeliver') redeliveries.push(action.session.id)
-      else if (action.type === 'removed_outside' && repairsItself(action.session)) repairs.push(action.session)
-      else writes.push(...writeOf(peer, action, context))
+    let rows = await deps.sessions.ofAgent(peer.agentId, mentioned)
+    let entries = inventory
+    for (let round = 1; ; round += 1) {
+      const work = sorted(peer, rows, entries, spokenSince)
+      if (round === 1) found.push(...work.found)
+      const outcome = await carryOut(deps, peer, work)
+      if (outcome === 'fenced') return 'fenced'
+      if (outcome.conflicts.size === 0) break
+      // Whoever asks for another inventory then gets one that is newer than all of this.
+      if (round === ROUNDS) throw new Error(`an inventory lost ${ROUNDS} races for ${outcome.conflicts.size} rows`)
+      rows = await deps.sessions.loadMany([...outcome.conflicts])
+      entries = inventory.filter((entry) => outcome.conflicts.has(entry.sessionId))
     }
-
-    for (const some of inParts(writes)) {
-      // A conflict is left alone: whoever changed the row meanwhile knows more than this inventory.
-      const { fenced } = await deps.reports.write(some)
-      if (fenced.size > 0) return 'fenced'
-    }
-    if (writes.some(({ decision }) => decision?.previous?.reservedOn && decision.session.reservedOn === null))
-      deps.capacityFreed()
-    for (const some of inParts(repairs)) {
-      const { fenced, repaired } = await deps.reports.repair(
-        peer,
-        some.map((session) => repairOf(deps, session)),
-      )
-      if (fenced) return 'fenced'
-      if (repaired.length > 0) deps.wake.agents([peer.agentId])
-    }
-    for (const some of inParts(redeliveries)) deps.wake.agents(await deps.reports.redeliver(some, peer))
     return deps.reconcileOrphans(peer, { found, resources: inventory.length, spokenSince })
   }
 
+type Work = {
+  readonly writes: readonly RowAction[]
+  readonly repairs: readonly Session[]
+  readonly redeliveries: readonly Session[]
+  readonly found: readonly FoundOrphan[]
+}
+
+const sorted = (
+  peer: Peer,
+  rows: readonly Session[],
+  entries: readonly InventoryEntry[],
+  spokenSince: ReadonlySet<SessionId>,
+): Work => {
+  const writes: RowAction[] = []
+  const redeliveries: Session[] = []
+  const repairs: Session[] = []
+  const found: FoundOrphan[] = []
+  for (const action of reconcile(peer.agentId, rows, entries)) {
+    if (action.type === 'orphan') found.push({ entry: action.entry, reason: action.reason })
+    else if (spokenSince.has(action.session.id)) continue
+    else if (action.type === 'redeliver') redeliveries.push(action.session)
+    else if (action.type === 'removed_outside' && repairsItself(action.session)) repairs.push(action.session)
+    else writes.push(action)
+  }
+  return { writes, repairs, redeliveries, found }
+}
+
+/** Answers whose rows were changed by someone else since they were read. */
+const carryOut = async (
+  deps: ReconcileDeps,
+  peer: Peer,
+  work: Work,
+): Promise<'fenced' | { readonly conflicts: ReadonlySet<SessionId> }> => {
+  const context: ReportContext = { agentId: peer.agentId, at: deps.clock.now(), timeouts: deps.timeouts }
+  const conflicts = new Set<SessionId>()
+
+  const writes = work.writes.flatMap((action) => writeOf(peer, action, context))
+  for (const some of inParts(writes)) {
+    const written = await deps.reports.write(some)
+    if (written.fenced.size > 0) return 'fenced'
+    for (const id of written.conflicts) conflicts.add(id)
+  }
+  if (writes.some(({ decision }) => decision?.previous?.reservedOn && decision.session.reservedOn === null))
+    deps.capacityFreed()
+
+  const outpaced = new Set<SessionId>()
+  for (const some of inParts(work.redeliveries.map(({ id }) => id)))
+    for (const id of await deps.reports.outpaced(some)) outpaced.add(id)
+  const isOutpaced = ({ id, agentId }: Session) => outpaced.has(id) && agentId === peer.agentId
+  const intents = [
+    ...work.repairs.map((session) => repair(session, 'removed_outside', intentOf(deps))),
+    ...work.redeliveries.filter(isOutpaced).map((session) => askedAgain(session, intentOf(deps))),
+  ]
+  for (const some of inParts(intents)) {
+    const { fenced, repaired } = await deps.reports.repair(peer, some)
+    if (fenced) return 'fenced'
+    if (repaired.length > 0) deps.wake.agents([peer.agentId])
+    const done = new Set(repaired)
+    for (const { session } of some) if (!done.has(session.id)) conflicts.add(session.id)
+  }
+
+  const redeliveries = work.redeliveries.filter((session) => !isOutpaced(session)).map(({ id }) => id)
+  for (const some of inParts(redeliveries)) deps.wake.agents(await deps.reports.redeliver(some, peer))
+  return { conflicts }
+}
+
 const repairsItself = (session: Session): boolean => (session.spec.restart?.policy ?? 'never') !== 'never'
 
-const repairOf = (deps: ReconcileDeps, session: Session): Decision =>
-  repair(session, 'removed_outside', {
-    actor: 'reconciler',
-    at: deps.clock.now(),
-    commandId: deps.ids.command(),
-    timeouts: deps.timeouts,
-  })
+const intentOf = (deps: ReconcileDeps): Intent => ({
+  actor: 'reconciler',
+  at: deps.clock.now(),
+  commandId: deps.ids.command(),
+  timeouts: deps.timeouts,
+})
 
 const inParts = function* <A>(all: readonly A[]): Generator<readonly A[]> {
   for (let start = 0; start < all.length; start += ROWS_AT_ONCE) yield all.slice(start, start + ROWS_AT_ONCE)

@@ -16,6 +16,8 @@ export const reportStore = (
   epochs: { readonly [agentId: string]: number },
   setting: {
     readonly failures?: readonly (readonly [CommandId, number])[]
+    /** Of which the newest command was answered `superseded`. */
+    readonly outpaced?: ReadonlySet<SessionId>
     /** Runs before each write, once: what someone else does meanwhile. */
     readonly meanwhile?: ((rows: Map<SessionId, Session>) => void)[]
   } = {},
@@ -58,6 +60,7 @@ export const reportStore = (
       repairs.push(...free)
       return { fenced: false, repaired: free.map(({ session }) => session.id) }
     },
+    outpaced: async (sessionIds) => new Set(sessionIds.filter((id) => setting.outpaced?.has(id))),
     redeliver: async (sessionIds, peer) => {
       if (peer !== undefined && epochs[peer.agentId] !== peer.epoch) return []
       redelivered.push(...sessionIds)

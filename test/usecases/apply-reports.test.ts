@@ -111,6 +111,20 @@ describe('reports of agents', () => {
     expect(row()?.status).to.equal('stopped')
   })
 
+  it('of a superseded command tell when the agent knows more than the row: nothing newer was sent', async () => {
+    const { apply, store } = applying([aSession({ status: 'scheduling', observedGeneration: 2 })])
+    expect(
+      await apply([
+        result({ outcome: 'superseded', generation: 2, commandId: 'command-0' as CommandId }),
+        result({ outcome: 'superseded' }),
+      ]),
+    ).to.deep.equal(['accepted', 'outpaced'])
+    expect(store.batches.flat().flatMap(({ outcomes }) => outcomes.map(({ fate }) => fate.status))).to.deep.equal([
+      'superseded',
+      'superseded',
+    ])
+  })
+
   it('of a row that someone else changed meanwhile are decided again on what there is now', async () => {
     const { apply, store, row } = applying([aSession({ status: 'scheduling' })], undefined, {
       meanwhile: [(rows) => rows.set(SESSION, aSession({ status: 'stopping', generation: 4, revision: 10 }))],

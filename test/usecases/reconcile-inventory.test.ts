@@ -19,14 +19,18 @@ const anEntry = (changes: Partial<InventoryEntry> = {}): InventoryEntry => ({
 
 const reconciling = (
   sessions: readonly Session[],
-  setting: { epoch?: number; meanwhile?: ((rows: Map<SessionId, Session>) => void)[] } = {},
+  setting: {
+    epoch?: number
+    outpaced?: ReadonlySet<SessionId>
+    meanwhile?: ((rows: Map<SessionId, Session>) => void)[]
+  } = {},
 ) => {
   const store = reportStore(sessions, { [AGENT]: setting.epoch ?? 1 }, setting)
   const { wake, woken } = recordedWake()
   const orphans: string[] = []
   let freed = 0
   const reconcile = reconcileInventory({
-    sessions: { ofAgent: async () => [...store.rows.values()] },
+    sessions: { ofAgent: async () => [...store.rows.values()], loadMany: store.loadMany },
     reports: store,
     wake,
     clock: fixedClock,
@@ -99,14 +103,66 @@ describe('an inventory', () => {
     }
   })
 
-  it('does not repair what someone else has changed meanwhile', async () => {
-    const theirs = { ...restarting('always'), name: 'theirs', revision: 99 }
-    const { told, row, woken } = reconciling([restarting('always')], {
+  it('decides again about what someone else has changed meanwhile', async () => {
+    const theirs = {
+      ...restarting('always'),
+      desiredState: 'stopped',
+      status: 'stopping',
+      generation: 4,
+      revision: 99,
+    } as const
+    const { told, row, store, woken } = reconciling([restarting('always')], {
       meanwhile: [(rows) => rows.set(SESSION, theirs)],
     })
     expect(await told([])).to.equal('accepted')
     expect(row()).to.deep.equal(theirs)
-    expect(woken).to.deep.equal([])
+    expect(store.repairs).to.deep.equal([])
+    expect(store.redelivered).to.deep.equal([SESSION])
+    expect(woken).to.deep.equal([AGENT])
+  })
+
+  it('is not lost when a row changed while it was written', async () => {
+    const overdue = aSession({ status: 'failed', statusReason: 'start_timeout', revision: 99 })
+    const { told, row } = reconciling([aSession({ status: 'scheduling' })], {
+      meanwhile: [(rows) => rows.set(SESSION, overdue)],
+    })
+    expect(await told([anEntry()])).to.equal('accepted')
+    expect(row()?.status).to.equal('running')
+  })
+
+  it('that loses every race for a row is refused, so that another one is asked for', async () => {
+    let revision = 100
+    const again = (rows: Map<SessionId, Session>): void => {
+      revision += 1
+      rows.set(SESSION, aSession({ status: 'scheduling', revision }))
+    }
+    const { told } = reconciling([aSession({ status: 'scheduling' })], { meanwhile: Array(20).fill(again) })
+    const error = await told([anEntry()]).catch((thrown: Error) => thrown.message)
+    expect(error).to.equal('an inventory lost 5 races for 1 rows')
+  })
+
+  it('raises above what the agent knows an intent that it called superseded, and shows nothing of', async () => {
+    for (const [status, desiredState, type] of [
+      ['scheduling', 'running', 'start_session'],
+      ['deleting', 'deleted', 'delete_session'],
+      ['stopping', 'stopped', 'stop_session'],
+    ] as const) {
+      const asked = aSession({ status, desiredState, observedGeneration: 2 })
+      const { told, row, store, woken } = reconciling([asked], { outpaced: new Set([SESSION]) })
+      await told([])
+      expect(store.redelivered).to.deep.equal([])
+      expect(row()).to.deep.include({ status, desiredState, generation: 1_003, statusReason: 'restored' })
+      expect(store.repairs[0]?.command).to.deep.include({ type, generation: 1_003 })
+      expect(woken).to.deep.equal([AGENT])
+    }
+  })
+
+  it('takes over what the agent has at a later generation, also when it called a command superseded', async () => {
+    const asked = aSession({ status: 'stopping', desiredState: 'stopped', observedGeneration: 2 })
+    const { told, row, store } = reconciling([asked], { outpaced: new Set([SESSION]) })
+    await told([anEntry({ generation: 9 })])
+    expect(row()).to.deep.include({ status: 'running', desiredState: 'running', generation: 9 })
+    expect(store.repairs).to.deep.equal([])
   })
 
   it('that is older than what the agent has said since says nothing of that session', async () => {

@@ -154,6 +154,29 @@ describe('inventories of connections that are replaced', () => {
     expect(await allocatedOn(stores, peer.agentId)).to.deep.equal(await heldOn(stores, peer.agentId))
   })
 
+  it('what the agent called superseded, and shows nothing of, is asked again above everything it can know', async () => {
+    const peer = await anAgent(stores, { id: 'outpaced' })
+    const [ending, starting, waiting] = await Promise.all([1, 2, 3].map(() => aSessionOn(stores, peer.agentId)))
+    if (!ending || !starting || !waiting) throw new Error('there are three')
+    await commit(stores, right(remove(ending, anIntent())))
+    await stores.ask(`UPDATE outbox SET status = 'superseded' WHERE session_id = ANY($1) AND status = 'pending'`, [
+      ending.id,
+      starting.id,
+    ])
+    const allocated = await allocatedOn(stores, peer.agentId)
+    expect(await reconciling(peer, [])).to.equal('accepted')
+    expect(await theSession(stores, ending.id)).to.deep.include({ generation: 1_002, status: 'deleting' })
+    expect(await theSession(stores, starting.id)).to.deep.include({ generation: 1_001, status: 'scheduling' })
+    expect(await theSession(stores, waiting.id)).to.deep.include({ generation: 1, status: 'scheduling' })
+    expect((await commandsOf(stores, ending.id)).at(-1)).to.deep.include({ status: 'pending', type: 'delete_session' })
+    expect((await commandsOf(stores, starting.id)).at(-1)).to.deep.include({ status: 'pending', type: 'start_session' })
+    expect(await statusesOf(waiting.id)).to.deep.equal(['pending'])
+    expect(await allocatedOn(stores, peer.agentId)).to.deep.equal(allocated)
+    // A second inventory of the same finds the new commands on their way, and asks no further.
+    await reconciling(peer, [])
+    expect(await theSession(stores, starting.id)).to.deep.include({ generation: 1_001 })
+  })
+
   it('a repair writes all that its decision changes', async () => {
     const peer = await anAgent(stores, { id: 'whole-repair' })
     const session = await aRunning(peer, restarts())

@@ -116,6 +116,27 @@ describe('the inventory of an agent', () => {
     await client.count('inventoryRequest', 2)
   })
 
+  it('is asked for when a result shows that the agent knows more than the row, at once and then no more often', async () => {
+    await start()
+    page([], true)
+    await eventually(() => expect(a.inbox.of('inventory')).to.have.lengthOf(1))
+    a.inbox.answer = () => 'outpaced'
+    const superseded = (): void =>
+      client.send({
+        type: 'result',
+        commandId: crypto.randomUUID() as CommandId,
+        sessionId: one,
+        generation: 1,
+        outcome: 'superseded',
+      })
+    superseded()
+    await client.count('inventoryRequest', 1)
+    superseded()
+    await beat([])
+    expect(client.of('inventoryRequest')).to.have.lengthOf(1)
+    expect(client.of('error')).to.deep.equal([])
+  })
+
   it('is waited for after the welcome before it is asked for', async () => {
     await start({ inventoryRequestIntervalMs: 200 })
     await beat([running(one)])
