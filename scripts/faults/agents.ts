@@ -33,6 +33,8 @@ export type FaultyAgent = {
   readonly connectedFor: () => number
   /** Whole inventories that it has sent so far. */
   readonly inventories: () => number
+  /** Statuses of its sessions that it has sent so far. */
+  readonly statuses: () => number
   /** What its servers sent it out of order. */
   readonly disordered: () => readonly Finding[]
   /** Its next connections do not go to this one. */
@@ -45,7 +47,7 @@ export type FaultyAgent = {
   readonly signal: (signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT') => void
   readonly gone: () => Promise<void>
   /** Which session ended by itself, or null when none ran. `staying`: one that no other agent can be given. */
-  readonly crash: (chosen: number, which: 'any' | 'staying') => Promise<string | null>
+  readonly crash: (chosen: number, which: 'any' | 'staying', preferred: Iterable<string>) => Promise<string | null>
   readonly revive: (session: string) => void
   readonly output: () => readonly string[]
 }
@@ -75,6 +77,7 @@ export const createFaultyAgent = async (processes: Processes, settings: FaultyAg
   let welcomedOn: Line | null = null
   let welcomedAt = 0
   let inventories = 0
+  let statuses = 0
   let trap: Trap | null = null
   let crashed: ((session: string | null) => void) | null = null
 
@@ -120,6 +123,9 @@ export const createFaultyAgent = async (processes: Processes, settings: FaultyAg
         return onCommand(String(frame.commandId))
       case 'inventory':
         if (frame.final === true) inventories += 1
+        return 'pass'
+      case 'status':
+        statuses += 1
         return 'pass'
       case 'ack':
         return Array.isArray(frame.commandIds) ? onAck(frame.commandIds) : 'pass'
@@ -167,6 +173,7 @@ export const createFaultyAgent = async (processes: Processes, settings: FaultyAg
     speaksWith: () => settings.replicas.find((replica) => String(replica.port()) === welcomedOn?.target) ?? null,
     connectedFor: () => (welcomedOn === null ? 0 : performance.now() - welcomedAt),
     inventories: () => inventories,
+    statuses: () => statuses,
     disordered: order.findings,
     avoid: (replica) => {
       avoided = replica
@@ -211,7 +218,7 @@ export const createFaultyAgent = async (processes: Processes, settings: FaultyAg
     },
     signal: (signal) => void running?.child.kill(signal),
     gone: async () => running?.gone,
-    crash: (chosen, which) =>
+    crash: (chosen, which, preferred) =>
       new Promise((resolve) => {
         const timer = setTimeout(() => resolve(null), 2_000)
         crashed = (session) => {
@@ -219,7 +226,7 @@ export const createFaultyAgent = async (processes: Processes, settings: FaultyAg
           crashed = null
           resolve(session)
         }
-        say({ crash: chosen, staying: which === 'staying' })
+        say({ crash: chosen, staying: which === 'staying', preferred: [...preferred] })
       }),
     revive: (session) => say({ revive: session }),
     output: () => running?.output() ?? [],

@@ -80,10 +80,14 @@ const runIn = async (
       ...['--seed', String(seed), '--minutes', String(minutes), '--kinds', kinds.join(',')],
       ...['--replicas', '2', '--agents', '2', '--fault-pace', '300-900', '--pace', String(paceMs), '--keep', 'none'],
     ],
-    { cwd: tree, stdio: ['ignore', 'pipe', 'ignore'] },
+    { cwd: tree, stdio: ['ignore', 'pipe', 'pipe'] },
   )
   running.add(child)
   let output = ''
+  let findings = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    findings = (findings + text).slice(0, 10_000)
+  })
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output += text
   })
@@ -94,7 +98,8 @@ const runIn = async (
     .map(([, kind, count]) => `${kind} ${count}`)
     .join(', ')
   const asExpected = breaks === null ? status === 0 : status === 1 && found.split(/,? /).includes(breaks)
-  return { seed, found: found === '' ? (line === '' ? 'broke' : 'nothing') : found, asExpected, line }
+  const told = asExpected || findings === '' ? line : `${findings.trim()}\n  ${line}`
+  return { seed, found: found === '' ? (line === '' ? 'broke' : 'nothing') : found, asExpected, line: told }
 }
 
 const runCase = async (one: Case): Promise<{ readonly row: string; readonly asExpected: boolean }> => {

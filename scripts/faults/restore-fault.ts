@@ -5,7 +5,7 @@
  * before the agents have spoken is not covered (`docs/delivery-proof.md`).
  */
 import { setTimeout as wait } from 'node:timers/promises'
-import { alwaysWrong, type Finding, type Ledgers, type Restore } from './check.ts'
+import { alwaysWrong, type Ledgers, type Restore } from './check.ts'
 import { readFacts, readLedgers } from './facts.ts'
 import { convergenceBoundMs } from './intervals.ts'
 import { ledgerNow } from './ledger.ts'
@@ -13,7 +13,7 @@ import { startPatiently } from './process-faults.ts'
 import { connected } from './scene.ts'
 import { inFlightAnywhere, type Stage, whenBusy } from './stage.ts'
 
-export const restored = async (stage: Stage, found: (findings: readonly Finding[]) => void): Promise<void> => {
+export const restored = async (stage: Stage): Promise<void> => {
   const { database, victims, clients } = stage
   if (!victims.claim('restore')) return
   if (!victims.one('postgres')) return victims.free('restore')
@@ -32,7 +32,7 @@ export const restored = async (stage: Stage, found: (findings: readonly Finding[
     stage.struck('restored', await whenBusy(() => inFlightAnywhere(stage)))
     await clients.pause()
     // The promises of the part of history that goes with the database are judged while it is there.
-    found(alwaysWrong(await factsOf(stage)))
+    stage.found(alwaysWrong(await factsOf(stage)))
     for (const replica of stage.replicas) replica.signal('SIGKILL')
     for (const replica of stage.replicas) await replica.gone()
     await database.putBack()

@@ -88,6 +88,7 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
     restores,
     copyAgeMs: Math.min(COPY_AGE_MS, durationMs / 3),
     struck,
+    found: (wrong) => findings.push(...wrong),
     victims: createVictims(scene),
     wait: (ms) => wait(ms, undefined, { signal: over.signal }).catch(() => {}),
   }
@@ -101,7 +102,7 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
   const ticking = setInterval(() => tell('faults'), 1_000)
 
   try {
-    await makeFaults(stage, options, from + durationMs, over, (found) => findings.push(...found))
+    await makeFaults(stage, options, from + durationMs, over)
   } finally {
     clearInterval(ticking)
   }
@@ -138,28 +139,21 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
   }
 }
 
-const faultOf = (stage: Stage, dealt: Dealt, found: (findings: readonly Finding[]) => void): Promise<void> => {
-  const { kind, random } = dealt
-  if (kind === 'restored') return restored(stage, found)
+const faultOf = (stage: Stage, { kind, random }: Dealt): Promise<void> => {
+  if (kind === 'restored') return restored(stage)
   const all = { ...processFaults, ...networkFaults }
   return all[kind](stage, random)
 }
 
 /** Several at a time, as they come; a new one does not wait for those before it, but for its turn. */
-const makeFaults = async (
-  stage: Stage,
-  options: RunOptions,
-  until: number,
-  over: AbortController,
-  found: (findings: readonly Finding[]) => void,
-): Promise<void> => {
+const makeFaults = async (stage: Stage, options: RunOptions, until: number, over: AbortController): Promise<void> => {
   const underWay = new Set<Promise<void>>()
   const failures: unknown[] = []
   const pace = { fromMs: options.faultsFromMs, toMs: options.faultsToMs }
   for (const dealt of deal(options.seed, options.kinds, pace)) {
     await stage.wait(dealt.pauseMs)
     if (performance.now() >= until || failures.length > 0 || over.signal.aborted) break
-    const fault = faultOf(stage, dealt, found).catch((error: unknown) => {
+    const fault = faultOf(stage, dealt).catch((error: unknown) => {
       failures.push(error)
     })
     underWay.add(fault)

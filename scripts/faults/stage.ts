@@ -1,7 +1,7 @@
 /** What a fault works with: the scene, who is being struck already, and what it has to tell. */
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FaultyAgent } from './agents.ts'
-import type { Restore } from './check.ts'
+import type { Finding, Restore } from './check.ts'
 import type { Clients } from './clients.ts'
 import type { FaultKind } from './deck.ts'
 import type { Intervals } from './intervals.ts'
@@ -17,6 +17,8 @@ export type Stage = Scene & {
   readonly copyAgeMs: number
   /** The fault has struck; `inFlight`: while a command or a call of a victim was under way. */
   readonly struck: (kind: FaultKind, inFlight: boolean) => void
+  /** What was seen to be wrong while the fault lasted, and may not be seen at the end any more. */
+  readonly found: (findings: readonly Finding[]) => void
   readonly victims: Victims
   /** How long a fault lasts: when the time for faults is over it resolves at once, and the fault puts everything right. */
   readonly wait: (ms: number) => Promise<void>
