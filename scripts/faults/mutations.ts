@@ -30,8 +30,6 @@ export const mutations: readonly Mutation[] = [
     ],
     kinds: ['zombie server'],
     breaks: 'stale',
-    // A server that goes on is soon told that it has lost the agent: not each one gets to speak before that.
-    minutes: 0.5,
   },
   {
     guard: 'the generation check of the agent',
