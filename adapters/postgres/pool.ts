@@ -2,11 +2,13 @@
 import pg from 'pg'
 import { connectorTo } from './connector.ts'
 import { isLostConnection, isReadOnly } from './lost-connection.ts'
+import { readTime } from './read-time.ts'
 import { createStatements } from './statements.ts'
 
 /** bigint columns are counters and ids far below 2^53: numbers in JSON, numbers here. */
 const parsers = new pg.TypeOverrides()
 parsers.setTypeParser(pg.types.builtins.INT8, Number)
+parsers.setTypeParser(pg.types.builtins.TIMESTAMPTZ, readTime)
 
 export type Query = {
   /**

@@ -14,7 +14,7 @@ import type { CommandId, SessionId } from '../../domain/ids.ts'
 import type { ReportAnswer } from '../../domain/ports/delivery.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
 import type { Decision } from '../../domain/session/session.ts'
-import type { Database } from './pool.ts'
+import type { Database, Row } from './pool.ts'
 import { redeliverWith } from './redeliver.ts'
 import { outpacedIn, repairsSoFarFrom, repairWith } from './repairs.ts'
 
@@ -26,7 +26,7 @@ WITH input AS MATERIALIZED (
     waiting_since timestamptz, status_deadline timestamptz, incarnation int, reserved_on text, released_from text, reserved_to text,
     endpoint jsonb, namespace text, pod_name text, service_name text, container_id text, node text, image text,
     image_digest text, restarts int, exit_code int, exit_signal text, last_output text, started_at timestamptz,
-    updated_at timestamptz, deleted_at timestamptz, version bigint, events jsonb)
+    updated_at timestamptz, deleted_at timestamptz, version bigint)
 ),
 lease AS MATERIALIZED (
   SELECT agent_id, epoch FROM agent_leases WHERE agent_id = ANY($2::text[]) ORDER BY agent_id FOR SHARE
@@ -49,7 +49,7 @@ written AS (
          revision = i.revision
     FROM input i JOIN lease USING (agent_id, epoch) JOIN locked USING (id)
    WHERE s.id = i.id AND s.revision = i.previous_revision
-  RETURNING s.id, s.org_id, s.cpu_millis, s.memory_mib, i.released_from, i.reserved_to, i.generation, i.updated_at, i.events
+  RETURNING s.id, s.cpu_millis, s.memory_mib, i.released_from, i.reserved_to
 ),
 moved AS (
   SELECT agent, sum(sessions)::int AS sessions, sum(cpu) AS cpu, sum(memory) AS memory
@@ -67,8 +67,10 @@ counted AS (
 ),
 told AS (
   INSERT INTO session_events (org_id, session_id, type, generation, data, actor, at)
-  SELECT w.org_id, w.id, e.type, w.generation, e.data, e.actor, w.updated_at
-    FROM written w CROSS JOIN LATERAL jsonb_to_recordset(w.events) AS e (type text, data jsonb, actor text)
+  SELECT e.org_id, e.session_id, e.type, e.generation, e.data, e.actor, e.at
+    FROM jsonb_to_recordset($7::jsonb) AS e (
+           session_id uuid, org_id text, type text, generation bigint, data jsonb, actor text, at timestamptz)
+   WHERE (e.session_id IN (SELECT id FROM written)) IS TRUE -- hashed, where a join would compare each with each
 ),
 fate AS MATERIALIZED (
   SELECT f.* FROM jsonb_to_recordset($5::jsonb) AS f (
@@ -104,13 +106,13 @@ finished AS (
          acked_at = CASE WHEN f.status = 'pending' THEN now() ELSE COALESCE(o.acked_at, now()) END,
          attempts = greatest(o.attempts, 1)
     FROM fate f
-   WHERE o.command_id = f.command_id AND o.id IN (SELECT id FROM queued) AND o.status = 'pending'
+   WHERE o.command_id = f.command_id AND o.id = ANY(ARRAY(SELECT id FROM queued)) AND o.status = 'pending'
 ),
 converged AS (
   UPDATE outbox o SET status = 'done', finished_at = now(), next_attempt_at = NULL
     FROM settled d
-   WHERE o.id IN (SELECT id FROM queued) AND o.session_id = d.session_id AND o.generation <= d.up_to AND o.status = 'pending'
-     AND NOT EXISTS (SELECT 1 FROM fate WHERE fate.command_id = o.command_id)
+   WHERE o.id = ANY(ARRAY(SELECT id FROM queued)) AND o.session_id = d.session_id AND o.generation <= d.up_to
+     AND o.status = 'pending' AND NOT EXISTS (SELECT 1 FROM fate WHERE fate.command_id = o.command_id)
 )
 SELECT (SELECT coalesce(jsonb_agg(id), '[]') FROM written) AS written,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(agent_id, epoch)), '[]') FROM lease) AS leases`
@@ -190,7 +192,7 @@ const valuesOf = (writes: readonly ReportWrite[]): readonly unknown[] => {
   const rows = writes.flatMap((write) => (write.decision === null ? [] : [rowOf(write, write.decision)]))
   const sorted = (ids: Iterable<string | null>) => [...new Set(ids)].filter((id) => id !== null).toSorted()
   return [
-    JSON.stringify(rows),
+    JSON.stringify(rows.map(mentioned)),
     sorted(writes.map((write) => write.peer.agentId)),
     sorted(rows.flatMap((row) => [row.released_from, row.reserved_to])),
     sorted(rows.map((row) => row.id)),
@@ -222,10 +224,28 @@ const valuesOf = (writes: readonly ReportWrite[]): readonly unknown[] => {
             ],
       ),
     ),
+    JSON.stringify(writes.flatMap(({ decision }) => (decision === null ? [] : eventsOf(decision)))),
   ]
 }
 
-const rowOf = (write: ReportWrite, { previous, session, events }: Decision) => ({
+const eventsOf = ({ session, events }: Decision) =>
+  events.map((event) => ({
+    session_id: session.id,
+    org_id: session.orgId,
+    type: event.type,
+    generation: session.generation,
+    data: event.data,
+    actor: event.actor,
+    at: session.updatedAt,
+  }))
+
+/** What is null is left out, which says the same in a third of the text: most of what could be observed never is. */
+const mentioned = (row: Row): Row => {
+  for (const column in row) if (row[column] === null) row[column] = undefined
+  return row
+}
+
+const rowOf = (write: ReportWrite, { previous, session }: Decision) => ({
   id: session.id as SessionId,
   agent_id: write.peer.agentId,
   epoch: write.peer.epoch,
@@ -259,5 +279,4 @@ const rowOf = (write: ReportWrite, { previous, session, events }: Decision) => (
   updated_at: session.updatedAt,
   deleted_at: session.deletedAt,
   version: session.version,
-  events: events.map((event) => ({ type: event.type, data: event.data, actor: event.actor })),
 })

@@ -10,6 +10,16 @@ const loadedFromRow = (row: Row): LoadedSession => ({
   agentReachable: row.agent_reachable,
 })
 
+/**
+ * What the agent has not seen yet, and will: its command is due. There is nothing to compare, and an agent with a
+ * backlog has a hundred thousand of these.
+ */
+const ON_ITS_WAY = `
+  s.observed_generation < s.generation AND s.status IN ('scheduling', 'stopping', 'hibernating')
+  AND EXISTS (SELECT 1 FROM outbox o
+               WHERE o.session_id = s.id AND o.generation = s.generation AND o.agent_id = s.agent_id
+                 AND o.status = 'pending' AND o.acked_epoch IS NULL AND o.next_attempt_at IS NULL)`
+
 export const createSessionStore = (
   database: Database,
   settings: { readonly agentSilentAfterMs: number },
@@ -36,7 +46,8 @@ export const createSessionStore = (
   ofAgent: async (agentId: AgentId, mentioned: readonly SessionId[]): Promise<readonly Session[]> => {
     const { rows } = await database.query({
       name: 'sessions_of_agent',
-      text: `SELECT ${SESSION_COLUMNS} FROM sessions s WHERE s.agent_id = $1 AND s.deleted_at IS NULL
+      text: `SELECT ${SESSION_COLUMNS} FROM sessions s
+              WHERE s.agent_id = $1 AND s.deleted_at IS NULL AND NOT (${ON_ITS_WAY} AND s.id NOT IN (SELECT unnest($2::uuid[])))
               UNION ALL
              SELECT ${SESSION_COLUMNS} FROM sessions s WHERE s.reserved_on = $1 AND s.deleted_at IS NOT NULL
               UNION ALL

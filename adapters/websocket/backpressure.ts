@@ -5,6 +5,8 @@ import type { Timing } from './timing.ts'
 export type Wire = {
   /** `flushed` is called when the frame has left this process, or never will. */
   readonly send: (frame: Buffer, flushed: () => void) => void
+  /** What is sent meanwhile leaves together. */
+  readonly together: (sends: () => void) => void
   readonly bufferedBytes: () => number
 }
 

@@ -24,6 +24,8 @@ export type CommandSender = {
   readonly room: () => number
   /** False: there is no room for this one now, nor for any after it. */
   readonly send: (command: DueCommand) => boolean
+  /** Whether anything was sent yet that later commands of the same session are held against. */
+  readonly hasSent: () => boolean
 }
 
 /** After this long, a row that an older state of the database has returned is looked at again. */
@@ -79,5 +81,6 @@ export const createCommandSender = (
       notes.sent(peer, commandId, sentAt)
       return true
     },
+    hasSent: () => !generations.isEmpty(),
   }
 }

@@ -11,8 +11,9 @@ import type { CountedInbox } from './counted-inbox.ts'
 import type { FrameSocket, Received } from './frame-socket.ts'
 import { createHeartbeats } from './heartbeats.ts'
 import { createInventories } from './inventories.ts'
-import { createLane, type Lane, type LaneDeps } from './lane.ts'
+import type { Lane, LaneDeps } from './lane.ts'
 import { createReports } from './reports.ts'
+import { createRestingLane } from './resting-lane.ts'
 import type { Log } from './settings.ts'
 import type { Timing } from './timing.ts'
 
@@ -37,7 +38,11 @@ export type Connection = {
 
 export const createConnection = (deps: ConnectionDeps, peer: Peer, socket: FrameSocket): Connection => {
   const { inbox, timing, log } = deps
-  const lane = createLane(deps.lane, peer, { send: socket.sendCommand, bufferedBytes: socket.bufferedBytes })
+  const lane = createRestingLane(deps.lane, peer, {
+    send: socket.sendCommand,
+    together: socket.together,
+    bufferedBytes: socket.bufferedBytes,
+  })
   let lastHeartbeatAt = timing.now()
 
   const heard = (answer: ReportAnswer | 'given_up', about?: SessionId): void => {

@@ -34,6 +34,7 @@ export type Flights = {
   /** Rows that a read has to leave out. */
   readonly excluded: () => readonly number[]
   readonly excludedCount: () => number
+  readonly isEmpty: () => boolean
   /** Frames and bytes without an ack. */
   readonly inWindow: () => { readonly count: number; readonly bytes: number }
   readonly all: () => Iterable<Flight>
@@ -95,6 +96,7 @@ export const createFlights = (): Flights => {
       return excluded
     },
     excludedCount: () => flights.size - due,
+    isEmpty: () => flights.size === 0,
     inWindow: () => window,
     all: () => flights.values(),
     due: () => (due === 0 ? [] : [...flights.values()].filter((flight) => flight.state === 'due')),

@@ -2,6 +2,7 @@
  * One socket of an agent: text frames in and out, decoded, with the limits that keep one socket from harming
  * the others. It knows no meaning of a frame; whoever `receives` does.
  */
+import type { Duplex } from 'node:stream'
 import type { RawData, WebSocket } from 'ws'
 import {
   type AgentFrame,
@@ -32,6 +33,8 @@ export type FrameSocket = {
   /** The same for a frame that counts against the socket. */
   readonly refuseBad: (error: FrameError) => void
   readonly sendCommand: (frame: Buffer, flushed: () => void) => void
+  /** What is sent meanwhile leaves in one write: a system call a frame is what a burst of them mostly costs. */
+  readonly together: (sends: () => void) => void
   readonly bufferedBytes: () => number
   readonly ping: () => void
   /** A frame was handed on and waits to be committed; more than so many and the socket is not read. */
@@ -53,7 +56,8 @@ export type FrameSocket = {
   closed: () => void
 }
 
-export const createFrameSocket = (socket: WebSocket, timing: Timing): FrameSocket => {
+/** `stream`: what the WebSocket writes to. */
+export const createFrameSocket = (socket: WebSocket, stream: Duplex, timing: Timing): FrameSocket => {
   let badAt: number[] | null = null
   let waiting = 0
   let waitingBytes = 0
@@ -114,6 +118,14 @@ export const createFrameSocket = (socket: WebSocket, timing: Timing): FrameSocke
     },
     sendCommand: (frame, flushed) => {
       socket.send(frame, { binary: false }, flushed)
+    },
+    together: (sends) => {
+      stream.cork()
+      try {
+        sends()
+      } finally {
+        stream.uncork()
+      }
     },
     bufferedBytes: () => socket.bufferedAmount,
     ping: () => {

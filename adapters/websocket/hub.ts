@@ -4,6 +4,7 @@
  * it back.
  */
 import type { Server } from 'node:http'
+import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import { closeCodes } from '../../agents/protocol.ts'
 import type { AgentId } from '../../domain/ids.ts'
@@ -72,8 +73,8 @@ export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
   const sockets = new Set<FrameSocket>()
   let closing: Promise<void> | null = null
 
-  const opened = (webSocket: WebSocket, identity: AgentIdentity, leave: () => void): void => {
-    const socket = createFrameSocket(webSocket, timing)
+  const opened = (webSocket: WebSocket, stream: Duplex, identity: AgentIdentity, leave: () => void): void => {
+    const socket = createFrameSocket(webSocket, stream, timing)
     sockets.add(socket)
     socket.closed = () => sockets.delete(socket)
     greet({ leases, database, timing, connects, settings }, socket, identity)

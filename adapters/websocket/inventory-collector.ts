@@ -36,10 +36,11 @@ type Collection = {
 export const createInventoryCollector = (): InventoryCollector => {
   let current: Collection | null = null
   /** The rest of these is ignored: taken for a whole inventory, it would say that sessions are gone. */
-  const abandoned = new Set<string>()
+  let abandoned: Set<string> | null = null // of nearly all connections none ever is
 
   const abandon = (): void => {
     if (current === null) return
+    abandoned ??= new Set()
     abandoned.add(current.key)
     current = null
     if (abandoned.size > MAX_ABANDONED) for (const oldest of [...abandoned].slice(0, 1)) abandoned.delete(oldest)
@@ -48,7 +49,7 @@ export const createInventoryCollector = (): InventoryCollector => {
   return {
     page: (frame, bytes, now) => {
       const key = frame.requestId ?? ''
-      if (abandoned.has(key)) {
+      if (abandoned?.has(key)) {
         if (frame.final) abandoned.delete(key)
         return { kind: 'incomplete' }
       }

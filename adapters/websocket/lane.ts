@@ -51,7 +51,8 @@ const MAX_REST_MS = 60_000
  */
 const ANSWER_GOOD_FOR_MS = 10_000
 
-export const createLane = (deps: LaneDeps, peer: Peer, wire: Wire): Lane => {
+/** `rested`: it has nothing to do and nothing to remember, so that it may be thrown away. */
+export const createLane = (deps: LaneDeps, peer: Peer, wire: Wire, rested: () => void = () => {}): Lane => {
   const { notes, clock, timing, database, settings } = deps
   const flights = createFlights()
   const alarm = createAlarm(timing, () => ring())
@@ -87,6 +88,8 @@ export const createLane = (deps: LaneDeps, peer: Peer, wire: Wire): Lane => {
     }
     reading = false
     arm()
+    if (!wanted && retryAt === NEVER && flights.isEmpty() && !sender.hasSent() && backpressure.stalledSince() === null)
+      rested()
   }
 
   const read = async (limit: number): Promise<void> => {
@@ -113,12 +116,15 @@ export const createLane = (deps: LaneDeps, peer: Peer, wire: Wire): Lane => {
 
   /** False: not all of them, as the window or the socket is full. */
   const sendAll = (rows: readonly DueCommand[]): boolean => {
-    for (const row of rows) {
-      const state = flights.byId(row.id)?.state
-      const isAnswered = state !== undefined && state !== 'due' // while it was being read
-      if (!isAnswered && !sender.send(row)) return false
-    }
-    return true
+    let all = true
+    wire.together(() => {
+      all = rows.every((row) => {
+        const state = flights.byId(row.id)?.state
+        const isAnswered = state !== undefined && state !== 'due' // while it was being read
+        return isAnswered || sender.send(row)
+      })
+    })
+    return all
   }
 
   /** What was due again before a read and did not come back has got its fate from someone else. */

@@ -9,6 +9,7 @@ export type SentGenerations = {
   readonly allows: (sessionId: SessionId, generation: number) => boolean
   readonly sent: (sessionId: SessionId, generation: number) => void
   readonly forget: (sessionId: SessionId) => void
+  readonly isEmpty: () => boolean
 }
 
 /** The sessions sent last. Of one that is forgotten, all older rows have long been superseded. */
@@ -30,5 +31,6 @@ export const createSentGenerations = (): SentGenerations => {
     forget: (sessionId) => {
       highest.delete(sessionId)
     },
+    isEmpty: () => highest.size === 0,
   }
 }

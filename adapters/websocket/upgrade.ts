@@ -24,7 +24,7 @@ export type UpgradeDeps = {
   readonly connects: Limiter
   readonly maxUpgrades: number
   /** `leave` gives the place free; to be called once, when the agent is welcomed or gone. */
-  readonly opened: (socket: WebSocket, identity: AgentIdentity, leave: () => void) => void
+  readonly opened: (socket: WebSocket, stream: Duplex, identity: AgentIdentity, leave: () => void) => void
 }
 
 export type Upgrades = {
@@ -99,7 +99,7 @@ export const createUpgrades = (deps: UpgradeDeps): Upgrades => {
     socket.once('close', leave)
     place = identity.agentId
     count(identity.agentId, 1)
-    webSockets.handleUpgrade(request, socket, head, (webSocket) => deps.opened(webSocket, identity, leave))
+    webSockets.handleUpgrade(request, socket, head, (webSocket) => deps.opened(webSocket, socket, identity, leave))
   }
 
   const count = (agentId: AgentId, change: 1 | -1): void => {

@@ -61,10 +61,12 @@ const agent = await startAgent(
   log,
 )
 
-type Word = { readonly crash: number; readonly staying: boolean } | { readonly revive: string }
+type Word =
+  | { readonly crash: number; readonly staying: boolean; readonly preferred: readonly string[] }
+  | { readonly revive: string }
 
 process.on('message', (word: Word) => {
-  if ('crash' in word) tell({ crashed: platform.crash(word.crash, word.staying) })
+  if ('crash' in word) tell({ crashed: platform.crash(word.crash, word.staying, new Set(word.preferred)) })
   else platform.revive(word.revive)
 })
 process.on('disconnect', () => process.exit(0))

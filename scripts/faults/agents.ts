@@ -2,6 +2,8 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { Finding } from './check.ts'
+import { createLaneOrder } from './lane-order.ts'
 import type { LedgerLine } from './ledger.ts'
 import type { Processes, Running } from './processes.ts'
 import { type Aim, type Direction, type FaultyProxy, type Line, startProxy } from './proxy.ts'
@@ -27,6 +29,14 @@ export type FaultyAgent = {
   readonly isUp: () => boolean
   /** The replica that its newest connection goes to, once it is welcomed there. */
   readonly speaksWith: () => Replica | null
+  /** Since that welcome, in milliseconds; 0 without one. */
+  readonly connectedFor: () => number
+  /** Whole inventories that it has sent so far. */
+  readonly inventories: () => number
+  /** Statuses of its sessions that it has sent so far. */
+  readonly statuses: () => number
+  /** What its servers sent it out of order. */
+  readonly disordered: () => readonly Finding[]
   /** Its next connections do not go to this one. */
   readonly avoid: (replica: Replica | null) => void
   /** Refuses connections. */
@@ -37,7 +47,7 @@ export type FaultyAgent = {
   readonly signal: (signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT') => void
   readonly gone: () => Promise<void>
   /** Which session ended by itself, or null when none ran. `staying`: one that no other agent can be given. */
-  readonly crash: (chosen: number, which: 'any' | 'staying') => Promise<string | null>
+  readonly crash: (chosen: number, which: 'any' | 'staying', preferred: Iterable<string>) => Promise<string | null>
   readonly revive: (session: string) => void
   readonly output: () => readonly string[]
 }
@@ -63,7 +73,11 @@ export const createFaultyAgent = async (processes: Processes, settings: FaultyAg
   let running: Running | null = null
   let avoided: Replica | null = null
   let isolated = false
-  let welcomedAt: Line | null = null
+  const order = createLaneOrder(settings.id)
+  let welcomedOn: Line | null = null
+  let welcomedAt = 0
+  let inventories = 0
+  let statuses = 0
   let trap: Trap | null = null
   let crashed: ((session: string | null) => void) | null = null
 
@@ -101,10 +115,18 @@ export const createFaultyAgent = async (processes: Processes, settings: FaultyAg
   const seen = (_direction: Direction, frame: { readonly [field: string]: unknown }, line: Line): Aim => {
     switch (frame.type) {
       case 'welcome':
-        welcomedAt = line
+        welcomedOn = line
+        welcomedAt = performance.now()
         return 'pass'
       case 'command':
+        order.command(line, String(frame.sessionId), Number(frame.generation))
         return onCommand(String(frame.commandId))
+      case 'inventory':
+        if (frame.final === true) inventories += 1
+        return 'pass'
+      case 'status':
+        statuses += 1
+        return 'pass'
       case 'ack':
         return Array.isArray(frame.commandIds) ? onAck(frame.commandIds) : 'pass'
       case 'result':
@@ -124,8 +146,8 @@ export const createFaultyAgent = async (processes: Processes, settings: FaultyAg
     target,
     seen,
     closed: (line) => {
-      if (line !== welcomedAt) return
-      welcomedAt = null
+      if (line !== welcomedOn) return
+      welcomedOn = null
       inFlight.clear()
     },
   })
@@ -148,7 +170,11 @@ export const createFaultyAgent = async (processes: Processes, settings: FaultyAg
     proxy,
     inFlight: () => inFlight.size,
     isUp: () => running?.isAlive() ?? false,
-    speaksWith: () => settings.replicas.find((replica) => String(replica.port()) === welcomedAt?.target) ?? null,
+    speaksWith: () => settings.replicas.find((replica) => String(replica.port()) === welcomedOn?.target) ?? null,
+    connectedFor: () => (welcomedOn === null ? 0 : performance.now() - welcomedAt),
+    inventories: () => inventories,
+    statuses: () => statuses,
+    disordered: order.findings,
     avoid: (replica) => {
       avoided = replica
     },
@@ -192,7 +218,7 @@ export const createFaultyAgent = async (processes: Processes, settings: FaultyAg
     },
     signal: (signal) => void running?.child.kill(signal),
     gone: async () => running?.gone,
-    crash: (chosen, which) =>
+    crash: (chosen, which, preferred) =>
       new Promise((resolve) => {
         const timer = setTimeout(() => resolve(null), 2_000)
         crashed = (session) => {
@@ -200,7 +226,7 @@ export const createFaultyAgent = async (processes: Processes, settings: FaultyAg
           crashed = null
           resolve(session)
         }
-        say({ crash: chosen, staying: which === 'staying' })
+        say({ crash: chosen, staying: which === 'staying', preferred: [...preferred] })
       }),
     revive: (session) => say({ revive: session }),
     output: () => running?.output() ?? [],

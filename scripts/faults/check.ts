@@ -62,7 +62,8 @@ export type Facts = {
   readonly outbox: readonly OutboxRow[]
   readonly agents: readonly AgentRow[]
   readonly ledgers: Ledgers
-  readonly promises: Iterable<Promised>
+  /** An array, as more than one look is taken: an iterator would show the first of them everything and the rest nothing. */
+  readonly promises: readonly Promised[]
   readonly restores: readonly Restore[]
 }
 
@@ -224,6 +225,9 @@ const unlike = ({ ledgers }: Facts, row: SessionRow): readonly Finding[] => {
   const says = `the row says ${row.status} (${row.reason}) at ${row.observedGeneration} of ${row.generation}, asked ${row.desired}`
   if (row.deleted) return there === undefined && row.reservedOn === null ? [] : stale(`${says}, deleted`)
   if (WAITING.has(row.status)) return [{ kind: 'stuck', session: row.id, what: `${says}; the agent has ${on}` }]
+  // Given up while nobody could take it. That nobody could is judged while it waits (`waits.ts`).
+  if (row.desired === 'running' && row.status === 'failed' && row.reason === 'placement_timeout')
+    return there?.status === 'running' ? stale(says) : []
   if (row.observedGeneration !== row.generation) return stale(says)
   if (
     row.desired === 'running' &&

@@ -38,6 +38,8 @@ export type Clients = {
   readonly promises: ReadonlyMap<string, Promised>
   /** Names of sessions whose create was answered with 503. */
   readonly unavailableCreates: ReadonlySet<string>
+  /** Sessions that no call changes any more: what goes wrong with them stays wrong. */
+  readonly leftAlone: ReadonlySet<string>
   readonly inFlight: () => number
   /** Resolves when nothing is under way any more. */
   readonly pause: () => Promise<void>
@@ -70,6 +72,7 @@ export const startClients = (settings: ClientSettings): Clients => {
   const figures: Figures = { commands: 0, refused: 0, unknown: 0, unavailable: 0, faults: 0, foreign: 0 }
   const promises = new Map<string, Promised>()
   const unavailableCreates = new Set<string>()
+  const leftAlone = new Set<string>()
   const keys = new Map(settings.orgs.map(({ id, key }) => [id, key]))
   let paused: PromiseWithResolvers<void> | null = null
   let stopped = false
@@ -162,7 +165,7 @@ export const startClients = (settings: ClientSettings): Clients => {
     const way = randomOf(settings.seed, `way ${number}`)
     const org = settings.orgs[number % settings.orgs.length]?.id ?? ''
     const live: Promised[] = []
-    let leftAlone = 0
+    let alone = 0
     for (let step = 0; !stopped; step += 1) {
       const [what, which, also, choice, pace] = [0, 0, 0, 0, 0].map(() => schedule.next()) as [
         number,
@@ -180,8 +183,10 @@ export const startClients = (settings: ClientSettings): Clients => {
         const session = live[Math.floor(which * live.length)]
         if (session === undefined || (live.length < SESSIONS_A_CLIENT && what < 0.3)) {
           const made = await create(way, org, `c${number}-${step}`, choice)
-          if (also < 0.4 && leftAlone < LEFT_ALONE) leftAlone += 1
-          else if (made !== null) live.push(made)
+          if (also < 0.4 && alone < LEFT_ALONE) {
+            alone += 1
+            if (made !== null) leftAlone.add(made.id)
+          } else if (made !== null) live.push(made)
         } else {
           const intent = INTENTS[Math.floor(choice * INTENTS.length)] ?? 'stop'
           const both = [intend(way, session, intent)]
@@ -235,6 +240,7 @@ export const startClients = (settings: ClientSettings): Clients => {
     figures,
     promises,
     unavailableCreates,
+    leftAlone,
     inFlight: () => inFlight,
     pause: async () => {
       paused ??= Promise.withResolvers<void>()

@@ -12,8 +12,11 @@ import type { SessionId } from '../../domain/ids.ts'
 import { type HeldThere, type LedgerLine, ledgerNow, replay } from './ledger.ts'
 
 export type DurablePlatform = Platform & {
-  /** One of the running sessions ends by itself; answers which. `staying`: one that no other agent can be given. */
-  readonly crash: (chosen: number, staying: boolean) => string | null
+  /**
+   * One of the running sessions ends by itself; answers which. `staying`: one that no other agent can be given.
+   * One of the `preferred`, if any of them will do.
+   */
+  readonly crash: (chosen: number, staying: boolean, preferred: ReadonlySet<string>) => string | null
   /** That session runs again by itself. */
   readonly revive: (session: string) => void
 }
@@ -149,9 +152,11 @@ export const createDurablePlatform = (settings: Settings): DurablePlatform => {
       }),
     close: async () => closeSync(file),
     suspend: async () => closeSync(file),
-    crash: (chosen, staying) => {
+    crash: (chosen, staying, preferred) => {
       const running = [...held].filter(([, there]) => there.status === 'running' && (there.home || !staying))
-      const session = running[chosen % Math.max(1, running.length)]?.[0]
+      const better = running.filter(([id]) => preferred.has(id))
+      const from = better.length > 0 ? better : running
+      const session = from[chosen % Math.max(1, from.length)]?.[0]
       return session !== undefined && changed(session, 'crashed') ? session : null
     },
     revive: (session) => {

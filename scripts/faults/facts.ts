@@ -50,7 +50,7 @@ export const readFacts = async ({ database, agents, promises, restores }: FactSo
     outbox: (await database.query(OUTBOX)) as OutboxRow[],
     agents: (await database.query(AGENTS)) as AgentRow[],
     ledgers: await readLedgers(agents),
-    promises: promises(),
+    promises: [...promises()],
     restores,
   }
 }

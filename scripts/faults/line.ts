@@ -20,9 +20,11 @@ export const lineOf = (options: RunOptions, report: Report): string => {
     `${total} faults/struck in flight (${faultsText(report)})`,
     ...kinds.map((kind) => `${kind} ${report.findings.filter((finding) => finding.kind === kind).length}`),
     `503 but done ${report.unavailableButDone}`,
+    `${report.looks} looks at what waits`,
     report.convergedMs === null
       ? `not converged within ${report.boundMs / 1_000} s`
       : `converged in ${(report.convergedMs / 1_000).toFixed(1)} s of ${report.boundMs / 1_000} s`,
     intervalsText(intervalsNamed[options.intervals]),
+    `${options.minutes} minutes, ${options.replicas} servers, ${options.agents} agents, ${options.clients} clients`,
   ].join('; ')
 }

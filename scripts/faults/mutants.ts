@@ -3,7 +3,8 @@
  * copy of the tree, never in the product, and the harness has to fail there, on every seed, by the invariant named
  * for it. The first row is the control: nothing is switched off, and nothing may fail.
  *
- *   [--only TEXT]  guards whose name contains this   [--seeds 1,2,3]   [--minutes 0.3]   [--at-once 1]
+ *   [--only TEXT]  guards whose name contains this   [--seeds 1,2,3]   [--at-once 1]
+ *   [--minutes 0.3]  for guards that do not ask for a time of their own
  */
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -29,6 +30,7 @@ const control: Omit<Mutation, 'breaks'> & { readonly breaks: null } = {
   guard: 'nothing is switched off',
   edits: [],
   kinds: [...new Set(mutations.flatMap(({ kinds }) => kinds))],
+  minutes: Math.max(Number(values.minutes), ...mutations.map(({ minutes = 0 }) => minutes)),
   breaks: null,
 }
 type Case = Mutation | typeof control
@@ -66,18 +68,26 @@ const copyOf = async (edits: readonly Edit[]): Promise<string> => {
 
 type Verdict = { readonly seed: number; readonly found: string; readonly asExpected: boolean; readonly line: string }
 
-const runIn = async (tree: string, { kinds, breaks, paceMs = 100 }: Case, seed: number): Promise<Verdict> => {
+const runIn = async (
+  tree: string,
+  { kinds, breaks, paceMs = 100, minutes = Number(values.minutes) }: Case,
+  seed: number,
+): Promise<Verdict> => {
   const child = spawn(
     process.execPath,
     [
       join(tree, 'scripts/faults/main.ts'),
-      ...['--seed', String(seed), '--minutes', values.minutes, '--kinds', kinds.join(',')],
+      ...['--seed', String(seed), '--minutes', String(minutes), '--kinds', kinds.join(',')],
       ...['--replicas', '2', '--agents', '2', '--fault-pace', '300-900', '--pace', String(paceMs), '--keep', 'none'],
     ],
-    { cwd: tree, stdio: ['ignore', 'pipe', 'ignore'] },
+    { cwd: tree, stdio: ['ignore', 'pipe', 'pipe'] },
   )
   running.add(child)
   let output = ''
+  let findings = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    findings = (findings + text).slice(0, 10_000)
+  })
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output += text
   })
@@ -88,7 +98,8 @@ const runIn = async (tree: string, { kinds, breaks, paceMs = 100 }: Case, seed: 
     .map(([, kind, count]) => `${kind} ${count}`)
     .join(', ')
   const asExpected = breaks === null ? status === 0 : status === 1 && found.split(/,? /).includes(breaks)
-  return { seed, found: found === '' ? (line === '' ? 'broke' : 'nothing') : found, asExpected, line }
+  const told = asExpected || findings === '' ? line : `${findings.trim()}\n  ${line}`
+  return { seed, found: found === '' ? (line === '' ? 'broke' : 'nothing') : found, asExpected, line: told }
 }
 
 const runCase = async (one: Case): Promise<{ readonly row: string; readonly asExpected: boolean }> => {

@@ -14,6 +14,8 @@ export type Mutation = {
   readonly breaks: Kind
   /** The longest pause between two calls of a client, where the usual one lets too little meet. */
   readonly paceMs?: number
+  /** How long faults are made, where the usual time is too short for what has to happen. */
+  readonly minutes?: number
 }
 
 export const mutations: readonly Mutation[] = [
@@ -116,5 +118,20 @@ export const mutations: readonly Mutation[] = [
     ],
     kinds: ['agent away'],
     breaks: 'stuck',
+  },
+  {
+    // Both halves of it: the limits, and the halt when an agent was welcomed by a newer state of the database.
+    guard: 'the brake on removing orphans',
+    edits: [
+      {
+        file: 'domain/agent/brake.ts',
+        find: "if (halted !== null) return { kind: 'held', reason: halted }",
+        replace: "if (asked >= 0) return { kind: 'allowed' }",
+      },
+    ],
+    // Each restore leaves sessions that only agents know of, and has their inventories looked at twice.
+    kinds: ['restored'],
+    breaks: 'destroyed',
+    minutes: 0.5,
   },
 ]

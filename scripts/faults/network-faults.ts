@@ -4,7 +4,7 @@ import type { FaultKind } from './deck.ts'
 import { longerThanSilence } from './intervals.ts'
 import type { Weather } from './proxy.ts'
 import type { Random } from './random.ts'
-import type { Stage } from './stage.ts'
+import { type Stage, whenBusy } from './stage.ts'
 
 type Fault = (stage: Stage, random: Random) => Promise<void>
 
@@ -29,7 +29,7 @@ const badWeather =
     const agent = stage.victims.agent(random)
     if (agent === null) return
     try {
-      const before = agent.inFlight() > 0
+      const before = await whenBusy(agent.inFlight)
       const now = weather(random)
       agent.proxy.weather(now)
       const lasts = lastsMs(stage, random)

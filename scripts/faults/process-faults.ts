@@ -7,7 +7,8 @@ import type { FaultKind } from './deck.ts'
 import { longerThanSilence } from './intervals.ts'
 import type { Random } from './random.ts'
 import type { Replica } from './servers.ts'
-import { inFlightAnywhere, inFlightAt, type Stage } from './stage.ts'
+import { inFlightAnywhere, inFlightAt, type Stage, whenBusy } from './stage.ts'
+import { zombieServer } from './zombie-fault.ts'
 
 type Fault = (stage: Stage, random: Random) => Promise<void>
 
@@ -52,7 +53,7 @@ export const startPatiently = async (replica: Replica): Promise<void> => {
 
 const killedFor = (kind: FaultKind, signal: 'SIGKILL' | 'SIGTERM'): Fault =>
   onReplica(async (stage, replica, random) => {
-    stage.struck(kind, inFlightAt(stage, replica) + stage.clients.inFlight() > 0)
+    stage.struck(kind, await whenBusy(() => inFlightAt(stage, replica) + stage.clients.inFlight()))
     replica.signal(signal)
     await replica.gone()
     await stage.wait(random.between(0, 2_000))
@@ -61,7 +62,7 @@ const killedFor = (kind: FaultKind, signal: 'SIGKILL' | 'SIGTERM'): Fault =>
 
 const agentDownFor = (kind: FaultKind, fromMs: number, toMs: number): Fault =>
   onAgent(async (stage, agent, random) => {
-    stage.struck(kind, agent.inFlight() > 0)
+    stage.struck(kind, await whenBusy(agent.inFlight))
     agent.signal('SIGKILL')
     await agent.gone()
     await stage.wait(random.between(fromMs, toMs))
@@ -69,7 +70,7 @@ const agentDownFor = (kind: FaultKind, fromMs: number, toMs: number): Fault =>
   })
 
 const serverStopped: Fault = onReplica(async (stage, replica, random) => {
-  stage.struck('server stopped', inFlightAt(stage, replica) + stage.clients.inFlight() > 0)
+  stage.struck('server stopped', await whenBusy(() => inFlightAt(stage, replica) + stage.clients.inFlight()))
   replica.signal('SIGSTOP')
   try {
     await stage.wait(longerThanSilence(stage.intervals) + random.between(0, 1_500))
@@ -79,7 +80,7 @@ const serverStopped: Fault = onReplica(async (stage, replica, random) => {
 })
 
 const agentStopped: Fault = onAgent(async (stage, agent, random) => {
-  stage.struck('agent stopped', agent.inFlight() > 0)
+  stage.struck('agent stopped', await whenBusy(agent.inFlight))
   agent.signal('SIGSTOP')
   try {
     await stage.wait(longerThanSilence(stage.intervals) + random.between(0, 1_500))
@@ -89,7 +90,7 @@ const agentStopped: Fault = onAgent(async (stage, agent, random) => {
 })
 
 const clockWrong: Fault = onAgent(async (stage, agent, random) => {
-  stage.struck('clock wrong', agent.inFlight() > 0)
+  stage.struck('clock wrong', await whenBusy(agent.inFlight))
   agent.signal('SIGKILL')
   await agent.gone()
   agent.start(random.chance(0.5) ? HOUR_MS : -HOUR_MS)
@@ -97,7 +98,7 @@ const clockWrong: Fault = onAgent(async (stage, agent, random) => {
 
 const diskFull: Fault = onAgent(async (stage, agent, random) => {
   const full = join(agent.directory, 'full')
-  const before = agent.inFlight() > 0
+  const before = await whenBusy(agent.inFlight)
   await writeFile(full, '')
   const during = stage.wait(random.between(2_500, 4_500))
   // What is applied meanwhile is struck as well; a quiet agent is not.
@@ -112,11 +113,12 @@ const diskFull: Fault = onAgent(async (stage, agent, random) => {
 
 /** A session ends while nobody can be told, and then the agent dies: only its next inventory knows. */
 const agentKilledWithNews: Fault = onAgent(async (stage, agent, random) => {
+  const inFlight = await whenBusy(agent.inFlight)
   agent.isolate(true)
   try {
-    stage.struck('agent killed with news', agent.inFlight() > 0)
+    stage.struck('agent killed with news', inFlight)
     for (const line of agent.proxy.lines()) line.cut()
-    await agent.crash(random.between(0, 1_000), 'any')
+    await agent.crash(random.between(0, 1_000), 'any', stage.clients.leftAlone)
     agent.signal('SIGKILL')
     await agent.gone()
   } finally {
@@ -125,44 +127,10 @@ const agentKilledWithNews: Fault = onAgent(async (stage, agent, random) => {
   }
 })
 
-/**
- * A replica stands still with a status of an agent unread. The agent goes on with another replica and says something newer;
- * then the first one goes on and speaks, under an epoch that is over.
- */
-const zombieServer: Fault = onAgent(async (stage, agent, random) => {
-  const replica = agent.speaksWith()
-  // The agent has to have somewhere else to go.
-  if (replica === null || !replica.isUp() || stage.replicas.filter((one) => one.isUp()).length < 2) return
-  if (!stage.victims.claim(replica.name)) return
-  try {
-    replica.signal('SIGSTOP')
-    // It runs again later, and must not have been given to another agent by then.
-    const session = await agent.crash(random.between(0, 1_000), 'staying')
-    await wait(100)
-    // Without a session there is nothing old to say.
-    if (session === null) return
-    stage.struck('zombie server', inFlightAt(stage, replica) > 0)
-    agent.avoid(replica)
-    for (const line of agent.proxy.lines()) line.cut('party')
-    for (let waited = 0; waited < 8_000 && !isElsewhere(agent, replica); waited += 50) await wait(50)
-    agent.revive(session)
-    await wait(600)
-  } finally {
-    replica.signal('SIGCONT')
-    agent.avoid(null)
-    stage.victims.free(replica.name)
-  }
-})
-
-const isElsewhere = (agent: FaultyAgent, replica: Replica): boolean => {
-  const now = agent.speaksWith()
-  return now !== null && now !== replica
-}
-
 const postgresKilled: Fault = async (stage) => {
   if (!stage.victims.one('postgres')) return
   try {
-    stage.struck('postgres killed', inFlightAnywhere(stage) > 0)
+    stage.struck('postgres killed', await whenBusy(() => inFlightAnywhere(stage)))
     stage.database.kill()
     await wait(300)
     for (let waited = 0; waited < 20_000 && !(await stage.database.isUp()); waited += 200) await wait(200)
@@ -175,7 +143,7 @@ const wakesLost: Fault = async (stage, random) => {
   if (!stage.victims.one('wakes')) return
   try {
     const keep = await stage.database.loseWakes()
-    stage.struck('wakes lost', inFlightAnywhere(stage) > 0)
+    stage.struck('wakes lost', await whenBusy(() => inFlightAnywhere(stage)))
     await stage.wait(random.between(2_000, 5_000))
     await keep()
   } finally {
@@ -193,7 +161,7 @@ export const processFaults = {
   'agent killed with news': agentKilledWithNews,
   'clock wrong': clockWrong,
   'disk full': diskFull,
-  'zombie server': zombieServer,
+  'zombie server': onAgent(zombieServer),
   'postgres killed': postgresKilled,
   'wakes lost': wakesLost,
 } as const satisfies { readonly [K in FaultKind]?: Fault }

@@ -5,15 +5,15 @@
  * before the agents have spoken is not covered (`docs/delivery-proof.md`).
  */
 import { setTimeout as wait } from 'node:timers/promises'
-import { alwaysWrong, type Finding, type Ledgers, type Restore } from './check.ts'
+import { alwaysWrong, type Ledgers, type Restore } from './check.ts'
 import { readFacts, readLedgers } from './facts.ts'
 import { convergenceBoundMs } from './intervals.ts'
 import { ledgerNow } from './ledger.ts'
 import { startPatiently } from './process-faults.ts'
 import { connected } from './scene.ts'
-import { inFlightAnywhere, type Stage } from './stage.ts'
+import { inFlightAnywhere, type Stage, whenBusy } from './stage.ts'
 
-export const restored = async (stage: Stage, found: (findings: readonly Finding[]) => void): Promise<void> => {
+export const restored = async (stage: Stage): Promise<void> => {
   const { database, victims, clients } = stage
   if (!victims.claim('restore')) return
   if (!victims.one('postgres')) return victims.free('restore')
@@ -29,10 +29,10 @@ export const restored = async (stage: Stage, found: (findings: readonly Finding[
   victims.free('restore')
   await victims.all()
   try {
-    stage.struck('restored', inFlightAnywhere(stage) > 0)
+    stage.struck('restored', await whenBusy(() => inFlightAnywhere(stage)))
     await clients.pause()
     // The promises of the part of history that goes with the database are judged while it is there.
-    found(alwaysWrong(await factsOf(stage)))
+    stage.found(alwaysWrong(await factsOf(stage)))
     for (const replica of stage.replicas) replica.signal('SIGKILL')
     for (const replica of stage.replicas) await replica.gone()
     await database.putBack()
@@ -48,6 +48,23 @@ export const restored = async (stage: Stage, found: (findings: readonly Finding[
     clients.resume()
     victims.freeAll()
   }
+  await lookTwice(stage)
+}
+
+/** Long enough for a removal to be begun, sent and carried out. */
+const REMOVAL_TAKES_MS = 3_000
+
+/**
+ * What the older database does not know is removed, if at all, when an inventory finds it a second time after its
+ * grace. So every agent is made to send a second one, and the run waits for what comes of it.
+ */
+const lookTwice = async ({ agents, intervals }: Stage): Promise<void> => {
+  await wait(intervals.orphanGraceMs)
+  const before = agents.map((agent) => agent.inventories())
+  for (const agent of agents) for (const line of agent.proxy.lines()) line.cut()
+  for (const deadline = performance.now() + convergenceBoundMs(intervals); performance.now() < deadline; await wait(50))
+    if (agents.every((agent, at) => agent.inventories() > (before[at] ?? 0))) break
+  await wait(REMOVAL_TAKES_MS)
 }
 
 const factsOf = (stage: Stage) =>

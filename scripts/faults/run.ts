@@ -12,6 +12,7 @@ import { processFaults, startPatiently } from './process-faults.ts'
 import { restored } from './restore-fault.ts'
 import { type Scene, startScene } from './scene.ts'
 import { createVictims, type Stage } from './stage.ts'
+import { watchWaits } from './wait-watch.ts'
 
 export type Report = {
   readonly commands: number
@@ -23,6 +24,8 @@ export type Report = {
   readonly findings: readonly Finding[]
   /** Creates that were answered with 503 and are there nevertheless. */
   readonly unavailableButDone: number
+  /** How often everything that waits was looked at. */
+  readonly looks: number
 }
 
 export type Progress = (now: {
@@ -63,8 +66,6 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
     agents: options.agents,
     intervals,
     ends,
-    // An orphan's time must come within a run, for the brake to be what keeps it.
-    serverEnv: { STREAMSPACE_ORPHAN_GRACE_MS: '3000' },
   })
   const clients = startClients({
     seed: options.seed,
@@ -87,9 +88,12 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
     restores,
     copyAgeMs: Math.min(COPY_AGE_MS, durationMs / 3),
     struck,
+    found: (wrong) => findings.push(...wrong),
     victims: createVictims(scene),
     wait: (ms) => wait(ms, undefined, { signal: over.signal }).catch(() => {}),
   }
+  const waits = watchWaits(scene, stage.victims)
+  ends('the watch of what waits', waits.stop)
   const from = performance.now()
   const commands = () => clients.figures.commands
   const count = () => [...faults.values()].reduce((sum, { times }) => sum + times, 0)
@@ -98,7 +102,7 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
   const ticking = setInterval(() => tell('faults'), 1_000)
 
   try {
-    await makeFaults(stage, options, from + durationMs, over, (found) => findings.push(...found))
+    await makeFaults(stage, options, from + durationMs, over)
   } finally {
     clearInterval(ticking)
   }
@@ -113,7 +117,15 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
   }
   const wrong = await waitForTheEnd(sources, last + boundMs)
   const convergedMs = wrong.length === 0 ? performance.now() - last : null
-  findings.push(...wrong, ...alwaysWrong(await readFacts(sources)), ...endedByThemselves(scene), ...dishonest(clients))
+  await waits.stop()
+  findings.push(
+    ...wrong,
+    ...alwaysWrong(await readFacts(sources)),
+    ...scene.agents.flatMap((agent) => agent.disordered()),
+    ...waits.findings(),
+    ...endedByThemselves(scene),
+    ...dishonest(clients),
+  )
   tell(`over after ${Math.round((performance.now() - began) / 1_000)} s`)
   return {
     commands: commands(),
@@ -123,31 +135,25 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
     boundMs,
     findings: unique(findings),
     unavailableButDone: await doneNevertheless(scene, clients),
+    looks: waits.looks(),
   }
 }
 
-const faultOf = (stage: Stage, dealt: Dealt, found: (findings: readonly Finding[]) => void): Promise<void> => {
-  const { kind, random } = dealt
-  if (kind === 'restored') return restored(stage, found)
+const faultOf = (stage: Stage, { kind, random }: Dealt): Promise<void> => {
+  if (kind === 'restored') return restored(stage)
   const all = { ...processFaults, ...networkFaults }
   return all[kind](stage, random)
 }
 
 /** Several at a time, as they come; a new one does not wait for those before it, but for its turn. */
-const makeFaults = async (
-  stage: Stage,
-  options: RunOptions,
-  until: number,
-  over: AbortController,
-  found: (findings: readonly Finding[]) => void,
-): Promise<void> => {
+const makeFaults = async (stage: Stage, options: RunOptions, until: number, over: AbortController): Promise<void> => {
   const underWay = new Set<Promise<void>>()
   const failures: unknown[] = []
   const pace = { fromMs: options.faultsFromMs, toMs: options.faultsToMs }
   for (const dealt of deal(options.seed, options.kinds, pace)) {
     await stage.wait(dealt.pauseMs)
     if (performance.now() >= until || failures.length > 0 || over.signal.aborted) break
-    const fault = faultOf(stage, dealt, found).catch((error: unknown) => {
+    const fault = faultOf(stage, dealt).catch((error: unknown) => {
       failures.push(error)
     })
     underWay.add(fault)
@@ -162,10 +168,20 @@ const makeFaults = async (
 const waitForTheEnd = async (sources: FactSources, deadline: number): Promise<readonly Finding[]> => {
   for (;;) {
     const asked = performance.now()
-    const wrong = wrongAtTheEnd(await readFacts(sources))
-    if (wrong.length === 0 || asked >= deadline) return wrong
+    // Everything is read only when there is hope: after a long run that takes seconds.
+    if (asked >= deadline || !(await anyWaits(sources.database))) {
+      const wrong = wrongAtTheEnd(await readFacts(sources))
+      if (wrong.length === 0 || asked >= deadline) return wrong
+    }
     await wait(Math.min(500, Math.max(0, deadline - performance.now())))
   }
+}
+
+const anyWaits = async ({ tryQuery }: Scene['database']): Promise<boolean> => {
+  const rows = await tryQuery(`
+    SELECT EXISTS (SELECT FROM outbox WHERE status = 'pending')
+        OR EXISTS (SELECT FROM sessions WHERE status_deadline IS NOT NULL AND deleted_at IS NULL) AS waits`)
+  return rows === null || rows[0]?.waits === true
 }
 
 const endedByThemselves = ({ replicas }: Scene): readonly Finding[] =>

@@ -29,7 +29,6 @@ export type ReplicaSettings = {
   readonly databaseUrl: string
   readonly key: string
   readonly intervals: Intervals
-  readonly env: { readonly [name: string]: string }
 }
 
 const START_WITHIN_MS = 60_000
@@ -55,7 +54,6 @@ export const createReplica = async (processes: Processes, settings: ReplicaSetti
         STREAMSPACE_SECRET_KEY: 'the same for all replicas of a run',
         STREAMSPACE_ADMIN_KEY: settings.key,
         ...serverEnvironment(settings.intervals),
-        ...settings.env,
       },
     })
     running = started

@@ -1,7 +1,7 @@
 /** What a fault works with: the scene, who is being struck already, and what it has to tell. */
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FaultyAgent } from './agents.ts'
-import type { Restore } from './check.ts'
+import type { Finding, Restore } from './check.ts'
 import type { Clients } from './clients.ts'
 import type { FaultKind } from './deck.ts'
 import type { Intervals } from './intervals.ts'
@@ -17,6 +17,8 @@ export type Stage = Scene & {
   readonly copyAgeMs: number
   /** The fault has struck; `inFlight`: while a command or a call of a victim was under way. */
   readonly struck: (kind: FaultKind, inFlight: boolean) => void
+  /** What was seen to be wrong while the fault lasted, and may not be seen at the end any more. */
+  readonly found: (findings: readonly Finding[]) => void
   readonly victims: Victims
   /** How long a fault lasts: when the time for faults is over it resolves at once, and the fault puts everything right. */
   readonly wait: (ms: number) => Promise<void>
@@ -29,6 +31,8 @@ export type Victims = {
   readonly one: (name: 'postgres' | 'clients' | 'wakes') => boolean
   readonly claim: (name: string) => boolean
   readonly free: (name: string) => void
+  /** For how long nobody has had it, in milliseconds. */
+  readonly leftAloneFor: (name: string) => number
   /** Resolves when nothing is claimed any more, and then everything is. */
   readonly all: () => Promise<void>
   readonly freeAll: () => void
@@ -36,7 +40,9 @@ export type Victims = {
 
 export const createVictims = (scene: Scene): Victims => {
   const taken = new Set<string>()
+  const freed = new Map<string, number>()
   let allTaken = false
+  let allFreed = performance.now()
   const claim = (name: string): boolean => {
     if (allTaken || taken.has(name)) return false
     taken.add(name)
@@ -49,15 +55,30 @@ export const createVictims = (scene: Scene): Victims => {
     replica: (random) => oneOf(scene.replicas, ({ name }) => name, random),
     one: claim,
     claim,
-    free: (name) => void taken.delete(name),
+    free: (name) => {
+      taken.delete(name)
+      freed.set(name, performance.now())
+    },
+    leftAloneFor: (name) =>
+      allTaken || taken.has(name) ? 0 : performance.now() - Math.max(allFreed, freed.get(name) ?? 0),
     all: async () => {
       allTaken = true
       while (taken.size > 0) await wait(50)
     },
     freeAll: () => {
       allTaken = false
+      allFreed = performance.now()
     },
   }
+}
+
+const BUSY_WITHIN_MS = 1_500
+
+/** Waits a moment for something to be under way: a fault that finds nobody at work shows little. Answers whether it was. */
+export const whenBusy = async (inFlight: () => number): Promise<boolean> => {
+  for (const deadline = performance.now() + BUSY_WITHIN_MS; performance.now() < deadline; await wait(5))
+    if (inFlight() > 0) return true
+  return false
 }
 
 /** Commands of the agents that this replica speaks for. */

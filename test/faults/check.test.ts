@@ -162,6 +162,23 @@ describe('the judge of a fault run', () => {
     expect(kindsOf({ outbox: [aCommand({ status: 'pending', sentAtMs: null })] })).to.deep.equal(['stuck'])
   })
 
+  it('a start that was given up while nobody could take it is no news, unless it runs after all', () => {
+    const sessions = [aRow({ status: 'failed', reason: 'placement_timeout', generation: 3, observedGeneration: 2 })]
+    const promises = [promised([2, 'stopped'], [3, 'running'])]
+    const outbox = [aCommand(), aCommand({ generation: 2 }), aCommand({ generation: 3, status: 'superseded' })]
+    const stopped = { 'edge-1': [anEffect(1, 1), anEffect(2, 2, 'stopped')] }
+    expect(kindsOf({ sessions, promises, outbox, lines: stopped })).to.deep.equal([])
+    const runs = { 'edge-1': [...stopped['edge-1'], anEffect(3, 3)] }
+    expect(kindsOf({ sessions, promises, outbox, lines: runs })).to.deep.equal(['stale'])
+  })
+
+  it('each look sees every promise: what one has found hides nothing from the next', () => {
+    const lost = { ...promised(), patch: 'mine' }
+    const late = [promised([2, 'stopped']), lost]
+    const outbox = [aCommand({ status: 'pending', sentAtMs: null }), aCommand({ generation: 2 })]
+    expect(kindsOf({ ...stoppedTwo, promises: late, outbox })).to.include.members(['lost', 'reordered'])
+  })
+
   it('capacity: what is allocated is not what sessions hold', () => {
     const agents = [{ id: 'edge-1', allocatedSessions: 2, reservedSessions: 1 }]
     expect(kindsOf({ agents })).to.deep.equal(['capacity'])

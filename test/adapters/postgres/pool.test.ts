@@ -103,5 +103,27 @@ describe('the connection pool', () => {
       clock.stop()
       ahead.stop()
     })
+
+    it('is not led astray by an answer that took long', async () => {
+      const slowly = {
+        ...database,
+        query: async (asked: Parameters<Database['query']>[0]) => {
+          const answer = await database.query(asked)
+          // Taken long before it is heard, as when this process stood still in between.
+          await database.query({ text: 'SELECT pg_sleep(0.6)' })
+          return answer
+        },
+      }
+      let count = 0
+      const once = {
+        ...database,
+        query: (asked: Parameters<Database['query']>[0]) => (count++ === 0 ? slowly : database).query(asked),
+      }
+      const clock = await createDatabaseClock(once)
+      const { rows } = await database.query({ text: 'SELECT clock_timestamp() AS now' })
+      expect(Math.abs(clock.now().getTime() - rows[0].now.getTime())).to.be.below(200)
+      expect(count).to.be.at.least(2)
+      clock.stop()
+    })
   })
 })

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { Lane } from '../../../adapters/websocket/lane.ts'
+import type { CommandId } from '../../../domain/ids.ts'
 import { AGENT, aLane, type RecordingWire } from './support/a-lane.ts'
 import { aSessionId, type FakeRow } from './support/fake-outbox.ts'
 
@@ -83,7 +84,7 @@ describe('a lane', () => {
     lane.drain()
     await time.settle()
     expect(row.ackedAt).to.equal(null)
-    await time.pass(20)
+    await time.pass(100)
     expect(row.ackedEpoch).to.equal(1)
     lane.drain()
     await time.settle()
@@ -271,7 +272,7 @@ describe('a lane', () => {
       },
     })
     notes.acked({ agentId: AGENT, epoch: 1 }, row.commandId, new Date(0), new Date(0), () => {})
-    await time.pass(20)
+    await time.pass(100)
     const written = notes.withdrawAck(row.commandId)
     expect(written).to.be.instanceOf(Promise)
     goOn()
@@ -315,11 +316,29 @@ describe('a lane', () => {
     expect(time.timers()).to.equal(0)
     const rows = many(50, () => outbox.commit(AGENT))
     lane.drain()
-    await time.pass(30)
+    await time.pass(110) // the note of the sends is written by then
     expect(time.timers()).to.equal(1)
     lane.acked(idsOf(rows) as never[])
     await time.pass(1_000)
     expect(time.timers()).to.equal(0)
+  })
+
+  it('rests when it has found nothing and sent nothing, and is there again for the next command', async () => {
+    const { outbox, notes, time, reconnect } = aLane()
+    const { lane, wire } = reconnect()
+    await time.settle()
+    lane.acked(['of an earlier connection' as CommandId])
+    lane.settled('of an earlier connection' as CommandId, 'committed')
+    expect([lane.inFlight(), lane.stalledSince()]).to.deep.equal([0, null])
+    const row = outbox.commit(AGENT)
+    notes.acked({ agentId: AGENT, epoch: 1 }, row.commandId, new Date(0), new Date(0), () => {})
+    expect(lane.answered(row.commandId, true)).to.equal(null)
+    await time.pass(200)
+    expect(row.ackedAt).to.equal(null) // it was taken back
+    lane.drain()
+    await time.settle()
+    expect(idsOf(wire.frames)).to.deep.equal([row.commandId])
+    expect(lane.inFlight()).to.equal(1)
   })
 
   it('reads nothing and sends nothing once it is stopped', async () => {

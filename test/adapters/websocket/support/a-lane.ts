@@ -1,8 +1,9 @@
 /** A lane with an outbox in memory, a wire that records, and time that passes when the test says so. */
 import { createDatabaseState } from '../../../../adapters/websocket/database-state.ts'
-import { createLane, type Lane } from '../../../../adapters/websocket/lane.ts'
+import type { Lane } from '../../../../adapters/websocket/lane.ts'
 import { createLimiter } from '../../../../adapters/websocket/limiter.ts'
 import { createNotes, type Notes } from '../../../../adapters/websocket/notes.ts'
+import { createRestingLane } from '../../../../adapters/websocket/resting-lane.ts'
 import type { Log } from '../../../../adapters/websocket/settings.ts'
 import type { CommandFrame } from '../../../../agents/protocol.ts'
 import type { AgentId } from '../../../../domain/ids.ts'
@@ -60,7 +61,7 @@ export const aLane = (settings: { window?: number; windowBytes?: number; random?
           for (const flushed of flushes.splice(0)) flushed()
         },
       }
-      const lane = createLane(
+      const lane = createRestingLane(
         {
           outbox,
           notes,
@@ -81,6 +82,7 @@ export const aLane = (settings: { window?: number; windowBytes?: number; random?
             wire.frames.push(JSON.parse(frame.toString()) as CommandFrame)
             flushes.push(flushed)
           },
+          together: (sends) => sends(),
           bufferedBytes: () => wire.bufferedBytes,
         },
       )
