@@ -106,9 +106,8 @@ const carryOut = async (
   if (writes.some(({ decision }) => decision?.previous?.reservedOn && decision.session.reservedOn === null))
     deps.capacityFreed()
 
-  const outpaced = new Set<SessionId>()
-  for (const some of inParts(work.redeliveries.map(({ id }) => id)))
-    for (const id of await deps.reports.outpaced(some)) outpaced.add(id)
+  const asked = work.redeliveries.map(({ id }) => id)
+  const outpaced: ReadonlySet<SessionId> = asked.length === 0 ? new Set() : await deps.reports.outpaced(asked)
   const isOutpaced = ({ id, agentId }: Session) => outpaced.has(id) && agentId === peer.agentId
   const intents = [
     ...judged.repairs,
