@@ -1,7 +1,6 @@
 /** Loads sessions for deciding on them. */
-import type { AgentId, SessionId } from '../../domain/ids.ts'
+import type { SessionId } from '../../domain/ids.ts'
 import type { LoadedSession, SessionStore } from '../../domain/ports/sessions.ts'
-import type { Session } from '../../domain/session/session.ts'
 import type { Database, Row } from './pool.ts'
 import { LIVENESS, REACHABLE, SESSION_COLUMNS, sessionFromRow } from './session-row.ts'
 
@@ -43,11 +42,12 @@ export const createSessionStore = (
     return rows.map(sessionFromRow)
   },
 
-  ofAgent: async (agentId: AgentId, mentioned: readonly SessionId[]): Promise<readonly Session[]> => {
+  ofAgent: async (agentId, mentioned, asTold = new Set<SessionId>()) => {
     const { rows } = await database.query({
       name: 'sessions_of_agent',
       text: `SELECT ${SESSION_COLUMNS} FROM sessions s
               WHERE s.agent_id = $1 AND s.deleted_at IS NULL AND NOT (${ON_ITS_WAY} AND s.id NOT IN (SELECT unnest($2::uuid[])))
+                AND s.id NOT IN (SELECT unnest($3::uuid[]))
               UNION ALL
              SELECT ${SESSION_COLUMNS} FROM sessions s WHERE s.reserved_on = $1 AND s.deleted_at IS NOT NULL
               UNION ALL
@@ -56,7 +56,7 @@ export const createSessionStore = (
                 -- A mentioned session is usually the agent's own: not all of these wide rows twice.
                 AND (s.agent_id IS DISTINCT FROM $1 OR s.deleted_at IS NOT NULL)
                 AND (s.reserved_on IS DISTINCT FROM $1 OR s.deleted_at IS NULL)`,
-      values: [agentId, mentioned],
+      values: [agentId, mentioned.filter((id) => !asTold.has(id)), [...asTold]],
     })
     return rows.map(sessionFromRow)
   },

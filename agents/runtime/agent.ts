@@ -64,6 +64,15 @@ export const connectUrl = (base: string): URL => {
   return url
 }
 
+/** Begins somewhere in the first interval: agents that connected together do not all speak at once ever after. */
+const repeating = (act: () => void, intervalMs: number): (() => void) => {
+  let timer = setTimeout(() => {
+    act()
+    timer = setInterval(act, intervalMs)
+  }, Math.random() * intervalMs)
+  return () => clearInterval(timer)
+}
+
 /** Resolves when the platform is open; connecting goes on from then until `stop`, whether or not the server is there. */
 export const startAgent = async (
   settings: AgentSettings,
@@ -114,10 +123,10 @@ export const startAgent = async (
     lastEpoch.raise(welcome.epoch)
     outflow.open(link)
     const endHeartbeats = startHeartbeats(link, welcome.heartbeatIntervalMs, platform, capacity)
-    const inventories = setInterval(() => outflow.requestInventory(null), welcome.inventoryIntervalMs)
+    const endInventories = repeating(() => outflow.requestInventory(null), welcome.inventoryIntervalMs)
     endBeats = () => {
       endHeartbeats()
-      clearInterval(inventories)
+      endInventories()
     }
   }
 

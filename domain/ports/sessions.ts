@@ -14,9 +14,13 @@ export type SessionStore = {
   readonly loadMany: (ids: readonly SessionId[]) => Promise<readonly Session[]>
   /**
    * What an inventory is compared with: the agent's sessions, tombstones it has not confirmed, and those it mentions.
-   * Left out is what it does not mention and has not seen yet, while the command for it is due anyway.
+   * Left out is what it does not mention and has not seen yet, while the command for it is due anyway, and `asTold` (`ReportStore`).
    */
-  readonly ofAgent: (agentId: AgentId, mentioned: readonly SessionId[]) => Promise<readonly Session[]>
+  readonly ofAgent: (
+    agentId: AgentId,
+    mentioned: readonly SessionId[],
+    asTold?: ReadonlySet<SessionId>,
+  ) => Promise<readonly Session[]>
   /** Waiting for a place: by age, taking turns between orgs. */
   readonly pending: (limit: number) => Promise<readonly Session[]>
   /** Whose deadline has passed, the longest overdue first. */

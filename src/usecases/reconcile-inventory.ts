@@ -44,8 +44,9 @@ export const reconcileInventory =
   ): Promise<ReportAnswer> => {
     const mentioned = inventory.map((entry) => entry.sessionId)
     const found: FoundOrphan[] = []
-    let rows = await deps.sessions.ofAgent(peer.agentId, mentioned)
-    let entries = inventory
+    const asTold = await deps.reports.asTold(peer.agentId, inventory)
+    let rows = await deps.sessions.ofAgent(peer.agentId, mentioned, asTold)
+    let entries = inventory.filter((entry) => !asTold.has(entry.sessionId))
     for (let round = 1; ; round += 1) {
       const work = sorted(peer, rows, entries, spokenSince)
       if (round === 1) found.push(...work.found)

@@ -30,7 +30,10 @@ const reconciling = (
   const orphans: string[] = []
   let freed = 0
   const reconcile = reconcileInventory({
-    sessions: { ofAgent: async () => [...store.rows.values()], loadMany: store.loadMany },
+    sessions: {
+      ofAgent: async () => [...store.rows.values()],
+      loadMany: store.loadMany,
+    },
     reports: store,
     wake,
     clock: fixedClock,

@@ -14,7 +14,10 @@ const removing = (restart: Session['spec']['restart']) => {
   let at = later(100)
   let asked = 0
   const tell = reconcileInventory({
-    sessions: { ofAgent: async () => [...store.rows.values()], loadMany: store.loadMany },
+    sessions: {
+      ofAgent: async () => [...store.rows.values()],
+      loadMany: store.loadMany,
+    },
     reports: {
       ...store,
       repairsSoFar: (sessions) => {

@@ -64,7 +64,7 @@ describe('an agent with 5,000 sessions', function () {
       ...said,
     }))
 
-  const resync = async (what: string, peer: Peer, inventory: readonly InventoryEntry[], reads = 1): Promise<void> => {
+  const resync = async (what: string, peer: Peer, inventory: readonly InventoryEntry[], reads = 2): Promise<void> => {
     const { sessions, reports } = storesOver(counted(stores.database))
     statements.length = 0
     const began = performance.now()
@@ -116,14 +116,14 @@ describe('an agent with 5,000 sessions', function () {
   it('that has none of those it was to start', async () => {
     const peer = await anAgentWith('lost', { status: `'scheduling'`, observed_generation: '0' }, 'done')
     // Which of them the agent has called superseded is one read more, of all of them.
-    await resync('all are asked for again', peer, [], 2)
+    await resync('all are asked for again', peer, [], 3)
     expect(await commandsOf(peer)).to.deep.equal([['pending', SESSIONS]])
   })
 
   it('that has lost what ran, and makes all of it anew', async () => {
     const peer = await anAgentWith('wiped', { status: `'running'` }, 'done')
     // How often each was repaired already is one read more, of all of them.
-    await resync('all are repaired', peer, [], 2)
+    await resync('all are repaired', peer, [], 3)
     expect(await statusesOf(peer)).to.deep.equal([['scheduling', 2, SESSIONS]])
     expect(await commandsOf(peer)).to.deep.equal([
       ['done', SESSIONS],
