@@ -46,6 +46,7 @@ export const openJobsDatabase = (settings: {
     application_name: 'streamspace jobs',
     max: settings.maxConnections ?? 4,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    idleTimeoutMillis: 0,
     keepAlive: true,
   })
   pool.on('error', onError)

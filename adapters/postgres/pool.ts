@@ -90,6 +90,9 @@ export const openDatabase = (settings: DatabaseSettings): Database => {
     max: settings.maxConnections ?? 12,
     application_name: settings.applicationName ?? 'streamspace',
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    // Kept for good: a new one takes a hundred milliseconds until it has signed in, read its catalogs and planned what
+    // is asked most, and would be made in the very moment in which there is much to do.
+    idleTimeoutMillis: 0,
     keepAlive: true,
     types: parsers,
   })

@@ -27,7 +27,8 @@ describe('entries of an inventory that tell nothing new', () => {
   })
   after(() => stores.close())
   beforeEach(async () => {
-    peer = await anAgent(stores, { id: `as-told-${(count += 1)}` })
+    count += 1
+    peer = await anAgent(stores, { id: `as-told-${count}` })
     running = await aRunning()
   })
 
