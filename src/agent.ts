@@ -25,7 +25,8 @@ export const runAgent = async (platform: string): Promise<void> => {
   const stopped = Promise.race([stopSignal().then(() => 'leave' as const), parentsWord()])
   const agent = await runProcessAgent({ agent: settings, process: process_.right }, log)
   await agent.stop(await stopped)
-  process.disconnect?.()
+  // A parent that was killed has closed it already.
+  if (process.connected) process.disconnect()
 }
 
 /** The parent says that the sessions end too, or it is gone and they go on. */

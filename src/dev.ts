@@ -79,6 +79,9 @@ export const runDev = async (): Promise<void> => {
   }
 }
 
+/** The command line asks port 8080 unless it is told otherwise. */
+const elsewhere = (url: string): string => (new URL(url).port === '8080' ? '' : `STREAMSPACE_URL=${url} `)
+
 const welcome = (url: string, directory: string): string => {
   const file = adminKeyFile(directory)
   const key = existsSync(file)
@@ -90,7 +93,7 @@ const welcome = (url: string, directory: string): string => {
     `  API           ${url}/docs`,
     `  admin key     ${key}`,
     '',
-    '  first session scripts/streamspace session create hello-web --wait',
+    `  first session ${elsewhere(url)}scripts/streamspace session create hello-web --wait`,
     '  stop          Ctrl-C (the data stays in place)',
     '',
     '',

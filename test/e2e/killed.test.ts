@@ -167,4 +167,17 @@ describe('everything is killed', function () {
     expect(await second.rest.session(web.id)).to.deep.include({ status: 'running', endpoint, restarts: 0 })
     expect((await visit(endpoint.url)).status).to.equal(200)
   })
+
+  it('npm start alone: its agent ends by itself, in order, and the session goes on', async () => {
+    const dataDir = join(await here.folder(), 'data')
+    const { program, rest: api } = await npmStart(here, dataDir)
+    const web = await api.create({ template: 'hello-web' })
+    const { endpoint } = await api.until(web.id, 'running')
+    const servers = (await processesOf(dataDir)).filter(({ command }) => /cli\.ts\ndev\n/.test(command))
+    for (const pid of [program.pid, ...servers.map(({ pid }) => pid)]) process.kill(pid, 'SIGKILL')
+    await eventually(async () => expect(await agentsOf(dataDir)).to.deep.equal([]), { within: 20_000 })
+    await program.end()
+    expect(program.stderr(), 'complains of nothing').to.not.include('fault')
+    expect((await visit(endpoint.url)).status).to.equal(200)
+  })
 })
