@@ -37,7 +37,7 @@ const AT_ONCE = 4
 const KEYED_AT_ONCE = 6
 
 type Run<A, B> = {
-  readonly batch: readonly Waiting<A, B>[]
+  batch: readonly Waiting<A, B>[]
   /** Set when it is slow: what it may be waiting for. One key alone is what it waits for. */
   slow: { readonly keys: Set<string>; readonly alone: boolean } | null
 }
@@ -97,6 +97,8 @@ export const createBatch = <A, B>(
     isScheduled = false
     lastStart = performance.now()
     const batch = next()
+    // What was wanted then may have to wait by now: fewer batches are slow, or none of known keys.
+    if (batch.length === 0) return settle()
     const taken = new Set(batch)
     waiting = waiting[0] === batch[0] && taken.size === waiting.length ? [] : waiting.filter((one) => !taken.has(one))
     const one: Run<A, B> = { batch, slow: null }
@@ -111,6 +113,8 @@ export const createBatch = <A, B>(
       for (const { reject } of batch) reject(error)
     }
     over()
+    // A timer that was cleared can keep what it closes over until a major collection (docs/decisions/0053).
+    one.batch = []
     underWay.delete(one)
     schedule()
     settle()
