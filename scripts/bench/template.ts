@@ -27,3 +27,16 @@ export const benchTemplate: TemplateDocument = {
 
 /** What is asked of `POST /sessions`. */
 export const CREATE = { template: benchTemplate.name } as const
+
+/** A load plan that creates sessions at a steady rate, whatever became of the earlier ones. */
+export const createsAt = (perSecond: number, seconds: number, warmUpSeconds = 5) =>
+  ({
+    method: 'POST',
+    paths: ['/api/v1/sessions'],
+    body: JSON.stringify(CREATE),
+    expect: 201,
+    connections: 64,
+    pace: { kind: 'open', perSecond },
+    warmUpSeconds,
+    seconds,
+  }) as const

@@ -20,7 +20,7 @@ import { commitsSince, commitToAgent } from '../bench/measures/commits.ts'
 import { storm } from '../bench/measures/storm.ts'
 import { type Distribution, distributionOf } from '../bench/percentiles.ts'
 import { residentMib } from '../bench/processes.ts'
-import { CREATE } from '../bench/template.ts'
+import { createsAt } from '../bench/template.ts'
 import { enrolMany, type Fleets, startFleets } from './fleets.ts'
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
@@ -119,14 +119,7 @@ const createMany = async (bench: Bench, { installation, fleets }: Stage): Promis
   await fleets.order({ kind: 'arrivals' })
   const result = await load.run({
     ...installation.plan,
-    method: 'POST',
-    paths: ['/api/v1/sessions'],
-    body: JSON.stringify(CREATE),
-    expect: 201,
-    connections: 64,
-    pace: { kind: 'open', perSecond: options.rate },
-    warmUpSeconds: 0,
-    seconds: options.sessions / options.rate,
+    ...createsAt(options.rate, options.sessions / options.rate, 0),
   })
   const tookMs = await installation.delivered()
   const { arrivals, sessions } = await fleets.order({ kind: 'arrivals' })

@@ -3,7 +3,7 @@ import { startInstallation } from '../installation.ts'
 import { startLoad } from '../load/start.ts'
 import type { Measure } from '../measure.ts'
 import { distributionOf } from '../percentiles.ts'
-import { CREATE } from '../template.ts'
+import { createsAt } from '../template.ts'
 import { doubtsOf } from './doubts.ts'
 
 const PER_SECOND = 200
@@ -17,14 +17,7 @@ export const createLatency: Measure = {
     const load = await startLoad(bench)
     const result = await load.run({
       ...installation.plan,
-      method: 'POST',
-      paths: ['/api/v1/sessions'],
-      body: JSON.stringify(CREATE),
-      expect: 201,
-      connections: 64,
-      pace: { kind: 'open', perSecond: PER_SECOND },
-      warmUpSeconds: 5,
-      seconds: SECONDS,
+      ...createsAt(PER_SECOND, SECONDS),
     })
     const latencyMs = distributionOf(result.latenciesMs)
     const what = `create at ${PER_SECOND}/s, from the planned time`

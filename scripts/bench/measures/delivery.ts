@@ -12,7 +12,7 @@ import { startLoad } from '../load/start.ts'
 import type { Bar, Measure } from '../measure.ts'
 import { distributionOf } from '../percentiles.ts'
 import { until } from '../program.ts'
-import { CREATE } from '../template.ts'
+import { createsAt } from '../template.ts'
 import { commitsSince } from './commits.ts'
 import { doubtsOf } from './doubts.ts'
 
@@ -37,14 +37,7 @@ const delivery = (how: {
     const load = await startLoad(bench)
     const result = await load.run({
       ...installation.plan,
-      method: 'POST',
-      paths: ['/api/v1/sessions'],
-      body: JSON.stringify(CREATE),
-      expect: 201,
-      connections: 64,
-      pace: { kind: 'open', perSecond: PER_SECOND },
-      warmUpSeconds: 5,
-      seconds: SECONDS,
+      ...createsAt(PER_SECOND, SECONDS),
     })
     await installation.delivered()
     const arrived = await arrivalsOf(installation)

@@ -8,7 +8,7 @@ import { startInstallation } from '../installation.ts'
 import { startLoad } from '../load/start.ts'
 import type { Measure } from '../measure.ts'
 import { distributionOf } from '../percentiles.ts'
-import { CREATE } from '../template.ts'
+import { createsAt } from '../template.ts'
 import { commitsSince } from './commits.ts'
 import { doubtsOf } from './doubts.ts'
 
@@ -39,14 +39,7 @@ export const neighbours: Measure = {
       await fleets.order({ kind: 'arrivals' })
       const result = await load.run({
         ...installation.plan,
-        method: 'POST',
-        paths: ['/api/v1/sessions'],
-        body: JSON.stringify(CREATE),
-        expect: 201,
-        connections: 64,
-        pace: { kind: 'open', perSecond: PER_SECOND },
-        warmUpSeconds: 5,
-        seconds: SECONDS,
+        ...createsAt(PER_SECOND, SECONDS),
       })
       const { arrivals } = await fleets.order({ kind: 'arrivals' })
       const committed = await commitsSince(database, result.beganAtMs)

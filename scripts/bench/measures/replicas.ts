@@ -6,7 +6,7 @@ import { enrolMany, startFleets } from '../../simulate/fleets.ts'
 import { startInstallation, startReplica } from '../installation.ts'
 import { startLoad } from '../load/start.ts'
 import type { Line, Measure } from '../measure.ts'
-import { CREATE } from '../template.ts'
+import { createsAt } from '../template.ts'
 import { commitsSince, commitToAgent } from './commits.ts'
 import { doubtsOf } from './doubts.ts'
 
@@ -37,14 +37,7 @@ export const acrossReplicas: Measure = {
     for (const { perSecond, p50, p99 } of RATES) {
       const result = await load.run({
         ...installation.plan,
-        method: 'POST',
-        paths: ['/api/v1/sessions'],
-        body: JSON.stringify(CREATE),
-        expect: 201,
-        connections: 64,
-        pace: { kind: 'open', perSecond },
-        warmUpSeconds: 5,
-        seconds: SECONDS,
+        ...createsAt(perSecond, SECONDS),
       })
       await installation.delivered()
       const { arrivals } = await fleets.order({ kind: 'arrivals' })
