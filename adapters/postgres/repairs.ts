@@ -108,6 +108,21 @@ export const outpacedIn =
     return new Set(rows.map((row) => row.id as SessionId))
   }
 
+const ASKED_SINCE = `
+SELECT s.id FROM sessions s JOIN agent_leases l ON l.agent_id = $1 AND l.epoch = $2
+ WHERE s.id = ANY($3::uuid[]) AND s.waiting_since > l.connected_at`
+
+export const askedSinceIn =
+  (database: Database): ReportStore['askedSince'] =>
+  async (peer, sessionIds) => {
+    const { rows } = await database.query({
+      name: 'asked_since',
+      text: ASKED_SINCE,
+      values: [peer.agentId, peer.epoch, sessionIds],
+    })
+    return new Set(rows.map((row) => row.id as SessionId))
+  }
+
 const rowOf = ({ previous, session, events, command }: Decision) =>
   previous === null || command === null
     ? []

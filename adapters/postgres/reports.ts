@@ -17,7 +17,7 @@ import type { Decision } from '../../domain/session/session.ts'
 import { asToldIn } from './as-told.ts'
 import type { Database, Row } from './pool.ts'
 import { redeliverWith } from './redeliver.ts'
-import { outpacedIn, repairsSoFarFrom, repairWith } from './repairs.ts'
+import { askedSinceIn, outpacedIn, repairsSoFarFrom, repairWith } from './repairs.ts'
 
 const WRITE = `
 WITH input AS MATERIALIZED (
@@ -173,6 +173,7 @@ export const createReportStore = (database: Database, settings: { readonly comma
   repair: repairWith(database, settings),
 
   outpaced: outpacedIn(database),
+  askedSince: askedSinceIn(database),
 
   redeliver: redeliverWith(database),
 

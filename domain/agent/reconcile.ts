@@ -59,6 +59,10 @@ const present = (agentId: AgentId, session: Session | undefined, entry: Inventor
   return [{ type: 'observe', session, entry, settles: entry.status !== 'starting' }]
 }
 
+/** Whether it is as it was asked to be, whatever its generation. */
+export const fulfils = (session: Session, { status }: InventoryEntry): boolean =>
+  session.desiredState === 'running' ? status === 'running' || status === 'starting' : status === session.desiredState
+
 /** Whether what the agent has can be what was asked: something that runs is not a session at rest. */
 const agrees = (session: Session, entry: InventoryEntry): boolean =>
   session.desiredState === 'running' || (entry.status !== 'running' && entry.status !== 'starting')

@@ -18,14 +18,14 @@ const waits: { readonly [D in DesiredState]: { readonly status: SessionStatus; r
   deleted: { status: 'deleting', command: 'delete_session' },
 }
 
-/** The same intent under a generation of its own. Of a session that has an agent. */
-export const askedAgain = (session: Session, intent: Intent): Decision => {
+/** The same intent under a generation above that one too. Of a session that has an agent. */
+export const askedAgain = (session: Session, above: number, intent: Intent): Decision => {
   const { status, command } = waits[session.desiredState]
   const timeoutMs =
     session.desiredState === 'running' ? startTimeoutMs(session.spec, intent.timeouts) : intent.timeouts.stopMs
   const next: Session = {
     ...session,
-    generation: session.generation + LOST_GENERATIONS,
+    generation: Math.max(session.generation, above) + LOST_GENERATIONS,
     version: session.version + 1,
     revision: session.revision + 1,
     status,

@@ -6,7 +6,7 @@
 import { fileURLToPath } from 'node:url'
 import { closingLine } from './counts.ts'
 import { isMochaStage, mochaStages, specsOf } from './mocha-stages.ts'
-import { runMocha } from './run-mocha.ts'
+import { becomeMocha } from './run-mocha.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const [stage = '', ...given] = process.argv.slice(2)
@@ -19,6 +19,7 @@ const files = given.filter((argument) => argument.endsWith('.test.ts'))
 const args = given.filter((argument) => !files.includes(argument))
 if (process.env.CI) args.push('--forbid-only')
 
-const counts = await runMocha({ root, specs: files.length > 0 ? files : specsOf(root, stage), args })
-console.log(closingLine(counts))
-process.exitCode = counts.failed > 0 ? 1 : 0
+await becomeMocha({ root, specs: files.length > 0 ? files : specsOf(root, stage), args }, (counts) => {
+  console.log(closingLine(counts))
+  process.exitCode = counts.failed > 0 ? 1 : 0
+})

@@ -124,7 +124,7 @@ export const wrongAtTheEnd = (facts: Facts): readonly Finding[] => [
   ),
 ]
 
-const withoutRow = ({ sessions, outbox, promises, restores }: Facts): readonly Finding[] => {
+const withoutRow = ({ sessions, outbox, promises, restores, ledgers }: Facts): readonly Finding[] => {
   const rows = new Map(sessions.map((row) => [row.id, row]))
   const commands = new Set(outbox.map(({ session, generation }) => `${session}:${generation}`))
   const findings: Finding[] = []
@@ -135,19 +135,35 @@ const withoutRow = ({ sessions, outbox, promises, restores }: Facts): readonly F
     if (row === undefined) lost('there is no row')
     else {
       const last = promised.accepted
+      const forgotten = forgottenOf(row, restores, ledgers)
+      const isTakenOver = forgotten.has(row.generation) && [promised.desired, ...promised.loose].includes(row.desired)
       if (row.generation < last) lost(`the row is at ${row.generation}, ${last} was promised`)
-      else if (row.generation > last + promised.loose.length && !askedAgain(row, last, restores))
+      else if (row.generation > last + promised.loose.length && !isTakenOver && !askedAgain(row, last, restores))
         lost(`the row is at ${row.generation}, nobody asked for more than ${last}`)
       else if (row.generation === last && row.desired !== promised.desired && !row.deleted)
         lost(`${promised.desired} was promised at ${last}, the row says ${row.desired}`)
       for (const { generation } of promised.commanded)
-        if (!commands.has(`${promised.id}:${generation}`))
+        if (!commands.has(`${promised.id}:${generation}`) && !forgotten.has(generation))
           lost(`generation ${generation} was promised and has no command`)
       if (promised.patch !== null && row.label !== promised.patch && !promised.loosePatches.includes(row.label ?? ''))
         lost(`label ${promised.patch} was promised, the row has ${row.label}`)
     }
   }
   return findings
+}
+
+/**
+ * Generations that agents had reached in a part of history that the database has lost. A session that had no agent in
+ * the older database may be given to the same one again, whenever somebody starts it; then its row takes over what
+ * runs there, without a command.
+ */
+const forgottenOf = ({ id }: SessionRow, restores: Facts['restores'], ledgers: Ledgers): ReadonlySet<number> => {
+  const lostIn = restores.filter(({ touched }) => touched.has(id))
+  if (lostIn.length === 0) return new Set()
+  const effects = ledgers.effects.get(id) ?? []
+  return new Set(
+    effects.filter((effect) => lostIn.some(({ at }) => effect.at < at)).map(({ generation }) => generation),
+  )
 }
 
 /** The server itself has raised an intent above what an agent can know from a history that was lost. */

@@ -46,6 +46,9 @@ const observedOf = (there: HeldThere): WireObserved => {
 const fullDisk = (): NodeJS.ErrnoException =>
   Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
 
+/** What an agent was told over a connection that is lost is done, or never begun, after this long. */
+export const LONGEST_APPLY_MS = 400 + (4_096 >> 2)
+
 /** Most applies are quick; one in sixteen takes long enough for a fault to find it under way. */
 const applyMs = ({ sessionId, generation }: Target): number => {
   const dice = (Number.parseInt(sessionId.slice(-4), 16) + 7_919 * generation) % 4_096

@@ -6,12 +6,16 @@
  */
 import { setTimeout as wait } from 'node:timers/promises'
 import { alwaysWrong, type Ledgers, type Restore } from './check.ts'
+import { LONGEST_APPLY_MS } from './durable-platform.ts'
 import { readFacts, readLedgers } from './facts.ts'
 import { convergenceBoundMs } from './intervals.ts'
 import { ledgerNow } from './ledger.ts'
 import { startPatiently } from './process-faults.ts'
 import { connected } from './scene.ts'
 import { inFlightAnywhere, type Stage, whenBusy } from './stage.ts'
+
+/** How late a timer may come. */
+const SLOW_MACHINE_MS = 1_000
 
 export const restored = async (stage: Stage): Promise<void> => {
   const { database, victims, clients } = stage
@@ -35,7 +39,7 @@ export const restored = async (stage: Stage): Promise<void> => {
     stage.found(alwaysWrong(await factsOf(stage)))
     for (const replica of stage.replicas) replica.signal('SIGKILL')
     for (const replica of stage.replicas) await replica.gone()
-    await database.putBack()
+    await Promise.all([database.putBack(), wait(LONGEST_APPLY_MS + SLOW_MACHINE_MS)])
     const at = ledgerNow()
     const before = await readLedgers(stage.agents)
     const restore = { at, touched: touchedSince(before, copiedAt), running: runningIn(before) }

@@ -1,5 +1,5 @@
 /** A whole inventory of one agent, compared with the rows; the actions of `domain/agent/reconcile.ts` carried out. */
-import { type RowAction, reconcile } from '../../domain/agent/reconcile.ts'
+import { fulfils, type RowAction, reconcile } from '../../domain/agent/reconcile.ts'
 import type { SessionId } from '../../domain/ids.ts'
 import type { Peer } from '../../domain/ports/agents.ts'
 import type { Clock, Ids } from '../../domain/ports/clock.ts'
@@ -61,8 +61,12 @@ export const reconcileInventory =
     return deps.reconcileOrphans(peer, { found, resources: inventory.length, spokenSince })
   }
 
+type Restore = Extract<RowAction, { type: 'restore' }>
+
 type Work = {
   readonly writes: readonly RowAction[]
+  /** The agent is ahead of the row, and has something else than the row asks for. */
+  readonly contested: readonly Restore[]
   readonly removed: readonly Session[]
   readonly redeliveries: readonly Session[]
   readonly found: readonly FoundOrphan[]
@@ -75,6 +79,7 @@ const sorted = (
   spokenSince: ReadonlySet<SessionId>,
 ): Work => {
   const writes: RowAction[] = []
+  const contested: Restore[] = []
   const redeliveries: Session[] = []
   const removed: Session[] = []
   const found: FoundOrphan[] = []
@@ -82,10 +87,11 @@ const sorted = (
     if (action.type === 'orphan') found.push({ entry: action.entry, reason: action.reason })
     else if (spokenSince.has(action.session.id)) continue
     else if (action.type === 'redeliver') redeliveries.push(action.session)
+    else if (action.type === 'restore' && !fulfils(action.session, action.entry)) contested.push(action)
     else if (action.type === 'removed_outside' && repairsAllowed(action.session) > 0) removed.push(action.session)
     else writes.push(action)
   }
-  return { writes, removed, redeliveries, found }
+  return { writes, contested, removed, redeliveries, found }
 }
 
 /** Answers whose rows were changed by someone else since they were read. */
@@ -98,7 +104,8 @@ const carryOut = async (
   const conflicts = new Set<SessionId>()
 
   const judged = await judgeRemoved(deps)(peer, work.removed, context)
-  const writes = [...work.writes.flatMap((action) => writeOf(peer, action, context)), ...judged.writes]
+  const { older, newer } = await judgeContested(deps, peer, work.contested)
+  const writes = [...[...work.writes, ...older].flatMap((action) => writeOf(peer, action, context)), ...judged.writes]
   for (const some of inParts(writes)) {
     const written = await deps.reports.write(some)
     if (written.fenced.size > 0) return 'fenced'
@@ -110,16 +117,17 @@ const carryOut = async (
   const asked = work.redeliveries.map(({ id }) => id)
   const outpaced: ReadonlySet<SessionId> = asked.length === 0 ? new Set() : await deps.reports.outpaced(asked)
   const isOutpaced = ({ id, agentId }: Session) => outpaced.has(id) && agentId === peer.agentId
+  const again = (session: Session, above: number): Decision =>
+    askedAgain(session, above, {
+      actor: 'reconciler',
+      at: deps.clock.now(),
+      commandId: deps.ids.command(),
+      timeouts: deps.timeouts,
+    })
   const intents = [
     ...judged.repairs,
-    ...work.redeliveries.filter(isOutpaced).map((session) =>
-      askedAgain(session, {
-        actor: 'reconciler',
-        at: deps.clock.now(),
-        commandId: deps.ids.command(),
-        timeouts: deps.timeouts,
-      }),
-    ),
+    ...work.redeliveries.filter(isOutpaced).map((session) => again(session, session.generation)),
+    ...newer.map(({ session, entry }) => again(session, entry.generation)),
   ]
   for (const some of inParts(intents)) {
     const { fenced, repaired } = await deps.reports.repair(peer, some)
@@ -132,6 +140,27 @@ const carryOut = async (
   const redeliveries = work.redeliveries.filter((session) => !isOutpaced(session)).map(({ id }) => id)
   for (const some of inParts(redeliveries)) deps.wake.agents(await deps.reports.redeliver(some, peer))
   return { conflicts }
+}
+
+/**
+ * An intent that the lost part of history may have overtaken must not end work in use. One that was committed while
+ * this agent was connected to the restored database is newer than all of that, and is promised.
+ */
+const judgeContested = async (
+  { reports }: ReconcileDeps,
+  peer: Peer,
+  contested: readonly Restore[],
+): Promise<{ readonly older: readonly Restore[]; readonly newer: readonly Restore[] }> => {
+  if (contested.length === 0) return { older: [], newer: [] }
+  const since = await reports.askedSince(
+    peer,
+    contested.map(({ session }) => session.id),
+  )
+  return {
+    older: contested.filter(({ session }) => !since.has(session.id)),
+    // What still waits for room is decided when it has been sent.
+    newer: contested.filter(({ session }) => since.has(session.id) && session.status !== 'pending'),
+  }
 }
 
 const inParts = function* <A>(all: readonly A[]): Generator<readonly A[]> {

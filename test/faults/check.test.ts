@@ -184,6 +184,16 @@ describe('the judge of a fault run', () => {
     expect(kindsOf({ agents })).to.deep.equal(['capacity'])
   })
 
+  it('lost: after a restore, what is beyond what was asked, unless an agent had it before and it is what was asked', () => {
+    const lines = { 'edge-1': [anEffect(1, 1), anEffect(3, 3)] }
+    const restores = [{ at: 5, resumedAt: 7, touched: new Set(['s']), running: new Set(['s']) }]
+    const sessions = [aRow({ generation: 3, observedGeneration: 3 })]
+    expect(kindsOf({ sessions, lines, restores })).to.deep.equal([])
+    expect(kindsOf({ sessions, lines, restores, promises: [promised([3, 'running'])] })).to.deep.equal([])
+    expect(kindsOf({ sessions, lines })).to.deep.equal(['lost'])
+    expect(kindsOf({ sessions, lines, restores, promises: [promised([2, 'stopped'])] })).to.include('lost')
+  })
+
   it('destroyed: what ran when an older database was put back, and was ended by nobody', () => {
     const restore: Restore = {
       at: 5,

@@ -18,6 +18,8 @@ export const reportStore = (
     readonly failures?: readonly (readonly [CommandId, number])[]
     /** Of which the newest command was answered `superseded`. */
     readonly outpaced?: ReadonlySet<SessionId>
+    /** Asked of its agent while it was connected as it is now. */
+    readonly askedSince?: ReadonlySet<SessionId>
     /** Runs before each write, once: what someone else does meanwhile. */
     readonly meanwhile?: ((rows: Map<SessionId, Session>) => void)[]
   } = {},
@@ -70,6 +72,7 @@ export const reportStore = (
       return { fenced: false, repaired: free.map(({ session }) => session.id) }
     },
     outpaced: async (sessionIds) => new Set(sessionIds.filter((id) => setting.outpaced?.has(id))),
+    askedSince: async (_peer, sessionIds) => new Set(sessionIds.filter((id) => setting.askedSince?.has(id))),
     redeliver: async (sessionIds, peer) => {
       if (peer !== undefined && epochs[peer.agentId] !== peer.epoch) return []
       redelivered.push(...sessionIds)

@@ -22,6 +22,7 @@ const reconciling = (
   setting: {
     epoch?: number
     outpaced?: ReadonlySet<SessionId>
+    askedSince?: ReadonlySet<SessionId>
     meanwhile?: ((rows: Map<SessionId, Session>) => void)[]
   } = {},
 ) => {
@@ -166,6 +167,38 @@ describe('an inventory', () => {
     await told([anEntry({ generation: 9 })])
     expect(row()).to.deep.include({ status: 'running', desiredState: 'running', generation: 9 })
     expect(store.repairs).to.deep.equal([])
+  })
+
+  it('at a later generation does not undo what was asked after the database was restored', async () => {
+    const askedSince = new Set([SESSION])
+    for (const [desiredState, status, has, command] of [
+      ['stopped', 'stopping', 'running', 'stop_session'],
+      ['deleted', 'deleting', 'running', 'delete_session'],
+      ['hibernated', 'hibernating', 'stopped', 'hibernate_session'],
+      ['running', 'scheduling', 'stopped', 'start_session'],
+      ['running', 'scheduling', 'failed', 'start_session'],
+    ] as const) {
+      const asked = aSession({ status, desiredState, observedGeneration: 2 })
+      const { told, row, store } = reconciling([asked], { askedSince })
+      await told([anEntry({ generation: 9, status: has })])
+      expect(row()).to.deep.include({ status, desiredState, generation: 1_009 })
+      expect(store.repairs.map((repair) => repair.command?.type)).to.deep.equal([command])
+    }
+  })
+
+  it('at a later generation is what was asked after the database was restored', async () => {
+    const asked = aSession({ status: 'scheduling', observedGeneration: 2 })
+    const { told, row, store } = reconciling([asked], { askedSince: new Set([SESSION]) })
+    await told([anEntry({ generation: 9 })])
+    expect(row()).to.deep.include({ status: 'running', desiredState: 'running', generation: 9 })
+    expect(store.repairs).to.deep.equal([])
+  })
+
+  it('at a later generation says nothing yet of a session that waits for room to be asked', async () => {
+    const asked = aSession({ status: 'pending', observedGeneration: 2, reservedOn: null })
+    const { told, row } = reconciling([asked], { askedSince: new Set([SESSION]) })
+    await told([anEntry({ generation: 9, status: 'stopped' })])
+    expect(row()).to.deep.equal(asked)
   })
 
   it('that is older than what the agent has said since says nothing of that session', async () => {

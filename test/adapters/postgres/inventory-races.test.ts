@@ -178,6 +178,19 @@ describe('inventories of connections that are replaced', () => {
     expect(await theSession(stores, starting.id)).to.deep.include({ generation: 1_001 })
   })
 
+  it('what was asked on this connection stands against what the agent has from a history that was lost', async () => {
+    const peer = await anAgent(stores, { id: 'ahead' })
+    const [before, since] = await Promise.all([1, 2].map(() => aRunning(peer)))
+    if (!before || !since) throw new Error('there are two')
+    for (const session of [before, since]) await commit(stores, right(stop(session, anIntent())))
+    await stores.ask(`UPDATE sessions SET waiting_since = now() - interval '1 hour' WHERE id = $1`, before.id)
+    const entries = [before, since].map(({ id }) => ({ sessionId: id, generation: 9, status: 'running' as const }))
+    expect(await reconciling(peer, entries)).to.equal('accepted')
+    expect(await theSession(stores, before.id)).to.deep.include({ generation: 9, status: 'running' })
+    expect(await theSession(stores, since.id)).to.deep.include({ generation: 1_009, status: 'stopping' })
+    expect((await commandsOf(stores, since.id)).at(-1)).to.deep.include({ status: 'pending', type: 'stop_session' })
+  })
+
   it('a repair writes all that its decision changes', async () => {
     const peer = await anAgent(stores, { id: 'whole-repair' })
     const session = await aRunning(peer, restarts())
