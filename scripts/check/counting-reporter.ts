@@ -1,5 +1,5 @@
 /**
- * Mocha's `spec` reporter that also writes how many tests passed, failed and were skipped, as JSON, into the
+ * Mocha's `spec` reporter that also writes how many tests passed, failed (and which) and were skipped, as JSON, into the
  * file named by `--reporter-option counts=<file>`. No file means that mocha died before its end.
  *
  * Mocha is run without `--exit`, so that a test that leaves a socket or a timer open is seen. Without a bound
@@ -20,11 +20,17 @@ export default class CountingReporter extends Mocha.reporters.Spec {
 
     runner.once(Mocha.Runner.constants.EVENT_RUN_END, () => {
       const { passes, failures, pending } = this.stats
-      write({ passed: passes, failed: failures, skipped: pending })
+      const which = this.failures.map((test) => `${test.titlePath().join(' › ')}\n  ${test.err?.message ?? ''}`)
+      write({ passed: passes, failed: failures, skipped: pending, failures: which })
       setTimeout(() => {
         console.error(`\nStill open ${graceAfterLastTestMs / 1000} s after the last test:`, openThings())
         console.error('A test or its teardown must close it. Counted as one failure.')
-        write({ passed: passes, failed: failures + 1, skipped: pending })
+        write({
+          passed: passes,
+          failed: failures + 1,
+          skipped: pending,
+          failures: [...which, 'something is still open'],
+        })
         process.exit(1)
       }, graceAfterLastTestMs).unref()
     })

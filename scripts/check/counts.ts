@@ -1,5 +1,11 @@
 /** How many tests went which way, and the line in which a whole run ends. */
-export type Counts = { readonly passed: number; readonly failed: number; readonly skipped: number }
+export type Counts = {
+  readonly passed: number
+  readonly failed: number
+  readonly skipped: number
+  /** Which tests failed, and why: said once more at the end of a run of many minutes. */
+  readonly failures?: readonly string[]
+}
 
 export const noCounts: Counts = { passed: 0, failed: 0, skipped: 0 }
 

@@ -97,6 +97,8 @@ for (const stage of chosen()) {
 }
 
 const total = sum([...outcomes.map(({ counts }) => counts), interrupted ? oneFailure : noCounts])
+for (const { name, counts } of outcomes)
+  for (const failure of counts.failures ?? []) console.log(`\n${name}: ${failure}`)
 console.log('')
 for (const outcome of outcomes) {
   console.log(`${outcome.name.padEnd(10)} ${outcome.seconds.toFixed(1).padStart(6)} s  ${verdict(outcome)}`)

@@ -34,9 +34,9 @@ describe('counting tests', () => {
     expect(closingLine(total)).to.equal('11 passed, 22 failed, 33 skipped')
   })
 
-  it('tells passed, failed and skipped tests apart', async () => {
+  it('tells passed, failed and skipped tests apart, and which failed', async () => {
     const text = `it('a', () => {}); it('b', () => { throw new Error('no') }); it('c'); it('d', () => {})`
-    expect(await countsOf(text)).to.deep.equal({ passed: 2, failed: 1, skipped: 1 })
+    expect(await countsOf(text)).to.deep.equal({ passed: 2, failed: 1, skipped: 1, failures: ['b\n  no'] })
   })
 
   it('takes a test file that cannot be loaded for a failure', async () => {
@@ -49,6 +49,6 @@ describe('counting tests', () => {
 
   it('passes arguments on to mocha', async () => {
     const counts = await countsOf(`it('this', () => {}); it('that', () => {})`, '-g', 'that')
-    expect(counts).to.deep.equal({ passed: 1, failed: 0, skipped: 0 })
+    expect(counts).to.deep.equal({ passed: 1, failed: 0, skipped: 0, failures: [] })
   })
 })
