@@ -35,7 +35,7 @@ known AS MATERIALIZED (
 raised AS (
   UPDATE agent_leases l
      SET epoch = greatest(l.epoch, COALESCE(k.last_epoch, 0)) + 1, replica_id = $2, connected_at = now(),
-         disconnected_at = NULL
+         disconnected_at = NULL, restored_at = CASE WHEN k.last_epoch > l.epoch THEN now() ELSE l.restored_at END
     FROM known k WHERE l.agent_id = k.agent_id
   RETURNING l.agent_id, l.epoch
 ),

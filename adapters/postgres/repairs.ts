@@ -108,9 +108,17 @@ export const outpacedIn =
     return new Set(rows.map((row) => row.id as SessionId))
   }
 
+/**
+ * Not every restore shows: the connection that the agent has is always later than it. Where it did show, what was asked
+ * since then counts also after another connection, until an operator says that the restore is over.
+ */
 const ASKED_SINCE = `
-SELECT s.id FROM sessions s JOIN agent_leases l ON l.agent_id = $1 AND l.epoch = $2
- WHERE s.id = ANY($3::uuid[]) AND s.waiting_since > l.connected_at`
+SELECT s.id
+  FROM sessions s
+  JOIN agent_leases l ON l.agent_id = $1 AND l.epoch = $2
+ CROSS JOIN orphan_removal r
+ WHERE s.id = ANY($3::uuid[])
+   AND s.waiting_since > least(l.connected_at, CASE WHEN r.halted_at IS NOT NULL THEN l.restored_at END)`
 
 export const askedSinceIn =
   (database: Database): ReportStore['askedSince'] =>

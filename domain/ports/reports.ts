@@ -56,7 +56,7 @@ export type ReportStore = {
   ) => Promise<{ readonly fenced: boolean; readonly repaired: readonly SessionId[] }>
   /** Those whose newest command was answered `superseded`: their agents know later generations than the rows. */
   readonly outpaced: (sessionIds: readonly SessionId[]) => Promise<ReadonlySet<SessionId>>
-  /** Those that wait since a moment at which this connection of the agent was there already. */
+  /** Those of which it is certain that what they wait for was asked after a restore that this agent may be ahead of. */
   readonly askedSince: (peer: Peer, sessionIds: readonly SessionId[]) => Promise<ReadonlySet<SessionId>>
   /**
    * Makes the newest command of these sessions due again, also one that was done: the resource is not as it says.

@@ -173,9 +173,14 @@ const askedAgain = ({ id, generation }: SessionRow, last: number, restores: Fact
 const outOfOrder = ({ ledgers, restores }: Facts): readonly Finding[] => {
   const findings: Finding[] = []
   for (const [session, effects] of ledgers.effects) {
-    let before: Effect | null = null
+    let newest: Effect | null = null
+    const newestOn = new Map<string, Effect>()
     for (const effect of effects) {
-      const from = before
+      const here: Effect | null = newestOn.get(effect.agentId) ?? null
+      newestOn.set(effect.agentId, effect)
+      // What a session left behind on an agent that could not be reached is removed after it has begun elsewhere.
+      const isLeftOver: boolean = effect.state === 'deleted' && newest !== null && newest.agentId !== effect.agentId
+      const from: Effect | null = isLeftOver ? here : newest
       const restored = restores.some(
         ({ at, touched }) => touched.has(session) && from !== null && from.at < at && effect.at >= at,
       )
@@ -185,7 +190,7 @@ const outOfOrder = ({ ledgers, restores }: Facts): readonly Finding[] => {
           session,
           what: `${effect.state} at ${effect.generation} on ${effect.agentId} after ${from.state} at ${from.generation} on ${from.agentId}`,
         })
-      before = effect
+      if (!isLeftOver) newest = effect
     }
   }
   return findings

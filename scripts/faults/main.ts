@@ -60,6 +60,7 @@ const tell = async (report: Report): Promise<void> => {
   for (const { kind, session, what } of report.findings.slice(0, MOST_SHOWN))
     complain(`${kind}: ${session ?? ''} ${what}`)
   if (report.findings.length > MOST_SHOWN) complain(`… and ${report.findings.length - MOST_SHOWN} more`)
+  for (const line of report.evidence) complain(line)
   if (report.findings.length > 0) await keep(report)
   process.stdout.write(`${lineOf(asked.run, report)}\n`)
 }

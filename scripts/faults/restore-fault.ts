@@ -92,14 +92,17 @@ const runningIn = (ledgers: Ledgers): ReadonlySet<string> =>
     ),
   )
 
+type Row = { readonly id: string; readonly agentId: string | null; readonly generation: number }
+const ROWS = 'SELECT id, agent_id AS "agentId", generation::float8 AS generation FROM sessions'
+
 /** Every row has taken over what its agent has that is newer. If not in time, the end of the run says so. */
 const caughtUp = async (stage: Stage, before: Ledgers, restore: Pick<Restore, 'touched'>): Promise<void> => {
-  const newest = new Map<string, number>()
-  for (const held of before.held.values())
-    for (const [session, { generation }] of held) if (restore.touched.has(session)) newest.set(session, generation)
+  // A session that the older database has nowhere, or elsewhere, has nothing to take over from there.
+  const isBehind = ({ id, agentId, generation }: Row): boolean =>
+    agentId !== null && restore.touched.has(id) && generation < (before.held.get(agentId)?.get(id)?.generation ?? 0)
   for (const deadline = performance.now() + convergenceBoundMs(stage.intervals); performance.now() < deadline; ) {
-    const rows = await stage.database.query('SELECT id, generation::float8 AS generation FROM sessions')
-    if (rows.every(({ id, generation }) => generation >= (newest.get(id) ?? 0))) return
+    const rows: readonly Row[] = await stage.database.query(ROWS)
+    if (!rows.some(isBehind)) return
     await wait(200)
   }
 }

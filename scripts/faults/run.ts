@@ -4,6 +4,7 @@ import type { Endings } from '../bench/bench.ts'
 import { alwaysWrong, type Finding, type Restore, wrongAtTheEnd } from './check.ts'
 import { type Clients, startClients } from './clients.ts'
 import { type Dealt, deal, type FaultKind } from './deck.ts'
+import { evidenceOf } from './evidence.ts'
 import { type FactSources, readFacts } from './facts.ts'
 import { convergenceBoundMs, intervalsNamed } from './intervals.ts'
 import { networkFaults } from './network-faults.ts'
@@ -22,6 +23,8 @@ export type Report = {
   readonly convergedMs: number | null
   readonly boundMs: number
   readonly findings: readonly Finding[]
+  /** What is known of the first sessions in them. */
+  readonly evidence: readonly string[]
   /** Creates that were answered with 503 and are there nevertheless. */
   readonly unavailableButDone: number
   /** How often everything that waits was looked at. */
@@ -134,6 +137,7 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
     convergedMs,
     boundMs,
     findings: unique(findings),
+    evidence: await evidenceOf(sources, findings),
     unavailableButDone: await doneNevertheless(scene, clients),
     looks: waits.looks(),
   }

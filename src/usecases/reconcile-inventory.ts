@@ -143,8 +143,8 @@ const carryOut = async (
 }
 
 /**
- * An intent that the lost part of history may have overtaken must not end work in use. One that was committed while
- * this agent was connected to the restored database is newer than all of that, and is promised.
+ * An intent that the lost part of history may have overtaken must not end work in use. One that was committed after
+ * the restore is newer than all of that, and is promised.
  */
 const judgeContested = async (
   { reports }: ReconcileDeps,

@@ -133,6 +133,18 @@ describe('the judge of a fault run', () => {
     expect(kindsOf({ ...stoppedTwo, lines })).to.include('reordered')
   })
 
+  it('what a session left behind on an agent is removed after it has begun on another', () => {
+    const lines = { 'edge-2': [anEffect(1, 1), anEffect(4, 2, 'deleted')], 'edge-1': [anEffect(2, 2), anEffect(3, 3)] }
+    const moved = {
+      sessions: [aRow({ generation: 3, observedGeneration: 3 })],
+      outbox: [1, 2, 3].map((generation) => aCommand({ generation })),
+    }
+    const promises = [promised([2, 'running'], [3, 'running'])]
+    expect(kindsOf({ ...moved, promises, lines })).to.deep.equal([])
+    const twice = { ...lines, 'edge-2': [anEffect(1, 2), anEffect(4, 2, 'deleted')] }
+    expect(kindsOf({ ...moved, promises, lines: twice })).to.include('doubled')
+  })
+
   it('reordered: a command that was sent long after a newer one was promised, or still may be', () => {
     const newer = aCommand({ generation: 2 })
     const late = aCommand({ status: 'superseded', sentAtMs: Date.now() + 5_000 })

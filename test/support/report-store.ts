@@ -18,7 +18,7 @@ export const reportStore = (
     readonly failures?: readonly (readonly [CommandId, number])[]
     /** Of which the newest command was answered `superseded`. */
     readonly outpaced?: ReadonlySet<SessionId>
-    /** Asked of its agent while it was connected as it is now. */
+    /** Asked after the database was restored. */
     readonly askedSince?: ReadonlySet<SessionId>
     /** Runs before each write, once: what someone else does meanwhile. */
     readonly meanwhile?: ((rows: Map<SessionId, Session>) => void)[]

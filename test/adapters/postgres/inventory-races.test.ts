@@ -191,6 +191,25 @@ describe('inventories of connections that are replaced', () => {
     expect((await commandsOf(stores, since.id)).at(-1)).to.deep.include({ status: 'pending', type: 'stop_session' })
   })
 
+  it('what was asked after a restore that showed stands on later connections too, until the restore is over', async () => {
+    const agentId = (await anAgent(stores, { id: 'twice-ahead' })).agentId
+    const [asked, older] = await Promise.all([1, 2].map(() => aRunning({ agentId, epoch: 1 })))
+    if (!asked || !older) throw new Error('there are two')
+    await connected(stores, agentId, { lastEpoch: 40 })
+    for (const session of [asked, older]) await commit(stores, right(stop(session, anIntent())))
+    await stores.ask(`UPDATE sessions SET waiting_since = now() - interval '1 hour' WHERE id = $1`, older.id)
+    const entries = [asked, older].map(({ id }) => ({ sessionId: id, generation: 9, status: 'running' as const }))
+    const askedSince = async () => stores.reports.askedSince(await connected(stores, agentId), [asked.id, older.id])
+    expect(await askedSince()).to.deep.equal(new Set([asked.id]))
+    await stores.orphans.resume('operator')
+    expect(await askedSince()).to.deep.equal(new Set())
+    await stores.orphans.halt('operator')
+    expect(await reconciling(await connected(stores, agentId), entries)).to.equal('accepted')
+    expect(await theSession(stores, asked.id)).to.deep.include({ generation: 1_009, status: 'stopping' })
+    expect(await theSession(stores, older.id)).to.deep.include({ generation: 9, status: 'running' })
+    await stores.orphans.resume('operator')
+  })
+
   it('a repair writes all that its decision changes', async () => {
     const peer = await anAgent(stores, { id: 'whole-repair' })
     const session = await aRunning(peer, restarts())
