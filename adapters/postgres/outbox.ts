@@ -9,7 +9,7 @@ import type { Database, Row } from './pool.ts'
 export const MAX_UNACKED = 20
 
 /**
- * What is due for some lanes, each at most its own limit: one index range of `outbox_due` a lane, however many
+ * What is due for some lanes, each above an id and at most its own limit: one index range of `outbox_due` a lane, however many
  * rows wait for other agents or back off. What is asked (state, incarnation) comes with the command, so that a
  * frame always carries one consistent state; the session's row adds what no intent ever changes. Ids are
  * unique over all lanes, so one list leaves out what any of them has in flight; as a subquery it is hashed once, while
@@ -20,12 +20,12 @@ export const DUE = `
 SELECT o.id, o.command_id, o.agent_id, o.session_id, o.generation, o.type, o.payload, o.attempts, o.expires_at,
        s.spec, s.env, s.platform, s.secrets, s.persistent_home, s.org_id, s.user_id, s.name, s.template_name,
        s.template_version
-  FROM unnest($1::text[], $2::bigint[], $4::int[]) AS lane (agent_id, epoch, at_most)
+  FROM unnest($1::text[], $2::bigint[], $4::int[], $5::bigint[]) AS lane (agent_id, epoch, at_most, after)
   JOIN agent_leases l ON l.agent_id = lane.agent_id AND l.epoch = lane.epoch
  CROSS JOIN LATERAL (
          SELECT * FROM outbox
           WHERE agent_id = l.agent_id AND status = 'pending' AND acked_epoch IS NULL AND next_attempt_at IS NULL
-            AND id NOT IN (SELECT unnest($3::bigint[]))
+            AND id > lane.after AND id NOT IN (SELECT unnest($3::bigint[]))
           ORDER BY id LIMIT lane.at_most) o
   LEFT JOIN sessions s ON s.id = o.session_id
  WHERE s.id IS NOT NULL OR o.payload ? 'sessionId'
@@ -135,6 +135,7 @@ export const createOutbox = (database: Database, settings: OutboxSettings): Outb
           reads.map(({ peer }) => peer.epoch),
           reads.flatMap(({ inFlight }) => inFlight),
           reads.map(({ limit }) => limit),
+          reads.map(({ after }) => after),
         ],
       })
       const commands = Map.groupBy(rows.flatMap(readable), ({ agentId }) => agentId)

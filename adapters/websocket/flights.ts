@@ -31,14 +31,15 @@ export type Flights = {
   readonly put: (command: DueCommand, bytes: number, state: FlightState, sentAt: Date, until: number) => Flight
   readonly move: (flight: Flight, state: FlightState, until: number) => void
   readonly remove: (flight: Flight) => void
-  /** Rows that a read has to leave out. */
-  readonly excluded: () => readonly number[]
+  /** Rows above an id that a read has to leave out. */
+  readonly excluded: (after: number) => readonly number[]
   readonly excludedCount: () => number
   readonly isEmpty: () => boolean
   /** Frames and bytes without an ack. */
   readonly inWindow: () => { readonly count: number; readonly bytes: number }
   readonly all: () => Iterable<Flight>
-  readonly due: () => readonly Flight[]
+  /** Those above an id that a read may return again. */
+  readonly due: (after: number) => readonly Flight[]
   readonly clear: () => void
 }
 
@@ -90,16 +91,16 @@ export const createFlights = (): Flights => {
       flights.delete(kept.id)
       ids.delete(kept.commandId)
     },
-    excluded: () => {
+    excluded: (after) => {
       const excluded: number[] = []
-      for (const flight of flights.values()) if (flight.state !== 'due') excluded.push(flight.id)
+      for (const { id, state } of flights.values()) if (state !== 'due' && id > after) excluded.push(id)
       return excluded
     },
     excludedCount: () => flights.size - due,
     isEmpty: () => flights.size === 0,
     inWindow: () => window,
     all: () => flights.values(),
-    due: () => (due === 0 ? [] : [...flights.values()].filter((flight) => flight.state === 'due')),
+    due: (after) => (due === 0 ? [] : [...flights.values()].filter(({ id, state }) => state === 'due' && id > after)),
     clear: () => {
       flights.clear()
       ids.clear()

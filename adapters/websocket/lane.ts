@@ -3,7 +3,8 @@
  * and sends again what is not acked. The outbox is the truth; what a lane remembers (`flights.ts`) only
  * spares the database and ends with the connection.
  *
- * A read leaves out what is in flight, and an ack leaves that set only when its note is committed: in between,
+ * A backlog is read on from where the read before ended, not past everything that is in flight again; from its beginning
+ * whenever something may have become due there. A read leaves out what is in flight, and an ack leaves that set only when its note is committed: in between,
  * a read would return the row once more. Redelivery is a read too: a row that was superseded or cancelled
  * meanwhile is not sent again. There is one timer a lane, and none while nothing is in flight.
  */
@@ -60,14 +61,22 @@ export const createLane = (deps: LaneDeps, peer: Peer, wire: Wire, rested: () =>
   const sender = createCommandSender(deps, peer, wire, backpressure, flights)
   /** Something may be due that has not been read. */
   let wanted = false
+  /** By id: up to here everything was sent, unless something may have become due there since. */
+  let sentUpTo = 0
+  let fromTheBeginning = true
   let reading = false
   let stopped = false
   let failures = 0
   let retryAt = NEVER
 
   const drain = (): void => {
-    wanted = true
+    wantAll()
     if (!reading && !stopped) void pump()
+  }
+
+  const wantAll = (): void => {
+    wanted = true
+    fromTheBeginning = true
   }
 
   /** Goes on when there is room again; not for every single frame, as each read costs a query. */
@@ -82,7 +91,7 @@ export const createLane = (deps: LaneDeps, peer: Peer, wire: Wire, rested: () =>
     try {
       for (let limit = sender.room(); wanted && !stopped && limit > 0; limit = sender.room()) await read(limit)
     } catch (error) {
-      wanted = true
+      wantAll()
       retryAt = timing.now() + retryDelay(timing, failures++)
       database.failed('reading what is due', error)
     }
@@ -98,19 +107,23 @@ export const createLane = (deps: LaneDeps, peer: Peer, wire: Wire, rested: () =>
     let askedAt = 0
     const rows = await deps.reads(async () => {
       if (stopped) return []
-      overdue = flights.due()
+      const after = fromTheBeginning ? 0 : sentUpTo
+      fromTheBeginning = false
+      overdue = flights.due(after)
       askedAt = timing.now()
-      return deps.outbox.due(peer, limit, flights.excluded())
+      return deps.outbox.due({ peer, limit, after, inFlight: flights.excluded(after) })
     })
     if (stopped) return
     failures = 0
     retryAt = NEVER
     database.works('reading what is due')
-    if (timing.now() - askedAt > ANSWER_GOOD_FOR_MS) {
+    if (timing.now() - askedAt > ANSWER_GOOD_FOR_MS) return wantAll()
+    const last = rows.at(-1)
+    if (!sendAll(rows)) wantAll()
+    else if (last !== undefined && rows.length >= limit) {
       wanted = true
-      return
+      sentUpTo = last.id
     }
-    if (!sendAll(rows) || rows.length >= limit) wanted = true
     forgetFinished(overdue, rows, limit)
   }
 
@@ -154,7 +167,7 @@ export const createLane = (deps: LaneDeps, peer: Peer, wire: Wire, rested: () =>
       else unacked(flight, now)
     }
     if (retryAt <= now) retryAt = NEVER
-    if (flights.due().length > 0) wanted = true
+    if (flights.due(0).length > 0) wanted = true
     if (wanted && retryAt === NEVER) drain()
     arm()
   }

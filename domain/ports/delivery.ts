@@ -35,8 +35,13 @@ export type DeliveryNote = Peer & {
   readonly unacked: number
 }
 
-/** What one lane wants to read: at most so many rows, without those that it has in flight. */
-export type LaneRead = { readonly peer: Peer; readonly limit: number; readonly inFlight: readonly number[] }
+/** What one lane wants to read: at most so many rows above an id, without those that it has in flight. */
+export type LaneRead = {
+  readonly peer: Peer
+  readonly limit: number
+  readonly after: number
+  readonly inFlight: readonly number[]
+}
 
 export type Outbox = {
   /**
@@ -50,7 +55,7 @@ export type Outbox = {
 
 /** The outbox as one lane sees it. */
 export type LaneOutbox = {
-  readonly due: (peer: Peer, limit: number, inFlight: readonly number[]) => Promise<readonly DueCommand[]>
+  readonly due: (read: LaneRead) => Promise<readonly DueCommand[]>
   readonly note: Outbox['note']
 }
 

@@ -20,13 +20,15 @@ export const waitingCreates = async (
     status_reason: `'queued_for_agent'`,
     waiting_since: 'now()',
     status_deadline: `now() + interval '1 hour'`,
+    labels: `'{}'`,
     env: `'{"SITE_TITLE": "Home", "SITE_THEME": "light"}'`,
     created_at: 'now()',
   })
   await query(
     `INSERT INTO outbox (command_id, org_id, agent_id, session_id, generation, type, payload, created_at, expires_at)
-     SELECT gen_random_uuid(), org_id, agent_id, id, generation, 'start_session', '{"state": "running", "incarnation": 0}',
-            now(), now() + interval '1 day'
+     SELECT overlay(id::text PLACING 'c' FROM 1 FOR 1)::uuid, -- rises as the id does
+            org_id, agent_id, id, generation, 'start_session', '{"state": "running", "incarnation": 0}', now(),
+            now() + interval '1 day'
        FROM sessions WHERE name = $1 AND NOT EXISTS (SELECT 1 FROM outbox WHERE session_id = sessions.id)
       ORDER BY id`,
     [made],

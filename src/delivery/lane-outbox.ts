@@ -15,7 +15,7 @@ export const createLaneOutbox = (outbox: Outbox): LaneOutbox => {
     maxItems: LANES_AT_ONCE,
   })
   return {
-    due: (peer, limit, inFlight) => reads.add({ peer, limit, inFlight }),
+    due: reads.add,
     note: outbox.note,
   }
 }

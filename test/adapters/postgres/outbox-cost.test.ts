@@ -43,7 +43,7 @@ describe('reading the outbox', function () {
       const planned = (text: string, values: readonly unknown[]) =>
         explain(stores.url, text, values, [`plan_cache_mode = force_${plan}_plan`])
       const statements: { readonly [what: string]: () => readonly [string, readonly unknown[]] } = {
-        'what is due for a lane': () => [DUE, [[peer.agentId], [peer.epoch], [], [READ_AT_ONCE]]],
+        'what is due for a lane': () => [DUE, [[peer.agentId], [peer.epoch], [], [READ_AT_ONCE], [0]]],
         'which agents have something due': () => [AGENTS_WITH_DUE_COMMANDS, [10_000]],
         'whose back-off is over': () => [END_BACK_OFFS, [500]],
         'what is given up': () => [GIVE_UP, [500, MAX_UNACKED]],
@@ -60,7 +60,8 @@ describe('reading the outbox', function () {
     await manyCommands(stores, 8_000, { agent_id: `'busy'` })
     await finished(8_000)
     for (let n = 0; n < READ_AT_ONCE; n += 1) await aSessionOn(stores, own.agentId)
-    const read = async () => (await explain(stores.url, DUE, [[own.agentId], [own.epoch], [], [READ_AT_ONCE]])).buffers
+    const read = async () =>
+      (await explain(stores.url, DUE, [[own.agentId], [own.epoch], [], [READ_AT_ONCE], [0]])).buffers
     const [first, second] = [await read(), await read()]
     expect(first).to.be.greaterThan(second)
     // What is left are the pages of the index, until it is vacuumed.

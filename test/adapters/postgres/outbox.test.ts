@@ -52,6 +52,8 @@ describe('the outbox', () => {
       const inFlight = [all[0]!.id, all[2]!.id]
       const some = await stores.due(peer, 2, inFlight)
       expect(some.map(({ id }) => id)).to.deep.equal([all[1]!.id, all[3]!.id])
+      const later = await stores.due(peer, 2, [], all[1]!.id)
+      expect(later.map(({ id }) => id)).to.deep.equal([all[2]!.id, all[3]!.id])
     })
 
     it('carries everything that its frame has to say', async () => {
@@ -137,7 +139,7 @@ describe('the outbox', () => {
         startTimeoutMs: timeouts.startMs,
         onUnreadable: (command) => unreadable.push(command),
       })
-      const reads = [peer, other].map((lane) => ({ peer: lane, limit: 10, inFlight: [] }))
+      const reads = [peer, other].map((lane) => ({ peer: lane, limit: 10, after: 0, inFlight: [] }))
       const due = await outbox.due(reads)
       expect(due.map((commands) => commands.map(({ sessionId, type }) => [sessionId, type]))).to.deep.equal([
         [

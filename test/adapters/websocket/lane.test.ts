@@ -75,6 +75,31 @@ describe('a lane', () => {
     expect(outbox.reads).to.have.lengthOf(2)
   })
 
+  it('reads a backlog on from where it ended, and from its beginning when something may have become due there', async () => {
+    const { outbox, time, reconnect } = aLane({ window: 2 })
+    const rows = Array.from({ length: 6 }, () => outbox.commit(AGENT))
+    const { lane, wire } = reconnect()
+    const finish = async (from: number, to: number) => {
+      for (const { commandId } of rows.slice(from, to)) {
+        outbox.finish(commandId)
+        void lane.answered(commandId, false)
+        lane.settled(commandId, 'committed')
+      }
+      await time.settle()
+    }
+    await time.settle()
+    await finish(0, 2)
+    expect(outbox.reads.map(({ after }) => after)).to.deep.equal([0, 2, 3])
+    // Given up, and asked for again by somebody.
+    rows[0]!.status = 'pending'
+    lane.drain()
+    await finish(2, 4)
+    expect(outbox.reads[3]?.after).to.equal(0)
+    await finish(0, 1)
+    await finish(4, 6)
+    expect(idsOf(wire.frames)).to.deep.equal([0, 1, 2, 3, 0, 4, 5].map((at) => rows[at]!.commandId))
+  })
+
   it('never sends twice what was acked while the note of it was not written', async () => {
     const { outbox, time, reconnect } = aLane()
     const row = outbox.commit(AGENT)

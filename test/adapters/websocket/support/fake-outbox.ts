@@ -1,7 +1,7 @@
 /** An outbox in memory that keeps the promises of the real one. */
 import { randomUUID } from 'node:crypto'
 import type { AgentId, CommandId, OrgId, SessionId, UserId } from '../../../../domain/ids.ts'
-import type { DeliveryNote, DueCommand, LaneOutbox } from '../../../../domain/ports/delivery.ts'
+import type { DeliveryNote, DueCommand, LaneOutbox, LaneRead } from '../../../../domain/ports/delivery.ts'
 
 export type FakeRow = DueCommand & {
   status: 'pending' | 'done' | 'superseded' | 'dead' | 'cancelled'
@@ -17,7 +17,7 @@ export type FakeOutbox = LaneOutbox & {
   /** Every call of `note`, with its notes. */
   readonly noteCalls: (readonly DeliveryNote[])[]
   /** Every call of `due`. */
-  readonly reads: { readonly agentId: AgentId; readonly limit: number; readonly inFlight: readonly number[] }[]
+  readonly reads: LaneRead[]
   /** A new command; an older one of the same session that is still pending is superseded. */
   readonly commit: (agentId: AgentId, change?: { sessionId?: SessionId; generation?: number; name?: string }) => FakeRow
   readonly finish: (commandId: CommandId) => void
@@ -74,8 +74,9 @@ export const fakeOutbox = (epochOf: (agentId: AgentId) => number = () => 1): Fak
     finish: (commandId) => {
       for (const row of rows) if (row.commandId === commandId) row.status = 'done'
     },
-    due: async (peer, limit, inFlight) => {
-      outbox.reads.push({ agentId: peer.agentId, limit, inFlight })
+    due: async (read) => {
+      const { peer, limit, after, inFlight } = read
+      outbox.reads.push(read)
       if (outbox.isDown) throw lost()
       const leftOut = new Set(inFlight)
       const isDue = (row: FakeRow): boolean =>
@@ -84,6 +85,7 @@ export const fakeOutbox = (epochOf: (agentId: AgentId) => number = () => 1): Fak
         row.dueNow &&
         row.ackedEpoch !== peer.epoch &&
         epochOf(peer.agentId) === peer.epoch &&
+        row.id > after &&
         !leftOut.has(row.id)
       const due = rows.filter(isDue).slice(0, limit)
       await outbox.whileReading()
