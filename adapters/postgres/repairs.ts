@@ -99,12 +99,13 @@ export const repairWith =
 
 const OUTPACED = `
 SELECT s.id FROM sessions s JOIN outbox o ON o.session_id = s.id AND o.generation = s.generation
- WHERE s.id = ANY($1::uuid[]) AND s.deleted_at IS NULL AND o.status = 'superseded'`
+ WHERE s.id = ANY($1::uuid[])
+   AND (o.status = 'superseded' AND s.deleted_at IS NULL OR o.status = 'done' AND s.id = ANY($2::uuid[]))`
 
 export const outpacedIn =
   (database: Database): ReportStore['outpaced'] =>
-  async (sessionIds) => {
-    const { rows } = await database.query({ name: 'outpaced', text: OUTPACED, values: [sessionIds] })
+  async (sessionIds, denied) => {
+    const { rows } = await database.query({ name: 'outpaced', text: OUTPACED, values: [sessionIds, denied] })
     return new Set(rows.map((row) => row.id as SessionId))
   }
 

@@ -26,8 +26,23 @@ export const applyResult = (
 ): ResultOutcome => {
   const outcome = outcomeOf(session, result, context, attempt.failures)
   const spoken = outcome.kind === 'decided' || outcome.kind === 'stale'
-  return { outcome, fate: spoken ? fateOf(result, attempt) : null }
+  if (!spoken) return { outcome, fate: null }
+  return {
+    outcome,
+    fate: outcome.kind === 'decided' && saysOtherwise(session, result) ? OTHERWISE : fateOf(result, attempt),
+  }
 }
+
+/**
+ * Called applied, and something else is there: the agent has used this generation for something else, in a part of history
+ * that a restored database has lost.
+ */
+const saysOtherwise = (session: Session, { outcome, observed }: CommandResult): boolean => {
+  if (outcome !== 'applied' || observed === null) return false
+  return session.desiredState !== 'running' && (observed.status === 'running' || observed.status === 'starting')
+}
+
+const OTHERWISE: CommandFate = { status: 'superseded', error: 'the agent has something else at this generation' }
 
 /** What becomes of the command itself. */
 export const fateOf = (
@@ -67,6 +82,7 @@ const outcomeOf = (
   if (addressed.kind !== 'decided') return addressed
   switch (result.outcome) {
     case 'applied':
+      if (saysOtherwise(session, result)) return { kind: 'decided', decision: unwritten(session) }
       if (session.desiredState === 'deleted') return deleted(session, result.generation, context)
       return observe(session, reportOf(result.generation, result.observed ?? { status: statusOf(session) }), context)
     case 'superseded':

@@ -54,8 +54,11 @@ export type ReportStore = {
     peer: Peer,
     repairs: readonly Decision[],
   ) => Promise<{ readonly fenced: boolean; readonly repaired: readonly SessionId[] }>
-  /** Those whose newest command was answered `superseded`: their agents know later generations than the rows. */
-  readonly outpaced: (sessionIds: readonly SessionId[]) => Promise<ReadonlySet<SessionId>>
+  /**
+   * Those whose newest command was answered `superseded`: their agents know later generations than the rows. And of `denied`
+   * those whose newest command was done: their agents mean something else by that generation.
+   */
+  readonly outpaced: (sessionIds: readonly SessionId[], denied: readonly SessionId[]) => Promise<ReadonlySet<SessionId>>
   /** Those of which it is certain that what they wait for was asked after a restore that this agent may be ahead of. */
   readonly askedSince: (peer: Peer, sessionIds: readonly SessionId[]) => Promise<ReadonlySet<SessionId>>
   /**

@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import pg from 'pg'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../adapters/embedded-postgres/start.ts'
 import { migrateAll } from '../../src/migrate.ts'
+import { ledgerNow } from './ledger.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: rows are typed by whoever wrote the statement
 type Row = any
@@ -19,8 +20,8 @@ export type RunDatabase = {
   readonly tryQuery: (text: string) => Promise<readonly Row[] | null>
   readonly kill: () => void
   readonly isUp: () => Promise<boolean>
-  /** Stops it, copies its files aside, starts it again. */
-  readonly copyAside: () => Promise<void>
+  /** Stops it, copies its files aside, starts it again. Answers when it was stopped (the ledger's clock). */
+  readonly copyAside: () => Promise<number>
   readonly hasCopy: () => boolean
   /** Stops it, puts the copy in its place, starts it again, with all of its wakes. The copy is used up. */
   readonly putBack: () => Promise<void>
@@ -92,13 +93,17 @@ export const startRunDatabase = async (directory: string): Promise<RunDatabase> 
         () => true,
         () => false,
       ),
-    copyAside: () =>
-      whileStopped(async () => {
+    copyAside: async () => {
+      let stoppedAt = 0
+      await whileStopped(async () => {
+        stoppedAt = ledgerNow()
         await rm(copy, { recursive: true, force: true })
         // With its owner, which for root is another account, and far quicker than file by file from here.
         await promisify(execFile)('cp', ['-a', join(dataDir, 'data'), copy])
         copied = true
-      }),
+      })
+      return stoppedAt
+    },
     hasCopy: () => copied,
     putBack: () =>
       whileStopped(async () => {

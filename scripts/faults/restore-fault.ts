@@ -23,8 +23,7 @@ export const restored = async (stage: Stage): Promise<void> => {
   if (!victims.one('postgres')) return victims.free('restore')
   let copiedAt = 0
   try {
-    await database.copyAside()
-    copiedAt = ledgerNow()
+    copiedAt = await database.copyAside()
   } finally {
     victims.free('postgres')
   }

@@ -63,6 +63,8 @@ export const createRecentAgents = (
       known.agents = known.agents.then((agents) =>
         agents.map((agent) => (agent.id === agentId ? withOneMore(agent, resources) : agent)),
       )
+      // It may be under way, and fail, without anybody who waits for what is added to it here.
+      known.agents.catch(() => {})
     },
   }
 }

@@ -53,8 +53,8 @@ export const createAgentInbox = (deps: AgentInboxDeps): AgentInbox & { readonly 
     { minIntervalMs: ACTIVITY_EVERY_MS, maxItems: 5_000 },
   )
 
-  // While an inventory is compared with the rows, the agent goes on reporting. What it says of a session after
-  // the inventory is newer than the inventory: a session that began to run meanwhile is not "missing" from it.
+  // While an inventory waits to be compared with the rows, and is compared, the agent goes on reporting. What it says of
+  // a session after the inventory is newer than the inventory: a session that began to run meanwhile is not "missing" from it.
   // `superseded` says nothing of what is there: after a restore of the database it is the answer to every old
   // command, and would hide from the row the newer generation that the inventory tells.
   const inventories = new Map<AgentId, Set<Set<SessionId>>>()
@@ -64,23 +64,23 @@ export const createAgentInbox = (deps: AgentInboxDeps): AgentInbox & { readonly 
     return reports.add(item)
   }
 
+  const oneAtATime = createNewestOnly<AgentId, ReportAnswer>('accepted')
   const compare = async (peer: Peer, items: readonly InventoryEntry[]): Promise<ReportAnswer> => {
     const spokenSince = new Set<SessionId>()
     const underWay = inventories.get(peer.agentId) ?? new Set()
     inventories.set(peer.agentId, underWay.add(spokenSince))
     try {
-      return await deps.reconcileInventory(peer, items, spokenSince)
+      return await oneAtATime(peer.agentId, () => deps.reconcileInventory(peer, items, spokenSince))
     } finally {
       underWay.delete(spokenSince)
       if (underWay.size === 0) inventories.delete(peer.agentId)
     }
   }
-  const oneAtATime = createNewestOnly<AgentId, ReportAnswer>('accepted')
 
   return {
     result: (peer, result) => report({ kind: 'result', peer, sessionId: result.sessionId, result }),
     status: (peer, sessionId, generation, said) => report({ kind: 'status', peer, sessionId, generation, said }),
-    inventory: (peer, items) => oneAtATime(peer.agentId, () => compare(peer, items)),
+    inventory: compare,
     heartbeat: heartbeats.add,
     activity: (peer, sessionId, at) => activity.add({ peer, sessionId, at }),
     idle: async () => {

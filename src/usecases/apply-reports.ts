@@ -144,7 +144,7 @@ const foldIn = (fold: Fold, item: AgentReport, context: FoldContext): ReportAnsw
   if (fate !== null) fold.outcomes.push({ commandId: result.commandId, fate })
   const answer = take(fold, outcome)
   // Nothing was sent that is newer than the row: a superseded command of its own generation tells of a lost history.
-  return result.outcome === 'superseded' && outcome.kind === 'decided' ? 'outpaced' : answer
+  return fate?.status === 'superseded' && outcome.kind === 'decided' ? 'outpaced' : answer
 }
 
 const take = (fold: Fold, outcome: ReportOutcome): ReportAnswer => {

@@ -69,6 +69,8 @@ type Work = {
   readonly contested: readonly Restore[]
   readonly removed: readonly Session[]
   readonly redeliveries: readonly Session[]
+  /** Of these the agent has something else at the very generation at which it was asked for, or at a later one. */
+  readonly denied: readonly Session[]
   readonly found: readonly FoundOrphan[]
 }
 
@@ -83,6 +85,8 @@ const sorted = (
   const redeliveries: Session[] = []
   const removed: Session[] = []
   const found: FoundOrphan[] = []
+  const held = new Map(entries.map(({ sessionId, generation }) => [sessionId, generation]))
+  const isDenied = ({ id, generation }: Session): boolean => (held.get(id) ?? -1) >= generation
   for (const action of reconcile(peer.agentId, rows, entries)) {
     if (action.type === 'orphan') found.push({ entry: action.entry, reason: action.reason })
     else if (spokenSince.has(action.session.id)) continue
@@ -91,7 +95,7 @@ const sorted = (
     else if (action.type === 'removed_outside' && repairsAllowed(action.session) > 0) removed.push(action.session)
     else writes.push(action)
   }
-  return { writes, contested, removed, redeliveries, found }
+  return { writes, contested, removed, redeliveries, denied: redeliveries.filter(isDenied), found }
 }
 
 /** Answers whose rows were changed by someone else since they were read. */
@@ -114,8 +118,7 @@ const carryOut = async (
   if (writes.some(({ decision }) => decision?.previous?.reservedOn && decision.session.reservedOn === null))
     deps.capacityFreed()
 
-  const asked = work.redeliveries.map(({ id }) => id)
-  const outpaced: ReadonlySet<SessionId> = asked.length === 0 ? new Set() : await deps.reports.outpaced(asked)
+  const outpaced = await outpacedOf(deps, work)
   const isOutpaced = ({ id, agentId }: Session) => outpaced.has(id) && agentId === peer.agentId
   const again = (session: Session, above: number): Decision =>
     askedAgain(session, above, {
@@ -140,6 +143,15 @@ const carryOut = async (
   const redeliveries = work.redeliveries.filter((session) => !isOutpaced(session)).map(({ id }) => id)
   for (const some of inParts(redeliveries)) deps.wake.agents(await deps.reports.redeliver(some, peer))
   return { conflicts }
+}
+
+/** Those that are not to be told again what they were told, but asked above what their agents know. */
+const outpacedOf = async ({ reports }: ReconcileDeps, work: Work): Promise<ReadonlySet<SessionId>> => {
+  if (work.redeliveries.length === 0) return new Set()
+  return reports.outpaced(
+    work.redeliveries.map(({ id }) => id),
+    work.denied.map(({ id }) => id),
+  )
 }
 
 /**

@@ -18,6 +18,8 @@ export const reportStore = (
     readonly failures?: readonly (readonly [CommandId, number])[]
     /** Of which the newest command was answered `superseded`. */
     readonly outpaced?: ReadonlySet<SessionId>
+    /** Of which the newest command was answered `applied`. */
+    readonly done?: ReadonlySet<SessionId>
     /** Asked after the database was restored. */
     readonly askedSince?: ReadonlySet<SessionId>
     /** Runs before each write, once: what someone else does meanwhile. */
@@ -71,7 +73,8 @@ export const reportStore = (
       repairs.push(...free)
       return { fenced: false, repaired: free.map(({ session }) => session.id) }
     },
-    outpaced: async (sessionIds) => new Set(sessionIds.filter((id) => setting.outpaced?.has(id))),
+    outpaced: async (sessionIds, denied) =>
+      new Set(sessionIds.filter((id) => setting.outpaced?.has(id) || (setting.done?.has(id) && denied.includes(id)))),
     askedSince: async (_peer, sessionIds) => new Set(sessionIds.filter((id) => setting.askedSince?.has(id))),
     redeliver: async (sessionIds, peer) => {
       if (peer !== undefined && epochs[peer.agentId] !== peer.epoch) return []

@@ -110,6 +110,18 @@ describe('what agents send', () => {
     expect(await next).to.equal('fenced')
   })
 
+  it('after an inventory is known to be newer than it, also while that waits for the one before it', async () => {
+    const { inbox, inventories } = receiving()
+    const first = inbox.inventory(peer, [])
+    const second = inbox.inventory(peer, [])
+    await inbox.status(peer, SESSION, 3, { status: 'running' })
+    inventories[0]?.end('accepted')
+    await first
+    expect([...(inventories[1]?.spokenSince ?? [])]).to.deep.equal([SESSION])
+    inventories[1]?.end('accepted')
+    expect(await second).to.equal('accepted')
+  })
+
   it('as the word that a command is superseded says nothing that is newer than an inventory', async () => {
     const { inbox, inventories } = receiving()
     const answer = inbox.inventory(peer, [])

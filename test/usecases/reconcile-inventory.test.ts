@@ -23,6 +23,7 @@ const reconciling = (
     epoch?: number
     outpaced?: ReadonlySet<SessionId>
     askedSince?: ReadonlySet<SessionId>
+    done?: ReadonlySet<SessionId>
     meanwhile?: ((rows: Map<SessionId, Session>) => void)[]
   } = {},
 ) => {
@@ -158,6 +159,22 @@ describe('an inventory', () => {
       expect(row()).to.deep.include({ status, desiredState, generation: 1_003, statusReason: 'restored' })
       expect(store.repairs[0]?.command).to.deep.include({ type, generation: 1_003 })
       expect(woken).to.deep.equal([AGENT])
+    }
+  })
+
+  it('raises above it what was done by the agent’s word, while it has something else at that very generation', async () => {
+    const done = new Set([SESSION])
+    const stopping = aSession({ status: 'stopping', desiredState: 'stopped', observedGeneration: 2 })
+    for (const asked of [stopping, aTombstone()]) {
+      const { told, row, store } = reconciling([asked], { done })
+      await told([anEntry({ generation: asked.generation })])
+      expect(row()).to.deep.include({ generation: asked.generation + 1_000, desiredState: asked.desiredState })
+      expect(row()?.deletedAt).to.equal(asked.deletedAt)
+      expect(store.repairs).to.have.lengthOf(1)
+      const older = reconciling([asked], { done })
+      await older.told([anEntry({ generation: asked.generation - 1 })])
+      expect(older.store.repairs).to.deep.equal([])
+      expect(older.store.redelivered).to.deep.equal([SESSION])
     }
   })
 

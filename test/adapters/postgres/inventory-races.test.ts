@@ -178,6 +178,27 @@ describe('inventories of connections that are replaced', () => {
     expect(await theSession(stores, starting.id)).to.deep.include({ generation: 1_001 })
   })
 
+  it('what the agent called done, and still has at that very generation, is asked again above it', async () => {
+    const peer = await anAgent(stores, { id: 'denied' })
+    const [stopping, deleting] = await Promise.all([1, 2].map(() => aRunning(peer)))
+    if (!stopping || !deleting) throw new Error('there are two')
+    await commit(stores, right(stop(stopping, anIntent())))
+    await commit(stores, right(remove(deleting, anIntent())))
+    await stores.ask(`UPDATE outbox SET status = 'done' WHERE agent_id = $1 AND status = 'pending'`, peer.agentId)
+    await stores.ask('UPDATE sessions SET deleted_at = now(), reserved_on = NULL WHERE id = $1', deleting.id)
+    const running = [stopping, deleting].map(({ id }) => ({ sessionId: id, generation: 2, status: 'running' as const }))
+    expect(await reconciling(peer, running)).to.equal('accepted')
+    expect(await theSession(stores, stopping.id)).to.deep.include({ generation: 1_002, status: 'stopping' })
+    const tombstone = await theSession(stores, deleting.id)
+    expect(tombstone).to.deep.include({ generation: 1_002, status: 'deleting' })
+    expect(tombstone?.deletedAt).to.not.equal(null)
+    for (const [{ id }, type] of [
+      [stopping, 'stop_session'],
+      [deleting, 'delete_session'],
+    ] as const)
+      expect((await commandsOf(stores, id)).at(-1)).to.deep.include({ status: 'pending', type, generation: 1_002 })
+  })
+
   it('what was asked on this connection stands against what the agent has from a history that was lost', async () => {
     const peer = await anAgent(stores, { id: 'ahead' })
     const [before, since] = await Promise.all([1, 2].map(() => aRunning(peer)))

@@ -82,6 +82,16 @@ describe('the result of a command', () => {
     expect(fate?.status).to.equal('done')
   })
 
+  it('applied, while something runs that is to rest or to be gone: the generation meant something else to the agent', () => {
+    for (const status of ['stopping', 'hibernating', 'deleting'] as const)
+      for (const has of ['running', 'starting'] as const) {
+        const { decision, fate } = applied(aSession({ status }), { observed: { status: has } })
+        expect(isUnchanged(decision)).to.equal(true)
+        expect(fate?.status).to.equal('superseded')
+      }
+    expect(applied(aSession({ status: 'deleting' }), { observed: { status: 'stopped' } }).fate?.status).to.equal('done')
+  })
+
   it('superseded: the session stays as it is', () => {
     const { decision, fate } = applied(aSession({ status: 'stopping' }), { outcome: 'superseded' })
     expect(isUnchanged(decision)).to.equal(true)
