@@ -23,7 +23,9 @@ export const runAgent = async (platform: string): Promise<void> => {
     throw new ExitError(2, `these settings are wrong, nothing was started:\n  ${process_.left.join('\n  ')}`)
   const log = createLog(settings.logLevel)
   const stopped = Promise.race([stopSignal().then(() => 'leave' as const), parentsWord()])
-  const agent = await runProcessAgent({ agent: settings, process: process_.right }, log)
+  const agent = await runProcessAgent({ agent: settings, process: process_.right }, log).catch((error: Error) => {
+    throw error.name === 'StateDirectoryInUse' ? new ExitError(1, error.message) : error
+  })
   await agent.stop(await stopped)
   // A parent that was killed has closed it already.
   if (process.connected) process.disconnect()

@@ -36,7 +36,12 @@ export const runDev = async (): Promise<void> => {
   const signal = stopSignal().then(() => stopped.abort())
   const endings: Ending[] = []
   try {
-    await mkdir(directory, { recursive: true })
+    await mkdir(directory, { recursive: true }).catch((error: Error) => {
+      throw new ExitError(
+        1,
+        `the data directory cannot be made: ${error.message}. Choose another with STREAMSPACE_DATA_DIR.`,
+      )
+    })
     const lock = await lockDataDirectory(directory).catch((error: Error) => {
       throw new ExitError(1, error.message)
     })

@@ -88,7 +88,7 @@ const table: Table = {
   AgentExists: ({ agentId }) => ({ code: 'agent_exists', detail: `an agent ${agentId} is enrolled already` }),
   AgentHasSessions: ({ agentId, sessions }) => ({
     code: 'agent_has_sessions',
-    detail: `agent ${agentId} has ${plural(sessions, 'session')}: delete them first, or use ?force=true`,
+    detail: `agent ${agentId} has ${plural(sessions, 'session')}: delete them first (listed with agent=${agentId}), or force it and lose them`,
     more: { sessions },
   }),
   CommandNotRedrivable: ({ commandId, status }) => ({

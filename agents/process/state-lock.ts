@@ -19,21 +19,26 @@ export const lockStateDir = async (stateDir: string): Promise<StateLock> => {
   const path = join(stateDir, `agent.${process.pid}.lock`)
   const start = (await readProcess(process.pid))?.start
   if (start === undefined) throw new Error('cannot find out when this process was started (/proc or ps)')
-  if (await holds(path, process.pid)) throw inUse(stateDir, process.pid)
+  if (await holds(path, process.pid)) throw new StateDirectoryInUse(stateDir, process.pid)
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     await writeWhole(path, start)
     const other = await otherClaim(stateDir)
     if (other === null) return { release: () => rm(path, { force: true }) }
     await rm(path, { force: true })
-    if (attempt === ATTEMPTS) throw inUse(stateDir, other)
+    if (attempt === ATTEMPTS) throw new StateDirectoryInUse(stateDir, other)
     // It may be doing just the same, and see this one.
     await wait(10 + Math.random() * 50)
   }
   throw new Error('unreachable')
 }
 
-const inUse = (stateDir: string, pid: number): Error =>
-  new Error(`another agent (process ${pid}) works on ${stateDir}; stop that one first, or choose another directory`)
+export class StateDirectoryInUse extends Error {
+  override readonly name = 'StateDirectoryInUse'
+
+  constructor(stateDir: string, pid: number) {
+    super(`another agent (process ${pid}) works on ${stateDir}; stop that one first, or choose another directory`)
+  }
+}
 
 const holds = async (path: string, pid: number): Promise<boolean> => {
   const start = await readFile(path, 'utf8').catch(() => null)

@@ -100,7 +100,7 @@ const refuse = (response) =>
     page(
       'This session is private',
       `<div class="card"><h1>This session is private</h1>
-<p>Open it with the URL of its endpoint: the console shows it, and so does <code>streamspace session get</code>.
+<p>Open it with the URL of its endpoint, which <code>streamspace session get</code> shows.
 It carries the access token of the session.</p></div>`,
     ),
     { 'www-authenticate': 'Bearer' },
