@@ -3,10 +3,11 @@
  * and sends again what is not acked. The outbox is the truth; what a lane remembers (`flights.ts`) only
  * spares the database and ends with the connection.
  *
- * A backlog is read on from where the read before ended, not past everything that is in flight again; from its beginning
- * whenever something may have become due there. A read leaves out what is in flight, and an ack leaves that set only when its note is committed: in between,
- * a read would return the row once more. Redelivery is a read too: a row that was superseded or cancelled
- * meanwhile is not sent again. There is one timer a lane, and none while nothing is in flight.
+ * A backlog is read on from where the read before ended, not past everything that is in flight again; from its
+ * beginning whenever something may have become due there. A read leaves out what is in flight, and an ack leaves
+ * that set only when its note is committed: in between, a read would return the row once more. Redelivery is a
+ * read too: a row that was superseded or cancelled meanwhile is not sent again. There is one timer a lane, and
+ * none while nothing is in flight.
  */
 import type { CommandId } from '../../domain/ids.ts'
 import type { Peer } from '../../domain/ports/agents.ts'
