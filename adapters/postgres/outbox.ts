@@ -28,7 +28,6 @@ SELECT o.id, o.command_id, o.agent_id, o.session_id, o.generation, o.type, o.pay
             AND id > lane.after AND id NOT IN (SELECT unnest($3::bigint[]))
           ORDER BY id LIMIT lane.at_most) o
   LEFT JOIN sessions s ON s.id = o.session_id
- WHERE s.id IS NOT NULL OR o.payload ? 'sessionId'
  ORDER BY o.id`
 
 const NOTE = `
@@ -60,7 +59,7 @@ UPDATE outbox o
 
 export type OutboxSettings = {
   readonly unseal: (sealed: Buffer) => SecretEnv
-  /** Told of a start whose secrets cannot be unsealed, as after a change of the key: it is not sent, and expires. */
+  /** Told once of a start whose secrets cannot be unsealed, as after a change of the key: it is not sent, and expires. */
   readonly onUnreadable?: (command: { readonly commandId: CommandId; readonly sessionId: SessionId }) => void
   /** For templates that set none: agents enforce it too. */
   readonly startTimeoutMs: number
@@ -75,6 +74,9 @@ const ofRow = (row: Row): Omit<DueCommand, 'sessionId' | 'desired'> => ({
   attempts: row.attempts,
   expiresAt: row.expires_at,
 })
+
+/** So many are remembered as told of, so that each read does not tell of them again. */
+const TOLD = 10_000
 
 /** What ends something looks at nothing but the state: the rest is there because a command is complete. */
 const removal = (row: Row): DueCommand => ({
@@ -93,15 +95,23 @@ const removal = (row: Row): DueCommand => ({
 })
 
 export const createOutbox = (database: Database, settings: OutboxSettings): Outbox => {
+  const toldOf = new Set<number>()
+  const tellUnreadable = (row: Row): void => {
+    if (toldOf.has(row.id)) return
+    if (toldOf.size === TOLD) toldOf.clear()
+    toldOf.add(row.id)
+    settings.onUnreadable?.({ commandId: row.command_id as CommandId, sessionId: row.session_id as SessionId })
+  }
   /** One row that cannot be read must not keep those of all lanes in the statement. What ends a session needs no secrets. */
   const readable = (row: Row): readonly DueCommand[] => {
     if (row.payload.sessionId !== undefined) return [removal(row)]
+    if (row.spec === null) return [] // its session is no more
     if (row.secrets === null) return [command(row, {})]
     try {
       return [command(row, settings.unseal(row.secrets))]
     } catch {
       if (row.type !== 'start_session' && row.type !== 'wake_session') return [command(row, {})]
-      settings.onUnreadable?.({ commandId: row.command_id as CommandId, sessionId: row.session_id as SessionId })
+      tellUnreadable(row)
       return []
     }
   }
@@ -138,8 +148,12 @@ export const createOutbox = (database: Database, settings: OutboxSettings): Outb
           reads.map(({ after }) => after),
         ],
       })
-      const commands = Map.groupBy(rows.flatMap(readable), ({ agentId }) => agentId)
-      return reads.map(({ peer }) => commands.get(peer.agentId) ?? [])
+      const byAgent = Map.groupBy(rows, (row) => row.agent_id as AgentId)
+      return reads.map(({ peer, limit }) => {
+        const found = byAgent.get(peer.agentId) ?? []
+        // By what was read, not by what of it is sent: a lane that took a few rows for the end would stop before the rest.
+        return { commands: found.flatMap(readable), readUpTo: found.length < limit ? null : found.at(-1).id }
+      })
     },
     note: async (notes) => {
       await database.query({

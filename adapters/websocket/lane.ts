@@ -106,8 +106,8 @@ export const createLane = (deps: LaneDeps, peer: Peer, wire: Wire, rested: () =>
     wanted = false
     let overdue: readonly Flight[] = []
     let askedAt = 0
-    const rows = await deps.reads(async () => {
-      if (stopped) return []
+    const { commands, readUpTo } = await deps.reads(async () => {
+      if (stopped) return { commands: [], readUpTo: null }
       const after = fromTheBeginning ? 0 : sentUpTo
       fromTheBeginning = false
       overdue = flights.due(after)
@@ -119,33 +119,31 @@ export const createLane = (deps: LaneDeps, peer: Peer, wire: Wire, rested: () =>
     retryAt = NEVER
     database.works('reading what is due')
     if (timing.now() - askedAt > ANSWER_GOOD_FOR_MS) return wantAll()
-    const last = rows.at(-1)
-    if (!sendAll(rows)) wantAll()
-    else if (last !== undefined && rows.length >= limit) {
+    if (!sendAll(commands)) wantAll()
+    else if (readUpTo !== null) {
       wanted = true
-      sentUpTo = last.id
+      sentUpTo = readUpTo
     }
-    forgetFinished(overdue, rows, limit)
+    forgetFinished(overdue, commands, readUpTo ?? NEVER)
   }
 
   /** False: not all of them, as the window or the socket is full. */
-  const sendAll = (rows: readonly DueCommand[]): boolean => {
+  const sendAll = (commands: readonly DueCommand[]): boolean => {
     let all = true
     wire.together(() => {
-      all = rows.every((row) => {
-        const state = flights.byId(row.id)?.state
+      all = commands.every((command) => {
+        const state = flights.byId(command.id)?.state
         const isAnswered = state !== undefined && state !== 'due' // while it was being read
-        return isAnswered || sender.send(row)
+        return isAnswered || sender.send(command)
       })
     })
     return all
   }
 
   /** What was due again before a read and did not come back has got its fate from someone else. */
-  const forgetFinished = (overdue: readonly Flight[], rows: readonly DueCommand[], limit: number): void => {
+  const forgetFinished = (overdue: readonly Flight[], commands: readonly DueCommand[], readUpTo: number): void => {
     if (overdue.length === 0) return
-    const returned = new Set(rows.map((row) => row.id))
-    const readUpTo = rows.length < limit ? NEVER : (rows.at(-1)?.id ?? NEVER)
+    const returned = new Set(commands.map(({ id }) => id))
     for (const flight of overdue)
       if (flight.state === 'due' && !returned.has(flight.id) && flight.id <= readUpTo) flights.remove(flight)
   }

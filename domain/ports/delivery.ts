@@ -43,19 +43,22 @@ export type LaneRead = {
   readonly inFlight: readonly number[]
 }
 
+/** `readUpTo`: the last id that was read when more may be due above it, whether or not it is among the commands. */
+export type LaneDue = { readonly commands: readonly DueCommand[]; readonly readUpTo: number | null }
+
 export type Outbox = {
   /**
    * One statement for several lanes; for each, in the order asked: its pending rows that are due, by id.
-   * Empty when the epoch is no longer the agent's. Each agent is in `reads` once.
+   * None when the epoch is no longer the agent's. Each agent is in `reads` once.
    */
-  readonly due: (reads: readonly LaneRead[]) => Promise<readonly (readonly DueCommand[])[]>
+  readonly due: (reads: readonly LaneRead[]) => Promise<readonly LaneDue[]>
   /** One statement for many notes, of any agents; guarded by each note's epoch. */
   readonly note: (notes: readonly DeliveryNote[]) => Promise<void>
 }
 
 /** The outbox as one lane sees it. */
 export type LaneOutbox = {
-  readonly due: (read: LaneRead) => Promise<readonly DueCommand[]>
+  readonly due: (read: LaneRead) => Promise<LaneDue>
   readonly note: Outbox['note']
 }
 

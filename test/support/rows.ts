@@ -65,7 +65,7 @@ export const storesOver = (database: Database) => {
     outbox,
     /** Of one lane alone. */
     due: async (peer: Peer, limit: number, inFlight: readonly number[], after = 0) =>
-      (await outbox.due([{ peer, limit, after, inFlight }]))[0] ?? [],
+      (await outbox.due([{ peer, limit, after, inFlight }]))[0]?.commands ?? [],
     sessions: createSessionStore(database, { agentSilentAfterMs: 90_000 }),
     queries: createSessionQueries(database, cursors, { agentSilentAfterMs: 90_000 }),
     agents: createAgentStore(database, cursors, clock, { heartbeatIntervalMs: 15_000 }),

@@ -141,7 +141,7 @@ describe('the outbox', () => {
       })
       const reads = [peer, other].map((lane) => ({ peer: lane, limit: 10, after: 0, inFlight: [] }))
       const due = await outbox.due(reads)
-      expect(due.map((commands) => commands.map(({ sessionId, type }) => [sessionId, type]))).to.deep.equal([
+      expect(due.map(({ commands }) => commands.map(({ sessionId, type }) => [sessionId, type]))).to.deep.equal([
         [
           [plain.id, 'start_session'],
           [ending.id, 'stop_session'],
@@ -150,6 +150,24 @@ describe('the outbox', () => {
       ])
       const commandId = await commandIdOf(stores, sealed.id)
       expect(unreadable).to.deep.equal([{ commandId, sessionId: sealed.id }])
+      await outbox.due(reads)
+      expect(unreadable, 'told once').to.have.length(1)
+    })
+
+    it('do not look like the end of what is due', async () => {
+      const peer = await anAgent(stores, { id: 'unreadable-head' })
+      for (let n = 0; n < 2; n += 1) await commit(stores, aCreation(on(peer.agentId)), { PASSWORD: 'of another key' })
+      const plain = await aSessionOn(stores, peer.agentId)
+      const outbox = createOutbox(stores.database, {
+        unseal: createSealer('another key').unseal,
+        startTimeoutMs: timeouts.startMs,
+      })
+      const read = { peer, limit: 2, after: 0, inFlight: [] }
+      const [head] = await outbox.due([read])
+      expect(head?.commands).to.deep.equal([])
+      const [rest] = await outbox.due([{ ...read, after: head?.readUpTo ?? 0 }])
+      expect(rest?.commands.map(({ sessionId }) => sessionId)).to.deep.equal([plain.id])
+      expect(rest?.readUpTo).to.equal(null)
     })
   })
 

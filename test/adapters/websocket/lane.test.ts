@@ -100,6 +100,15 @@ describe('a lane', () => {
     expect(idsOf(wire.frames)).to.deep.equal([0, 1, 2, 3, 0, 4, 5].map((at) => rows[at]!.commandId))
   })
 
+  it('goes on behind rows that are read and cannot be sent, however many', async () => {
+    const { outbox, time, reconnect } = aLane({ window: 2 })
+    for (let n = 0; n < 7; n++) outbox.commit(AGENT).unreadable = true
+    const row = outbox.commit(AGENT)
+    const { wire } = reconnect()
+    await time.settle()
+    expect(idsOf(wire.frames)).to.deep.equal([row.commandId])
+  })
+
   it('never sends twice what was acked while the note of it was not written', async () => {
     const { outbox, time, reconnect } = aLane()
     const row = outbox.commit(AGENT)

@@ -10,6 +10,8 @@ export type FakeRow = DueCommand & {
   sentAt: Date | null
   ackedAt: Date | null
   dueNow: boolean
+  /** Its secrets cannot be unsealed: it is read and not handed on. */
+  unreadable: boolean
 }
 
 export type FakeOutbox = LaneOutbox & {
@@ -65,6 +67,7 @@ export const fakeOutbox = (epochOf: (agentId: AgentId) => number = () => 1): Fak
         sentAt: null,
         ackedAt: null,
         dueNow: true,
+        unreadable: false,
       }
       for (const one of earlier)
         if (one.status === 'pending' && one.generation < row.generation) one.status = 'superseded'
@@ -89,7 +92,10 @@ export const fakeOutbox = (epochOf: (agentId: AgentId) => number = () => 1): Fak
         !leftOut.has(row.id)
       const due = rows.filter(isDue).slice(0, limit)
       await outbox.whileReading()
-      return due.map((row) => ({ ...row, attempts: row.unacked }))
+      return {
+        commands: due.filter((row) => !row.unreadable).map((row) => ({ ...row, attempts: row.unacked })),
+        readUpTo: due.length < limit ? null : (due.at(-1)?.id ?? null),
+      }
     },
     note: async (notes) => {
       if (outbox.isDown) throw lost()
