@@ -23,6 +23,9 @@ export type JobsDatabase = {
 }
 
 const CONNECT_TIMEOUT_MS = 10_000
+/** A text that was seen so often will come again. Of other texts no more than so many are remembered. */
+const NAMED_AFTER = 10
+const MAX_NAMES = 500
 /** Upkeep of a large installation may take its time; longer than this it is not coming back. */
 const ANSWER_TIMEOUT_MS = 120_000
 /** A connection that only listens does not notice by itself that nobody speaks any more. */
@@ -51,10 +54,11 @@ export const openJobsDatabase = (settings: {
   })
   pool.on('error', onError)
   const statements = createStatements(pool, ANSWER_TIMEOUT_MS)
+  const named = createNames()
   return {
     executeSql: async (text, values) => {
       try {
-        return await statements.query({ text, ...(values === undefined ? {} : { values }) })
+        return await statements.query({ ...named(text, values), text, ...(values === undefined ? {} : { values }) })
       } catch (error) {
         if (isReadOnly(error)) connector.refusesWrites()
         throw error
@@ -67,6 +71,23 @@ export const openJobsDatabase = (settings: {
       statements.stop()
       return pool.end()
     },
+  }
+}
+
+/**
+ * pg-boss names no statement, and PostgreSQL spends longer on planning its fetch than on running it. Those that come
+ * again get a name, so that each connection plans them once.
+ */
+const createNames = (): ((text: string, values?: readonly unknown[]) => { readonly name?: string }) => {
+  const seen = new Map<string, { times: number; readonly name: string }>()
+  return (text, values = []) => {
+    // Without parameters it may be several statements in one, which cannot be prepared.
+    if (values.length === 0) return {}
+    const known = seen.get(text) ?? { times: 0, name: `jobs_${seen.size}` }
+    if (known.times === 0 && seen.size >= MAX_NAMES) return {}
+    known.times += 1
+    seen.set(text, known)
+    return known.times > NAMED_AFTER ? { name: known.name } : {}
   }
 }
 
