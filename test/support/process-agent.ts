@@ -65,6 +65,9 @@ export const nodeScript = (script: string): readonly string[] => ['node', '-e', 
 export const aServer = nodeScript(
   "require('http').createServer((q, a) => a.end('hello')).listen(process.env.PORT, '127.0.0.1')",
 )
+/** What an agent saw of a session when it had applied a command. */
+export const observedOf = (applied: Applied) => (applied.kind === 'applied' ? applied.observed : null)
+
 export const httpPort: NonNullable<WireSpec['ports']> = [{ name: 'http', protocol: 'http' }]
 
 type Command<R = HarnessRequest> = R extends HarnessRequest ? Omit<R, 'id'> : never

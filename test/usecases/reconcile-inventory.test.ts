@@ -1,68 +1,10 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { SessionId } from '../../domain/ids.ts'
-import type { InventoryEntry } from '../../domain/ports/delivery.ts'
 import type { Session } from '../../domain/session/session.ts'
 import { desiredStates, observedStatuses, sessionStatuses } from '../../domain/session/words.ts'
-import { reconcileInventory } from '../../src/usecases/reconcile-inventory.ts'
-import { AGENT, aSession, aTombstone, OTHER_AGENT, SESSION, timeouts } from '../support/a-session.ts'
-import { countedIds, fixedClock, recordedWake } from '../support/fake-ports.ts'
-import { reportStore } from '../support/report-store.ts'
-
-const id = (n: number) => `01890a5d-ac96-774b-bcce-b302099a800${n}` as SessionId
-const anEntry = (changes: Partial<InventoryEntry> = {}): InventoryEntry => ({
-  sessionId: SESSION,
-  generation: 3,
-  status: 'running',
-  ...changes,
-})
-
-const reconciling = (
-  sessions: readonly Session[],
-  setting: {
-    epoch?: number
-    outpaced?: ReadonlySet<SessionId>
-    askedSince?: ReadonlySet<SessionId>
-    done?: ReadonlySet<SessionId>
-    meanwhile?: ((rows: Map<SessionId, Session>) => void)[]
-  } = {},
-) => {
-  const store = reportStore(sessions, { [AGENT]: setting.epoch ?? 1 }, setting)
-  const { wake, woken } = recordedWake()
-  const orphans: string[] = []
-  let freed = 0
-  const reconcile = reconcileInventory({
-    sessions: {
-      ofAgent: async () => [...store.rows.values()],
-      loadMany: store.loadMany,
-    },
-    reports: store,
-    wake,
-    clock: fixedClock,
-    ids: countedIds(),
-    timeouts,
-    capacityFreed: () => {
-      freed += 1
-    },
-    reconcileOrphans: async (_peer, { found, resources }) => {
-      for (const { entry, reason } of found) orphans.push(`${entry.sessionId} ${reason}, of ${resources}`)
-      return 'accepted'
-    },
-  })
-  return {
-    told: (entries: readonly InventoryEntry[], spokenSince: readonly SessionId[] = []) =>
-      reconcile({ agentId: AGENT, epoch: 1 }, entries, new Set(spokenSince)),
-    row: (sessionId = SESSION) => store.rows.get(sessionId),
-    store,
-    woken,
-    orphans,
-    freed: () => freed,
-  }
-}
-const restarting = (policy: 'on-failure' | 'always') => {
-  const session = aSession()
-  return { ...session, spec: { ...session.spec, restart: { policy } } }
-}
+import { AGENT, aSession, aTombstone, OTHER_AGENT, SESSION } from '../support/a-session.ts'
+import { anEntry, id, reconciling, restarting } from '../support/reconciling.ts'
 
 describe('an inventory', () => {
   it('takes over what is, and the commands up to there are done', async () => {
@@ -146,78 +88,6 @@ describe('an inventory', () => {
     expect(error).to.equal('an inventory lost 5 races for 1 rows')
   })
 
-  it('raises above what the agent knows an intent that it called superseded, and shows nothing of', async () => {
-    for (const [status, desiredState, type] of [
-      ['scheduling', 'running', 'start_session'],
-      ['deleting', 'deleted', 'delete_session'],
-      ['stopping', 'stopped', 'stop_session'],
-    ] as const) {
-      const asked = aSession({ status, desiredState, observedGeneration: 2 })
-      const { told, row, store, woken } = reconciling([asked], { outpaced: new Set([SESSION]) })
-      await told([])
-      expect(store.redelivered).to.deep.equal([])
-      expect(row()).to.deep.include({ status, desiredState, generation: 1_003, statusReason: 'restored' })
-      expect(store.repairs[0]?.command).to.deep.include({ type, generation: 1_003 })
-      expect(woken).to.deep.equal([AGENT])
-    }
-  })
-
-  it('raises above it what was done by the agent’s word, while it has something else at that very generation', async () => {
-    const done = new Set([SESSION])
-    const stopping = aSession({ status: 'stopping', desiredState: 'stopped', observedGeneration: 2 })
-    for (const asked of [stopping, aTombstone()]) {
-      const { told, row, store } = reconciling([asked], { done })
-      await told([anEntry({ generation: asked.generation })])
-      expect(row()).to.deep.include({ generation: asked.generation + 1_000, desiredState: asked.desiredState })
-      expect(row()?.deletedAt).to.equal(asked.deletedAt)
-      expect(store.repairs).to.have.lengthOf(1)
-      const older = reconciling([asked], { done })
-      await older.told([anEntry({ generation: asked.generation - 1 })])
-      expect(older.store.repairs).to.deep.equal([])
-      expect(older.store.redelivered).to.deep.equal([SESSION])
-    }
-  })
-
-  it('takes over what the agent has at a later generation, also when it called a command superseded', async () => {
-    const asked = aSession({ status: 'stopping', desiredState: 'stopped', observedGeneration: 2 })
-    const { told, row, store } = reconciling([asked], { outpaced: new Set([SESSION]) })
-    await told([anEntry({ generation: 9 })])
-    expect(row()).to.deep.include({ status: 'running', desiredState: 'running', generation: 9 })
-    expect(store.repairs).to.deep.equal([])
-  })
-
-  it('at a later generation does not undo what was asked after the database was restored', async () => {
-    const askedSince = new Set([SESSION])
-    for (const [desiredState, status, has, command] of [
-      ['stopped', 'stopping', 'running', 'stop_session'],
-      ['deleted', 'deleting', 'running', 'delete_session'],
-      ['hibernated', 'hibernating', 'stopped', 'hibernate_session'],
-      ['running', 'scheduling', 'stopped', 'start_session'],
-      ['running', 'scheduling', 'failed', 'start_session'],
-    ] as const) {
-      const asked = aSession({ status, desiredState, observedGeneration: 2 })
-      const { told, row, store } = reconciling([asked], { askedSince })
-      await told([anEntry({ generation: 9, status: has })])
-      expect(row()).to.deep.include({ status, desiredState, generation: 1_009 })
-      expect(store.repairs.map((repair) => repair.command?.type)).to.deep.equal([command])
-    }
-  })
-
-  it('at a later generation is what was asked after the database was restored', async () => {
-    const asked = aSession({ status: 'scheduling', observedGeneration: 2 })
-    const { told, row, store } = reconciling([asked], { askedSince: new Set([SESSION]) })
-    await told([anEntry({ generation: 9 })])
-    expect(row()).to.deep.include({ status: 'running', desiredState: 'running', generation: 9 })
-    expect(store.repairs).to.deep.equal([])
-  })
-
-  it('at a later generation says nothing yet of a session that waits for room to be asked', async () => {
-    const asked = aSession({ status: 'pending', observedGeneration: 2, reservedOn: null })
-    const { told, row } = reconciling([asked], { askedSince: new Set([SESSION]) })
-    await told([anEntry({ generation: 9, status: 'stopped' })])
-    expect(row()).to.deep.equal(asked)
-  })
-
   it('that is older than what the agent has said since says nothing of that session', async () => {
     const { told, row, store } = reconciling([aSession()])
     await told([], [SESSION])
@@ -230,18 +100,6 @@ describe('an inventory', () => {
     await told([anEntry({ sessionId: id(7) })])
     expect(orphans).to.deep.equal([`${id(7)} unknown, of 1`])
     expect([store.batches, store.redelivered]).to.deep.equal([[], []])
-  })
-
-  it('newer than the database is taken over', async () => {
-    const { told, row, woken } = reconciling([aSession({ status: 'stopped' })])
-    await told([anEntry({ generation: 9 })])
-    expect(row()).to.deep.include({
-      generation: 9,
-      status: 'running',
-      desiredState: 'running',
-      statusReason: 'restored',
-    })
-    expect(woken).to.deep.equal([])
   })
 
   it('without a tombstone confirms it, and its capacity is free', async () => {

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
-import type { Applied } from '../../../agents/runtime/platform.ts'
 import type { SessionId } from '../../../domain/ids.ts'
 import {
   type AgentProcess,
@@ -14,14 +13,13 @@ import {
   httpPort,
   isRoot,
   NOBODY,
+  observedOf,
   sh,
   target,
   type Workplace,
   workplace,
   written,
 } from '../../support/process-agent.ts'
-
-const observedOf = (applied: Applied) => (applied.kind === 'applied' ? applied.observed : null)
 
 describe('sessions of an agent that is root', () => {
   let place: Workplace
