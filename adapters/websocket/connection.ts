@@ -2,7 +2,7 @@
  * One welcomed agent: what each of its frames means, and what is said to it. Everything it says is handed to
  * the core under its epoch; the core answers, and only then the agent hears of a refusal.
  */
-import { closeCodes, type Frame } from '../../agents/protocol.ts'
+import type { Frame } from '../../agents/protocol.ts'
 import { E } from '../../domain/fp.ts'
 import type { SessionId } from '../../domain/ids.ts'
 import type { Peer } from '../../domain/ports/agents.ts'
@@ -23,6 +23,8 @@ export type ConnectionDeps = {
   readonly log: Log
   readonly timing: Timing
   readonly settings: { readonly inventoryRequestIntervalMs: number }
+  /** Its epoch is the agent's no more. The connection has stopped; whoever knows why ends the socket. */
+  readonly fenced: () => void
 }
 
 export type Connection = {
@@ -45,6 +47,11 @@ export const createConnection = (deps: ConnectionDeps, peer: Peer, socket: Frame
   })
   let lastHeartbeatAt = timing.now()
 
+  const stop = (): void => {
+    lane.stop()
+    reports.stop()
+  }
+
   const heard = (answer: ReportAnswer | 'given_up', about?: SessionId): void => {
     switch (answer) {
       case 'accepted':
@@ -53,7 +60,8 @@ export const createConnection = (deps: ConnectionDeps, peer: Peer, socket: Frame
         inventories.ahead()
         break
       case 'fenced':
-        socket.end(closeCodes.replaced, 'replaced by a newer connection')
+        stop()
+        deps.fenced()
         break
       case 'not_yours':
         socket.refuse('not_yours', 'this session belongs to another agent', about)
@@ -185,9 +193,6 @@ export const createConnection = (deps: ConnectionDeps, peer: Peer, socket: Frame
     lane,
     requestInventory: inventories.request,
     lastHeartbeatAt: () => lastHeartbeatAt,
-    stop: () => {
-      lane.stop()
-      reports.stop()
-    },
+    stop,
   }
 }

@@ -22,6 +22,8 @@ export type Watched = {
 export type LeaseWatch = {
   readonly add: (watched: Watched) => void
   readonly remove: (watched: Watched) => void
+  /** What came over it was refused: asks at once why, and ends it for that reason. */
+  readonly fenced: (watched: Watched) => void
   readonly stop: () => void
 }
 
@@ -57,14 +59,17 @@ export const createLeaseWatch = (
     })
   }
 
+  const lostOf = (held: readonly Watched[]): Promise<readonly LostLease[]> =>
+    leases.lost(
+      held.map(({ peer, tokenHash }) => ({ ...peer, tokenHash })),
+      replicaId,
+    )
+
   const look = async (): Promise<void> => {
     const held = [...all]
     if (held.length === 0) return
     try {
-      const lost = await leases.lost(
-        held.map(({ peer, tokenHash }) => ({ ...peer, tokenHash })),
-        replicaId,
-      )
+      const lost = await lostOf(held)
       database.works(WHAT)
       for (const { index, why } of lost) {
         const watched = held[index]
@@ -75,16 +80,26 @@ export const createLeaseWatch = (
     }
   }
 
+  const remove = (watched: Watched): void => {
+    all.delete(watched)
+    if (all.size > 0) return
+    cancelTimer?.()
+    cancelTimer = null
+  }
+
   return {
     add: (watched) => {
       all.add(watched)
       schedule()
     },
-    remove: (watched) => {
-      all.delete(watched)
-      if (all.size > 0) return
-      cancelTimer?.()
-      cancelTimer = null
+    remove,
+    fenced: (watched) => {
+      if (!all.has(watched)) return
+      remove(watched)
+      void lostOf([watched])
+        .then(([lost]) => lost?.why ?? 'replaced')
+        .catch(() => 'replaced' as const)
+        .then((why) => watched.end(...WHY[why]))
     },
     stop: () => {
       stopped = true

@@ -140,6 +140,13 @@ describe('the frames of an agent', () => {
       expect((await client.closed()).code).to.equal(4003)
     })
 
+    it('close it with 4004 when that is because the agent was removed or its token rotated', async () => {
+      a.leases.removed.add(EDGE)
+      a.inbox.answer = (): ReportAnswer => 'fenced'
+      for (let n = 0; n < 3; n += 1) status(aSessionId())
+      expect((await client.closed()).code).to.equal(4004)
+    })
+
     it('are not read any further while more than 1,000 of them wait', async () => {
       const answers: ((answer: ReportAnswer) => void)[] = []
       a.inbox.answer = () => new Promise((resolve) => answers.push(resolve))

@@ -75,6 +75,33 @@ describe('the watch over leases', () => {
     expect([kept.ended.length, revoked.ended[0]?.[0], replaced.ended[0]?.[0]]).to.deep.equal([0, 4004, 4003])
   })
 
+  it('asks at once about one that was fenced, once, and ends it for the reason that there is', async () => {
+    const { time, asked, watch, add, answers } = start()
+    for (const [why, code] of [
+      ['revoked', 4004],
+      ['replaced', 4003],
+    ] as const) {
+      const { watched, ended } = add(why)
+      answers(async () => [{ index: 0, why }])
+      for (let n = 0; n < 3; n += 1) watch.fenced(watched)
+      await time.settle()
+      expect(ended.map(([given]) => given)).to.deep.equal([code])
+    }
+    expect(asked).to.have.length(2)
+    expect(time.timers()).to.equal(0)
+  })
+
+  it('ends one that was fenced also when nobody can say why', async () => {
+    const { time, watch, add, answers } = start()
+    for (const answer of [async () => [], async () => Promise.reject(new Error('no database'))]) {
+      const { watched, ended } = add('one')
+      answers(answer)
+      watch.fenced(watched)
+      await time.settle()
+      expect(ended.map(([code]) => code)).to.deep.equal([4003])
+    }
+  })
+
   it('ends nothing while the database is away, says so once, and looks again', async () => {
     const { time, warnings, add, answers } = start()
     const { ended } = add('one')
