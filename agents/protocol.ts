@@ -331,12 +331,25 @@ export const decodeServerFrame = frameDecoder<ServerFrame>(serverFrames)
 
 export const encodeFrame = (frame: AgentFrame | ServerFrame): string => JSON.stringify(frame)
 
+type HashedItem = Pick<InventoryItem, 'sessionId' | 'generation' | 'status'>
+
+const HASHED_AT_ONCE = 512
+
 /**
- * Lines over which `inventoryHash` is taken: `sessionId:generation:status`, sorted bytewise, joined by `\n`.
- * The hash itself (lower-case hex SHA-256) is the caller's, as this module does no I/O and no crypto.
+ * What `inventoryHash` is taken over, `sessionId:generation:status` an item, sorted bytewise, joined by `\n`; in pieces,
+ * because an agent may have a hundred thousand items and says their hash with each heartbeat. Session ids are all of one
+ * length, so that the order of ids is the order of lines. The hash itself (lower-case hex SHA-256) is the caller's, as this
+ * module does no I/O and no crypto.
  */
-export const inventoryLines = (items: Iterable<Pick<InventoryItem, 'sessionId' | 'generation' | 'status'>>): string =>
-  [...items]
-    .map((item) => `${item.sessionId}:${item.generation}:${item.status}`)
-    .sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
-    .join('\n')
+export function* inventoryText(items: Iterable<HashedItem>): Generator<string> {
+  const sorted = [...items].sort((a, b) => (a.sessionId < b.sessionId ? -1 : a.sessionId > b.sessionId ? 1 : 0))
+  for (let from = 0; from < sorted.length; from += HASHED_AT_ONCE) {
+    const lines = sorted
+      .slice(from, from + HASHED_AT_ONCE)
+      .map(hashedLine)
+      .join('\n')
+    yield from === 0 ? lines : `\n${lines}`
+  }
+}
+
+const hashedLine = ({ sessionId, generation, status }: HashedItem): string => `${sessionId}:${generation}:${status}`

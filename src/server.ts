@@ -25,6 +25,7 @@ import { createCommandStore } from '../adapters/postgres/commands.ts'
 import { createCursors } from '../adapters/postgres/cursor.ts'
 import { createDatabaseClock } from '../adapters/postgres/database-clock.ts'
 import { createDutyStore } from '../adapters/postgres/duties.ts'
+import { createInventoryReads } from '../adapters/postgres/inventory-reads.ts'
 import { openJobsDatabase } from '../adapters/postgres/jobs-database.ts'
 import { createLeaseStore } from '../adapters/postgres/leases.ts'
 import { appliedVersion } from '../adapters/postgres/migrate.ts'
@@ -45,6 +46,7 @@ import { OFFLINE_AFTER_INTERVALS } from '../domain/agent/agent.ts'
 import type { AgentGateway, Wake } from '../domain/ports/delivery.ts'
 import { catalogue } from './catalogue/index.ts'
 import { gatherConnects } from './delivery/gathered-connects.ts'
+import { gatherInventories } from './delivery/gathered-inventories.ts'
 import { createInventoryRequests } from './delivery/inventory-requests.ts'
 import { createLaneOutbox } from './delivery/lane-outbox.ts'
 import { createWake } from './delivery/wake.ts'
@@ -144,7 +146,8 @@ export const startServer = async (
   const wakeLater: { current: Wake | null } = { current: null }
   const wake: Wake = { agents: (agentIds) => wakeLater.current?.agents(agentIds) }
   const places = { soon: () => {} }
-  const core = { sessions, agents, reports, duties, unitOfWork, wake, clock, ids, timeouts }
+  const inventories = gatherInventories(createInventoryReads(database))
+  const core = { sessions, inventories, agents, reports, duties, unitOfWork, wake, clock, ids, timeouts }
 
   const inbox = createAgentInbox({
     leases,

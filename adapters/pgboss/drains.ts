@@ -27,7 +27,8 @@ export const workDrains = async (
   await boss.work<{ agentIds: AgentId[]; inventoryOf?: AgentId }>(
     queue,
     {
-      localConcurrency: 2,
+      // One fetches all that there is; a second would be woken with it, to find nothing.
+      localConcurrency: 1,
       batchSize: 100,
       burstWhenBatchFull: true,
       pollingIntervalSeconds: 1,

@@ -53,6 +53,9 @@ export const openJobsDatabase = (settings: {
     keepAlive: true,
   })
   pool.on('error', onError)
+  // No job's commit waits for the disk. What a crash of PostgreSQL can undo, the last moments, is a job that was just sent or
+  // finished: a hint that is lost, or a duty that runs once more.
+  pool.on('connect', (client) => void client.query('SET synchronous_commit = off').catch(onError))
   const statements = createStatements(pool, ANSWER_TIMEOUT_MS)
   const named = createNames()
   return {
@@ -81,8 +84,8 @@ export const openJobsDatabase = (settings: {
 const createNames = (): ((text: string, values?: readonly unknown[]) => { readonly name?: string }) => {
   const seen = new Map<string, { times: number; readonly name: string }>()
   return (text, values = []) => {
-    // Without parameters it may be several statements in one, which cannot be prepared.
-    if (values.length === 0) return {}
+    // Several statements in one cannot be prepared.
+    if (values.length === 0 && text.includes(';')) return {}
     const known = seen.get(text) ?? { times: 0, name: `jobs_${seen.size}` }
     if (known.times === 0 && seen.size >= MAX_NAMES) return {}
     known.times += 1

@@ -9,7 +9,7 @@
  */
 import { E } from '../../domain/fp.ts'
 import type { AgentId, OrgId, ReplicaId } from '../../domain/ids.ts'
-import type { AgentIdentity, Connected, Connecting, LeaseBatches, LeaseStore } from '../../domain/ports/agents.ts'
+import type { AgentIdentity, Connected, Connecting, LeaseBatches, LeaseStore, Peer } from '../../domain/ports/agents.ts'
 import { haltRemoval } from './orphan-removal.ts'
 import type { Database } from './pool.ts'
 
@@ -71,6 +71,15 @@ due AS (
     FROM held WHERE o.id = held.id AND o.status = 'pending'
 )
 SELECT agent_id, epoch FROM raised`
+
+const DISCONNECT = `
+WITH held AS MATERIALIZED (
+  SELECT l.agent_id, l.epoch
+    FROM unnest($1::text[], $2::bigint[]) AS gone (agent_id, epoch) JOIN agent_leases l USING (agent_id, epoch)
+   WHERE l.replica_id = $3 ORDER BY l.agent_id FOR NO KEY UPDATE OF l
+)
+UPDATE agent_leases l SET replica_id = NULL, disconnected_at = now()
+  FROM held WHERE l.agent_id = held.agent_id AND l.epoch = held.epoch AND l.replica_id = $3`
 
 const HEARTBEAT = `
 WITH beat AS (
@@ -185,6 +194,14 @@ const identifyMany = async (
   })
 }
 
+const disconnectMany = async (database: Database, peers: readonly Peer[], replicaId: ReplicaId): Promise<void> => {
+  await database.query({
+    name: 'disconnect_agents',
+    text: DISCONNECT,
+    values: [peers.map(({ agentId }) => agentId), peers.map(({ epoch }) => epoch), replicaId],
+  })
+}
+
 export const createLeaseStore = (database: Database, settings: LeaseSettings = {}): LeaseStore & LeaseBatches => ({
   identify: async (tokenHash) => (await identifyMany(database, [tokenHash]))[0] ?? null,
   identifyMany: (tokenHashes) => identifyMany(database, tokenHashes),
@@ -192,14 +209,8 @@ export const createLeaseStore = (database: Database, settings: LeaseSettings = {
     (await connectMany(database, settings, [connecting]))[0] ?? E.left({ _tag: 'AgentGone' } as const),
   connectMany: (connecting) => connectMany(database, settings, connecting),
 
-  disconnect: async (peer, replicaId) => {
-    await database.query({
-      name: 'disconnect_agent',
-      text: `UPDATE agent_leases SET replica_id = NULL, disconnected_at = now()
-              WHERE agent_id = $1 AND epoch = $2 AND replica_id = $3`,
-      values: [peer.agentId, peer.epoch, replicaId],
-    })
-  },
+  disconnect: (peer, replicaId) => disconnectMany(database, [peer], replicaId),
+  disconnectMany: (peers, replicaId) => disconnectMany(database, peers, replicaId),
 
   heartbeat: async (beats, replicaId) => {
     // Two connections of one agent may beat in one batch: only the newest epoch can be held.

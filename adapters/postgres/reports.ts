@@ -14,7 +14,6 @@ import type { CommandId, SessionId } from '../../domain/ids.ts'
 import type { ReportAnswer } from '../../domain/ports/delivery.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
 import type { Decision } from '../../domain/session/session.ts'
-import { asToldIn } from './as-told.ts'
 import type { Database, Row } from './pool.ts'
 import { redeliverWith } from './redeliver.ts'
 import { askedSinceIn, outpacedIn, repairsSoFarFrom, repairWith } from './repairs.ts'
@@ -142,8 +141,6 @@ SELECT CASE WHEN lease.agent_id IS NULL THEN 'fenced'
  ORDER BY t.place`
 
 export const createReportStore = (database: Database, settings: { readonly commandTtlMs: number }): ReportStore => ({
-  asTold: asToldIn(database),
-
   write: async (writes) => {
     const { rows } = await database.query({ name: 'write_reports', text: WRITE, values: valuesOf(writes) })
     const written = new Set<string>(rows[0].written)

@@ -1,5 +1,4 @@
 /** Loads sessions for deciding on them. */
-import type { SessionId } from '../../domain/ids.ts'
 import type { LoadedSession, SessionStore } from '../../domain/ports/sessions.ts'
 import type { Database, Row } from './pool.ts'
 import { LIVENESS, REACHABLE, SESSION_COLUMNS, sessionFromRow } from './session-row.ts'
@@ -8,16 +7,6 @@ const loadedFromRow = (row: Row): LoadedSession => ({
   session: sessionFromRow(row),
   agentReachable: row.agent_reachable,
 })
-
-/**
- * What the agent has not seen yet, and will: its command is due. There is nothing to compare, and an agent with a
- * backlog has a hundred thousand of these.
- */
-const ON_ITS_WAY = `
-  s.observed_generation < s.generation AND s.status IN ('scheduling', 'stopping', 'hibernating')
-  AND EXISTS (SELECT 1 FROM outbox o
-               WHERE o.session_id = s.id AND o.generation = s.generation AND o.agent_id = s.agent_id
-                 AND o.status = 'pending' AND o.acked_epoch IS NULL AND o.next_attempt_at IS NULL)`
 
 export const createSessionStore = (
   database: Database,
@@ -38,25 +27,6 @@ export const createSessionStore = (
       name: 'load_sessions',
       text: `SELECT ${SESSION_COLUMNS} FROM sessions s WHERE s.id = ANY($1::uuid[])`,
       values: [ids],
-    })
-    return rows.map(sessionFromRow)
-  },
-
-  ofAgent: async (agentId, mentioned, asTold = new Set<SessionId>()) => {
-    const { rows } = await database.query({
-      name: 'sessions_of_agent',
-      text: `SELECT ${SESSION_COLUMNS} FROM sessions s
-              WHERE s.agent_id = $1 AND s.deleted_at IS NULL AND NOT (${ON_ITS_WAY} AND s.id NOT IN (SELECT unnest($2::uuid[])))
-                AND s.id NOT IN (SELECT unnest($3::uuid[]))
-              UNION ALL
-             SELECT ${SESSION_COLUMNS} FROM sessions s WHERE s.reserved_on = $1 AND s.deleted_at IS NOT NULL
-              UNION ALL
-             SELECT ${SESSION_COLUMNS} FROM sessions s
-              WHERE s.id = ANY($2::uuid[])
-                -- A mentioned session is usually the agent's own: not all of these wide rows twice.
-                AND (s.agent_id IS DISTINCT FROM $1 OR s.deleted_at IS NOT NULL)
-                AND (s.reserved_on IS DISTINCT FROM $1 OR s.deleted_at IS NULL)`,
-      values: [agentId, mentioned.filter((id) => !asTold.has(id)), [...asTold]],
     })
     return rows.map(sessionFromRow)
   },

@@ -1,5 +1,5 @@
 /**
- * Gives leases up when sockets are gone: a few at a time, as they may all go at once, and again later when
+ * Gives leases up when sockets are gone: a few hundred at a time, as they may all go at once, and again later when
  * the database is gone too. Guarded by the epoch, so that being late takes nothing from a newer connection.
  */
 
@@ -19,7 +19,8 @@ export type Releases = {
   readonly stop: () => void
 }
 
-const AT_ONCE = 4
+/** Those that wait together become one statement (`src/delivery/gathered-connects.ts`). */
+const AT_ONCE = 256
 
 export const createReleases = (
   leases: Pick<LeaseStore, 'disconnect'>,

@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { SessionId } from '../../domain/ids.ts'
-import { type Frame, type InventoryItem, inventoryLines } from '../protocol.ts'
+import { type Frame, type InventoryItem, inventoryText } from '../protocol.ts'
 import type { Platform } from './platform.ts'
 import { inventoryItem } from './reports.ts'
 
@@ -13,9 +13,12 @@ const PAGE_ITEMS = 500
 /** Well under the 1 MiB at which a server closes the socket, and short enough to let results through in between. */
 const PAGE_BYTES = 256 * 1024
 
-/** Lower-case hex SHA-256 of `inventoryLines`, as the protocol defines it. */
-export const inventoryHash = (items: Iterable<Pick<InventoryItem, 'sessionId' | 'generation' | 'status'>>): string =>
-  createHash('sha256').update(inventoryLines(items)).digest('hex')
+/** Lower-case hex SHA-256 of `inventoryText`, as the protocol defines it. */
+export const inventoryHash = (items: Iterable<Pick<InventoryItem, 'sessionId' | 'generation' | 'status'>>): string => {
+  const hash = createHash('sha256')
+  for (const piece of inventoryText(items)) hash.update(piece)
+  return hash.digest('hex')
+}
 
 export type InventoryPages = {
   /** The next page, or null after the final one. */

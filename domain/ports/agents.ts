@@ -107,4 +107,5 @@ export type LeaseBatches = {
   readonly identifyMany: (tokenHashes: readonly Buffer[]) => Promise<readonly (AgentIdentity | null)[]>
   /** Of one replica; each agent once. */
   readonly connectMany: (connecting: readonly Connecting[]) => Promise<readonly Connected[]>
+  readonly disconnectMany: (peers: readonly Peer[], replicaId: ReplicaId) => Promise<void>
 }

@@ -2,7 +2,7 @@
 import type { AgentId, CommandId, SessionId } from '../ids.ts'
 import type { Decision } from '../session/session.ts'
 import type { Peer } from './agents.ts'
-import type { InventoryEntry, ReportAnswer } from './delivery.ts'
+import type { ReportAnswer } from './delivery.ts'
 
 /** What becomes of an outbox row because of a report. */
 export type CommandFate =
@@ -33,11 +33,6 @@ export type ReportsWritten = {
 export type CommandAttempts = { readonly commandId: CommandId; readonly failures: number; readonly generation: number }
 
 export type ReportStore = {
-  /**
-   * Of an inventory's entries, those that tell nothing new: settled as asked, and nothing of them is on its way. Most of
-   * most inventories; it may leave some out.
-   */
-  readonly asTold: (agentId: AgentId, inventory: readonly InventoryEntry[]) => Promise<ReadonlySet<SessionId>>
   /** At most one write a session in each batch. */
   readonly write: (writes: readonly ReportWrite[]) => Promise<ReportsWritten>
   /** How often each of these pending commands has failed so far. */

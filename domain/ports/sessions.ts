@@ -12,15 +12,6 @@ export type SessionStore = {
   readonly load: (scope: Scope, id: SessionId) => Promise<LoadedSession | null>
   /** For reports of agents: any org, tombstones too. Unknown ids are left out. */
   readonly loadMany: (ids: readonly SessionId[]) => Promise<readonly Session[]>
-  /**
-   * What an inventory is compared with: the agent's sessions, tombstones it has not confirmed, and those it mentions.
-   * Left out is what it does not mention and has not seen yet, while the command for it is due anyway, and `asTold` (`ReportStore`).
-   */
-  readonly ofAgent: (
-    agentId: AgentId,
-    mentioned: readonly SessionId[],
-    asTold?: ReadonlySet<SessionId>,
-  ) => Promise<readonly Session[]>
   /** Waiting for a place: by age, taking turns between orgs. */
   readonly pending: (limit: number) => Promise<readonly Session[]>
   /** Whose deadline has passed, the longest overdue first. */

@@ -2,7 +2,6 @@
  * A simulated agent: it speaks the real protocol over a real socket and makes everything so at once, in memory. Far
  * leaner than the real runtime (no state on disk, no executor a session), so that thousands fit into one process.
  */
-import { createHash } from 'node:crypto'
 import { WebSocket } from 'ws'
 import {
   type AgentFrame,
@@ -10,10 +9,10 @@ import {
   type CommandFrame,
   decodeServerFrame,
   encodeFrame,
-  inventoryLines,
   SUBPROTOCOL,
 } from '../../agents/protocol.ts'
 import { defaultBackoff } from '../../agents/runtime/backoff.ts'
+import { inventoryHash } from '../../agents/runtime/inventory.ts'
 import { type Ending, retryDelay } from '../../agents/runtime/reconnect.ts'
 import type { SessionId } from '../../domain/ids.ts'
 
@@ -68,7 +67,7 @@ export const createSimulatedAgent = (
       type: 'heartbeat',
       at: new Date().toISOString(),
       activeSessions: held.size,
-      inventoryHash: createHash('sha256').update(inventoryLines(items())).digest('hex'),
+      inventoryHash: inventoryHash(items()),
     })
 
   const obey = (command: CommandFrame): void => {

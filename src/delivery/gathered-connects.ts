@@ -1,9 +1,9 @@
 /**
- * Agents that knock or connect at the same moment do so in one statement: of ten thousand that come back at once,
- * each would otherwise wait for the disk alone. One that comes by itself is not held up.
+ * Agents that knock, connect or go at the same moment do so in one statement: of ten thousand that lose their connection
+ * at once, each would otherwise wait for the disk alone. One that comes by itself is not held up.
  */
-import type { AgentId } from '../../domain/ids.ts'
-import type { AgentIdentity, Connected, Connecting, LeaseBatches, LeaseStore } from '../../domain/ports/agents.ts'
+import type { AgentId, ReplicaId } from '../../domain/ids.ts'
+import type { AgentIdentity, Connected, Connecting, LeaseBatches, LeaseStore, Peer } from '../../domain/ports/agents.ts'
 import { createBatch } from './batch.ts'
 
 const EVERY_MS = 2
@@ -23,7 +23,28 @@ export const gatherConnects = (leases: LeaseStore & LeaseBatches): LeaseStore =>
     overtakeAfterMs: OVERTAKE_AFTER_MS,
     keyOf: ({ agentId }) => agentId,
   })
-  return { ...leases, identify: knocks.add, connect: connects.add }
+  // All of one replica: it gives up no other's.
+  const goodbyes = createBatch<{ readonly peer: Peer; readonly replicaId: ReplicaId }, void>(
+    async (all) => {
+      await leases.disconnectMany(
+        all.map(({ peer }) => peer),
+        (all[0] as (typeof all)[number]).replicaId,
+      )
+      return []
+    },
+    {
+      minIntervalMs: EVERY_MS,
+      maxItems: AT_ONCE,
+      overtakeAfterMs: OVERTAKE_AFTER_MS,
+      keyOf: ({ peer }) => peer.agentId,
+    },
+  )
+  return {
+    ...leases,
+    identify: knocks.add,
+    connect: connects.add,
+    disconnect: (peer, replicaId) => goodbyes.add({ peer, replicaId }),
+  }
 }
 
 /** Two connections of one agent are two statements, in the order in which they came: each has an epoch of its own. */

@@ -21,8 +21,8 @@ export type AgentInboxDeps = {
   readonly capacityChanged: () => void
 }
 
-/** At most 40 report statements a second, however many frames arrive. */
-const REPORTS_EVERY_MS = 25
+/** At most 20 report statements a second, however many frames arrive; one that comes alone is written at once. */
+const REPORTS_EVERY_MS = 50
 const HEARTBEATS_EVERY_MS = 250
 const ACTIVITY_EVERY_MS = 1_000
 

@@ -4,6 +4,7 @@ import type { SessionId } from '../../domain/ids.ts'
 import type { Peer } from '../../domain/ports/agents.ts'
 import type { Clock, Ids } from '../../domain/ports/clock.ts'
 import type { InventoryEntry, ReportAnswer, Wake } from '../../domain/ports/delivery.ts'
+import type { InventoryReads } from '../../domain/ports/inventories.ts'
 import type { FoundOrphan } from '../../domain/ports/orphans.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
 import type { SessionStore } from '../../domain/ports/sessions.ts'
@@ -18,7 +19,8 @@ import type { AgentsOrphans } from './reconcile-orphans.ts'
 import { judgeRemoved } from './repair-removed.ts'
 
 export type ReconcileDeps = {
-  readonly sessions: Pick<SessionStore, 'ofAgent' | 'loadMany'>
+  readonly inventories: Pick<InventoryReads, 'asTold' | 'sessions'>
+  readonly sessions: Pick<SessionStore, 'loadMany'>
   readonly reports: ReportStore
   readonly wake: Wake
   readonly clock: Clock
@@ -44,8 +46,9 @@ export const reconcileInventory =
   ): Promise<ReportAnswer> => {
     const mentioned = inventory.map((entry) => entry.sessionId)
     const found: FoundOrphan[] = []
-    const asTold = await deps.reports.asTold(peer.agentId, inventory)
-    let rows = await deps.sessions.ofAgent(peer.agentId, mentioned, asTold)
+    const { agentId } = peer
+    const asTold = await deps.inventories.asTold({ agentId, inventory })
+    let rows = await deps.inventories.sessions({ agentId, mentioned, asTold })
     let entries = inventory.filter((entry) => !asTold.has(entry.sessionId))
     for (let round = 1; ; round += 1) {
       const work = sorted(peer, rows, entries, spokenSince)

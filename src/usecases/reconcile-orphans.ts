@@ -7,6 +7,7 @@ import type { AgentId, CommandId, SessionId } from '../../domain/ids.ts'
 import type { Peer } from '../../domain/ports/agents.ts'
 import type { Ids } from '../../domain/ports/clock.ts'
 import type { ReportAnswer, Wake } from '../../domain/ports/delivery.ts'
+import type { InventoryReads } from '../../domain/ports/inventories.ts'
 import type { FoundOrphan, OrphanStore } from '../../domain/ports/orphans.ts'
 
 export type OrphanReport = {
@@ -20,6 +21,7 @@ export type OrphanReport = {
 }
 
 export type ReconcileOrphansDeps = {
+  readonly inventories: Pick<InventoryReads, 'isRecorded'>
   readonly orphans: Pick<OrphanStore, 'record' | 'remove'>
   readonly ids: Ids
   readonly wake: Wake
@@ -44,6 +46,8 @@ export const reconcileOrphans =
   async (peer: Peer, { found, resources, spokenSince }: AgentsOrphans): Promise<ReportAnswer> => {
     const { graceMs } = deps
     const sessions = resources - found.length
+    if (found.length === 0 && (await deps.inventories.isRecorded({ agentId: peer.agentId, sessions })))
+      return 'accepted'
     const recorded = await deps.orphans.record(peer, { found, sessions, spokenSince, graceMs })
     if (recorded.kind === 'fenced') return 'fenced'
     let removing = 0

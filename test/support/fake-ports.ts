@@ -106,7 +106,6 @@ export const sessionsSeen = (
       const session = next()
       return session !== null && ids.includes(session.id) ? [session] : []
     },
-    ofAgent: async () => states.filter((state) => state !== null),
     pending: async () => states.filter((state) => state !== null),
     overdue: async () => states.filter((state) => state !== null).map((session) => ({ session, agentReachable: true })),
   }

@@ -30,10 +30,8 @@ export const reconciling = (
   const orphans: string[] = []
   let freed = 0
   const reconcile = reconcileInventory({
-    sessions: {
-      ofAgent: async () => [...store.rows.values()],
-      loadMany: store.loadMany,
-    },
+    inventories: { asTold: async () => new Set(), sessions: async () => [...store.rows.values()] },
+    sessions: store,
     reports: store,
     wake,
     clock: fixedClock,

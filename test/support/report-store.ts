@@ -40,7 +40,6 @@ export const reportStore = (
     redelivered,
     repairs,
     loadMany: async (ids) => ids.flatMap((id) => rows.get(id) ?? []),
-    asTold: async () => new Set(),
     write: async (writes) => {
       if (new Set(writes.map(({ sessionId }) => sessionId)).size < writes.length) throw new Error('a session twice')
       meanwhile.shift()?.(rows)

@@ -9,6 +9,7 @@ import { createAgentStore } from '../../adapters/postgres/agents.ts'
 import { createCommandStore } from '../../adapters/postgres/commands.ts'
 import { createCursors } from '../../adapters/postgres/cursor.ts'
 import { createDutyStore } from '../../adapters/postgres/duties.ts'
+import { createInventoryReads } from '../../adapters/postgres/inventory-reads.ts'
 import { createLeaseStore } from '../../adapters/postgres/leases.ts'
 import { createOrphanStore } from '../../adapters/postgres/orphans.ts'
 import { createOutbox } from '../../adapters/postgres/outbox.ts'
@@ -31,6 +32,7 @@ import type { Intent, Slot } from '../../domain/session/decision.ts'
 import { observe } from '../../domain/session/observe.ts'
 import { type Decision, nothingObserved, type Session } from '../../domain/session/session.ts'
 import type { ObservedStatus, StatusReason } from '../../domain/session/words.ts'
+import { gatherInventories } from '../../src/delivery/gathered-inventories.ts'
 import { createUnitOfWork } from '../../src/usecases/unit-of-work.ts'
 import { type FreshDatabase, freshDatabase } from './postgres.ts'
 
@@ -61,6 +63,7 @@ export const storesOver = (database: Database) => {
     sealer,
     unitOfWork: createUnitOfWork(createSessionWriter(database, { commandTtlMs: TTL_MS, seal: sealer.seal })),
     reports: createReportStore(database, { commandTtlMs: TTL_MS }),
+    inventories: gatherInventories(createInventoryReads(database)),
     leases: createLeaseStore(database),
     outbox,
     /** Of one lane alone. */

@@ -31,7 +31,15 @@ describe('the orphans of an inventory', () => {
         )
       },
     }
-    const run = reconcileOrphans({ orphans, ids: countedIds(), wake, graceMs: 1, told: (one) => void told.push(one) })
+    const inventories = { isRecorded: async () => false }
+    const run = reconcileOrphans({
+      inventories,
+      orphans,
+      ids: countedIds(),
+      wake,
+      graceMs: 1,
+      told: (one) => void told.push(one),
+    })
     return { run: () => run(peer, none), asked, told, woken }
   }
 
@@ -40,6 +48,21 @@ describe('the orphans of an inventory', () => {
     expect(await run()).to.equal('accepted')
     expect([asked, woken]).to.deep.equal([[], []])
     expect(told).to.deep.equal([{ agentId: AGENT, fresh: 2, ended: 0, removing: 0, held: null }])
+  })
+
+  it('are not written down again where there are none, and that is recorded', async () => {
+    const notExpected = () => {
+      throw new Error('not expected')
+    }
+    const run = reconcileOrphans({
+      inventories: { isRecorded: async ({ agentId, sessions }) => agentId === AGENT && sessions === 4 },
+      orphans: { record: notExpected, remove: notExpected },
+      ids: countedIds(),
+      wake: recordedWake().wake,
+      graceMs: 1,
+      told: notExpected,
+    })
+    expect(await run(peer, none)).to.equal('accepted')
   })
 
   it('that are due are removed by the brake’s leave, and the agent is woken', async () => {

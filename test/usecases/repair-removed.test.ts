@@ -14,10 +14,8 @@ const removing = (restart: Session['spec']['restart']) => {
   let at = later(100)
   let asked = 0
   const tell = reconcileInventory({
-    sessions: {
-      ofAgent: async () => [...store.rows.values()],
-      loadMany: store.loadMany,
-    },
+    inventories: { asTold: async () => new Set(), sessions: async () => [...store.rows.values()] },
+    sessions: store,
     reports: {
       ...store,
       repairsSoFar: (sessions) => {

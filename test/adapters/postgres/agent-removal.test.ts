@@ -146,10 +146,12 @@ describe('removing an agent', () => {
     await stores.agents.remove(agentId)
     const peer = await connected(stores, await enrolled(stores, { id: 'anew' }))
     expect(peer.epoch).to.equal(1)
-    expect(await stores.sessions.ofAgent(agentId, [])).to.deep.equal([])
+    expect(await stores.inventories.sessions({ agentId, mentioned: [], asTold: new Set() })).to.deep.equal([])
     expect(await stores.due(peer, 10, [])).to.deep.equal([])
     expect((await stores.agents.get(ACME, agentId))?.allocated.sessions).to.equal(0)
-    expect((await stores.sessions.ofAgent(agentId, [session.id])).map(({ id }) => id)).to.deep.equal([session.id])
+    expect(
+      (await stores.inventories.sessions({ agentId, mentioned: [session.id], asTold: new Set() })).map(({ id }) => id),
+    ).to.deep.equal([session.id])
   })
 
   it('fences what it was still saying', async () => {

@@ -39,6 +39,7 @@ describe('inventories of connections that are replaced', () => {
   const woken: AgentId[] = []
   const reconciling = (peer: Peer, inventory: readonly InventoryEntry[]) =>
     reconcileInventory({
+      inventories: stores.inventories,
       sessions: stores.sessions,
       reports: stores.reports,
       wake: { agents: (agentIds) => woken.push(...agentIds) },

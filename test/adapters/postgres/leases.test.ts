@@ -239,6 +239,18 @@ describe('leases', () => {
       await stores.leases.disconnect(fresh, ids.replica())
       expect(await lease(old.agentId)).to.deep.include({ replica_id: replicaId, epoch: 2, disconnected_at: null })
     })
+
+    it('is one statement for many, of which each stands by itself', async () => {
+      const [mine, old] = [await anAgent(stores, { id: 'goes-1' }), await anAgent(stores, { id: 'goes-2' })]
+      const elsewhere = await connected(stores, await enrolled(stores, { id: 'goes-3' }), { replica: ids.replica() })
+      const fresh = await connected(stores, old.agentId)
+      await stores.leases.disconnectMany([old, elsewhere, mine], replicaId)
+      expect((await lease(mine.agentId)).replica_id).to.equal(null)
+      expect((await lease(fresh.agentId)).replica_id).to.equal(replicaId)
+      expect((await lease(elsewhere.agentId)).replica_id).not.to.equal(null)
+      await stores.leases.disconnectMany([old, fresh], replicaId)
+      expect((await lease(fresh.agentId)).replica_id).to.equal(null)
+    })
   })
 
   describe('heartbeats', () => {

@@ -35,6 +35,7 @@ describe('repairs in a row', () => {
 
   const nothingLeft = (peer: Peer) =>
     reconcileInventory({
+      inventories: stores.inventories,
       sessions: stores.sessions,
       reports: stores.reports,
       wake: { agents: () => {} },

@@ -65,10 +65,11 @@ describe('an agent with 5,000 sessions', function () {
     }))
 
   const resync = async (what: string, peer: Peer, inventory: readonly InventoryEntry[], reads = 2): Promise<void> => {
-    const { sessions, reports } = storesOver(counted(stores.database))
+    const { inventories, sessions, reports } = storesOver(counted(stores.database))
     statements.length = 0
     const began = performance.now()
     const answer = await reconcileInventory({
+      inventories,
       sessions,
       reports,
       wake: { agents: () => {} },

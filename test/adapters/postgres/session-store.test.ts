@@ -1,5 +1,4 @@
 import { expect } from 'chai'
-import type { SessionId } from '../../../domain/ids.ts'
 import { forceRemove, remove, stop } from '../../../domain/session/decide.ts'
 import type { Session } from '../../../domain/session/session.ts'
 import {
@@ -45,43 +44,6 @@ describe('loading sessions', () => {
     const session = await commit(stores, aCreation(nowhere))
     expect(await stores.sessions.loadMany([session.id, ids.session()])).to.deep.equal([session])
     expect(await stores.sessions.loadMany([])).to.deep.equal([])
-  })
-
-  it('for an inventory leaves out what the agent has not seen while its command is due, unless it is mentioned', async () => {
-    const peer = await anAgent(stores, { id: 'behind' })
-    const session = await aSessionOn(stores, peer.agentId)
-    const ofAgent = async (...mentioned: SessionId[]) => idsOf(await stores.sessions.ofAgent(peer.agentId, mentioned))
-    expect(await ofAgent()).to.deep.equal([])
-    expect(await ofAgent(session.id)).to.deep.equal([session.id])
-    for (const [held, value] of [
-      ['next_attempt_at', 'now()'],
-      ['acked_epoch', '1'],
-      ['status', `'dead'`],
-    ]) {
-      await stores.ask(`UPDATE outbox SET ${held} = ${value} WHERE session_id = $1`, session.id)
-      expect(await ofAgent(), held).to.deep.equal([session.id])
-      await stores.ask(
-        `UPDATE outbox SET next_attempt_at = NULL, acked_epoch = NULL, status = 'pending' WHERE session_id = $1`,
-        session.id,
-      )
-    }
-    await stores.ask(`UPDATE sessions SET status = 'failed' WHERE id = $1`, session.id)
-    expect(await ofAgent()).to.deep.equal([session.id])
-  })
-
-  it('for an inventory has the agent’s own, its unconfirmed tombstones, and what it mentions, once each', async () => {
-    const [peer, other] = [await anAgent(stores, { id: 'mine' }), await anAgent(stores, { id: 'other' })]
-    const own = await aSessionOn(stores, peer.agentId)
-    const forced = await commit(stores, forceRemove(await aSessionOn(stores, peer.agentId), anIntent()))
-    const confirmed = await commit(stores, forceRemove(await aSessionOn(stores, peer.agentId), anIntent()))
-    await stores.ask('UPDATE sessions SET reserved_on = NULL WHERE id = $1', confirmed.id)
-    const theirs = await aSessionOn(stores, other.agentId)
-    await stores.ask('UPDATE outbox SET acked_epoch = 1 WHERE session_id = $1', own.id)
-    expect(idsOf(await stores.sessions.ofAgent(peer.agentId, []))).to.have.members([own.id, forced.id])
-    const mentioned = [own.id, confirmed.id, theirs.id, ids.session()]
-    const all = idsOf(await stores.sessions.ofAgent(peer.agentId, mentioned))
-    expect(all).to.have.length(4)
-    expect(all).to.have.members([own.id, forced.id, confirmed.id, theirs.id])
   })
 
   it('that wait for a place takes turns between orgs, the oldest first', async () => {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { expect } from 'chai'
-import { type InventoryItem, inventoryLines } from '../../../agents/protocol.ts'
+import { type InventoryItem, inventoryText } from '../../../agents/protocol.ts'
 import type { AgentId, CommandId, SessionId } from '../../../domain/ids.ts'
 import { eventually } from '../../support/eventually.ts'
 import { type AHub, startHub } from './support/a-hub.ts'
@@ -8,7 +8,9 @@ import type { AgentClient } from './support/agent-client.ts'
 import { aSessionId } from './support/fake-outbox.ts'
 
 const hashOf = (items: readonly InventoryItem[]): string =>
-  createHash('sha256').update(inventoryLines(items)).digest('hex')
+  createHash('sha256')
+    .update([...inventoryText(items)].join(''))
+    .digest('hex')
 const running = (sessionId: SessionId, generation = 1): InventoryItem => ({ sessionId, generation, status: 'running' })
 
 describe('the inventory of an agent', () => {

@@ -10,7 +10,7 @@ import {
   errorCodes,
   type FrameError,
   type InventoryItem,
-  inventoryLines,
+  inventoryText,
   serverFrames,
 } from '../../../agents/protocol.ts'
 import { E } from '../../../domain/fp.ts'
@@ -241,14 +241,14 @@ describe('the hash of an inventory', () => {
     generation,
     status: state,
   })
-  const hash = (items: Parameters<typeof inventoryLines>[0]) =>
-    createHash('sha256').update(inventoryLines(items)).digest('hex')
+  const text = (items: Parameters<typeof inventoryText>[0]) => [...inventoryText(items)].join('')
+  const hash = (items: Parameters<typeof inventoryText>[0]) => createHash('sha256').update(text(items)).digest('hex')
 
   it('is taken over sorted lines without an end of line', () => {
-    expect(inventoryLines([item(2, 7, 'stopped'), item(1, 10, 'running')])).to.equal(
+    expect(text([item(2, 7, 'stopped'), item(1, 10, 'running')])).to.equal(
       '00000000-0000-0000-0000-000000000001:10:running\n00000000-0000-0000-0000-000000000002:7:stopped',
     )
-    expect(inventoryLines([])).to.equal('')
+    expect(text([])).to.equal('')
   })
 
   it('is that of any other program', () => {
@@ -259,11 +259,22 @@ describe('the hash of an inventory', () => {
     )
   })
 
+  it('is the same of many, which come in pieces', () => {
+    const many = Array.from({ length: 1_300 }, (_, n) => ({
+      sessionId: `00000000-0000-0000-0000-${String((n * 7_919) % 100_000).padStart(12, '0')}` as SessionId,
+      generation: n,
+      status: 'running' as const,
+    }))
+    const lines = many.map(({ sessionId, generation, status }) => `${sessionId}:${generation}:${status}`)
+    expect(text(many)).to.equal(lines.sort().join('\n'))
+    expect([...inventoryText(many)].length).to.be.greaterThan(1)
+  })
+
   it('does not depend on the order in which sessions are told', () => {
     const items = [item(1, 1, 'running'), item(2, 2, 'failed'), item(3, 3, 'starting'), item(4, 4, 'hibernated')]
     fc.assert(
       fc.property(fc.shuffledSubarray(items, { minLength: 4 }), (shuffled) => {
-        expect(inventoryLines(shuffled)).to.equal(inventoryLines(items))
+        expect(text(shuffled)).to.equal(text(items))
       }),
       { numRuns: 20 },
     )

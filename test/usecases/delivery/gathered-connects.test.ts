@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { E } from '../../../domain/fp.ts'
 import type { AgentId, ReplicaId } from '../../../domain/ids.ts'
-import type { Connected, Connecting, LeaseBatches, LeaseStore } from '../../../domain/ports/agents.ts'
+import type { Connected, Connecting, LeaseBatches, LeaseStore, Peer } from '../../../domain/ports/agents.ts'
 import { gatherConnects } from '../../../src/delivery/gathered-connects.ts'
 
 describe('connects, gathered', () => {
@@ -27,6 +27,9 @@ describe('connects, gathered', () => {
           platform: 'x',
           tokenHash,
         }))
+      },
+      disconnectMany: async (peers: readonly Peer[], replicaId: ReplicaId) => {
+        statements.push([...peers.map(({ agentId }) => agentId), replicaId])
       },
       connectMany:
         connectMany ??
@@ -60,6 +63,14 @@ describe('connects, gathered', () => {
     const known = await Promise.all(['x', 'y'].map((hash) => leases.identify(Buffer.from(hash))))
     expect(statements).to.deep.equal([['x', 'y']])
     expect(known.map((identity) => identity?.agentId)).to.deep.equal(['x', 'y'])
+  })
+
+  it('so are goodbyes', async () => {
+    const { leases, statements } = start()
+    await Promise.all(
+      ['x', 'y'].map((id) => leases.disconnect({ agentId: id as AgentId, epoch: 1 }, 'replica-1' as ReplicaId)),
+    )
+    expect(statements).to.deep.equal([['x', 'y', 'replica-1']])
   })
 
   it('that fail, fail for those who came together, and the next is tried', async () => {
