@@ -43,10 +43,12 @@ import { createSealer, deriveKey } from '../adapters/secrets/sealer.ts'
 import { tokens } from '../adapters/secrets/tokens.ts'
 import { createAgentHub } from '../adapters/websocket/hub.ts'
 import { OFFLINE_AFTER_INTERVALS } from '../domain/agent/agent.ts'
+import type { AgentId } from '../domain/ids.ts'
 import type { AgentGateway, Wake } from '../domain/ports/delivery.ts'
 import { catalogue } from './catalogue/index.ts'
 import { gatherConnects } from './delivery/gathered-connects.ts'
 import { gatherInventories } from './delivery/gathered-inventories.ts'
+import { passOn, rememberedHolders } from './delivery/holders.ts'
 import { createInventoryRequests } from './delivery/inventory-requests.ts'
 import { createLaneOutbox } from './delivery/lane-outbox.ts'
 import { createWake } from './delivery/wake.ts'
@@ -189,7 +191,7 @@ export const startServer = async (
   wakeLater.current = createWake(
     {
       gateway,
-      leases,
+      leases: rememberedHolders(leases),
       drains,
       onError: told('a wake was lost; the sweep finds what it was for'),
     },
@@ -267,7 +269,9 @@ export const startServer = async (
     wasTakenForDead: () => hub.standDown('this replica was taken for dead'),
   })
   await presence.beat()
-  await workDrains(boss, replicaId, hub.drain, hub.requestInventory)
+  const moved = passOn({ leases, drains, replicaId, onError: told('a wake could not be passed on') })
+  const drain = (agentId: AgentId): void => (hub.holds(agentId) ? hub.drain(agentId) : moved(agentId))
+  await workDrains(boss, replicaId, drain, hub.requestInventory)
   const running = await workDuties(
     boss,
     [

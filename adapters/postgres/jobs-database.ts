@@ -24,13 +24,18 @@ export type JobsDatabase = {
 
 const CONNECT_TIMEOUT_MS = 10_000
 /** A text that was seen so often will come again. Of other texts no more than so many are remembered. */
-const NAMED_AFTER = 10
+const NAMED_AFTER = 500
 const MAX_NAMES = 500
 /** Upkeep of a large installation may take its time; longer than this it is not coming back. */
 const ANSWER_TIMEOUT_MS = 120_000
 /** A connection that only listens does not notice by itself that nobody speaks any more. */
 const LOOK_EVERY_MS = 5_000
 const LOOK_TIMEOUT_MS = 5_000
+/**
+ * No job's commit waits for the disk. What a crash of PostgreSQL can undo, the last moments, is a job that was just sent or
+ * finished: a hint that is lost, or a duty that runs once more.
+ */
+const SETTINGS = 'SET synchronous_commit = off'
 const AGAIN_AFTER_MS = { first: 250, most: 5_000 }
 
 export const openJobsDatabase = (settings: {
@@ -53,9 +58,7 @@ export const openJobsDatabase = (settings: {
     keepAlive: true,
   })
   pool.on('error', onError)
-  // No job's commit waits for the disk. What a crash of PostgreSQL can undo, the last moments, is a job that was just sent or
-  // finished: a hint that is lost, or a duty that runs once more.
-  pool.on('connect', (client) => void client.query('SET synchronous_commit = off').catch(onError))
+  pool.on('connect', (client) => void client.query(SETTINGS).catch(onError))
   const statements = createStatements(pool, ANSWER_TIMEOUT_MS)
   const named = createNames()
   return {
@@ -79,7 +82,8 @@ export const openJobsDatabase = (settings: {
 
 /**
  * pg-boss names no statement, and PostgreSQL spends longer on planning its fetch than on running it. Those that come
- * again get a name, so that each connection plans them once.
+ * again get a name, so that each connection plans them once; and with ten times as many a new name, because the plan that was
+ * best when there was hardly a job reads through all of them when there are thousands.
  */
 const createNames = (): ((text: string, values?: readonly unknown[]) => { readonly name?: string }) => {
   const seen = new Map<string, { times: number; readonly name: string }>()
@@ -90,7 +94,7 @@ const createNames = (): ((text: string, values?: readonly unknown[]) => { readon
     if (known.times === 0 && seen.size >= MAX_NAMES) return {}
     known.times += 1
     seen.set(text, known)
-    return known.times > NAMED_AFTER ? { name: known.name } : {}
+    return known.times > NAMED_AFTER ? { name: `${known.name}_${String(known.times).length}` } : {}
   }
 }
 

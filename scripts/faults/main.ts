@@ -41,9 +41,15 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   })
 
 const seconds = (ms: number): string => String(Math.round(ms / 1_000))
+/** On a terminal one line that changes, elsewhere (a log, CI) one a minute. */
+let toldAtMs = 0
 const progress: Progress = ({ what, doneMs, ofMs, commands, faults }) => {
-  if (!process.stderr.isTTY) return
-  process.stderr.write(`\r\x1b[K${what} ${seconds(doneMs)}/${seconds(ofMs)} s, ${commands} commands, ${faults} faults`)
+  const line = `${what} ${seconds(doneMs)}/${seconds(ofMs)} s, ${commands} commands, ${faults} faults`
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`)
+  else if (performance.now() - toldAtMs > 60_000) {
+    toldAtMs = performance.now()
+    complain(line)
+  }
 }
 
 const keep = async (report: Report): Promise<void> => {

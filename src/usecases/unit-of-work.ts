@@ -15,6 +15,8 @@ import { createBatch } from '../delivery/batch.ts'
 
 type Committed = E.Either<CommitConflict, void>
 
+/** What a statement costs is paid once for several, and under load it is the greater part. One on its own does not wait. */
+const EVERY_MS = 5
 /** Bounds what one transaction holds locked, and what one error makes anew. */
 const CREATIONS_AT_ONCE = 64
 /** Somebody may hold the row of one agent: creates on others do not wait for that. */
@@ -22,7 +24,7 @@ const OVERTAKE_AFTER_MS = 50
 
 export const createUnitOfWork = (writer: SessionWriter): UnitOfWork => {
   const creations = createBatch<Creation, Committed>((group) => insertAll(writer, group), {
-    minIntervalMs: 0,
+    minIntervalMs: EVERY_MS,
     overtakeAfterMs: OVERTAKE_AFTER_MS,
     keyOf: ({ decision: { session } }) => session.agentId,
     maxItems: CREATIONS_AT_ONCE,

@@ -1,6 +1,7 @@
 /**
  * From the commit on one replica to the frame at an agent whose socket another replica holds: three replicas, creates
- * at the first, agents on the two others. Times as in `delivery.ts`.
+ * at the first, agents on the two others. Times as in `delivery.ts`. Before it counts it runs for as long as three servers on
+ * two cores need until V8 has compiled them.
  */
 import { enrolMany, startFleets } from '../../simulate/fleets.ts'
 import { startInstallation, startReplica } from '../installation.ts'
@@ -12,6 +13,7 @@ import { doubtsOf } from './doubts.ts'
 
 const AGENTS = 32
 const SECONDS = 20
+const WARM_UP_SECONDS = 15
 const RATES = [
   { perSecond: 500, p50: 15, p99: 50 },
   { perSecond: 1_000, p50: null, p99: 150 },
@@ -37,7 +39,7 @@ export const acrossReplicas: Measure = {
     for (const { perSecond, p50, p99 } of RATES) {
       const result = await load.run({
         ...installation.plan,
-        ...createsAt(perSecond, SECONDS),
+        ...createsAt(perSecond, SECONDS, WARM_UP_SECONDS),
       })
       await installation.delivered()
       const { arrivals } = await fleets.order({ kind: 'arrivals' })

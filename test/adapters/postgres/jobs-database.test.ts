@@ -2,20 +2,33 @@ import { expect } from 'chai'
 import { openJobsDatabase } from '../../../adapters/postgres/jobs-database.ts'
 import { freshDatabase } from '../../support/postgres.ts'
 
-const PREPARED = 'SELECT statement FROM pg_prepared_statements ORDER BY statement'
+const PREPARED = 'SELECT name, statement FROM pg_prepared_statements ORDER BY name'
 
 describe('the statements of pg-boss', () => {
-  it('are prepared when they come again and again, and no others', async () => {
+  it('are prepared when they come again and again, and planned anew when they have come ten times as often', async () => {
     const fresh = await freshDatabase()
     const database = openJobsDatabase({ url: fresh.url, maxConnections: 1 })
-    for (let n = 0; n < 30; n += 1) {
+    for (let n = 0; n < 1_001; n += 1) {
       expect((await database.executeSql('SELECT $1::int + 1 AS sum', [n])).rows).to.deep.equal([{ sum: n + 1 }])
-      await database.executeSql('SELECT 42 AS answer')
+      if (n < 600) await database.executeSql('SELECT 42 AS answer')
       await database.executeSql(`SELECT $1::int AS once_${n}`, [n])
       await database.executeSql('BEGIN; SELECT 1; COMMIT')
     }
     const { rows } = await database.executeSql(PREPARED)
-    expect(rows.map(({ statement }) => statement)).to.deep.equal(['SELECT $1::int + 1 AS sum', 'SELECT 42 AS answer'])
+    expect(rows).to.deep.equal([
+      { name: 'jobs_0_3', statement: 'SELECT $1::int + 1 AS sum' },
+      { name: 'jobs_0_4', statement: 'SELECT $1::int + 1 AS sum' },
+      { name: 'jobs_1_3', statement: 'SELECT 42 AS answer' },
+    ])
+    await database.close()
+    await fresh.drop()
+  })
+
+  it('do not wait for the disk', async () => {
+    const fresh = await freshDatabase()
+    const database = openJobsDatabase({ url: fresh.url })
+    const { rows } = await database.executeSql('SHOW synchronous_commit')
+    expect(rows).to.deep.equal([{ synchronous_commit: 'off' }])
     await database.close()
     await fresh.drop()
   })

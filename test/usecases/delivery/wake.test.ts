@@ -1,12 +1,13 @@
 import { expect } from 'chai'
 import type { AgentId, ReplicaId } from '../../../domain/ids.ts'
 import { createWake } from '../../../src/delivery/wake.ts'
+import { eventually } from '../../support/eventually.ts'
 
 const ids = (...names: string[]) => names as AgentId[]
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
 /** Agents `r1-…` are held by replica r1, and so on; `here-…` by this one; `gone-…` by nobody. */
-const waking = (nudge: 'on' | 'off' = 'on') => {
+const waking = (nudge: 'on' | 'off' = 'on', everyMs = 0) => {
   const drained: string[] = []
   const asked: (readonly string[])[] = []
   const sent: [string, readonly string[]][] = []
@@ -42,7 +43,7 @@ const waking = (nudge: 'on' | 'off' = 'on') => {
       },
       onError: (error) => errors.push(error),
     },
-    { nudge },
+    { nudge, everyMs },
   )
   return {
     wake: (...names: string[]) => wake.agents(ids(...names)),
@@ -100,6 +101,16 @@ describe('a wake', () => {
     wake('r1-d')
     await turn()
     expect(asked).to.have.length(3)
+  })
+
+  it('collects for a moment after one was sent, too', async () => {
+    const { wake, asked, release } = waking('on', 30)
+    wake('r1-a')
+    await turn()
+    await release()
+    for (const name of ['r1-b', 'r1-c']) wake(name)
+    expect(asked).to.deep.equal([['r1-a']])
+    await eventually(() => expect(asked).to.deep.equal([['r1-a'], ['r1-b', 'r1-c']]))
   })
 
   it('that fails is said, and neither what was collected meanwhile nor later wakes are lost', async () => {
