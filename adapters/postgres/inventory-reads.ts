@@ -55,12 +55,13 @@ SELECT m.agent_id, ${SESSION_COLUMNS} FROM mentioned m JOIN sessions s USING (id
  WHERE (s.agent_id IS DISTINCT FROM m.agent_id OR s.deleted_at IS NOT NULL)
    AND (s.reserved_on IS DISTINCT FROM m.agent_id OR s.deleted_at IS NULL)`
 
+/** Subqueries for a value are looked up each by its index; of `EXISTS` whole tables would be hashed for a handful of agents. */
 const NOT_RECORDED = `
 SELECT i.place::int - 1 AS index
   FROM unnest($1::text[], $2::int[]) WITH ORDINALITY AS i (agent_id, sessions, place)
- WHERE EXISTS (SELECT FROM orphans o WHERE o.agent_id = i.agent_id AND o.ended_at IS NULL)
-    OR NOT EXISTS (SELECT FROM orphan_brakes b
-                    WHERE b.agent_id = i.agent_id AND b.sessions = i.sessions AND b.held_at IS NULL)`
+ WHERE (SELECT b.sessions FROM orphan_brakes b WHERE b.agent_id = i.agent_id AND b.held_at IS NULL)
+       IS DISTINCT FROM i.sessions
+    OR (SELECT true FROM orphans o WHERE o.agent_id = i.agent_id AND o.ended_at IS NULL LIMIT 1)`
 
 export const createInventoryReads = (database: Database): InventoryBatches => ({
   asTold: async (asked) => {
