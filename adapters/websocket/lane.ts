@@ -19,7 +19,7 @@ import type { DatabaseState } from './database-state.ts'
 import { createFlights, type Flight } from './flights.ts'
 import type { Limiter } from './limiter.ts'
 import type { Notes } from './notes.ts'
-import { fullJitter, retryDelay } from './timing.ts'
+import { fullJitter, onGrid, retryDelay } from './timing.ts'
 
 export type LaneDeps = SenderDeps & {
   readonly outbox: Pick<LaneOutbox, 'due'>
@@ -47,6 +47,8 @@ export type Lane = {
 
 const NEVER = Number.POSITIVE_INFINITY
 const MAX_REST_MS = 60_000
+/** Redeliveries of a lane in an ack timeout, at most: a thousand commands that nobody acks must not be a thousand reads. */
+const GRID = 8
 /**
  * An answer that took longer than this is not acted on. A process that stood still may find it when it goes on,
  * long after another replica has the agent; a replica is taken for dead after 20 s, so within this it was not.
@@ -176,7 +178,7 @@ export const createLane = (deps: LaneDeps, peer: Peer, wire: Wire, rested: () =>
     notes.unacked(peer, flight.commandId, flight.sentAt)
     const rest = flight.sends === 1 ? 0 : fullJitter(timing, settings.ackTimeoutMs, flight.sends - 1, MAX_REST_MS)
     if (rest === 0) flights.move(flight, 'due', NEVER)
-    else flights.move(flight, 'resting', now + rest)
+    else flights.move(flight, 'resting', onGrid(now + rest, settings.ackTimeoutMs / GRID))
   }
 
   /** Left out of reads until the note is written, then the row leaves them by itself. */

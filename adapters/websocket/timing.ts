@@ -32,3 +32,6 @@ export const retryDelay = (timing: Timing, attempt: number): number => {
   const ceiling = Math.min(5_000, 100 * 2 ** Math.min(attempt, 30))
   return ceiling / 2 + fullJitter(timing, ceiling / 2, 0, ceiling / 2)
 }
+
+/** The next of moments that are `everyMs` apart: what is due at about the same time is due together. */
+export const onGrid = (at: number, everyMs: number): number => Math.ceil(at / everyMs) * everyMs

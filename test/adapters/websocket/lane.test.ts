@@ -159,6 +159,18 @@ describe('a lane', () => {
     expect(wire.frames.map((frame) => frame.attempt)).to.deep.equal([1, 2, 3, 4, 5, 6, 7])
   })
 
+  it('sends what nobody acks again in few reads, however many there are', async () => {
+    let turn = 0
+    const { outbox, time, reconnect } = aLane({ window: 200, random: () => (turn++ % 97) / 97 })
+    many(200, () => outbox.commit(AGENT))
+    const { wire } = reconnect()
+    await time.pass(2_500)
+    const before = outbox.reads.length
+    for (let ms = 0; ms < 4_000; ms += 10) await time.pass(10)
+    expect(wire.frames.length).to.be.greaterThan(600)
+    expect(outbox.reads.length - before).to.be.at.most(60)
+  })
+
   it('does not send again what was superseded meanwhile', async () => {
     const { outbox, time, reconnect } = aLane()
     const first = outbox.commit(AGENT)
