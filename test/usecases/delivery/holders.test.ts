@@ -23,7 +23,7 @@ describe('who holds an agent', () => {
       asked,
       held,
       leases,
-      after: (ms: number) => {
+      pass: (ms: number) => {
         at += ms
       },
       holders: async (...names: string[]) =>
@@ -32,13 +32,13 @@ describe('who holds an agent', () => {
   }
 
   it('is remembered for a moment, and then asked for with all that were wanted meanwhile', async () => {
-    const { holders, asked, held, after } = start()
+    const { holders, asked, held, pass } = start()
     expect(await holders('a')).to.deep.equal(['a@r1'])
     expect(await holders('a', 'b')).to.deep.equal(['a@r1', 'b@r2'])
     held.a = 'r3'
-    after(499)
+    pass(499)
     expect(await holders('b', 'a')).to.deep.equal(['b@r2', 'a@r1'])
-    after(1)
+    pass(1)
     expect(await holders('b')).to.deep.equal(['b@r2'])
     expect(await holders('a')).to.deep.equal(['a@r3'])
     expect(asked).to.deep.equal([['a'], ['b'], ['a', 'b']])
@@ -56,8 +56,8 @@ describe('who holds an agent', () => {
     const sent: string[] = []
     const errors: unknown[] = []
     const drains = { send: async (to: ReplicaId, agents: readonly AgentId[]) => void sent.push(`${to}: ${agents}`) }
-    const pass = passOn({ leases, drains, replicaId: 'r1' as ReplicaId, onError: (error) => errors.push(error) })
-    for (const agentId of ids('a', 'b', 'nobody')) pass(agentId)
+    const passes = passOn({ leases, drains, replicaId: 'r1' as ReplicaId, onError: (error) => errors.push(error) })
+    for (const agentId of ids('a', 'b', 'nobody')) passes(agentId)
     await new Promise((resolve) => setImmediate(resolve))
     expect([sent, errors]).to.deep.equal([['r2: b'], []])
   })
