@@ -177,6 +177,11 @@ export const createFrameSocket = (socket: WebSocket, stream: Duplex, timing: Tim
     over(`${code} ${reason.toString()}`)
     self.closed()
   })
+  // Cut off without a close frame: nobody reads what an orderly end would still send, and of ten thousand at once each
+  // shutdown is one more thing that everybody else waits for.
+  stream.prependOnceListener('end', () => {
+    if (socket.readyState === socket.OPEN) stream.destroy()
+  })
   // Whatever it was (1009, 1007, a reset): ws closes the socket itself, and `close` follows.
   socket.on('error', () => {})
   return self

@@ -17,8 +17,9 @@ import { doubtsOf } from './doubts.ts'
 const AGENTS = 16
 const BACKLOG = 100_000
 const PER_SECOND = 100
-const WINDOWS = 5
-const SECONDS = 12
+const WINDOWS = 9
+const SECONDS = 10
+const WARM_UP_SECONDS = 2
 
 export const neighbours: Measure = {
   name: 'neighbours',
@@ -42,7 +43,7 @@ export const neighbours: Measure = {
       await fleets.order({ kind: 'arrivals' })
       const result = await load.run({
         ...installation.plan,
-        ...createsAt(PER_SECOND, SECONDS),
+        ...createsAt(PER_SECOND, SECONDS, WARM_UP_SECONDS),
       })
       const { arrivals } = await fleets.order({ kind: 'arrivals' })
       const committed = await commitsSince(database, result.beganAtMs)
