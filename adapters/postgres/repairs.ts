@@ -114,12 +114,21 @@ export const outpacedIn =
  * since then counts also after another connection, until an operator says that the restore is over.
  */
 const ASKED_SINCE = `
+WITH lease AS MATERIALIZED (
+  SELECT agent_id, epoch, connected_at, restored_at FROM agent_leases WHERE agent_id = $1 AND epoch = $2
+),
+shown AS (
+  UPDATE agent_leases l SET restored_at = lease.connected_at
+    FROM lease
+   WHERE l.agent_id = lease.agent_id AND l.epoch = lease.epoch AND lease.restored_at < lease.connected_at
+     AND EXISTS (SELECT FROM sessions s WHERE s.id = ANY($3::uuid[]) AND s.created_at > lease.restored_at)
+  RETURNING l.restored_at
+)
 SELECT s.id
-  FROM sessions s
-  JOIN agent_leases l ON l.agent_id = $1 AND l.epoch = $2
- CROSS JOIN orphan_removal r
+  FROM sessions s CROSS JOIN lease CROSS JOIN orphan_removal r
  WHERE s.id = ANY($3::uuid[])
-   AND s.waiting_since > least(l.connected_at, CASE WHEN r.halted_at IS NOT NULL THEN l.restored_at END)`
+   AND s.waiting_since > least(lease.connected_at, CASE WHEN r.halted_at IS NOT NULL
+                                                        THEN COALESCE((SELECT restored_at FROM shown), lease.restored_at) END)`
 
 export const askedSinceIn =
   (database: Database): ReportStore['askedSince'] =>

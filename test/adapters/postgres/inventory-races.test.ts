@@ -232,6 +232,23 @@ describe('inventories of connections that are replaced', () => {
     await stores.orphans.resume('operator')
   })
 
+  it('a second restore that does not show is known by what was made after the first', async () => {
+    const agentId = (await anAgent(stores, { id: 'restored-twice' })).agentId
+    await connected(stores, agentId, { lastEpoch: 40 })
+    const [before, made] = await Promise.all([1, 2].map(() => aRunning({ agentId, epoch: 41 })))
+    if (!before || !made) throw new Error('there are two')
+    await stores.ask(`UPDATE sessions SET created_at = now() - interval '1 hour' WHERE id = $1`, before.id)
+    await stores.ask('UPDATE sessions SET created_at = now() WHERE id = $1', made.id)
+    for (const session of [before, made]) await commit(stores, right(stop(session, anIntent())))
+    await stores.ask('UPDATE sessions SET waiting_since = now() WHERE id = ANY($1)', [before.id, made.id])
+    const askedSince = async (...ids: SessionId[]) => stores.reports.askedSince(await connected(stores, agentId), ids)
+    expect(await askedSince(before.id), 'by itself it may be of the first').to.deep.equal(new Set([before.id]))
+    expect(await askedSince(before.id, made.id)).to.deep.equal(new Set())
+    await stores.ask('UPDATE sessions SET waiting_since = now() WHERE id = $1', made.id)
+    expect(await askedSince(made.id), 'what was asked after the second stands').to.deep.equal(new Set([made.id]))
+    await stores.orphans.resume('operator')
+  })
+
   it('a repair writes all that its decision changes', async () => {
     const peer = await anAgent(stores, { id: 'whole-repair' })
     const session = await aRunning(peer, restarts())
