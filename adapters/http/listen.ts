@@ -33,6 +33,13 @@ const GRACE_MS = 5_000
  */
 const LINGER_MS = 500
 
+/**
+ * Connections that wait to be accepted; the kernel takes no more than its own limit (net.core.somaxconn, 4,096 on Linux).
+ * One that finds no room is tried again by its client's kernel after 1, 3 and 7 s: with Node's 511, those who open a
+ * connection to the API while ten thousand agents come back waited for that.
+ */
+const BACKLOG = 4_096
+
 export const listen = async ({ app, host, port }: ListenOptions): Promise<Listening> => {
   const server = createServer(
     {
@@ -67,7 +74,7 @@ const bound = (server: Server, host: string, port: number): Promise<void> =>
   new Promise((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException): void => reject(cannotListen(error, host, port))
     server.once('error', failed)
-    server.listen(port, host, () => {
+    server.listen({ port, host, backlog: BACKLOG }, () => {
       server.off('error', failed)
       resolve()
     })

@@ -23,6 +23,7 @@ import {
   SEND_HIGH_WATER_BYTES,
 } from './settings.ts'
 import type { Timing } from './timing.ts'
+import type { Turns } from './turns.ts'
 
 export type Received = E.Either<FrameError, AgentFrame>
 
@@ -57,7 +58,7 @@ export type FrameSocket = {
 }
 
 /** `stream`: what the WebSocket writes to. */
-export const createFrameSocket = (socket: WebSocket, stream: Duplex, timing: Timing): FrameSocket => {
+export const createFrameSocket = (socket: WebSocket, stream: Duplex, timing: Timing, turns: Turns): FrameSocket => {
   let badAt: number[] | null = null
   let waiting = 0
   let waitingBytes = 0
@@ -177,10 +178,12 @@ export const createFrameSocket = (socket: WebSocket, stream: Duplex, timing: Tim
     over(`${code} ${reason.toString()}`)
     self.closed()
   })
-  // Cut off without a close frame: nobody reads what an orderly end would still send, and of ten thousand at once each
-  // shutdown is one more thing that everybody else waits for.
-  stream.prependOnceListener('end', () => {
-    if (socket.readyState === socket.OPEN) stream.destroy()
+  // In place of what ws does at the end of a stream. Cut off without a close frame: nobody reads what an orderly end would
+  // still send.
+  stream.removeAllListeners('end')
+  stream.once('end', () => {
+    if (socket.readyState === socket.OPEN) turns(() => stream.destroy())
+    else stream.end()
   })
   // Whatever it was (1009, 1007, a reset): ws closes the socket itself, and `close` follows.
   socket.on('error', () => {})

@@ -22,6 +22,7 @@ import { createLiveness } from './liveness.ts'
 import { createNotes } from './notes.ts'
 import { createReleases } from './releases.ts'
 import { type HubDeps, type HubSettings, resolveSettings } from './settings.ts'
+import { createTurns } from './turns.ts'
 import { createUpgrades } from './upgrade.ts'
 
 export type AgentHubStats = {
@@ -69,12 +70,13 @@ export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
   const watch = createLeaseWatch(leases, settings.replicaId, database, timing)
   const releases = createReleases(leases, settings.replicaId, database, timing)
   const lane = { outbox, notes, clock, log, database, reads, timing, settings }
+  const turns = createTurns()
   const byAgent = new Map<AgentId, Connection>()
   const sockets = new Set<FrameSocket>()
   let closing: Promise<void> | null = null
 
   const opened = (webSocket: WebSocket, stream: Duplex, identity: AgentIdentity, leave: () => void): void => {
-    const socket = createFrameSocket(webSocket, stream, timing)
+    const socket = createFrameSocket(webSocket, stream, timing, turns)
     sockets.add(socket)
     socket.closed = () => sockets.delete(socket)
     greet({ leases, database, timing, connects, settings }, socket, identity)
@@ -136,7 +138,15 @@ export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
     releases.release(peer)
   }
 
-  const upgrades = createUpgrades({ leases, database, timing, connects, maxUpgrades: settings.maxUpgrades, opened })
+  const upgrades = createUpgrades({
+    leases,
+    database,
+    timing,
+    turns,
+    connects,
+    maxUpgrades: settings.maxUpgrades,
+    opened,
+  })
 
   return {
     holds: (agentId) => byAgent.has(agentId),

@@ -14,13 +14,16 @@ export type Liveness = {
   readonly stop: () => void
 }
 
+/** `silentFrom`: its silence is not too long before, so that most are passed by. */
+type Watched = { readonly connection: Connection; silentFrom: number }
+
 const SLOTS = 16
 /** Silence is looked for more often than once an interval: this many ticks apart. */
 const LOOK_EVERY = 4
 
 export const createLiveness = (heartbeatIntervalMs: number, timing: Timing): Liveness => {
-  const slots: Set<Connection>[] = Array.from({ length: SLOTS }, () => new Set())
-  const slotOf = new Map<Connection, Set<Connection>>()
+  const slots: Set<Watched>[] = Array.from({ length: SLOTS }, () => new Set())
+  const places = new Map<Connection, readonly [slot: Set<Watched>, watched: Watched]>()
   const tickMs = heartbeatIntervalMs / SLOTS
   const limitMs = OFFLINE_AFTER_INTERVALS * heartbeatIntervalMs
   let current = 0
@@ -43,17 +46,19 @@ export const createLiveness = (heartbeatIntervalMs: number, timing: Timing): Liv
       nextAt = now
     }
     for (; nextAt <= now; nextAt += tickMs) lookAfterNextSlot(now)
-    if (slotOf.size > 0) schedule(now)
+    if (places.size > 0) schedule(now)
   }
 
   const lookAfterNextSlot = (now: number): void => {
     current = (current + 1) % SLOTS
-    for (const connection of slots[current] ?? []) connection.socket.ping()
+    for (const { connection } of slots[current] ?? []) connection.socket.ping()
     for (let slot = current % LOOK_EVERY; slot < SLOTS; slot += LOOK_EVERY)
-      for (const connection of slots[slot] ?? []) look(connection, now)
+      for (const watched of slots[slot] ?? [])
+        if (watched.silentFrom < now || watched.connection.lane.stalledSince() !== null) look(watched, now)
   }
 
-  const look = (connection: Connection, now: number): void => {
+  const look = (watched: Watched, now: number): void => {
+    const { connection } = watched
     const { socket, lane } = connection
     const stalledSince = lane.stalledSince()
     const readSince = socket.readSince()
@@ -61,20 +66,23 @@ export const createLiveness = (heartbeatIntervalMs: number, timing: Timing): Liv
     if (stalledSince !== null && now - stalledSince > limitMs) socket.terminate()
     else if (now - heardAt > limitMs && now > forgivenUntil)
       socket.end(closeCodes.silent, `no heartbeat for ${OFFLINE_AFTER_INTERVALS} intervals`)
+    watched.silentFrom = heardAt + limitMs
   }
 
   return {
     add: (connection) => {
       const slot = slots[added++ % SLOTS] ?? new Set()
-      slot.add(connection)
-      slotOf.set(connection, slot)
+      const watched: Watched = { connection, silentFrom: Number.NEGATIVE_INFINITY }
+      slot.add(watched)
+      places.set(connection, [slot, watched])
       if (cancelTimer !== null) return
       nextAt = timing.now() + tickMs
       schedule(timing.now())
     },
     remove: (connection) => {
-      slotOf.get(connection)?.delete(connection)
-      slotOf.delete(connection)
+      const place = places.get(connection)
+      place?.[0].delete(place[1])
+      places.delete(connection)
     },
     stop: () => {
       cancelTimer?.()

@@ -15,11 +15,13 @@ import { badRequest, notFound, type Refusal, refuseUpgrade, unauthorized, unavai
 import type { Limiter } from './limiter.ts'
 import { MAX_UNWELCOMED_PER_AGENT } from './settings.ts'
 import type { Timing } from './timing.ts'
+import type { Turns } from './turns.ts'
 
 export type UpgradeDeps = {
   readonly leases: Pick<LeaseStore, 'identify'>
   readonly database: DatabaseState
   readonly timing: Timing
+  readonly turns: Turns
   /** Keeps ten thousand agents that come back from queueing in front of those who use the API. */
   readonly connects: Limiter
   readonly maxUpgrades: number
@@ -39,7 +41,7 @@ const CLOSE_TIMEOUT_MS = 5_000
 const BEARER = /^Bearer +(ssa_[\x21-\x7e]{1,200}) *$/i
 
 export const createUpgrades = (deps: UpgradeDeps): Upgrades => {
-  const { timing, database } = deps
+  const { timing, turns, database } = deps
   const options = {
     noServer: true,
     perMessageDeflate: false,
@@ -118,9 +120,11 @@ export const createUpgrades = (deps: UpgradeDeps): Upgrades => {
         return
       }
       socket.on('error', () => socket.destroy())
-      const refusal = refusalOf(request)
-      if (refusal !== null) refuseUpgrade(socket, refusal)
-      else admit(request, socket, head).catch(() => socket.destroy())
+      turns(() => {
+        const refusal = refusalOf(request)
+        if (refusal !== null) refuseUpgrade(socket, refusal)
+        else admit(request, socket, head).catch(() => socket.destroy())
+      })
     },
     inProgress: () => inProgress,
     close: () => {
