@@ -105,7 +105,7 @@ export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
 
   const speakWith = (socket: FrameSocket, peer: Peer, tokenHash: Buffer | undefined): void => {
     releases.forget(peer.agentId)
-    const watched = { peer, tokenHash, end: socket.end }
+    const watched = { ...peer, tokenHash, end: socket.end }
     const fenced = (): void => watch.fenced(watched)
     const connection = createConnection({ inbox, lane, log, timing, settings, fenced }, peer, socket)
     byAgent.set(peer.agentId, connection)

@@ -9,15 +9,11 @@
  */
 import { closeCodes } from '../../agents/protocol.ts'
 import type { ReplicaId } from '../../domain/ids.ts'
-import type { LeaseStore, LostLease, Peer } from '../../domain/ports/agents.ts'
+import type { HeldLease, LeaseStore, LostLease } from '../../domain/ports/agents.ts'
 import type { DatabaseState } from './database-state.ts'
 import type { Timing } from './timing.ts'
 
-export type Watched = {
-  readonly peer: Peer
-  readonly tokenHash: Buffer | undefined
-  readonly end: (code: number, reason: string) => void
-}
+export type Watched = HeldLease & { readonly end: (code: number, reason: string) => void }
 
 export type LeaseWatch = {
   readonly add: (watched: Watched) => void
@@ -59,17 +55,11 @@ export const createLeaseWatch = (
     })
   }
 
-  const lostOf = (held: readonly Watched[]): Promise<readonly LostLease[]> =>
-    leases.lost(
-      held.map(({ peer, tokenHash }) => ({ ...peer, tokenHash })),
-      replicaId,
-    )
-
   const look = async (): Promise<void> => {
     const held = [...all]
     if (held.length === 0) return
     try {
-      const lost = await lostOf(held)
+      const lost = await leases.lost(held, replicaId)
       database.works(WHAT)
       for (const { index, why } of lost) {
         const watched = held[index]
@@ -96,7 +86,8 @@ export const createLeaseWatch = (
     fenced: (watched) => {
       if (!all.has(watched)) return
       remove(watched)
-      void lostOf([watched])
+      void leases
+        .lost([watched], replicaId)
         .then(([lost]) => lost?.why ?? 'replaced')
         .catch(() => 'replaced' as const)
         .then((why) => watched.end(...WHY[why]))

@@ -2,9 +2,6 @@
  * `npm run faults:mutants`: a harness that cannot fail proves nothing. Each guard of `mutations.ts` is switched off in a
  * copy of the tree, never in the product, and the harness has to fail there, on every seed, by the invariant named
  * for it. The first row is the control: nothing is switched off, and nothing may fail.
- *
- *   [--only TEXT]  guards whose name contains this   [--seeds 1,2,3]   [--at-once 1]
- *   [--minutes 0.3]  for guards that do not ask for a time of their own
  */
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -15,14 +12,36 @@ import { parseArgs, promisify } from 'node:util'
 import { type Edit, type Mutation, mutations } from './mutations.ts'
 import { ROOT } from './servers.ts'
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', default: '' },
-    seeds: { type: 'string', default: '1,2,3' },
-    minutes: { type: 'string', default: '0.3' },
-    'at-once': { type: 'string', default: '1' },
-  },
-})
+const USAGE = `npm run faults:mutants -- [OPTION]…
+
+Switches off one guard of the product after another, in a copy of the tree, and shows that the fault runs notice.
+
+  --only TEXT      guards whose name contains this
+  --seeds 1,2,3    each guard is tried with each of these
+  --minutes 0.3    for guards that do not ask for a time of their own
+  --at-once 1      guards tried side by side
+`
+
+const options = () => {
+  try {
+    return parseArgs({ options: known }).values
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${USAGE}`)
+    return process.exit(2)
+  }
+}
+const known = {
+  only: { type: 'string', default: '' },
+  seeds: { type: 'string', default: '1,2,3' },
+  minutes: { type: 'string', default: '0.3' },
+  'at-once': { type: 'string', default: '1' },
+  help: { type: 'boolean', short: 'h', default: false },
+} as const
+const values = options()
+if (values.help) {
+  process.stdout.write(USAGE)
+  process.exit(0)
+}
 const seeds = values.seeds.split(',').map(Number)
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
 

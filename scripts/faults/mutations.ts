@@ -64,8 +64,11 @@ export const mutations: readonly Mutation[] = [
         replace: 'if (ROWS_AT_ONCE > 0) return {}\n    const over = await deps.duties.endBackOffs(ROWS_AT_ONCE)',
       },
     ],
+    // A command that backs off has to be its session's newest when the disk has room again: that takes some of both.
     kinds: ['disk full', 'wakes lost'],
     breaks: 'stuck',
+    paceMs: 30,
+    minutes: 0.7,
   },
   {
     guard: 'the inventory on connect',

@@ -31,7 +31,8 @@ describe('the watch over leases', () => {
     const add = (agentId: string, epoch = 1) => {
       const ended: (readonly [number, string])[] = []
       const watched = {
-        peer: { agentId: agentId as AgentId, epoch },
+        agentId: agentId as AgentId,
+        epoch,
         tokenHash: undefined,
         end: (code: number, reason: string) => {
           ended.push([code, reason])
