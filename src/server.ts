@@ -48,7 +48,7 @@ import type { AgentGateway, Wake } from '../domain/ports/delivery.ts'
 import { catalogue } from './catalogue/index.ts'
 import { gatherConnects } from './delivery/gathered-connects.ts'
 import { gatherInventories } from './delivery/gathered-inventories.ts'
-import { passOn, rememberedHolders } from './delivery/holders.ts'
+import { passOn, rememberedHolders, WAKES_GO_ASTRAY_FOR_MS } from './delivery/holders.ts'
 import { createInventoryRequests } from './delivery/inventory-requests.ts'
 import { createLaneOutbox } from './delivery/lane-outbox.ts'
 import { createWake } from './delivery/wake.ts'
@@ -184,6 +184,7 @@ export const startServer = async (
       heartbeatIntervalMs: settings.heartbeatIntervalMs,
       inventoryIntervalMs: settings.inventoryIntervalMs,
       ackTimeoutMs: settings.ackTimeoutMs,
+      wakesGoAstrayForMs: WAKES_GO_ASTRAY_FOR_MS,
     },
   )
   const gateway: AgentGateway = hub

@@ -125,6 +125,7 @@ export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
       serverTime: clock.now().toISOString(),
     })
     connection.lane.drain()
+    if (settings.wakesGoAstrayForMs > 0) timing.after(settings.wakesGoAstrayForMs, connection.lane.drain)
   }
 
   const gone = (connection: Connection): void => {

@@ -35,6 +35,11 @@ export type HubSettings = {
   readonly inventoryRequestIntervalMs?: number
   /** What `close` may take before it leaves the rest to the agents' next connection. */
   readonly closeTimeoutMs?: number
+  /**
+   * For so long after an agent has come, others may still wake the replica that held it before, which may be dead or not
+   * know it yet. What they committed is read when that is over.
+   */
+  readonly wakesGoAstrayForMs?: number
   readonly timing?: Timing
 }
 
@@ -50,6 +55,7 @@ export const resolveSettings = (settings: HubSettings): ResolvedSettings => ({
   helloTimeoutMs: HELLO_TIMEOUT_MS,
   inventoryRequestIntervalMs: Math.min(INVENTORY_REQUESTS_AT_LEAST_MS, 3 * settings.heartbeatIntervalMs),
   closeTimeoutMs: 5_000,
+  wakesGoAstrayForMs: 0,
   timing: realTiming,
   ...settings,
 })

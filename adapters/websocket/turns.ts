@@ -7,23 +7,30 @@ export type Turns = (action: () => void) => void
 /** Of each turn. */
 const AT_MOST_MS = 2
 
-/** What is asked for first is done first. `action` must not throw. */
+/** What is asked for first is done first. */
 export const createTurns = (): Turns => {
-  let waiting: (() => void)[] = []
-  let next = 0
+  const waiting: (() => void)[] = []
+  let isScheduled = false
+
+  const schedule = (): void => {
+    if (isScheduled || waiting.length === 0) return
+    isScheduled = true
+    setImmediate(doSome)
+  }
 
   const doSome = (): void => {
+    isScheduled = false
     const until = performance.now() + AT_MOST_MS
-    do waiting[next++]?.()
-    while (next < waiting.length && performance.now() < until)
-    if (next < waiting.length) setImmediate(doSome)
-    else {
-      waiting = []
-      next = 0
+    try {
+      do waiting.shift()?.()
+      while (waiting.length > 0 && performance.now() < until)
+    } finally {
+      schedule()
     }
   }
 
   return (action) => {
-    if (waiting.push(action) === 1) setImmediate(doSome)
+    waiting.push(action)
+    schedule()
   }
 }

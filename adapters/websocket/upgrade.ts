@@ -121,6 +121,7 @@ export const createUpgrades = (deps: UpgradeDeps): Upgrades => {
       }
       socket.on('error', () => socket.destroy())
       turns(() => {
+        if (socket.destroyed) return
         const refusal = refusalOf(request)
         if (refusal !== null) refuseUpgrade(socket, refusal)
         else admit(request, socket, head).catch(() => socket.destroy())

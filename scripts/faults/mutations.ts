@@ -64,11 +64,11 @@ export const mutations: readonly Mutation[] = [
         replace: 'if (ROWS_AT_ONCE > 0) return {}\n    const over = await deps.duties.endBackOffs(ROWS_AT_ONCE)',
       },
     ],
-    // A command that backs off has to be its session's newest when the disk has room again: that takes some of both.
+    // A command that backs off has to stay its session's newest until the disk has room again: clients must be slow.
     kinds: ['disk full', 'wakes lost'],
     breaks: 'stuck',
-    paceMs: 30,
-    minutes: 0.7,
+    paceMs: 1_500,
+    minutes: 0.6,
   },
   {
     guard: 'the inventory on connect',

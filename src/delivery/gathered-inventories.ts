@@ -40,9 +40,7 @@ const gathered = <Asked extends { readonly agentId: AgentId }, Answer>(
     maxItems: AT_ONCE,
     overtakeAfterMs: OVERTAKE_AFTER_MS,
   })
-  const alone = async (asked: Asked): Promise<Answer> => {
-    const [answer] = await read([asked])
-    return answer as Answer
-  }
-  return (asked) => (entries(asked) > FEW ? alone(asked) : few.add(asked))
+  // One at a time, and a few where they take long: many of them must not take all connections.
+  const alone = createBatch<Asked, Answer>(read, { minIntervalMs: 0, maxItems: 1, overtakeAfterMs: OVERTAKE_AFTER_MS })
+  return (asked) => (entries(asked) > FEW ? alone : few).add(asked)
 }

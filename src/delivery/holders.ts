@@ -1,6 +1,7 @@
 /**
  * Which replica holds which agent, as it was a moment ago: leases hardly ever move, and a wake for every few creates
- * would ask for them again and again. Who is woken for an agent that has moved meanwhile passes the wake on.
+ * would ask for them again and again. Who is woken for an agent that has moved meanwhile passes the wake on, and who has
+ * got one looks once more when nobody can be remembering another.
  */
 import type { AgentId, ReplicaId } from '../../domain/ids.ts'
 import type { LeaseStore } from '../../domain/ports/agents.ts'
@@ -9,6 +10,12 @@ import type { DrainQueue } from '../../domain/ports/jobs.ts'
 type Holders = Pick<LeaseStore, 'holders'>
 
 const REMEMBERED_FOR_MS = 500
+
+/**
+ * So long (ms) after an agent has moved, a wake that went by what was remembered may still reach the replica that held it
+ * before. Should that one be dead, or not have noticed, nobody passes it on. The rest is for the commit before the wake.
+ */
+export const WAKES_GO_ASTRAY_FOR_MS = REMEMBERED_FOR_MS + 250
 
 /** Agents that nobody holds are asked for each time: they may come at any moment. */
 export const rememberedHolders = (leases: Holders, now: () => number = () => performance.now()): Holders => {

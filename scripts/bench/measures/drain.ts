@@ -1,14 +1,18 @@
 /** A backlog of a hundred thousand commands, and one agent that comes to take them. */
 import { setTimeout as wait } from 'node:timers/promises'
+import type { AgentIdentity } from '../../simulate/agent.ts'
 import { enrolMany, startFleets } from '../../simulate/fleets.ts'
 import { waitingCreates } from '../backlog.ts'
 import { cpuNote, cpuPer, cpuTimes } from '../cpu-time.ts'
 import { startInstallation } from '../installation.ts'
 import type { Measure } from '../measure.ts'
 import { residentMib } from '../processes.ts'
+import { until } from '../program.ts'
 import { doubtsOf } from './doubts.ts'
 
 const BACKLOG = 100_000
+/** To another agent before, so that the server's heap has the size that it has under such a load. */
+const WARM_UP = 50_000
 const LOOK_EVERY_MS = 500
 const WITHIN_MS = 300_000
 
@@ -19,17 +23,28 @@ export const drain: Measure = {
     const backlog = Math.round(BACKLOG * bench.scale)
     const installation = await startInstallation(bench, { agents: 0 })
     const { database, server } = installation
-    const agents = await enrolMany(database, 1)
-    await waitingCreates(database, backlog, `'${agents[0]?.id}'`)
+    const [first, second] = await enrolMany(database, 2)
+    if (first === undefined || second === undefined) throw new Error('two agents were asked for')
+    const comes = (agent: AgentIdentity) =>
+      startFleets(bench, { urls: [installation.url], agents: [agent], perSecond: 1 })
+    const isPending = async (agent: AgentIdentity): Promise<boolean> =>
+      (
+        await database.query(
+          `SELECT EXISTS (SELECT FROM outbox WHERE status = 'pending' AND agent_id = '${agent.id}') AS is_pending`,
+        )
+      )[0].is_pending
+    await waitingCreates(database, Math.round(WARM_UP * bench.scale), `'${first.id}'`)
+    await waitingCreates(database, backlog, `'${second.id}'`)
+    await comes(first)
+    await until('the first backlog has gone', WITHIN_MS, async () => !(await isPending(first)))
     const before = await residentMib(server.pid)
     const cpuBefore = cpuTimes({ server: [server.pid], PostgreSQL: [database.pid] })
     const began = performance.now()
-    const fleets = await startFleets(bench, { urls: [installation.url], agents, perSecond: 1 })
+    const fleets = await comes(second)
 
     // Counting rows is work for the database: it is asked only once the agent has been sent everything.
     const isLeft = async (): Promise<boolean> =>
-      (await fleets.order({ kind: 'tell' })).commands < backlog ||
-      (await database.query(`SELECT EXISTS (SELECT FROM outbox WHERE status = 'pending') AS is_left`))[0].is_left
+      (await fleets.order({ kind: 'tell' })).commands < backlog || (await isPending(second))
     const rss: number[] = []
     let firstAt: number | null = null
     for (; await isLeft(); await wait(LOOK_EVERY_MS)) {

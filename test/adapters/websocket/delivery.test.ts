@@ -25,6 +25,16 @@ describe('commands on their way to an agent', () => {
     expect(client.frames[0]?.type).to.equal('welcome')
   })
 
+  it('are read once more when no other replica can remember who held the agent before', async () => {
+    a = await startHub({ wakesGoAstrayForMs: 300 })
+    const client = await a.connect()
+    await eventually(() => expect(a.outbox.reads).to.have.lengthOf(1))
+    // Whoever was woken for it is gone.
+    const row = a.outbox.commit(EDGE)
+    const [command] = await client.count('command', 1)
+    expect(command?.commandId).to.equal(row.commandId)
+  })
+
   it('are noted as sent and acked in one note, many commands in one statement', async () => {
     a = await startHub()
     for (let count = 0; count < 100; count++) a.outbox.commit(EDGE)
