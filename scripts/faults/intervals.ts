@@ -1,6 +1,6 @@
 /** The intervals of a run, and how long everything may take to be as it should once the last fault is over. */
 export type Intervals = {
-  readonly name: 'short' | 'default'
+  readonly name: 'short' | 'patient' | 'default'
   readonly heartbeatMs: number
   readonly ackTimeoutMs: number
   readonly reconnectCapMs: number
@@ -11,17 +11,21 @@ export type Intervals = {
   readonly orphanGraceMs: number
 }
 
+const short = {
+  name: 'short',
+  heartbeatMs: 1_000,
+  ackTimeoutMs: 1_000,
+  reconnectCapMs: 5_000,
+  pendingTimeoutMs: 6_000,
+  startTimeoutMs: 4_000,
+  stopTimeoutMs: 3_000,
+  orphanGraceMs: 3_000,
+} as const
+
 export const intervalsNamed = {
-  short: {
-    name: 'short',
-    heartbeatMs: 1_000,
-    ackTimeoutMs: 1_000,
-    reconnectCapMs: 5_000,
-    pendingTimeoutMs: 6_000,
-    startTimeoutMs: 4_000,
-    stopTimeoutMs: 3_000,
-    orphanGraceMs: 3_000,
-  },
+  short,
+  /** As short, but a deadline does not end what waits before anybody can see that it waits for nothing. */
+  patient: { ...short, name: 'patient', pendingTimeoutMs: 60_000, startTimeoutMs: 60_000, stopTimeoutMs: 60_000 },
   default: {
     name: 'default',
     heartbeatMs: 10_000,

@@ -89,7 +89,7 @@ type Verdict = { readonly seed: number; readonly found: string; readonly asExpec
 
 const runIn = async (
   tree: string,
-  { kinds, breaks, paceMs = 100, minutes = Number(values.minutes) }: Case,
+  { kinds, breaks, paceMs = 100, intervals = 'short', minutes = Number(values.minutes) }: Case,
   seed: number,
 ): Promise<Verdict> => {
   const child = spawn(
@@ -98,6 +98,7 @@ const runIn = async (
       join(tree, 'scripts/faults/main.ts'),
       ...['--seed', String(seed), '--minutes', String(minutes), '--kinds', kinds.join(',')],
       ...['--replicas', '2', '--agents', '2', '--fault-pace', '300-900', '--pace', String(paceMs), '--keep', 'none'],
+      ...['--intervals', intervals],
     ],
     { cwd: tree, stdio: ['ignore', 'pipe', 'pipe'] },
   )

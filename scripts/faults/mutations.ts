@@ -4,6 +4,7 @@
  */
 import type { Kind } from './check.ts'
 import type { FaultKind } from './deck.ts'
+import type { Intervals } from './intervals.ts'
 
 export type Edit = { readonly file: string; readonly find: string; readonly replace: string }
 
@@ -14,6 +15,8 @@ export type Mutation = {
   readonly breaks: Kind
   /** The longest pause between two calls of a client, where the usual one lets too little meet. */
   readonly paceMs?: number
+  /** Where a deadline would end what nobody delivers before it counts as stuck. */
+  readonly intervals?: Intervals['name']
   /** How long faults are made, where the usual time is too short for what has to happen. */
   readonly minutes?: number
 }
@@ -68,7 +71,7 @@ export const mutations: readonly Mutation[] = [
     kinds: ['disk full', 'wakes lost'],
     breaks: 'stuck',
     paceMs: 1_500,
-    minutes: 0.6,
+    intervals: 'patient',
   },
   {
     guard: 'the inventory on connect',
@@ -121,6 +124,7 @@ export const mutations: readonly Mutation[] = [
     ],
     kinds: ['agent away'],
     breaks: 'stuck',
+    intervals: 'patient',
   },
   {
     // Both halves of it: the limits, and the halt when an agent was welcomed by a newer state of the database.

@@ -2,13 +2,13 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { type FaultKind, faultKinds } from './deck.ts'
-import type { intervalsNamed } from './intervals.ts'
+import { type Intervals, intervalsNamed } from './intervals.ts'
 
 /** All that is needed to have the same schedule again; what a kept seed holds. */
 export type RunOptions = {
   readonly seed: number
   readonly minutes: number
-  readonly intervals: keyof typeof intervalsNamed
+  readonly intervals: Intervals['name']
   readonly replicas: number
   readonly agents: number
   readonly clients: number
@@ -30,7 +30,7 @@ export const usage = `npm run faults -- [--seed N] [--minutes M] [options]
   --seed N          fixes the schedule of commands and faults (default: drawn)
   --minutes M       how long faults are made (default 1; fractions allowed)
   --replay FILE     a kept seed, with all of its options
-  --intervals NAME  short (default) or default: those of the product
+  --intervals NAME  short (default), patient: the same with long deadlines, or default: those of the product
   --replicas N      server processes (default 3)
   --agents N        agent processes (default 3)
   --clients N       clients that call at the same time (default 6)
@@ -83,7 +83,7 @@ export const readOptions = (args: readonly string[], drawn: number): Asked | 'he
     return { run: kept.run, keepIn: null, findings: true }
   }
   const intervals = values.intervals ?? 'short'
-  if (intervals !== 'short' && intervals !== 'default') throw new WrongOption('--intervals must be short or default')
+  if (!isNamed(intervals)) throw new WrongOption(`--intervals must be one of ${Object.keys(intervalsNamed).join(', ')}`)
   const [from, to] = (values['fault-pace'] ?? '500-1500').split('-')
   return {
     run: {
@@ -102,3 +102,5 @@ export const readOptions = (args: readonly string[], drawn: number): Asked | 'he
     findings: true,
   }
 }
+
+const isNamed = (name: string): name is Intervals['name'] => Object.hasOwn(intervalsNamed, name)
