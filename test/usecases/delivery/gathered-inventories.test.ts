@@ -27,7 +27,16 @@ describe('inventories, gathered', () => {
   it('that come together are compared by one statement, and a long one by its own', async () => {
     const { sessions, statements } = start()
     await Promise.all([sessions('one', 3), sessions('long', 5_000), sessions('two', 0)])
-    expect(statements).to.deep.equal([['long'], ['one', 'two']])
+    expect(statements).to.have.deep.members([['long'], ['one', 'two']])
+  })
+
+  it('of many sessions are compared one after the other', async () => {
+    const { sessions, statements } = start()
+    const all = [sessions('first', 5_000), sessions('second', 5_000)]
+    await all[0]
+    expect(statements).to.deep.equal([['first']])
+    await all[1]
+    expect(statements).to.deep.equal([['first'], ['second']])
   })
 
   it('are answered each by its own', async () => {
