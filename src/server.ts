@@ -12,6 +12,7 @@ import { startBoss } from '../adapters/pgboss/boss.ts'
 import {
   createDrainQueue,
   createDrainQueues,
+  isAboutDrains,
   keepDrainQueue,
   removeDrainQueue,
   workDrains,
@@ -142,7 +143,11 @@ export const startServer = async (
   await ensureCatalogue({ templates }, catalogue)
   await duties.replicaAlive(replicaId, settings.replicaUrl ?? '')
 
-  const jobs = openJobsDatabase({ url: settings.directUrl, onError: told('a connection for jobs broke') })
+  const jobs = openJobsDatabase({
+    url: settings.directUrl,
+    isQuick: isAboutDrains,
+    onError: told('a connection for jobs broke'),
+  })
   const boss = await startBoss(jobs, told('pg-boss'))
   // The hub needs an inbox, the inbox a wake, the wake the hub: the knot is tied through this reference.
   const wakeLater: { current: Wake | null } = { current: null }

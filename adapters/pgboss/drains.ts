@@ -6,6 +6,10 @@ import type { DrainQueue, DrainQueues } from '../../domain/ports/jobs.ts'
 const PREFIX = 'outbox.drain.'
 const queueOf = (replicaId: ReplicaId): string => `${PREFIX}${replicaId}`
 
+/** Statements about drain queues, as pg-boss makes them: the queue is named in the text or in a value of it. */
+export const isAboutDrains = (text: string, values: readonly unknown[]): boolean =>
+  text.includes(PREFIX) || values.some((value) => typeof value === 'string' && value.includes(PREFIX))
+
 export const createDrainQueue = (boss: PgBoss): DrainQueue => ({
   send: async (replicaId, agentIds) => {
     await boss.send(queueOf(replicaId), { agentIds })

@@ -28,6 +28,8 @@ const NAMED_AFTER = 500
 const MAX_NAMES = 500
 /** Upkeep of a large installation may take its time; longer than this it is not coming back. */
 const ANSWER_TIMEOUT_MS = 120_000
+/** What takes milliseconds is not coming back after this either; whoever waits for wakes must not wait for it. */
+const QUICK_ANSWER_TIMEOUT_MS = 5_000
 /** A connection that only listens does not notice by itself that nobody speaks any more. */
 const LOOK_EVERY_MS = 5_000
 const LOOK_TIMEOUT_MS = 5_000
@@ -41,6 +43,9 @@ const AGAIN_AFTER_MS = { first: 250, most: 5_000 }
 export const openJobsDatabase = (settings: {
   readonly url: string
   readonly maxConnections?: number
+  /** Statements that are short whatever the size of the installation: an answer that is late has been lost. */
+  readonly isQuick?: (text: string, values: readonly unknown[]) => boolean
+  readonly quickAnswerTimeoutMs?: number
   readonly onError?: (error: Error) => void
 }): JobsDatabase => {
   const connector = connectorTo(settings.url)
@@ -60,11 +65,14 @@ export const openJobsDatabase = (settings: {
   pool.on('error', onError)
   pool.on('connect', (client) => void client.query(SETTINGS).catch(onError))
   const statements = createStatements(pool, ANSWER_TIMEOUT_MS)
+  const quick = createStatements(pool, settings.quickAnswerTimeoutMs ?? QUICK_ANSWER_TIMEOUT_MS)
+  const { isQuick = () => false } = settings
   const named = createNames()
   return {
     executeSql: async (text, values) => {
       try {
-        return await statements.query({ ...named(text, values), text, ...(values === undefined ? {} : { values }) })
+        const { query } = isQuick(text, values ?? []) ? quick : statements
+        return await query({ ...named(text, values), text, ...(values === undefined ? {} : { values }) })
       } catch (error) {
         if (isReadOnly(error)) connector.refusesWrites()
         throw error
@@ -75,6 +83,7 @@ export const openJobsDatabase = (settings: {
     close: () => {
       closing = true
       statements.stop()
+      quick.stop()
       return pool.end()
     },
   }

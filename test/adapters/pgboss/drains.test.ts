@@ -1,11 +1,14 @@
 import { expect } from 'chai'
+import { startBoss } from '../../../adapters/pgboss/boss.ts'
 import {
   createDrainQueue,
   createDrainQueues,
+  isAboutDrains,
   keepDrainQueue,
   removeDrainQueue,
   workDrains,
 } from '../../../adapters/pgboss/drains.ts'
+import { openJobsDatabase } from '../../../adapters/postgres/jobs-database.ts'
 import type { AgentId } from '../../../domain/ids.ts'
 import { eventually } from '../../support/eventually.ts'
 import { type Jobs, openJobs } from '../../support/jobs.ts'
@@ -39,6 +42,36 @@ describe('drain jobs', () => {
     await sender.send(receiver.replicaId, [agentNamed('a'), agentNamed('b')])
     await eventually(() => expect(receiver.drained).to.have.members(['a', 'b']))
     expect(sender.drained).to.deep.equal([])
+  })
+
+  it('are known by their statements: what sends, fetches and completes them', async () => {
+    const about: string[] = []
+    const others: string[] = []
+    const database = openJobsDatabase({
+      url: jobs.url,
+      isQuick: (text, values) => {
+        const is = isAboutDrains(text, values)
+        ;(is ? about : others).push(text)
+        return is
+      },
+    })
+    const boss = await startBoss(database, () => {})
+    const drained: AgentId[] = []
+    const replicaId = ids.replica()
+    await workDrains(
+      boss,
+      replicaId,
+      (agentId) => drained.push(agentId),
+      () => {},
+    )
+    await createDrainQueue(boss).send(replicaId, ['a' as AgentId])
+    await eventually(() => expect(drained).to.deep.equal(['a']))
+    await eventually(() => expect(about.some((text) => text.includes('completed_on = '))).to.equal(true))
+    expect(about.some((text) => /INSERT INTO pgboss\.job/.test(text))).to.equal(true)
+    expect(about.some((text) => text.includes('SKIP LOCKED'))).to.equal(true)
+    expect(others.some((text) => text.includes('completed_on = '))).to.equal(false)
+    await boss.stop({ graceful: false })
+    await database.close()
   })
 
   it('carry the wish for an inventory the same way, and drain nothing for it', async () => {
