@@ -6,6 +6,7 @@ import { processSettingsFrom } from '../agents/process/settings.ts'
 import type { AgentSettings } from '../agents/runtime/agent.ts'
 import { AGENT_ID } from '../domain/ids.ts'
 import { createLog } from './log.ts'
+import { writeCompiled } from './program/compiled.ts'
 import { ExitError } from './program/exit-error.ts'
 import { readPrivateFile } from './program/private-file.ts'
 import { dataDir, type Environment, reader } from './program/settings.ts'
@@ -26,6 +27,7 @@ export const runAgent = async (platform: string): Promise<void> => {
   const agent = await runProcessAgent({ agent: settings, process: process_.right }, log).catch((error: Error) => {
     throw error.name === 'StateDirectoryInUse' ? new ExitError(1, error.message) : error
   })
+  writeCompiled()
   await agent.stop(await stopped)
   // A parent that was killed has closed it already.
   if (process.connected) process.disconnect()

@@ -1,6 +1,7 @@
 /** `streamspace server`. */
 import { databaseReady } from './database-ready.ts'
 import { createLog } from './log.ts'
+import { writeCompiled } from './program/compiled.ts'
 import { ExitError } from './program/exit-error.ts'
 import type { InstallationKey } from './program/first-start.ts'
 import { secretKeyOf } from './program/secret-key.ts'
@@ -45,6 +46,7 @@ export const announce = (server: RunningServer): void => {
   const key = keyLine(server.installationKey)
   if (key !== null) process.stdout.write(`${JSON.stringify(key)}\n`)
   process.stdout.write(`${JSON.stringify({ msg: 'listening', url: server.url })}\n`)
+  writeCompiled()
 }
 
 const keyLine = (key: InstallationKey): object | null => {

@@ -34,7 +34,9 @@ export const workDuties = async (
       retentionSeconds: 60,
       deleteAfterSeconds: 600,
     })
-    await boss.work(queueOf(duty), { pollingIntervalSeconds: 1, notifyPollingIntervalSeconds: 10 }, async () => {
+    // A job that nobody heard of (a fetch that failed, a notification while nobody listened) keeps all later ones from
+    // being sent, and so from being heard of. So workers look by themselves about as often as timers send.
+    await boss.work(queueOf(duty), { pollingIntervalSeconds: 1, notifyPollingIntervalSeconds: 2 }, async () => {
       try {
         return await duty.run()
       } catch (error) {

@@ -8,6 +8,8 @@ export type Wire = {
   /** What is sent meanwhile leaves together. */
   readonly together: (sends: () => void) => void
   readonly bufferedBytes: () => number
+  /** It has just become full; somebody should look after it until it takes something again. */
+  readonly filled?: () => void
 }
 
 export type Backpressure = {
@@ -28,7 +30,10 @@ export const createBackpressure = (wire: Wire, timing: Timing, eased: () => void
   }
   return {
     isFull: () => {
-      if (wire.bufferedBytes() > SEND_HIGH_WATER_BYTES) since ??= timing.now()
+      if (since === null && wire.bufferedBytes() > SEND_HIGH_WATER_BYTES) {
+        since = timing.now()
+        wire.filled?.()
+      }
       return since !== null
     },
     flushed,

@@ -25,6 +25,8 @@ export type ConnectionDeps = {
   readonly settings: { readonly inventoryRequestIntervalMs: number }
   /** Its epoch is the agent's no more. The connection has stopped; whoever knows why ends the socket. */
   readonly fenced: () => void
+  /** It does not take what is sent to it. */
+  readonly filled: () => void
 }
 
 export type Connection = {
@@ -44,8 +46,10 @@ export const createConnection = (deps: ConnectionDeps, peer: Peer, socket: Frame
     send: socket.sendCommand,
     together: socket.together,
     bufferedBytes: socket.bufferedBytes,
+    filled: deps.filled,
   })
-  let lastHeartbeatAt = timing.now()
+  // A field is written in place; a variable of this function would be a new object for the collector each time.
+  const heartbeat = { at: timing.now() }
 
   const stop = (): void => {
     lane.stop()
@@ -148,7 +152,7 @@ export const createConnection = (deps: ConnectionDeps, peer: Peer, socket: Frame
   }
 
   const onHeartbeat = (frame: Frame<'heartbeat'>): void => {
-    lastHeartbeatAt = timing.now()
+    heartbeat.at = timing.now()
     heartbeats.beat(frame)
     inventories.compare(frame.inventoryHash)
   }
@@ -192,7 +196,7 @@ export const createConnection = (deps: ConnectionDeps, peer: Peer, socket: Frame
     socket,
     lane,
     requestInventory: inventories.request,
-    lastHeartbeatAt: () => lastHeartbeatAt,
+    lastHeartbeatAt: () => heartbeat.at,
     stop,
   }
 }

@@ -18,25 +18,25 @@ const BURST_MS = 500
 
 /** `spent`: the socket is not to be read for now; `rested`: it may be again. */
 export const createFairShare = (timing: Timing, spent: () => void, rested: () => void): FairShare => {
-  let left = BURST_MS
-  let at = timing.now()
+  // Fields, which are written in place: it is done for each frame.
+  const budget = { left: BURST_MS, at: timing.now() }
   let cancelTimer: (() => void) | null = null
 
   const refill = (): void => {
     const now = timing.now()
-    left = Math.min(BURST_MS, left + (now - at) * SHARE)
-    at = now
+    budget.left = Math.min(BURST_MS, budget.left + (now - budget.at) * SHARE)
+    budget.at = now
   }
 
   return {
     used: (ms) => {
-      left -= ms
-      if (left >= 0 || cancelTimer !== null) return
+      budget.left -= ms
+      if (budget.left >= 0 || cancelTimer !== null) return
       refill()
-      if (left >= 0) return
+      if (budget.left >= 0) return
       spent()
       // Not at zero, or it would be stopped again by the next frame.
-      cancelTimer = timing.after((BURST_MS / 10 - left) / SHARE, () => {
+      cancelTimer = timing.after((BURST_MS / 10 - budget.left) / SHARE, () => {
         cancelTimer = null
         refill()
         rested()

@@ -40,9 +40,17 @@ export const createHeartbeats = ({ inbox, answered }: HeartbeatsDeps, peer: Peer
   }
 
   return {
-    beat: (frame) => {
-      const { activeSessions, inventoryHash } = frame
-      last = { ...peer, activeSessions, inventoryHash, capacity: frame.capacity ?? null, degradedReason }
+    beat: ({ activeSessions, inventoryHash, capacity = null }) => {
+      // Most say what the one before said. What is kept of each for an interval outlives two collections, and ten
+      // thousand of those are work for the next.
+      if (
+        last === null ||
+        capacity !== null ||
+        last.capacity !== null ||
+        last.activeSessions !== activeSessions ||
+        last.inventoryHash !== inventoryHash
+      )
+        last = { ...peer, activeSessions, inventoryHash, capacity, degradedReason }
       void write(last)
     },
     degraded: (reason) => {

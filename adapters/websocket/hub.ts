@@ -107,7 +107,8 @@ export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
     releases.forget(peer.agentId)
     const watched = { ...peer, tokenHash, end: socket.end }
     const fenced = (): void => watch.fenced(watched)
-    const connection = createConnection({ inbox, lane, log, timing, settings, fenced }, peer, socket)
+    const filled = (): void => liveness.filled(connection)
+    const connection = createConnection({ inbox, lane, log, timing, settings, fenced, filled }, peer, socket)
     byAgent.set(peer.agentId, connection)
     liveness.add(connection)
     watch.add(watched)

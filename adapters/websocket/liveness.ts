@@ -11,6 +11,8 @@ import type { Timing } from './timing.ts'
 export type Liveness = {
   readonly add: (connection: Connection) => void
   readonly remove: (connection: Connection) => void
+  /** It has stopped taking what is sent to it. */
+  readonly filled: (connection: Connection) => void
   readonly stop: () => void
 }
 
@@ -23,6 +25,8 @@ const LOOK_EVERY = 4
 
 export const createLiveness = (heartbeatIntervalMs: number, timing: Timing): Liveness => {
   const slots: Set<Watched>[] = Array.from({ length: SLOTS }, () => new Set())
+  /** Those that did not take what was sent when they were last looked after. */
+  const full = new Set<Connection>()
   const places = new Map<Connection, readonly [slot: Set<Watched>, watched: Watched]>()
   const tickMs = heartbeatIntervalMs / SLOTS
   const limitMs = OFFLINE_AFTER_INTERVALS * heartbeatIntervalMs
@@ -53,20 +57,24 @@ export const createLiveness = (heartbeatIntervalMs: number, timing: Timing): Liv
     current = (current + 1) % SLOTS
     for (const { connection } of slots[current] ?? []) connection.socket.ping()
     for (let slot = current % LOOK_EVERY; slot < SLOTS; slot += LOOK_EVERY)
-      for (const watched of slots[slot] ?? [])
-        if (watched.silentFrom < now || watched.connection.lane.stalledSince() !== null) look(watched, now)
+      for (const watched of slots[slot] ?? []) if (watched.silentFrom < now) look(watched, now)
+    for (const connection of full) lookAfterStall(connection, now)
   }
 
   const look = (watched: Watched, now: number): void => {
     const { connection } = watched
-    const { socket, lane } = connection
-    const stalledSince = lane.stalledSince()
+    const { socket } = connection
     const readSince = socket.readSince()
     const heardAt = readSince === null ? now : Math.max(readSince, connection.lastHeartbeatAt())
-    if (stalledSince !== null && now - stalledSince > limitMs) socket.terminate()
-    else if (now - heardAt > limitMs && now > forgivenUntil)
+    if (now - heardAt > limitMs && now > forgivenUntil)
       socket.end(closeCodes.silent, `no heartbeat for ${OFFLINE_AFTER_INTERVALS} intervals`)
     watched.silentFrom = heardAt + limitMs
+  }
+
+  const lookAfterStall = (connection: Connection, now: number): void => {
+    const stalledSince = connection.lane.stalledSince()
+    if (stalledSince === null) full.delete(connection)
+    else if (now - stalledSince > limitMs) connection.socket.terminate()
   }
 
   return {
@@ -83,6 +91,10 @@ export const createLiveness = (heartbeatIntervalMs: number, timing: Timing): Liv
       const place = places.get(connection)
       place?.[0].delete(place[1])
       places.delete(connection)
+      full.delete(connection)
+    },
+    filled: (connection) => {
+      if (places.has(connection)) full.add(connection)
     },
     stop: () => {
       cancelTimer?.()

@@ -215,6 +215,8 @@ export type ObjectCodec<R extends Properties, O extends Properties> = Codec<Flat
   readonly optional: O
 }
 
+const NO_CONTEXT: t.Context = []
+
 const objectCodec = <R extends Properties, O extends Properties>(
   required: R,
   optional: O,
@@ -243,11 +245,13 @@ const objectCodec = <R extends Properties, O extends Properties>(
         errors.push({ value, context: t.appendContext(context, name, inner, value), message: 'is required' })
         continue
       }
-      const decoded = inner.validate(value, t.appendContext(context, name, inner, value))
+      // Where it stands is only looked up for what is wrong: nearly nothing ever is.
+      const decoded = inner.validate(value, NO_CONTEXT)
       if (E.isRight(decoded)) out[name] = decoded.right
       else {
+        const here = t.appendContext(context, name, inner, value)
         errors ??= []
-        errors.push(...decoded.left)
+        for (const error of decoded.left) errors.push({ ...error, context: [...here, ...error.context] })
       }
     }
     if (unknownFields === 'refuse')

@@ -8,6 +8,7 @@
  * It hears over the channel of its parent when a session is to end or to run again by itself, tells each line of
  * its ledger, and ends when the channel does: a harness that dies leaves no agent behind.
  */
+import { flushCompileCache } from 'node:module'
 import { pino } from 'pino'
 import { startAgent } from '../../agents/runtime/agent.ts'
 import type { Log } from '../../agents/runtime/log.ts'
@@ -72,3 +73,5 @@ process.on('message', (word: Word) => {
 process.on('disconnect', () => process.exit(0))
 process.on('SIGTERM', () => void agent.stop('leave').then(() => process.exit(0)))
 tell({ up: true })
+// It is killed again and again, and never ends in order.
+flushCompileCache()

@@ -12,7 +12,13 @@ import type { Promised } from './promises.ts'
 
 export const kinds = ['lost', 'doubled', 'reordered', 'stale', 'stuck', 'capacity', 'foreign', 'destroyed'] as const
 export type Kind = (typeof kinds)[number]
-export type Finding = { readonly kind: Kind; readonly session: string | null; readonly what: string }
+export type Finding = {
+  readonly kind: Kind
+  readonly session: string | null
+  readonly what: string
+  /** Where it was found while the run lasted: when (ms since 1970), and what else was so then. */
+  readonly seen?: { readonly atMs: number; readonly facts: object }
+}
 
 export type SessionRow = {
   readonly id: string

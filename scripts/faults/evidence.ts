@@ -3,6 +3,11 @@ import type { Finding } from './check.ts'
 import { type FactSources, readLedgers } from './facts.ts'
 
 const SHOWN = 3
+/** Of what was found while the run lasted: faults that ended longer ago than this are not told. */
+const BEFORE_MS = 30_000
+
+/** `toMs`: null while it lasts. Milliseconds since 1970. */
+export type MadeFault = { readonly kind: string; readonly fromMs: number; toMs: number | null }
 
 const EVENTS = 'SELECT at, type, generation, actor, data FROM session_events WHERE session_id = $1 ORDER BY id'
 const COMMANDS = `
@@ -10,7 +15,11 @@ SELECT created_at, generation, type, agent_id, status, sent_at, acked_at, finish
   FROM outbox WHERE session_id = $1 ORDER BY id`
 
 /** Of the first few sessions; one line a fact. Times in ledgers and restores are the machine's monotonic clock. */
-export const evidenceOf = async (sources: FactSources, findings: readonly Finding[]): Promise<readonly string[]> => {
+export const evidenceOf = async (
+  sources: FactSources,
+  findings: readonly Finding[],
+  journal: readonly MadeFault[],
+): Promise<readonly string[]> => {
   const sessions = [...new Set(findings.map(({ session }) => session))].filter((id) => id !== null).slice(0, SHOWN)
   if (sessions.length === 0) return []
   const { database, restores, promises } = sources
@@ -21,6 +30,7 @@ export const evidenceOf = async (sources: FactSources, findings: readonly Findin
       for (const one of all) lines.push(`  ${what} ${JSON.stringify(one)}`)
     }
     lines.push(`what is known of ${session}:`)
+    for (const finding of findings) if (finding.session === session) lines.push(...seenOf(finding, journal))
     tell(
       'promised',
       [...promises()].filter(({ id }) => id === session),
@@ -40,4 +50,17 @@ export const evidenceOf = async (sources: FactSources, findings: readonly Findin
     )
   }
   return lines
+}
+
+const seenOf = ({ seen }: Finding, journal: readonly MadeFault[]): readonly string[] => {
+  if (seen === undefined) return []
+  const seconds = (ms: number): string => `${((ms - seen.atMs) / 1_000).toFixed(1)} s`
+  return [
+    `  seen at ${new Date(seen.atMs).toISOString()} ${JSON.stringify(seen.facts)}`,
+    ...journal
+      .filter(({ fromMs, toMs }) => fromMs <= seen.atMs && (toMs === null || toMs > seen.atMs - BEFORE_MS))
+      .map(
+        ({ kind, fromMs, toMs }) => `  fault ${kind} from ${seconds(fromMs)} to ${toMs === null ? '…' : seconds(toMs)}`,
+      ),
+  ]
 }

@@ -4,7 +4,7 @@ import type { Endings } from '../bench/bench.ts'
 import { alwaysWrong, type Finding, type Restore, wrongAtTheEnd } from './check.ts'
 import { type Clients, startClients } from './clients.ts'
 import { type Dealt, deal, type FaultKind } from './deck.ts'
-import { evidenceOf } from './evidence.ts'
+import { evidenceOf, type MadeFault } from './evidence.ts'
 import { type FactSources, readFacts } from './facts.ts'
 import { convergenceBoundMs, intervalsNamed } from './intervals.ts'
 import { networkFaults } from './network-faults.ts'
@@ -55,6 +55,7 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
   const boundMs = convergenceBoundMs(intervals)
   const began = performance.now()
   const findings: Finding[] = []
+  const journal: MadeFault[] = []
   const faults = new Map<FaultKind, { times: number; inFlight: number }>()
   const restores: Restore[] = []
   const struck = (kind: FaultKind, inFlight: boolean): void => {
@@ -105,7 +106,7 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
   const ticking = setInterval(() => tell('faults'), 1_000)
 
   try {
-    await makeFaults(stage, options, from + durationMs, over)
+    await makeFaults(stage, options, from + durationMs, over, journal)
   } finally {
     clearInterval(ticking)
   }
@@ -137,7 +138,7 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
     convergedMs,
     boundMs,
     findings: unique(findings),
-    evidence: await evidenceOf(sources, findings),
+    evidence: await evidenceOf(sources, findings, journal),
     unavailableButDone: await doneNevertheless(scene, clients),
     looks: waits.looks(),
   }
@@ -150,18 +151,29 @@ const faultOf = (stage: Stage, { kind, random }: Dealt): Promise<void> => {
 }
 
 /** Several at a time, as they come; a new one does not wait for those before it, but for its turn. */
-const makeFaults = async (stage: Stage, options: RunOptions, until: number, over: AbortController): Promise<void> => {
+const makeFaults = async (
+  stage: Stage,
+  options: RunOptions,
+  until: number,
+  over: AbortController,
+  journal: MadeFault[],
+): Promise<void> => {
   const underWay = new Set<Promise<void>>()
   const failures: unknown[] = []
   const pace = { fromMs: options.faultsFromMs, toMs: options.faultsToMs }
   for (const dealt of deal(options.seed, options.kinds, pace)) {
     await stage.wait(dealt.pauseMs)
     if (performance.now() >= until || failures.length > 0 || over.signal.aborted) break
+    const made: MadeFault = { kind: dealt.kind, fromMs: Date.now(), toMs: null }
+    journal.push(made)
     const fault = faultOf(stage, dealt).catch((error: unknown) => {
       failures.push(error)
     })
     underWay.add(fault)
-    void fault.then(() => underWay.delete(fault))
+    void fault.then(() => {
+      made.toMs = Date.now()
+      underWay.delete(fault)
+    })
   }
   over.abort()
   await Promise.all(underWay)

@@ -16,6 +16,14 @@ SELECT id, status, status_reason AS reason, generation::float8 AS generation,
   FROM sessions
  WHERE status IN ('pending', 'scheduling', 'hibernating', 'stopping', 'deleting') AND deleted_at IS NULL`
 
+const AGENTS = `
+SELECT id, replica_id IS NOT NULL AS held, extract(epoch FROM clock_timestamp() - last_heartbeat_at)::float8 AS "beatSecondsAgo"
+  FROM agents JOIN agent_leases ON agent_id = id LEFT JOIN agent_liveness USING (agent_id) ORDER BY id`
+const DUTIES = `
+SELECT name, state, count(*)::int, extract(epoch FROM clock_timestamp() - max(created_on))::float8 AS "createdSecondsAgo",
+       extract(epoch FROM clock_timestamp() - max(started_on))::float8 AS "startedSecondsAgo"
+  FROM pgboss.job WHERE name IN ('duty.placement', 'duty.deadlines') GROUP BY name, state`
+
 export type WaitWatch = {
   /** How often the rows could be looked at, and what was found, each session and word once. */
   readonly looks: () => number
@@ -34,9 +42,26 @@ export const watchWaits = (scene: Scene, victims: Victims): WaitWatch => {
     const rows = await scene.database.tryQuery(WAITING)
     if (rows === null) return
     looks += 1
-    for (const finding of waitsTooLong(rows as WaitingRow[], calm))
-      found.set(`${finding.session} ${finding.what}`, finding)
+    for (const finding of waitsTooLong(rows as WaitingRow[], calm)) {
+      const key = `${finding.session} ${finding.what}`
+      if (!found.has(key)) found.set(key, { ...finding, seen: await surroundings(finding, rows as WaitingRow[], calm) })
+    }
   }
+
+  /** Whoever reads it needs to know why nobody acted: who was there for the server, and what became of its duties. */
+  const surroundings = async (
+    { session }: Finding,
+    rows: readonly WaitingRow[],
+    calm: Calm,
+  ): Promise<NonNullable<Finding['seen']>> => ({
+    atMs: Date.now(),
+    facts: {
+      row: rows.find(({ id }) => id === session),
+      calm: { service: calm.service, agents: Object.fromEntries(calm.agents) },
+      agents: await scene.database.tryQuery(AGENTS),
+      duties: await scene.database.tryQuery(DUTIES),
+    },
+  })
 
   const watching = (async () => {
     while (!over.signal.aborted) {

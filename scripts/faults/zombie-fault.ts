@@ -33,13 +33,15 @@ export const zombieServer = async (stage: Stage, agent: FaultyAgent, random: Ran
     agent.avoid(replica)
     for (const line of agent.proxy.lines()) line.cut('party')
     for (let waited = 0; waited < 8_000 && elsewhere(agent, replica) === null; waited += 50) await wait(50)
+    const row = createRow(stage, session)
+    // From whom it speaks with now. What is still on its way from there when the first one goes on would look like its word.
+    const arrivedThere = await row.comesToSay('failed', ARRIVES_WITHIN_MS)
     const heard = agent.statuses()
     agent.revive(session)
     await hasSpoken(agent, heard)
-    const row = createRow(stage, session)
     const arrived = await row.comesToSay('running', ARRIVES_WITHIN_MS)
     replica.signal('SIGCONT')
-    if (arrived && (await row.comesToSay('failed', SPEAKS_WITHIN_MS)))
+    if (arrivedThere && arrived && (await row.comesToSay('failed', SPEAKS_WITHIN_MS)))
       stage.found(await spokenByTheDead(agent, session))
   } finally {
     replica.signal('SIGCONT')
@@ -81,5 +83,5 @@ const spokenByTheDead = async (agent: FaultyAgent, session: string): Promise<rea
   const there = (await readLedgers([agent])).held.get(agent.id)?.get(session)
   if (there?.status !== 'running') return []
   const what = `the row says failed since a server spoke that had lost ${agent.id}, where it runs at ${there.generation}`
-  return [{ kind: 'stale', session, what }]
+  return [{ kind: 'stale', session, what, seen: { atMs: Date.now(), facts: {} } }]
 }

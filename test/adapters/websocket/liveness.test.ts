@@ -9,7 +9,15 @@ const someSockets = () => {
   const time = virtualTime()
   const liveness = createLiveness(INTERVAL, time)
   const add = () => {
-    const said = { pings: 0, endedAt: null as number | null, code: 0, beatAt: time.now() }
+    const said = {
+      pings: 0,
+      endedAt: null as number | null,
+      code: 0,
+      beatAt: time.now(),
+      stalledSince: null as number | null,
+      looks: 0,
+      filled: () => liveness.filled(connection),
+    }
     const connection = {
       socket: {
         ping: () => {
@@ -20,9 +28,18 @@ const someSockets = () => {
           said.endedAt = time.now()
           liveness.remove(connection)
         },
+        terminate: () => {
+          said.endedAt = time.now()
+          liveness.remove(connection)
+        },
         readSince: () => 0,
       },
-      lane: { stalledSince: () => null },
+      lane: {
+        stalledSince: () => {
+          said.looks += 1
+          return said.stalledSince
+        },
+      },
       lastHeartbeatAt: () => said.beatAt,
     } as unknown as Connection
     liveness.add(connection)
@@ -30,6 +47,16 @@ const someSockets = () => {
   }
   return { time, liveness, add }
 }
+
+/** Lets so many intervals pass in which all of these beat. */
+const setBeats =
+  (time: ReturnType<typeof virtualTime>, all: readonly { beatAt: number }[]) =>
+  async (intervals: number): Promise<void> => {
+    for (let count = 0; count < intervals; count++) {
+      await time.pass(INTERVAL)
+      for (const said of all) said.beatAt = time.now()
+    }
+  }
 
 describe('the liveness of sockets', () => {
   it('is kept with one timer, and none when there is no socket', async () => {
@@ -52,6 +79,24 @@ describe('the liveness of sockets', () => {
       expect(said.code).to.equal(4008)
       expect(said.endedAt).to.be.within(6 * INTERVAL, 6.26 * INTERVAL)
     }
+  })
+
+  it('ends those that take nothing for six intervals, and looks after them only until they do', async () => {
+    const { time, add } = someSockets()
+    const [stalled, eased, other] = [add(), add(), add()]
+    const beat = setBeats(time, [stalled, eased, other])
+    for (const said of [stalled, eased]) {
+      said.stalledSince = time.now()
+      said.filled()
+    }
+    await beat(3)
+    eased.stalledSince = null
+    await beat(1)
+    const looks = eased.looks
+    await beat(3)
+    expect([eased.endedAt, other.endedAt]).to.deep.equal([null, null])
+    expect([eased.looks, other.looks]).to.deep.equal([looks, 0])
+    expect(stalled.endedAt).to.be.within(6 * INTERVAL, 6.26 * INTERVAL)
   })
 
   it('is not held against the agents when it was the server that stood still', async () => {
