@@ -112,7 +112,11 @@ export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
     byAgent.set(peer.agentId, connection)
     liveness.add(connection)
     watch.add(watched)
+    const { wakesGoAstrayForMs } = settings
+    const cancelSecondDrain =
+      wakesGoAstrayForMs > 0 ? timing.after(wakesGoAstrayForMs, connection.lane.drain) : () => {}
     socket.ended = () => {
+      cancelSecondDrain()
       watch.remove(watched)
       gone(connection)
     }
@@ -126,7 +130,6 @@ export const createAgentHub = (deps: HubDeps, given: HubSettings): AgentHub => {
       serverTime: clock.now().toISOString(),
     })
     connection.lane.drain()
-    if (settings.wakesGoAstrayForMs > 0) timing.after(settings.wakesGoAstrayForMs, connection.lane.drain)
   }
 
   const gone = (connection: Connection): void => {
