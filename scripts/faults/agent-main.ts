@@ -8,10 +8,10 @@
  * It hears over the channel of its parent when a session is to end or to run again by itself, tells each line of
  * its ledger, and ends when the channel does: a harness that dies leaves no agent behind.
  */
-import { flushCompileCache } from 'node:module'
 import { pino } from 'pino'
 import { startAgent } from '../../agents/runtime/agent.ts'
 import type { Log } from '../../agents/runtime/log.ts'
+import { writeCompiled } from '../../src/program/compiled.ts'
 import { createDurablePlatform } from './durable-platform.ts'
 
 const { env } = process
@@ -74,4 +74,4 @@ process.on('disconnect', () => process.exit(0))
 process.on('SIGTERM', () => void agent.stop('leave').then(() => process.exit(0)))
 tell({ up: true })
 // It is killed again and again, and never ends in order.
-flushCompileCache()
+writeCompiled()

@@ -22,6 +22,14 @@ Switches off one guard of the product after another, in a copy of the tree, and 
   --at-once 1      guards tried side by side
 `
 
+const known = {
+  only: { type: 'string', default: '' },
+  seeds: { type: 'string', default: '1,2,3' },
+  minutes: { type: 'string', default: '0.3' },
+  'at-once': { type: 'string', default: '1' },
+  help: { type: 'boolean', short: 'h', default: false },
+} as const
+
 const options = () => {
   try {
     return parseArgs({ options: known }).values
@@ -30,13 +38,6 @@ const options = () => {
     return process.exit(2)
   }
 }
-const known = {
-  only: { type: 'string', default: '' },
-  seeds: { type: 'string', default: '1,2,3' },
-  minutes: { type: 'string', default: '0.3' },
-  'at-once': { type: 'string', default: '1' },
-  help: { type: 'boolean', short: 'h', default: false },
-} as const
 const values = options()
 if (values.help) {
   process.stdout.write(USAGE)

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
+import { COMPILED } from '../../src/program/compiled.ts'
 import { plainEnvironment } from '../bench/program.ts'
 
 export type Start = {
@@ -29,8 +29,6 @@ export type Processes = {
 }
 
 const KEPT_LINES = 40
-/** Most of what a process does that is killed every few seconds is start. */
-const COMPILED = fileURLToPath(new URL('../../node_modules/.cache/compiled', import.meta.url))
 
 export const createProcesses = (): Processes => {
   const alive = new Set<Running>()
@@ -39,6 +37,7 @@ export const createProcesses = (): Processes => {
   const start = ({ command, args, env, channel }: Start): Running => {
     if (over) throw new Error('the run is over: nothing is started any more')
     const child = spawn(command, args, {
+      // Most of what a process does that is killed every few seconds is start.
       env: { ...plainEnvironment(), NODE_COMPILE_CACHE: COMPILED, ...env },
       stdio: ['ignore', 'pipe', 'pipe', ...(channel ? (['ipc'] as const) : [])],
       detached: true,

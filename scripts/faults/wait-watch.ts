@@ -42,25 +42,22 @@ export const watchWaits = (scene: Scene, victims: Victims): WaitWatch => {
     const rows = await scene.database.tryQuery(WAITING)
     if (rows === null) return
     looks += 1
-    for (const finding of waitsTooLong(rows as WaitingRow[], calm)) {
-      const key = `${finding.session} ${finding.what}`
-      if (!found.has(key)) found.set(key, { ...finding, seen: await surroundings(finding, rows as WaitingRow[], calm) })
+    const waiting = rows as WaitingRow[]
+    const keyOf = ({ session, what }: Finding): string => `${session} ${what}`
+    const fresh = waitsTooLong(waiting, calm).filter((finding) => !found.has(keyOf(finding)))
+    if (fresh.length === 0) return
+    const around = await surroundings(calm)
+    for (const finding of fresh) {
+      const facts = { row: waiting.find(({ id }) => id === finding.session), ...around }
+      found.set(keyOf(finding), { ...finding, seen: { atMs: Date.now(), facts } })
     }
   }
 
   /** Whoever reads it needs to know why nobody acted: who was there for the server, and what became of its duties. */
-  const surroundings = async (
-    { session }: Finding,
-    rows: readonly WaitingRow[],
-    calm: Calm,
-  ): Promise<NonNullable<Finding['seen']>> => ({
-    atMs: Date.now(),
-    facts: {
-      row: rows.find(({ id }) => id === session),
-      calm: { service: calm.service, agents: Object.fromEntries(calm.agents) },
-      agents: await scene.database.tryQuery(AGENTS),
-      duties: await scene.database.tryQuery(DUTIES),
-    },
+  const surroundings = async (calm: Calm): Promise<object> => ({
+    calm: { service: calm.service, agents: Object.fromEntries(calm.agents) },
+    agents: await scene.database.tryQuery(AGENTS),
+    duties: await scene.database.tryQuery(DUTIES),
   })
 
   const watching = (async () => {

@@ -8,13 +8,14 @@ import { enableCompileCache, flushCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
 const packages = fileURLToPath(new URL('../../node_modules/', import.meta.url))
+export const COMPILED = `${packages}.cache/compiled`
 
 /** To be called before the rest of the program is read. Whose the packages are not leaves nothing there. */
 export const keepCompiled = (): void => {
   // Coverage is told wrongly of functions that were compiled earlier.
   if (process.env.NODE_V8_COVERAGE !== undefined) return
   try {
-    if (statSync(packages).uid === process.getuid?.()) enableCompileCache(`${packages}.cache/compiled`)
+    if (statSync(packages).uid === process.getuid?.()) enableCompileCache(COMPILED)
   } catch {
     // It starts slower.
   }
