@@ -38,7 +38,7 @@ const LOOK_TIMEOUT_MS = 5_000
  * finished: a hint that is lost, or a duty that runs once more.
  */
 const SETTINGS = 'SET synchronous_commit = off'
-const AGAIN_AFTER_MS = { first: 250, most: 5_000 }
+const AGAIN_AFTER_MS = { first: 250, most: 1_000 }
 
 export const openJobsDatabase = (settings: {
   readonly url: string

@@ -18,6 +18,7 @@ export const lineOf = (options: RunOptions, report: Report): string => {
     `seed ${options.seed}`,
     `${report.commands} commands (${figures.refused} refused, ${figures.unavailable} answered 503, ${figures.unknown} without an answer)`,
     `${total} faults/struck in flight (${faultsText(report)})`,
+    `${report.unjudged} of them not judged by themselves`,
     ...kinds.map((kind) => `${kind} ${report.findings.filter((finding) => finding.kind === kind).length}`),
     `503 but done ${report.unavailableButDone}`,
     `${report.looks} looks at what waits`,

@@ -19,6 +19,8 @@ export type Report = {
   readonly commands: number
   readonly figures: Clients['figures']
   readonly faults: ReadonlyMap<FaultKind, { readonly times: number; readonly inFlight: number }>
+  /** Of those: how often a fault could not look at what it is made for. */
+  readonly unjudged: number
   /** Null: not within the bound. */
   readonly convergedMs: number | null
   readonly boundMs: number
@@ -58,6 +60,7 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
   const journal: MadeFault[] = []
   const faults = new Map<FaultKind, { times: number; inFlight: number }>()
   const restores: Restore[] = []
+  let unjudged = 0
   const struck = (kind: FaultKind, inFlight: boolean): void => {
     const count = faults.get(kind) ?? { times: 0, inFlight: 0 }
     faults.set(kind, { times: count.times + 1, inFlight: count.inFlight + (inFlight ? 1 : 0) })
@@ -92,6 +95,9 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
     restores,
     copyAgeMs: Math.min(COPY_AGE_MS, durationMs / 3),
     struck,
+    unjudged: () => {
+      unjudged += 1
+    },
     found: (wrong) => findings.push(...wrong),
     victims: createVictims(scene),
     wait: (ms) => wait(ms, undefined, { signal: over.signal }).catch(() => {}),
@@ -135,6 +141,7 @@ export const runFaults = async ({ options, directory, ends, progress }: RunSetti
     commands: commands(),
     figures: clients.figures,
     faults,
+    unjudged,
     convergedMs,
     boundMs,
     findings: unique(findings),

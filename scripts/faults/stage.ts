@@ -17,6 +17,8 @@ export type Stage = Scene & {
   readonly copyAgeMs: number
   /** The fault has struck; `inFlight`: while a command or a call of a victim was under way. */
   readonly struck: (kind: FaultKind, inFlight: boolean) => void
+  /** The fault has struck, and what it was made for did not come about: the end of the run judges what it did, it does not. */
+  readonly unjudged: () => void
   /** What was seen to be wrong while the fault lasted, and may not be seen at the end any more. */
   readonly found: (findings: readonly Finding[]) => void
   readonly victims: Victims

@@ -41,8 +41,8 @@ export const zombieServer = async (stage: Stage, agent: FaultyAgent, random: Ran
     await hasSpoken(agent, heard)
     const arrived = await row.comesToSay('running', ARRIVES_WITHIN_MS)
     replica.signal('SIGCONT')
-    if (arrivedThere && arrived && (await row.comesToSay('failed', SPEAKS_WITHIN_MS)))
-      stage.found(await spokenByTheDead(agent, session))
+    if (!arrivedThere || !arrived) return stage.unjudged()
+    if (await row.comesToSay('failed', SPEAKS_WITHIN_MS)) stage.found(await spokenByTheDead(agent, session))
   } finally {
     replica.signal('SIGCONT')
     agent.avoid(null)
