@@ -33,7 +33,7 @@ export const createSessionStore = (
 
   pending: async (limit) => {
     const { rows } = await database.query({
-      name: 'pending_sessions',
+      // Without a name, so that it is planned anew each time: a plan from when the table was small would read all of it.
       // Oldest first, and fair: the n-th oldest of each org comes before any org's (n+1)-th.
       text: `SELECT * FROM (
                SELECT ${SESSION_COLUMNS}, row_number() OVER (PARTITION BY s.org_id ORDER BY s.waiting_since, s.id) AS turn

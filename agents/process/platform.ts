@@ -13,6 +13,7 @@ import { measuredCapacity } from './capacity.ts'
 import type { Exit } from './exit.ts'
 import { type Host, surveyHost } from './host.ts'
 import { type MarkOf, markByEnvironment, markByUid, membersBySession } from './membership.ts'
+import { lookForMissingFiles } from './missing-files.ts'
 import { readProcessTable } from './process-table.ts'
 import type { Registry } from './registry.ts'
 import { reopen } from './reopen.ts'
@@ -83,7 +84,16 @@ export const createProcessPlatform = (
       run: (life, work) => runTask(around, life, work),
     }
     const toStart = await reopen(around, registry)
-    const watch = watchSessions(around, () => lives.values(), markOf, disk.look)
+    const lookForMissing = lookForMissingFiles(around, lives)
+    const watch = watchSessions(
+      around,
+      () => lives.values(),
+      markOf,
+      async () => {
+        await disk.look()
+        await lookForMissing()
+      },
+    )
     for (const life of lives.values()) whenEnded(around, life)
     void startInTurn(around, toStart)
     return { around, registry, lock, watch }
