@@ -8,7 +8,7 @@ import { CONNECT_PATH, type CommandFrame, type Frame, type HelloFrame, PROTOCOL_
 import { defaultBackoff } from './backoff.ts'
 import { capacityReader } from './capacity.ts'
 import { keepConnected } from './connection.ts'
-import { startHeartbeats } from './heartbeat.ts'
+import { type Heartbeats, heartbeatFrame, startHeartbeats } from './heartbeat.ts'
 import { answerToUndecodable, createInbox } from './inbox.ts'
 import { openLastEpoch } from './last-epoch.ts'
 import type { Link } from './link.ts'
@@ -91,7 +91,8 @@ export const startAgent = async (
     log,
   })
   const inbox = createInbox(executor.accept)
-  let endBeats = (): void => {}
+  let heartbeats: Heartbeats | null = null
+  let endInventories = (): void => {}
   let disconnected = false
 
   await platform.open({
@@ -122,12 +123,9 @@ export const startAgent = async (
   const welcomed = (link: Link, welcome: Frame<'welcome'>): void => {
     lastEpoch.raise(welcome.epoch)
     outflow.open(link)
-    const endHeartbeats = startHeartbeats(link, welcome.heartbeatIntervalMs, platform, capacity)
-    const endInventories = repeating(() => outflow.requestInventory(null), welcome.inventoryIntervalMs)
-    endBeats = () => {
-      endHeartbeats()
-      endInventories()
-    }
+    const beat = (): void => link.send(heartbeatFrame(platform, new Date(), capacity.news()))
+    heartbeats = startHeartbeats(beat, welcome.heartbeatIntervalMs)
+    endInventories = repeating(() => outflow.requestInventory(null), welcome.inventoryIntervalMs)
   }
 
   const connection = keepConnected(
@@ -147,6 +145,7 @@ export const startAgent = async (
         observer?.commandReceived(frame)
         inbox.receive(link, frame)
       },
+      pinged: () => heartbeats?.pinged(),
       undecodable: (link, error, data) => {
         log.warn({ error }, 'a frame was not understood')
         const answer = answerToUndecodable(error, data)
@@ -154,7 +153,8 @@ export const startAgent = async (
         else if (answer !== null) link.send(answer)
       },
       lost: (link) => {
-        endBeats()
+        heartbeats?.stop()
+        endInventories()
         outflow.close()
         executor.drop(link)
       },

@@ -20,6 +20,7 @@ export type ConnectionHandlers = {
   readonly hello: () => Promise<HelloFrame>
   readonly welcomed: (link: Link, welcome: Frame<'welcome'>) => void
   readonly received: (link: Link, frame: ServerWord) => void
+  readonly pinged: () => void
   readonly undecodable: (link: Link, error: FrameError, data: string | null) => void
   /** The welcomed link is gone. */
   readonly lost: (link: Link) => void
@@ -67,6 +68,7 @@ export const keepConnected = (settings: ConnectionSettings, handlers: Connection
           handlers.welcomed(opened, welcome)
         },
         received: handlers.received,
+        pinged: handlers.pinged,
         undecodable: handlers.undecodable,
         ended,
       }

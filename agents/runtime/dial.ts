@@ -25,6 +25,8 @@ export type ServerWord = Frame<'command'> | Frame<'inventoryRequest'>
 export type DialHandlers = {
   readonly welcomed: (link: Link, welcome: Frame<'welcome'>) => void
   readonly received: (link: Link, frame: ServerWord) => void
+  /** The server has pinged. It has its pong; what is sent now goes with it. */
+  readonly pinged: () => void
   /** `data` is null for a binary frame. */
   readonly undecodable: (link: Link, error: FrameError, data: string | null) => void
   /** `lasted`: it was welcomed and lived for a heartbeat interval. The link, if there was one, is closed by now. */
@@ -47,6 +49,8 @@ export const dial = (settings: DialSettings, hello: HelloFrame, handlers: DialHa
     perMessageDeflate: false,
     followRedirects: false,
     maxPayload: 2 * MAX_FRAME_BYTES,
+    // By the link, which sends the heartbeat with it.
+    autoPong: false,
   })
   const link = linkOver(socket)
   let ended = false
@@ -125,7 +129,11 @@ export const dial = (settings: DialSettings, hello: HelloFrame, handlers: DialHa
 
   socket.on('upgrade', ({ socket: stream }) => link.gatherOn(stream))
   socket.on('open', () => socket.send(encodeFrame(hello satisfies AgentFrame)))
-  socket.on('ping', heard)
+  socket.on('ping', (data) => {
+    heard()
+    link.pong(data)
+    if (welcomed && !ended) handlers.pinged()
+  })
   socket.on('pong', heard)
   socket.on('message', (data, isBinary) => {
     if (ended) return

@@ -8,6 +8,8 @@ import { type AgentFrame, encodeFrame } from '../protocol.ts'
 
 export type Link = {
   readonly send: (frame: AgentFrame) => void
+  /** Answers a ping, in one write with the frames that are sent in the same turn. */
+  readonly pong: (data: Buffer) => void
   readonly isOpen: () => boolean
   /** More is waiting in this process than a healthy socket ever has. */
   readonly isCongested: () => boolean
@@ -21,7 +23,7 @@ export type Link = {
 export const CONGESTED_BYTES = 1024 * 1024
 const CAUGHT_UP_BYTES = CONGESTED_BYTES / 4
 
-export const linkOver = (socket: Pick<WebSocket, 'send' | 'readyState' | 'bufferedAmount'>): Link => {
+export const linkOver = (socket: Pick<WebSocket, 'send' | 'pong' | 'readyState' | 'bufferedAmount'>): Link => {
   let closed = false
   let waiting: (() => void) | null = null
   let stream: Writable | null = null
@@ -55,6 +57,10 @@ export const linkOver = (socket: Pick<WebSocket, 'send' | 'readyState' | 'buffer
       if (!isOpen()) return
       gather()
       socket.send(encodeFrame(frame), flushed)
+    },
+    pong: (data) => {
+      gather()
+      socket.pong(data)
     },
     onceWritable: (resume) => {
       waiting = resume

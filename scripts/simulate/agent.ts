@@ -12,6 +12,7 @@ import {
   SUBPROTOCOL,
 } from '../../agents/protocol.ts'
 import { defaultBackoff } from '../../agents/runtime/backoff.ts'
+import { type Heartbeats, startHeartbeats } from '../../agents/runtime/heartbeat.ts'
 import { inventoryHash } from '../../agents/runtime/inventory.ts'
 import { type Ending, retryDelay } from '../../agents/runtime/reconnect.ts'
 import type { SessionId } from '../../domain/ids.ts'
@@ -56,7 +57,7 @@ export const createSimulatedAgent = (
   let attempt = 0
   /** Since when it has been trying to connect. */
   let since = 0
-  let beat: NodeJS.Timeout | undefined
+  let heartbeats: Heartbeats | null = null
   let redial: NodeJS.Timeout | undefined
 
   const say = (frame: AgentFrame): void => socket?.send(encodeFrame(frame))
@@ -102,16 +103,12 @@ export const createSimulatedAgent = (
     attempt = 0
     events.connected(performance.now() - since)
     say({ type: 'inventory', items: items(), final: true })
-    // Spread, as those of agents are that were not all started by one program.
-    beat = setTimeout(() => {
-      heartbeat()
-      beat = setInterval(heartbeat, heartbeatIntervalMs)
-    }, Math.random() * heartbeatIntervalMs)
+    heartbeats = startHeartbeats(heartbeat, heartbeatIntervalMs)
   }
 
   const gone = (ending: Ending): void => {
     if (socket === null) return
-    clearInterval(beat)
+    heartbeats?.stop()
     socket.removeAllListeners()
     socket.on('error', () => {})
     socket.terminate()
@@ -127,12 +124,22 @@ export const createSimulatedAgent = (
       headers: { authorization: `Bearer ${token}` },
       perMessageDeflate: false,
       handshakeTimeout: 30_000,
+      autoPong: false,
     })
     socket = dialled
     dialled.on('open', () =>
       say({ type: 'hello', protocol: 1, agentId: id, platform: 'process', version: 'simulated', capacity: CAPACITY }),
     )
     dialled.on('message', (data) => take(String(data)))
+    dialled.on('upgrade', ({ socket: stream }) =>
+      dialled.on('ping', (data) => {
+        // Pong and heartbeat are one write, as those of the real runtime are.
+        stream.cork()
+        dialled.pong(data)
+        heartbeats?.pinged()
+        stream.uncork()
+      }),
+    )
     dialled.on('unexpected-response', (_request, response) => {
       events.refused(`status ${response.statusCode}`)
       response.resume()
@@ -154,7 +161,7 @@ export const createSimulatedAgent = (
     },
     cut: () => gone(CUT),
     stall: () => {
-      clearInterval(beat)
+      heartbeats?.stop()
       socket?.pause()
     },
     isConnected: () => welcomed,

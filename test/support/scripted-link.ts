@@ -24,6 +24,7 @@ export const scriptedLink = (): ScriptedLink => {
     send: (frame) => {
       if (open) sent.push(frame)
     },
+    pong: () => {},
     gatherOn: () => {},
     close: () => {
       open = false

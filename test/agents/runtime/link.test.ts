@@ -7,7 +7,8 @@ const heartbeat = { type: 'heartbeat', at: '2026-01-01T00:00:00.000Z', activeSes
 /** A socket as `ws` has it: each frame is written to the stream below. */
 const over = (stream: PassThrough) => {
   const written: number[] = []
-  const socket = { readyState: 1, bufferedAmount: 0, send: (frame: string) => void stream.write(frame) }
+  const write = (what: string | Buffer) => void stream.write(what)
+  const socket = { readyState: 1, bufferedAmount: 0, send: write, pong: write }
   stream.on('data', (bytes: Buffer) => written.push(bytes.length))
   return { link: linkOver(socket as never), written }
 }
@@ -30,6 +31,19 @@ describe('the link of an agent', () => {
     await turn()
     await turn()
     expect(written).to.have.length(3)
+  })
+
+  it('answers a ping in one write with the frames of that turn', async () => {
+    const stream = new PassThrough()
+    const { link, written } = over(stream)
+    link.gatherOn(stream)
+    link.pong(Buffer.from('ping'))
+    link.send(heartbeat)
+    expect(stream.writableCorked).to.equal(1)
+    expect(written).to.deep.equal([])
+    await turn()
+    await turn()
+    expect(written).to.have.length(2)
   })
 
   it('sends nothing more once it is closed, and lets go of what it held back', async () => {
