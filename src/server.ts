@@ -14,7 +14,6 @@ import {
   createDrainQueues,
   isAboutDrains,
   keepDrainQueue,
-  removeDrainQueue,
   workDrains,
 } from '../adapters/pgboss/drains.ts'
 import { workDuties } from '../adapters/pgboss/duties.ts'
@@ -277,7 +276,14 @@ export const startServer = async (
   await presence.beat()
   const moved = passOn({ leases, drains, replicaId, onError: told('a wake could not be passed on') })
   const drain = (agentId: AgentId): void => (hub.holds(agentId) ? hub.drain(agentId) : moved(agentId))
-  await workDrains(boss, replicaId, drain, hub.requestInventory)
+  const draining = await workDrains({
+    boss,
+    overhear: jobs.overhear,
+    replicaId,
+    drain,
+    requestInventory: hub.requestInventory,
+    onError: told('drain jobs could not be fetched; the sweep finds what they were for'),
+  })
   const running = await workDuties(
     boss,
     [
@@ -326,8 +332,8 @@ export const startServer = async (
       await listening.close(3_000)
       // What cannot be written in time the agents' next inventory tells again.
       await Promise.race([inbox.idle(), wait(WRITE_OUT_WITHIN_MS, undefined, { ref: false })])
-      // The queue first: without its replica another one would remove it, and its worker would complain.
-      await removeDrainQueue(boss, replicaId).catch(told('this replica left its queue behind'))
+      // The queue first: without its replica another one would remove it.
+      await draining.leave().catch(told('this replica left its queue behind'))
       await duties.replicaGone(replicaId).catch(told('this replica could not sign off'))
       await boss.stop({ graceful: true, timeout: 2_000 }).catch(told('pg-boss did not stop in order'))
       await jobs.close()

@@ -2,6 +2,7 @@
 import type { PgBoss } from 'pg-boss'
 import type { AgentId, ReplicaId } from '../../domain/ids.ts'
 import type { DrainQueue, DrainQueues } from '../../domain/ports/jobs.ts'
+import { startDrainWorker } from './drain-worker.ts'
 
 const PREFIX = 'outbox.drain.'
 const queueOf = (replicaId: ReplicaId): string => `${PREFIX}${replicaId}`
@@ -19,30 +20,45 @@ export const createDrainQueue = (boss: PgBoss): DrainQueue => ({
   },
 })
 
+type Drain = { readonly agentIds: readonly AgentId[]; readonly inventoryOf?: AgentId }
+
+/** Who hears of new jobs: the names of their queues, null when some may have been missed. */
+export type Overhear = (onNotification: (queue: string | null) => void) => () => void
+
+export type DrainWork = {
+  readonly boss: PgBoss
+  readonly overhear: Overhear
+  readonly replicaId: ReplicaId
+  readonly drain: (agentId: AgentId) => void
+  readonly requestInventory: (agentId: AgentId) => void
+  readonly onError: (error: unknown) => void
+}
+
+export type WorkingDrains = {
+  /** The replica took part and leaves: its worker ends, then its queue goes. */
+  readonly leave: () => Promise<void>
+}
+
 /** This replica's own queue and its worker. A wake is a hint: it is not retried, and soon forgotten. */
-export const workDrains = async (
-  boss: PgBoss,
-  replicaId: ReplicaId,
-  drain: (agentId: AgentId) => void,
-  requestInventory: (agentId: AgentId) => void,
-): Promise<void> => {
+export const workDrains = async (work: DrainWork): Promise<WorkingDrains> => {
+  const { boss, overhear, replicaId, drain, requestInventory, onError } = work
   const queue = queueOf(replicaId)
   await makeQueue(boss, queue)
-  await boss.work<{ agentIds: AgentId[]; inventoryOf?: AgentId }>(
-    queue,
-    {
-      // One fetches all that there is; a second would be woken with it, to find nothing.
-      localConcurrency: 1,
-      batchSize: 100,
-      burstWhenBatchFull: true,
-      pollingIntervalSeconds: 1,
-      notifyPollingIntervalSeconds: 5,
+  const act = (jobs: readonly Drain[]): void => {
+    for (const agentId of new Set(jobs.flatMap(({ agentIds }) => agentIds))) drain(agentId)
+    for (const agentId of new Set(jobs.flatMap(({ inventoryOf }) => inventoryOf ?? []))) requestInventory(agentId)
+  }
+  const worker = startDrainWorker<Drain>(boss, queue, act, onError)
+  const deafen = overhear((named) => {
+    if (named === queue || named === null) worker.wake()
+  })
+  return {
+    leave: async () => {
+      deafen()
+      worker.stop()
+      await boss.deleteQueue(queue)
     },
-    async (jobs) => {
-      for (const agentId of new Set(jobs.flatMap((job) => job.data.agentIds))) drain(agentId)
-      for (const agentId of new Set(jobs.flatMap((job) => job.data.inventoryOf ?? []))) requestInventory(agentId)
-    },
-  )
+  }
 }
 
 const makeQueue = (boss: PgBoss, queue: string): Promise<void> =>
@@ -67,9 +83,3 @@ export const createDrainQueues = (boss: PgBoss): DrainQueues => ({
       .map(({ name }) => name.slice(PREFIX.length) as ReplicaId),
   remove: (replicaId) => boss.deleteQueue(queueOf(replicaId)),
 })
-
-/** The worker first: one that polls a queue that is gone complains. */
-export const removeDrainQueue = async (boss: PgBoss, replicaId: ReplicaId): Promise<void> => {
-  await boss.offWork(queueOf(replicaId))
-  await boss.deleteQueue(queueOf(replicaId))
-}

@@ -19,6 +19,8 @@ export type JobsDatabase = {
     onNotification: (payload: string) => void,
     onReconnect: () => void,
   ) => Promise<{ close: () => Promise<void> }>
+  /** Hears what `listen` hears too, whoever called that; null: something may have been missed. Ends when the result is called. */
+  readonly overhear: (onNotification: (payload: string | null) => void) => () => void
   readonly close: () => Promise<void>
 }
 
@@ -68,6 +70,10 @@ export const openJobsDatabase = (settings: {
   const quick = createStatements(pool, settings.quickAnswerTimeoutMs ?? QUICK_ANSWER_TIMEOUT_MS)
   const { isQuick = () => false } = settings
   const named = createNames()
+  const eavesdroppers = new Set<(payload: string | null) => void>()
+  const overheard = (payload: string | null): void => {
+    for (const told of eavesdroppers) told(payload)
+  }
   return {
     executeSql: async (text, values) => {
       try {
@@ -79,7 +85,23 @@ export const openJobsDatabase = (settings: {
       }
     },
     listen: (channel, onNotification, onReconnect) =>
-      listening({ connector, channel, onNotification, onReconnect, onError }),
+      listening({
+        connector,
+        channel,
+        onNotification: (payload) => {
+          overheard(payload)
+          onNotification(payload)
+        },
+        onReconnect: () => {
+          overheard(null)
+          onReconnect()
+        },
+        onError,
+      }),
+    overhear: (onNotification) => {
+      eavesdroppers.add(onNotification)
+      return () => eavesdroppers.delete(onNotification)
+    },
     close: () => {
       closing = true
       statements.stop()

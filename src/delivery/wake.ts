@@ -11,7 +11,7 @@ import type { AgentGateway, Wake } from '../../domain/ports/delivery.ts'
 import type { DrainQueue } from '../../domain/ports/jobs.ts'
 
 /**
- * From one wake to the next: each costs the database three statements for every replica, which is more than what it
+ * From one wake to the next: each costs the database a job for every replica, which is more than what it
  * tells of. One that comes alone is sent at once.
  */
 const EVERY_MS = 10

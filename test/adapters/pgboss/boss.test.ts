@@ -53,16 +53,19 @@ describe('the schema of pg-boss', () => {
       const boss = await jobs.boss(url.href)
       const drained: AgentId[] = []
       let runs = 0
-      await workDrains(
+      const { leave } = await workDrains({
         boss,
-        ids.replica(),
-        (agentId) => drained.push(agentId),
-        () => {},
-      )
+        overhear: jobs.overhear(boss),
+        replicaId: ids.replica(),
+        drain: (agentId) => drained.push(agentId),
+        requestInventory: () => {},
+        onError: jobs.complain,
+      })
       const duty = { name: 'careful', everyMs: 50, run: async () => ({ runs: ++runs }) }
       const duties = await workDuties(boss, [duty], () => {})
       await eventually(() => expect(runs).to.be.greaterThan(1))
       duties.stop()
+      await leave()
       await boss.stop({ graceful: false })
       expect(jobs.complaints).to.deep.equal([])
     } finally {

@@ -5,7 +5,6 @@ import {
   createDrainQueues,
   isAboutDrains,
   keepDrainQueue,
-  removeDrainQueue,
   workDrains,
 } from '../../../adapters/pgboss/drains.ts'
 import { openJobsDatabase } from '../../../adapters/postgres/jobs-database.ts'
@@ -26,13 +25,15 @@ describe('drain jobs', () => {
     const replicaId = ids.replica()
     const drained: AgentId[] = []
     const asked: AgentId[] = []
-    await workDrains(
+    const { leave } = await workDrains({
       boss,
+      overhear: jobs.overhear(boss),
       replicaId,
-      (agentId) => drained.push(agentId),
-      (agentId) => asked.push(agentId),
-    )
-    return { boss, replicaId, drained, asked, ...createDrainQueue(boss) }
+      drain: (agentId) => drained.push(agentId),
+      requestInventory: (agentId) => asked.push(agentId),
+      onError: jobs.complain,
+    })
+    return { boss, replicaId, drained, asked, leave, ...createDrainQueue(boss) }
   }
   const queues = async () =>
     (await jobs.ask(`SELECT name FROM pgboss.queue WHERE name LIKE 'outbox.drain.%'`)).map((row) => row.name)
@@ -58,18 +59,21 @@ describe('drain jobs', () => {
     const boss = await startBoss(database, () => {})
     const drained: AgentId[] = []
     const replicaId = ids.replica()
-    await workDrains(
+    const { leave } = await workDrains({
       boss,
+      overhear: database.overhear,
       replicaId,
-      (agentId) => drained.push(agentId),
-      () => {},
-    )
+      drain: (agentId) => drained.push(agentId),
+      requestInventory: () => {},
+      onError: jobs.complain,
+    })
     await createDrainQueue(boss).send(replicaId, ['a' as AgentId])
     await eventually(() => expect(drained).to.deep.equal(['a']))
     await eventually(() => expect(about.some((text) => text.includes('completed_on = '))).to.equal(true))
     expect(about.some((text) => /INSERT INTO pgboss\.job/.test(text))).to.equal(true)
     expect(about.some((text) => text.includes('SKIP LOCKED'))).to.equal(true)
     expect(others.some((text) => text.includes('completed_on = '))).to.equal(false)
+    await leave()
     await boss.stop({ graceful: false })
     await database.close()
   })
@@ -96,15 +100,17 @@ describe('drain jobs', () => {
     const boss = await jobs.boss()
     const replicaId = ids.replica()
     let calls = 0
-    await workDrains(
+    await workDrains({
       boss,
+      overhear: jobs.overhear(boss),
       replicaId,
-      () => {
+      drain: () => {
         calls += 1
         throw new Error('the hub is closed')
       },
-      () => {},
-    )
+      requestInventory: () => {},
+      onError: () => {},
+    })
     await createDrainQueue(boss).send(replicaId, [agentNamed('a')])
     await eventually(async () => {
       const rows = await jobs.ask('SELECT state FROM pgboss.job WHERE name = $1', `outbox.drain.${replicaId}`)
@@ -117,7 +123,7 @@ describe('drain jobs', () => {
     const [sender, leaving] = [await aReplica(), await aReplica()]
     expect(await queues()).to.have.length(2)
     await sender.send(leaving.replicaId, [agentNamed('a')])
-    await removeDrainQueue(leaving.boss, leaving.replicaId)
+    await leaving.leave()
     await leaving.boss.stop({ graceful: true, timeout: 2_000 })
     expect(await queues()).to.deep.equal([`outbox.drain.${sender.replicaId}`])
     expect(
@@ -137,6 +143,67 @@ describe('drain jobs', () => {
     await keepDrainQueue(other.boss, other.replicaId)
     await sender.send(other.replicaId, [agentNamed('a')])
     await eventually(() => expect(other.drained).to.deep.equal([agentNamed('a')]))
+  })
+
+  it('that come one after another are completed together', async () => {
+    const completions: string[] = []
+    const database = openJobsDatabase({
+      url: jobs.url,
+      isQuick: (text) => {
+        if (text.includes('completed_on = ')) completions.push(text)
+        return false
+      },
+    })
+    const boss = await startBoss(database, jobs.complain)
+    const drained: AgentId[] = []
+    const replicaId = ids.replica()
+    const { leave } = await workDrains({
+      boss,
+      overhear: database.overhear,
+      replicaId,
+      drain: (agentId) => drained.push(agentId),
+      requestInventory: () => {},
+      onError: jobs.complain,
+    })
+    const { send } = createDrainQueue(boss)
+    for (let n = 0; n < 40; n += 1) {
+      await send(replicaId, [agentNamed(`agent-${n}`)])
+      await eventually(() => expect(drained).to.have.length(n + 1))
+    }
+    await eventually(async () => {
+      const rows = await jobs.ask('SELECT DISTINCT state FROM pgboss.job WHERE name = $1', `outbox.drain.${replicaId}`)
+      expect(rows).to.deep.equal([{ state: 'completed' }])
+    })
+    expect(completions.length).to.be.below(20)
+    await leave()
+    await boss.stop({ graceful: false })
+    await database.close()
+    expect(jobs.complaints).to.deep.equal([])
+  })
+
+  it('are found although nobody heard of them', async () => {
+    const boss = await jobs.boss()
+    const replicaId = ids.replica()
+    const drained: AgentId[] = []
+    let tell: (queue: string | null) => void = () => {}
+    await workDrains({
+      boss,
+      overhear: (onNotification) => {
+        tell = onNotification
+        return () => {}
+      },
+      replicaId,
+      drain: (agentId) => drained.push(agentId),
+      requestInventory: () => {},
+      onError: jobs.complain,
+    })
+    const { send } = createDrainQueue(boss)
+    await send(replicaId, [agentNamed('polled')])
+    await eventually(() => expect(drained).to.deep.equal(['polled']), { within: 10_000 })
+    await send(replicaId, [agentNamed('told')])
+    // The connection that listens was lost and is back.
+    tell(null)
+    await eventually(() => expect(drained).to.deep.equal(['polled', 'told']), { within: 4_000 })
   })
 
   it('to a replica that is gone are refused, not kept', async () => {

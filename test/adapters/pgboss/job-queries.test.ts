@@ -67,12 +67,14 @@ describe('jobs as people see them', () => {
   })
 
   it('of replicas are among them, with whom they were to wake', async () => {
-    await workDrains(
+    const { leave } = await workDrains({
       boss,
-      REPLICA,
-      () => {},
-      () => {},
-    )
+      overhear: jobs.overhear(boss),
+      replicaId: REPLICA,
+      drain: () => {},
+      requestInventory: () => {},
+      onError: jobs.complain,
+    })
     await createDrainQueue(boss).send(REPLICA, ['edge-1' as AgentId])
     const name = `outbox.drain.${REPLICA}`
     expect((await queries.queues({ limit: 500, cursor: null })).items.map((queue) => queue.name)).to.include(name)
@@ -82,6 +84,7 @@ describe('jobs as people see them', () => {
       return done
     })
     expect(job).to.deep.include({ queue: name, state: 'completed', data: { agentIds: ['edge-1'] } })
+    await leave()
   })
 
   it('are listed newest first, in pages, and by state', async () => {
