@@ -44,13 +44,14 @@ export type Clients = {
   /** Resolves when nothing is under way any more. */
   readonly pause: () => Promise<void>
   readonly resume: () => void
-  /** After a restore: what the rows say now is what is promised from now on. Answers which sessions are gone. */
-  readonly rebase: () => Promise<readonly string[]>
+  /** After a restore: what the rows say now is what is promised from now on. What is there again is deleted again. */
+  readonly rebase: () => Promise<void>
   readonly stop: () => Promise<void>
 }
 
 const CALL_WITHIN_MS = 5_000
 const TRIES = 6
+const REBASED_AT_A_TIME = 8
 const SESSIONS_A_CLIENT = 10
 /** Sessions that a client makes and then leaves alone: what goes wrong with them is not put right by the next call. */
 const LEFT_ALONE = 10
@@ -201,8 +202,7 @@ export const startClients = (settings: ClientSettings): Clients => {
     }
   }
 
-  const reread = async (session: Promised): Promise<string | null> => {
-    const way = randomOf(settings.seed, `reread ${session.id}`)
+  const reread = async (way: Random, session: Promised): Promise<void> => {
     for (let attempt = 1; attempt <= 60; attempt += 1) {
       const outcome = await call(way, {
         key: keys.get(session.org) ?? '',
@@ -219,15 +219,23 @@ export const startClients = (settings: ClientSettings): Clients => {
           loosePatches: [],
         })
         session.patch = labels?.n ?? null
-        return null
+        return
       }
       if (settled(outcome)) {
         session.rolledBack = true
-        return session.id
+        return
       }
       await wait(500)
     }
     throw new Error(`session ${session.id} could not be read after the restore`)
+  }
+
+  /** Who had deleted it does not know it any more: it would be there, and grow in number with each restore. */
+  const rebaseOne = async (session: Promised): Promise<void> => {
+    const way = randomOf(settings.seed, `rebase ${session.id}`)
+    const wasDeleted = session.desired === 'deleted'
+    await reread(way, session)
+    if (wasDeleted && !session.rolledBack && session.desired !== 'deleted') await intend(way, session, 'delete')
   }
 
   const running = Array.from({ length: settings.clients }, (_, number) => client(number))
@@ -251,16 +259,11 @@ export const startClients = (settings: ClientSettings): Clients => {
       paused = null
     },
     rebase: async () => {
-      const gone: string[] = []
-      for (const session of promises.values()) {
-        if (session.rolledBack) continue
-        if (session.desired === 'deleted') session.rolledBack = true
-        else {
-          const id = await reread(session)
-          if (id !== null) gone.push(id)
-        }
+      const todo = [...promises.values()].filter(({ rolledBack }) => !rolledBack)
+      const worker = async (): Promise<void> => {
+        for (let session = todo.pop(); session !== undefined; session = todo.pop()) await rebaseOne(session)
       }
-      return gone
+      await Promise.all(Array.from({ length: REBASED_AT_A_TIME }, worker))
     },
     stop: async () => {
       stopped = true
