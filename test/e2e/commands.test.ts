@@ -1,8 +1,7 @@
 /** What an operator does about commands that did not arrive, over REST and with the command line. */
-import { createHash, randomUUID } from 'node:crypto'
 import { expect } from 'chai'
-import pg from 'pg'
 import { eventually } from './support/eventually.ts'
+import { keyOf } from './support/keys.ts'
 import { connect, endpoint } from './support/raw-agent.ts'
 import { type Json, rest } from './support/rest.ts'
 import { scene } from './support/scene.ts'
@@ -38,20 +37,6 @@ describe('commands in an operator’s hands', function () {
     const failed = await control.rest.until(session.id, 'failed')
     expect(failed.statusReason).to.equal('delivery_failed')
     return { session: failed, command: await commandOf(session), who: { id, token } }
-  }
-
-  /** A key of an org of its own or of `default`, as someone with rights in the database would make it. */
-  const keyOf = async (role: string, org = 'default'): Promise<string> => {
-    const key = `ssk_${createHash('sha256').update(randomUUID()).digest('hex')}`
-    const client = new pg.Client({ connectionString: databaseUrl })
-    await client.connect()
-    await client.query('INSERT INTO orgs (id, name) VALUES ($1, $1) ON CONFLICT DO NOTHING', [org])
-    await client.query(
-      `INSERT INTO api_keys (id, org_id, user_id, role, name, prefix, hash) VALUES ($1, $2, 'someone', $3, 'test', $4, $5)`,
-      [randomUUID(), org, role, key.slice(0, 12), createHash('sha256').update(key).digest()],
-    )
-    await client.end()
-    return key
   }
 
   it('an expired one is redriven: the same command arrives, and the session runs at its generation', async () => {
@@ -150,9 +135,9 @@ describe('commands in an operator’s hands', function () {
     const { command } = await expired('roles')
     const of = (key: string) => rest(control.url, key)
     const [viewer, operator, stranger] = [
-      of(await keyOf('viewer')),
-      of(await keyOf('operator')),
-      of(await keyOf('admin', 'globex')),
+      of(await keyOf(databaseUrl, 'viewer')),
+      of(await keyOf(databaseUrl, 'operator')),
+      of(await keyOf(databaseUrl, 'admin', 'globex')),
     ]
     for (const operation of ['redrive', 'cancel']) {
       const path = `/commands/${command.id}/${operation}`

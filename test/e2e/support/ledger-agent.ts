@@ -1,7 +1,7 @@
 /** An agent with the real runtime on a platform that only writes down what it was told to do. */
 import { expect } from 'chai'
 import { startAgent } from '../../../agents/runtime/agent.ts'
-import { createLedgerPlatform, type LedgerPlatform } from '../../support/ledger-platform.ts'
+import { createLedgerPlatform, type LedgerPlatform, type LedgerSettings } from '../../support/ledger-platform.ts'
 import { eventually } from './eventually.ts'
 import type { Json, Rest } from './rest.ts'
 import type { Scene } from './scene.ts'
@@ -10,11 +10,16 @@ const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {
 
 export type LedgerAgent = { readonly platform: LedgerPlatform; readonly connected: () => boolean }
 
-export type LedgerAgentStart = { readonly id: string; readonly token: string; readonly url: string }
+export type LedgerAgentStart = Pick<LedgerSettings, 'capacity'> & {
+  readonly id: string
+  readonly token: string
+  readonly url: string
+}
 
 /** Connected when this resolves. */
-export const ledgerAgent = async (here: Scene, { id, token, url }: LedgerAgentStart): Promise<LedgerAgent> => {
-  const platform = createLedgerPlatform()
+export const ledgerAgent = async (here: Scene, start: LedgerAgentStart): Promise<LedgerAgent> => {
+  const { id, token, url, ...kind } = start
+  const platform = createLedgerPlatform(kind)
   const settings = { url, agentId: id, token, version: '0.0.0', stateDir: await here.folder() }
   const agent = await startAgent({ ...settings, reconnectBaseMs: 50, reconnectCapMs: 500 }, platform, silent)
   here.finally(() => agent.stop('leave'))
