@@ -8,13 +8,15 @@ import type { Job, PgBoss } from 'pg-boss'
 export type DrainWorker = {
   /** Somebody said that there is something: looks at once. */
   readonly wake: () => void
+  /** Notifications come through, so that it has to look by itself less often. */
+  readonly hears: () => void
   /** Fetches no more. What was not completed yet is left to whoever removes the queue. */
   readonly stop: () => void
 }
 
 const BATCH = 100
 /** A hint that nobody heard of is found after this. */
-const POLL_MS = 5_000
+const POLL_MS = { hearing: 5_000, deaf: 1_000 }
 const AGAIN_AFTER_MS = 1_000
 const COMPLETE_EVERY_MS = 250
 
@@ -30,6 +32,7 @@ export const startDrainWorker = <Data>(
   let pollTimer: NodeJS.Timeout | undefined
   let looking = false
   let again = false
+  let hearing = false
   let stopped = false
 
   const settle = async (): Promise<void> => {
@@ -64,7 +67,7 @@ export const startDrainWorker = <Data>(
   }
 
   const look = async (): Promise<void> => {
-    let pauseMs = POLL_MS
+    let pauseMs: number | null = null
     try {
       do {
         again = false
@@ -75,7 +78,7 @@ export const startDrainWorker = <Data>(
       pauseMs = AGAIN_AFTER_MS
     }
     looking = false
-    if (!stopped) pollTimer = setTimeout(wake, pauseMs).unref()
+    if (!stopped) pollTimer = setTimeout(wake, pauseMs ?? (hearing ? POLL_MS.hearing : POLL_MS.deaf)).unref()
   }
 
   const wake = (): void => {
@@ -90,6 +93,9 @@ export const startDrainWorker = <Data>(
   wake()
   return {
     wake,
+    hears: () => {
+      hearing = true
+    },
     stop: () => {
       stopped = true
       clearTimeout(pollTimer)

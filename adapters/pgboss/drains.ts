@@ -9,7 +9,10 @@ const queueOf = (replicaId: ReplicaId): string => `${PREFIX}${replicaId}`
 
 /** Statements about drain queues, as pg-boss makes them: the queue is named in the text or in a value of it. */
 export const isAboutDrains = (text: string, values: readonly unknown[]): boolean =>
-  text.includes(PREFIX) || values.some((value) => typeof value === 'string' && value.includes(PREFIX))
+  text.includes(PREFIX) || values.some(namesDrains)
+
+const namesDrains = (value: unknown): boolean =>
+  typeof value === 'string' ? value.startsWith(PREFIX) : Array.isArray(value) && value.some(namesDrains)
 
 export const createDrainQueue = (boss: PgBoss): DrainQueue => ({
   send: async (replicaId, agentIds) => {
@@ -50,6 +53,7 @@ export const workDrains = async (work: DrainWork): Promise<WorkingDrains> => {
   }
   const worker = startDrainWorker<Drain>(boss, queue, act, onError)
   const deafen = overhear((named) => {
+    worker.hears()
     if (named === queue || named === null) worker.wake()
   })
   return {

@@ -104,8 +104,9 @@ export const openJobsDatabase = (settings: {
     },
     close: () => {
       closing = true
-      statements.stop()
-      quick.stop()
+      // Or the end of the pool would wait for an answer that a network has swallowed.
+      statements.abandon()
+      quick.abandon()
       return pool.end()
     },
   }

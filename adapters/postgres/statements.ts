@@ -18,6 +18,8 @@ export type Statements = {
   /** A connection for as long as the work takes; thrown away when the work threw what leaves it of no use. */
   readonly onConnection: <A>(work: (client: pg.PoolClient) => Promise<A>) => Promise<A>
   readonly stop: () => void
+  /** Stops, and gives up at once what has no answer yet. */
+  readonly abandon: () => void
 }
 
 /** Data, constraints, a transaction rolled back, a statement cancelled: the connection is as good as before. */
@@ -29,6 +31,10 @@ const isUsableAfter = (error: unknown): boolean => {
   return !isLostConnection(error) && (typeof code !== 'string' || ITS_OWN.test(code))
 }
 
+/** Begins like what pg says when a server hangs up: it is the same to whoever waits for an answer. */
+const giveUp = (client: pg.PoolClient, why: string): void =>
+  void socketOf(client as pg.PoolClient & pg.Client).destroy(new Error(`Connection terminated: ${why}`))
+
 export const createStatements = (pool: pg.Pool, answerTimeoutMs: number): Statements => {
   /** In the order in which they were sent, which is the order of their deadlines. */
   const underWay = new Set<{ readonly client: pg.PoolClient; readonly until: number }>()
@@ -38,9 +44,7 @@ export const createStatements = (pool: pg.Pool, answerTimeoutMs: number): Statem
       for (const statement of underWay) {
         if (statement.until > now) return
         underWay.delete(statement)
-        // Begins like what pg says when a server hangs up: it is the same to whoever waits for an answer.
-        const late = new Error(`Connection terminated: no answer within ${answerTimeoutMs} ms`)
-        socketOf(statement.client as pg.PoolClient & pg.Client).destroy(late)
+        giveUp(statement.client, `no answer within ${answerTimeoutMs} ms`)
       }
     },
     Math.min(1_000, answerTimeoutMs / 5),
@@ -93,5 +97,9 @@ export const createStatements = (pool: pg.Pool, answerTimeoutMs: number): Statem
     on,
     onConnection,
     stop: () => clearInterval(looking),
+    abandon: () => {
+      clearInterval(looking)
+      for (const { client } of underWay) giveUp(client, 'nobody waits for the answer any more')
+    },
   }
 }

@@ -72,8 +72,11 @@ export const adopt = async (
   const status = await readExitStatus(runDir)
   if (status !== null) return { kind: 'ended', exit: exitOf(status) }
   if (run.hostEpoch !== host.hostEpoch) return { kind: 'ended', exit: { kind: 'host_restarted' } }
-  if ((await forestall(runDir)) === 'forestalled') return { kind: 'not_begun' }
-  const workload = watching(runDir, run, { shim: await readShim(runDir), command: await readCommand(runDir) })
+  // Its folder may have been removed while nobody looked: what lives has begun.
+  const lives = run.command !== null && (await isAlive(run.command))
+  if (!lives && (await forestall(runDir)) === 'forestalled') return { kind: 'not_begun' }
+  const command = (await readCommand(runDir)) ?? (lives ? run.command : null)
+  const workload = watching(runDir, run, { shim: await readShim(runDir), command })
   await workload.check()
   return workload.hasEnded() ? { kind: 'ended', exit: await workload.ended } : { kind: 'alive', workload }
 }

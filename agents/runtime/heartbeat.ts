@@ -35,6 +35,7 @@ const PING_IS_LATE = 1.25
 export const startHeartbeats = (beat: () => void, intervalMs: number): Heartbeats => {
   let lastAt = Number.NEGATIVE_INFINITY
   let timer: NodeJS.Timeout
+  let stopped = false
 
   const beatNow = (): void => {
     lastAt = performance.now()
@@ -49,10 +50,14 @@ export const startHeartbeats = (beat: () => void, intervalMs: number): Heartbeat
   beatAfter(intervalMs)
   return {
     pinged: () => {
+      if (stopped) return
       clearTimeout(timer)
       if (performance.now() - lastAt >= intervalMs / 2) beatNow()
       beatAfter(intervalMs * PING_IS_LATE)
     },
-    stop: () => clearTimeout(timer),
+    stop: () => {
+      stopped = true
+      clearTimeout(timer)
+    },
   }
 }

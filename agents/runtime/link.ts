@@ -8,7 +8,7 @@ import { type AgentFrame, encodeFrame } from '../protocol.ts'
 
 export type Link = {
   readonly send: (frame: AgentFrame) => void
-  /** Answers a ping, in one write with the frames that are sent in the same turn. */
+  /** Answers a ping, in one write with the frames that are sent in the same turn. Not one of a server that does not read. */
   readonly pong: (data: Buffer) => void
   readonly isOpen: () => boolean
   /** More is waiting in this process than a healthy socket ever has. */
@@ -41,6 +41,7 @@ export const linkOver = (socket: Pick<WebSocket, 'send' | 'pong' | 'readyState' 
     })
   }
 
+  const isCongested = (): boolean => socket.bufferedAmount > CONGESTED_BYTES
   const isOpen = (): boolean => !closed && socket.readyState === WebSocket.OPEN
 
   const flushed = (): void => {
@@ -52,13 +53,14 @@ export const linkOver = (socket: Pick<WebSocket, 'send' | 'pong' | 'readyState' 
 
   return {
     isOpen,
-    isCongested: () => socket.bufferedAmount > CONGESTED_BYTES,
+    isCongested,
     send: (frame) => {
       if (!isOpen()) return
       gather()
       socket.send(encodeFrame(frame), flushed)
     },
     pong: (data) => {
+      if (socket.readyState !== WebSocket.OPEN || isCongested()) return
       gather()
       socket.pong(data)
     },

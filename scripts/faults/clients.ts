@@ -52,6 +52,8 @@ export type Clients = {
 const CALL_WITHIN_MS = 5_000
 const TRIES = 6
 const REBASED_AT_A_TIME = 8
+/** Of the sessions that a restore brings back after they were deleted. */
+const LEFT_BROUGHT_BACK = 0.15
 const SESSIONS_A_CLIENT = 10
 /** Sessions that a client makes and then leaves alone: what goes wrong with them is not put right by the next call. */
 const LEFT_ALONE = 10
@@ -230,12 +232,17 @@ export const startClients = (settings: ClientSettings): Clients => {
     throw new Error(`session ${session.id} could not be read after the restore`)
   }
 
-  /** Who had deleted it does not know it any more: it would be there, and grow in number with each restore. */
+  /** Who had deleted it does not know it any more: it would be there, and they would grow in number with each restore. Some are left, as they are. */
   const rebaseOne = async (session: Promised): Promise<void> => {
     const way = randomOf(settings.seed, `rebase ${session.id}`)
-    const wasDeleted = session.desired === 'deleted'
+    const isDeleted = (): boolean => session.desired === 'deleted'
+    const wasDeleted = isDeleted()
     await reread(way, session)
-    if (wasDeleted && !session.rolledBack && session.desired !== 'deleted') await intend(way, session, 'delete')
+    if (!wasDeleted || session.rolledBack || way.chance(LEFT_BROUGHT_BACK)) return
+    for (let round = 0; round < TRIES && !isDeleted(); round += 1) {
+      await intend(way, session, 'delete')
+      if (!isDeleted()) await wait(500)
+    }
   }
 
   const running = Array.from({ length: settings.clients }, (_, number) => client(number))

@@ -11,7 +11,7 @@ import type { Replica } from './servers.ts'
 import { inFlightAt, type Stage, whenBusy } from './stage.ts'
 
 /** So long the agent's newer word may take to its row, and a server that goes on to speak. */
-const ARRIVES_WITHIN_MS = 3_000
+const ARRIVES_WITHIN_MS = 8_000
 const SPEAKS_WITHIN_MS = 2_500
 
 export const zombieServer = async (stage: Stage, agent: FaultyAgent, random: Random): Promise<void> => {

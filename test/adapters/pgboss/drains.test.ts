@@ -78,6 +78,12 @@ describe('drain jobs', () => {
     await database.close()
   })
 
+  it('are known also where the queue is one of several', () => {
+    const queue = `outbox.drain.${ids.replica()}`
+    expect(isAboutDrains('SELECT', [['duty.sweep', queue]])).to.equal(true)
+    expect(isAboutDrains('SELECT', [['duty.sweep'], 'x', 1, null])).to.equal(false)
+  })
+
   it('carry the wish for an inventory the same way, and drain nothing for it', async () => {
     const [sender, receiver] = [await aReplica(), await aReplica()]
     await sender.askInventory(receiver.replicaId, agentNamed('a'))

@@ -1,6 +1,6 @@
 /** Somebody removes a session's folder under a living agent. */
-import { existsSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, renameSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { expect } from 'chai'
 import { eventually } from '../../support/eventually.ts'
 import {
@@ -48,6 +48,38 @@ for (const uid of whoAgentsAre)
       await gone(pid)
       expect(place.commandPid(id)).not.to.equal(pid)
       expect(existsSync(join(place.sessionDir(id), 'home'))).to.equal(true)
+    })
+
+    it('is ended as well when only its home was removed', async () => {
+      const id = aSessionId()
+      await agent.apply(target(id, { command: aServer, ports: httpPort }))
+      rmSync(join(place.sessionDir(id), 'home'), { recursive: true })
+      expect(await agent.reported(id, ({ status }) => status === 'failed')).to.include({ reason: 'removed_outside' })
+    })
+
+    it('is taken over by the next agent when the folder of its run was removed meanwhile', async () => {
+      const id = aSessionId()
+      await agent.apply(target(id, { command: aServer, ports: httpPort, restart: { policy: 'on-failure' } }))
+      const pid = place.commandPid(id)
+      await agent.kill9()
+      rmSync(join(place.sessionDir(id), 'run'), { recursive: true })
+      agent = await place.agent()
+      // Found by its pid, and then found without its folder.
+      await agent.reported(id, ({ status, restarts }) => status === 'running' && restarts === 1)
+      await gone(pid)
+    })
+
+    it('with those of all others is left alone: the agent says that they are gone', async () => {
+      const id = aSessionId()
+      await agent.apply(target(id, { command: aServer, ports: httpPort }))
+      const pid = place.commandPid(id)
+      const sessions = dirname(place.sessionDir(id))
+      renameSync(sessions, `${sessions}.away`)
+      await eventually(() => expect(agent.degraded.at(-1)).to.include('is gone'))
+      renameSync(`${sessions}.away`, sessions)
+      await eventually(() => expect(agent.degraded.at(-1)).to.equal(null))
+      expect(await agent.inventoryOf(id)).to.include({ status: 'running' })
+      expect(place.commandPid(id)).to.equal(pid)
     })
 
     it('is known to the next agent when it was at rest', async () => {

@@ -39,8 +39,9 @@ describe('heartbeats', () => {
   })
 
   it('end', async () => {
-    const { beats, stop } = beating(10)
+    const { beats, pinged, stop } = beating(10)
     stop()
+    pinged()
     const other = beating(10)
     await eventually(() => expect(other.beats.length).to.be.at.least(3))
     expect(beats).to.deep.equal([])

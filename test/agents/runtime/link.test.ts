@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream'
 import { expect } from 'chai'
-import { linkOver } from '../../../agents/runtime/link.ts'
+import { CONGESTED_BYTES, linkOver } from '../../../agents/runtime/link.ts'
 
 const heartbeat = { type: 'heartbeat', at: '2026-01-01T00:00:00.000Z', activeSessions: 0, inventoryHash: '' } as const
 
@@ -10,7 +10,7 @@ const over = (stream: PassThrough) => {
   const write = (what: string | Buffer) => void stream.write(what)
   const socket = { readyState: 1, bufferedAmount: 0, send: write, pong: write }
   stream.on('data', (bytes: Buffer) => written.push(bytes.length))
-  return { link: linkOver(socket as never), written }
+  return { link: linkOver(socket as never), written, socket }
 }
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
@@ -44,6 +44,15 @@ describe('the link of an agent', () => {
     await turn()
     await turn()
     expect(written).to.have.length(2)
+  })
+
+  it('does not answer the pings of a server that does not read', async () => {
+    const stream = new PassThrough()
+    const { link, written, socket } = over(stream)
+    socket.bufferedAmount = CONGESTED_BYTES + 1
+    link.pong(Buffer.from('ping'))
+    await turn()
+    expect(written).to.deep.equal([])
   })
 
   it('sends nothing more once it is closed, and lets go of what it held back', async () => {
