@@ -59,6 +59,8 @@ export type Restore = {
   readonly resumedAt: number
   /** Changed between the copy and the restore. */
   readonly touched: ReadonlySet<string>
+  /** `session:generation` of what the older database still wants ended: asked for before the copy, and carried out whenever it can be. */
+  readonly asked: ReadonlySet<string>
   /** What ran when the database was put back. */
   readonly running: ReadonlySet<string>
 }
@@ -229,11 +231,14 @@ const endedByRestore = ({ ledgers, restores, sessions }: Facts): readonly Findin
       if (!restore.touched.has(session) && known.has(session)) continue
       const until = known.has(session) ? restore.resumedAt : Number.POSITIVE_INFINITY
       for (const effect of ledgers.effects.get(session) ?? [])
-        if (effect.at > restore.at && effect.at < until && effect.state !== 'running')
+        if (effect.at > restore.at && effect.at < until && isUnasked(restore, effect))
           findings.push({ kind: 'destroyed', session, what: `${effect.state} after the database was put back` })
     }
   return findings
 }
+
+const isUnasked = ({ asked }: Restore, { session, generation, state }: Effect): boolean =>
+  state !== 'running' && !asked.has(`${session}:${generation}`)
 
 /**
  * Whether it went to another agent in a part of history that the database has lost: the row is older than that, and

@@ -41,7 +41,8 @@ export const restored = async (stage: Stage): Promise<void> => {
     await Promise.all([database.putBack(), wait(LONGEST_APPLY_MS + SLOW_MACHINE_MS)])
     const at = ledgerNow()
     const before = await readLedgers(stage.agents)
-    const restore = { at, touched: touchedSince(before, copiedAt), running: runningIn(before) }
+    const asked = await endingsAskedFor(stage)
+    const restore = { at, asked, touched: touchedSince(before, copiedAt), running: runningIn(before) }
     for (const replica of stage.replicas) await startPatiently(replica)
     await connected(stage.agents)
     await caughtUp(stage, before, restore)
@@ -77,6 +78,14 @@ const factsOf = (stage: Stage) =>
     promises: () => stage.clients.promises.values(),
     restores: stage.restores,
   })
+
+/** No server runs yet: what the older database has is what was asked before the copy. */
+const endingsAskedFor = async ({ database }: Stage): Promise<ReadonlySet<string>> => {
+  const rows = await database.query(
+    `SELECT id || ':' || generation AS asked FROM sessions WHERE desired_state <> 'running' AND deleted_at IS NULL`,
+  )
+  return new Set(rows.map(({ asked }) => asked as string))
+}
 
 const touchedSince = (ledgers: Ledgers, copiedAt: number): ReadonlySet<string> =>
   new Set([

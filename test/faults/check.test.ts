@@ -198,7 +198,9 @@ describe('the judge of a fault run', () => {
 
   it('lost: after a restore, what is beyond what was asked, unless an agent had it before and it is what was asked', () => {
     const lines = { 'edge-1': [anEffect(1, 1), anEffect(3, 3)] }
-    const restores = [{ at: 5, resumedAt: 7, touched: new Set(['s']), running: new Set(['s']) }]
+    const restores = [
+      { at: 5, resumedAt: 7, asked: new Set<string>(), touched: new Set(['s']), running: new Set(['s']) },
+    ]
     const sessions = [aRow({ generation: 3, observedGeneration: 3 })]
     expect(kindsOf({ sessions, lines, restores })).to.deep.equal([])
     expect(kindsOf({ sessions, lines, restores, promises: [promised([3, 'running'])] })).to.deep.equal([])
@@ -210,6 +212,7 @@ describe('the judge of a fault run', () => {
     const restore: Restore = {
       at: 5,
       resumedAt: 7,
+      asked: new Set<string>(),
       touched: new Set(['s', 'forgotten']),
       running: new Set(['s', 'forgotten']),
     }
@@ -217,6 +220,19 @@ describe('the judge of a fault run', () => {
     expect(
       kindsOf({ ...given, ...stoppedTwo, lines: { 'edge-1': [anEffect(1, 1), anEffect(6, 2, 'stopped')] } }),
     ).to.include('destroyed')
+    // The older database has that it was asked for, at this very generation, before the copy.
+    for (const [asked, found] of [
+      ['s:2', []],
+      ['s:3', ['destroyed']],
+    ] as const)
+      expect(
+        kindsOf({
+          ...given,
+          ...stoppedTwo,
+          restores: [{ ...restore, asked: new Set([asked]) }],
+          lines: { 'edge-1': [anEffect(1, 1), anEffect(6, 2, 'stopped')] },
+        }),
+      ).to.deep.equal(found)
     // Later it is what somebody asked for; of what no row remembers nobody can ask anything.
     expect(
       kindsOf({ ...given, ...stoppedTwo, lines: { 'edge-1': [anEffect(1, 1), anEffect(8, 2, 'stopped')] } }),
