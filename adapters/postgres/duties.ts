@@ -1,6 +1,6 @@
 import type { AgentId, CommandId, ReplicaId, SessionId } from '../../domain/ids.ts'
 import type { DutyStore, GivenUp } from '../../domain/ports/duties.ts'
-import { MAX_UNACKED } from './outbox.ts'
+import { dueAfter, IN_ORDER, MAX_UNACKED } from './outbox.ts'
 import type { Database, Row } from './pool.ts'
 
 /** The ack of the send that failed may have been noted meanwhile: it says nothing of the next one. */
@@ -56,8 +56,8 @@ SELECT l.agent_id
   FROM agent_leases l
  CROSS JOIN LATERAL (
          SELECT 1 FROM outbox
-          WHERE agent_id = l.agent_id AND status = 'pending' AND acked_epoch IS NULL AND next_attempt_at IS NULL
-          LIMIT 1) due
+          WHERE ${dueAfter('l.agent_id', '0')}
+          ${IN_ORDER} LIMIT 1) due
  WHERE l.replica_id IS NOT NULL
  LIMIT $1`
 

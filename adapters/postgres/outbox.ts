@@ -9,7 +9,17 @@ import type { Database, Row } from './pool.ts'
 export const MAX_UNACKED = 20
 
 /**
- * What is due for some lanes, each above an id and at most its own limit: one index range of `outbox_due` a lane, however many
+ * What is due of an agent above an id (both are SQL expressions), in order: a range of `outbox_due`, and nothing else that
+ * PostgreSQL could read instead. With `agent_id = …` the order would be that of the primary key too; and where most rows wait for
+ * one dead agent it expects as many for every other, and would look for theirs in the whole table.
+ */
+export const dueAfter = (agentId: string, id: string): string =>
+  `(agent_id, id) > (${agentId}, ${id}) AND agent_id <= ${agentId}
+            AND status = 'pending' AND acked_epoch IS NULL AND next_attempt_at IS NULL`
+export const IN_ORDER = 'ORDER BY agent_id, id'
+
+/**
+ * What is due for some lanes, each above an id and at most its own limit: one index range a lane, however many
  * rows wait for other agents or back off. What is asked (state, incarnation) comes with the command, so that a
  * frame always carries one consistent state; the session's row adds what no intent ever changes. Ids are
  * unique over all lanes, so one list leaves out what any of them has in flight; as a subquery it is hashed once, while
@@ -24,9 +34,9 @@ SELECT o.id, o.command_id, o.agent_id, o.session_id, o.generation, o.type, o.pay
   JOIN agent_leases l ON l.agent_id = lane.agent_id AND l.epoch = lane.epoch
  CROSS JOIN LATERAL (
          SELECT * FROM outbox
-          WHERE agent_id = l.agent_id AND status = 'pending' AND acked_epoch IS NULL AND next_attempt_at IS NULL
-            AND id > lane.after AND id NOT IN (SELECT unnest($3::bigint[]))
-          ORDER BY id LIMIT lane.at_most) o
+          WHERE ${dueAfter('l.agent_id', 'lane.after')}
+            AND id NOT IN (SELECT unnest($3::bigint[]))
+          ${IN_ORDER} LIMIT lane.at_most) o
   LEFT JOIN sessions s ON s.id = o.session_id
  ORDER BY o.id`
 
