@@ -19,6 +19,12 @@ export const dueAfter = (agentId: string, id: string): string =>
 export const IN_ORDER = 'ORDER BY agent_id, id'
 
 /**
+ * So many rows are read of one lane at once. A constant, because PostgreSQL takes a limit that it does not know for a tenth of all
+ * that it expects: the more wait, the dearer the read would look, and it would plan each anew, at several times its cost.
+ */
+const MOST_AT_ONCE = 256
+
+/**
  * What is due for some lanes, each above an id and at most its own limit: one index range a lane, however many
  * rows wait for other agents or back off. What is asked (state, incarnation) comes with the command, so that a
  * frame always carries one consistent state; the session's row adds what no intent ever changes. Ids are
@@ -33,9 +39,11 @@ SELECT o.id, o.command_id, o.agent_id, o.session_id, o.generation, o.type, o.pay
   FROM unnest($1::text[], $2::bigint[], $4::int[], $5::bigint[]) AS lane (agent_id, epoch, at_most, after)
   JOIN agent_leases l ON l.agent_id = lane.agent_id AND l.epoch = lane.epoch
  CROSS JOIN LATERAL (
-         SELECT * FROM outbox
-          WHERE ${dueAfter('l.agent_id', 'lane.after')}
-            AND id NOT IN (SELECT unnest($3::bigint[]))
+         SELECT * FROM (
+                SELECT * FROM outbox
+                 WHERE ${dueAfter('l.agent_id', 'lane.after')}
+                   AND id NOT IN (SELECT unnest($3::bigint[]))
+                 ${IN_ORDER} LIMIT ${MOST_AT_ONCE}) next
           ${IN_ORDER} LIMIT lane.at_most) o
   LEFT JOIN sessions s ON s.id = o.session_id
  ORDER BY o.id`
@@ -147,6 +155,7 @@ export const createOutbox = (database: Database, settings: OutboxSettings): Outb
   })
   return {
     due: async (reads) => {
+      const limits = reads.map(({ limit }) => Math.min(limit, MOST_AT_ONCE))
       const { rows } = await database.query({
         name: 'due_commands',
         text: DUE,
@@ -154,15 +163,18 @@ export const createOutbox = (database: Database, settings: OutboxSettings): Outb
           reads.map(({ peer }) => peer.agentId),
           reads.map(({ peer }) => peer.epoch),
           reads.flatMap(({ inFlight }) => inFlight),
-          reads.map(({ limit }) => limit),
+          limits,
           reads.map(({ after }) => after),
         ],
       })
       const byAgent = Map.groupBy(rows, (row) => row.agent_id as AgentId)
-      return reads.map(({ peer, limit }) => {
+      return reads.map(({ peer }, index) => {
         const found = byAgent.get(peer.agentId) ?? []
         // By what was read, not by what of it is sent: a lane that took a few rows for the end would stop before the rest.
-        return { commands: found.flatMap(readable), readUpTo: found.length < limit ? null : found.at(-1).id }
+        return {
+          commands: found.flatMap(readable),
+          readUpTo: found.length < (limits[index] ?? 0) ? null : found.at(-1).id,
+        }
       })
     },
     note: async (notes) => {
