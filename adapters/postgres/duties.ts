@@ -1,6 +1,6 @@
 import type { AgentId, CommandId, ReplicaId, SessionId } from '../../domain/ids.ts'
 import type { DutyStore, GivenUp } from '../../domain/ports/duties.ts'
-import { dueAfter, IN_ORDER, MAX_UNACKED } from './outbox.ts'
+import { MAX_UNACKED } from './outbox.ts'
 import type { Database, Row } from './pool.ts'
 
 /** The ack of the send that failed may have been noted meanwhile: it says nothing of the next one. */
@@ -53,11 +53,7 @@ const givenUpFromRow = (row: Row): GivenUp => ({
 /** One look into `outbox_due` for each connected agent, however many rows wait for others. */
 export const AGENTS_WITH_DUE_COMMANDS = `
 SELECT l.agent_id
-  FROM agent_leases l
- CROSS JOIN LATERAL (
-         SELECT 1 FROM outbox
-          WHERE ${dueAfter('l.agent_id', '0')}
-          ${IN_ORDER} LIMIT 1) due
+  FROM agent_leases l CROSS JOIN LATERAL due_commands(l.agent_id, 0, '{}', 1)
  WHERE l.replica_id IS NOT NULL
  LIMIT $1`
 

@@ -9,22 +9,6 @@ import type { Database, Row } from './pool.ts'
 export const MAX_UNACKED = 20
 
 /**
- * What is due of an agent above an id (both are SQL expressions), in order: a range of `outbox_due`, and nothing else that
- * PostgreSQL could read instead. With `agent_id = …` the order would be that of the primary key too; and where most rows wait for
- * one dead agent it expects as many for every other, and would look for theirs in the whole table.
- */
-export const dueAfter = (agentId: string, id: string): string =>
-  `(agent_id, id) > (${agentId}, ${id}) AND agent_id <= ${agentId}
-            AND status = 'pending' AND acked_epoch IS NULL AND next_attempt_at IS NULL`
-export const IN_ORDER = 'ORDER BY agent_id, id'
-
-/**
- * So many rows are read of one lane at once. A constant, because PostgreSQL takes a limit that it does not know for a tenth of all
- * that it expects: the more wait, the dearer the read would look, and it would plan each anew, at several times its cost.
- */
-const MOST_AT_ONCE = 256
-
-/**
  * What is due for some lanes, each above an id and at most its own limit: one index range a lane, however many
  * rows wait for other agents or back off. What is asked (state, incarnation) comes with the command, so that a
  * frame always carries one consistent state; the session's row adds what no intent ever changes. Ids are
@@ -38,13 +22,7 @@ SELECT o.id, o.command_id, o.agent_id, o.session_id, o.generation, o.type, o.pay
        s.template_version
   FROM unnest($1::text[], $2::bigint[], $4::int[], $5::bigint[]) AS lane (agent_id, epoch, at_most, after)
   JOIN agent_leases l ON l.agent_id = lane.agent_id AND l.epoch = lane.epoch
- CROSS JOIN LATERAL (
-         SELECT * FROM (
-                SELECT * FROM outbox
-                 WHERE ${dueAfter('l.agent_id', 'lane.after')}
-                   AND id NOT IN (SELECT unnest($3::bigint[]))
-                 ${IN_ORDER} LIMIT ${MOST_AT_ONCE}) next
-          ${IN_ORDER} LIMIT lane.at_most) o
+ CROSS JOIN LATERAL due_commands(l.agent_id, lane.after, $3::bigint[], lane.at_most) o
   LEFT JOIN sessions s ON s.id = o.session_id
  ORDER BY o.id`
 
@@ -155,7 +133,6 @@ export const createOutbox = (database: Database, settings: OutboxSettings): Outb
   })
   return {
     due: async (reads) => {
-      const limits = reads.map(({ limit }) => Math.min(limit, MOST_AT_ONCE))
       const { rows } = await database.query({
         name: 'due_commands',
         text: DUE,
@@ -163,17 +140,17 @@ export const createOutbox = (database: Database, settings: OutboxSettings): Outb
           reads.map(({ peer }) => peer.agentId),
           reads.map(({ peer }) => peer.epoch),
           reads.flatMap(({ inFlight }) => inFlight),
-          limits,
+          reads.map(({ limit }) => limit),
           reads.map(({ after }) => after),
         ],
       })
       const byAgent = Map.groupBy(rows, (row) => row.agent_id as AgentId)
-      return reads.map(({ peer }, index) => {
+      return reads.map(({ peer, limit }) => {
         const found = byAgent.get(peer.agentId) ?? []
         // By what was read, not by what of it is sent: a lane that took a few rows for the end would stop before the rest.
         return {
           commands: found.flatMap(readable),
-          readUpTo: found.length < (limits[index] ?? 0) ? null : found.at(-1).id,
+          readUpTo: found.length < limit ? null : found.at(-1).id,
         }
       })
     },

@@ -17,16 +17,23 @@ type Node = any
 
 const below = (node: Node): readonly Node[] => [node, ...(node.Plans ?? []).flatMap(below)]
 
+/** `custom`: for the values that are asked; `generic`: for any. */
+export const planned = (how: string): string => `SET plan_cache_mode = force_${how}_plan`
+
+/** A connection reads the catalog and plans what is in a function when it first calls it: some 280 buffers that are no read's. */
+export const CALLED_BEFORE = `SELECT due_commands('nobody', 0, '{}', 1)`
+
+/** `before`: statements on the same connection that are not what is measured. */
 export const explain = async (
   url: string,
   text: string,
   values: readonly unknown[],
-  settings: readonly string[] = [],
+  before: readonly string[] = [],
 ): Promise<Plan> => {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {
-    for (const setting of settings) await client.query(`SET ${setting}`)
+    for (const statement of before) await client.query(statement)
     const { rows } = await client.query(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${text}`, [...values])
     const [explained] = rows[0]['QUERY PLAN']
     const nodes = below(explained.Plan)

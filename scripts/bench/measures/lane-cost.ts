@@ -4,7 +4,7 @@
  */
 import { AGENTS_WITH_DUE_COMMANDS, END_BACK_OFFS, GIVE_UP } from '../../../adapters/postgres/duties.ts'
 import { DUE, MAX_UNACKED } from '../../../adapters/postgres/outbox.ts'
-import { explain } from '../../../test/support/explain.ts'
+import { CALLED_BEFORE, explain, planned } from '../../../test/support/explain.ts'
 import { manyCommands } from '../../../test/support/many-rows.ts'
 import { enrolMany } from '../../simulate/fleets.ts'
 import { waitingCreates } from '../backlog.ts'
@@ -52,10 +52,10 @@ export const laneCost: Measure = {
     const details: Record<string, unknown> = {}
     for (const [what, [text, values]] of Object.entries(statements))
       for (const plan of ['custom', 'generic']) {
-        const settings = [`plan_cache_mode = force_${plan}_plan`]
+        const before = [planned(plan), CALLED_BEFORE]
         // The first look at a row that is dead since a moment ago marks it in the index: once a row, not once a read.
-        const first = await explain(database.url, text, values, settings)
-        const { buffers, nodes, indexes } = await explain(database.url, text, values, settings)
+        const first = await explain(database.url, text, values, before)
+        const { buffers, nodes, indexes } = await explain(database.url, text, values, before)
         lines.push({
           what: `${what}, ${plan} plan`,
           figure: buffers,

@@ -3,7 +3,7 @@ import pg from 'pg'
 import { AGENTS_WITH_DUE_COMMANDS, END_BACK_OFFS, GIVE_UP } from '../../../adapters/postgres/duties.ts'
 import { DUE, MAX_UNACKED } from '../../../adapters/postgres/outbox.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
-import { explain } from '../../support/explain.ts'
+import { CALLED_BEFORE, explain, planned } from '../../support/explain.ts'
 import { manyCommands, manySessions } from '../../support/many-rows.ts'
 import { anAgent, aSessionOn, openStores, type Stores } from '../../support/rows.ts'
 
@@ -60,8 +60,8 @@ describe('reading the outbox', function () {
       describe(`of ${others}, with a ${plan} plan`, () => {
         for (const [what, statement] of Object.entries(statements))
           it(`${what}: at most ${MOST_BUFFERS} buffers, and no scan of the table`, async () => {
-            const settings = [`plan_cache_mode = force_${plan}_plan`]
-            const { buffers, scanned, text } = await explain(stores.url, ...statement(), settings)
+            const before = [planned(plan), CALLED_BEFORE]
+            const { buffers, scanned, text } = await explain(stores.url, ...statement(), before)
             if (buffers > MOST_BUFFERS || scanned.includes('outbox')) expect.fail(`${buffers} buffers: ${text}`)
           })
       })
@@ -106,7 +106,7 @@ describe('reading the outbox', function () {
     await finished(8_000)
     for (let n = 0; n < READ_AT_ONCE; n += 1) await aSessionOn(stores, own.agentId)
     const read = async () =>
-      (await explain(stores.url, DUE, [[own.agentId], [own.epoch], [], [READ_AT_ONCE], [0]])).buffers
+      (await explain(stores.url, DUE, [[own.agentId], [own.epoch], [], [READ_AT_ONCE], [0]], [CALLED_BEFORE])).buffers
     const [first, second] = [await read(), await read()]
     expect(first).to.be.greaterThan(second)
     // What is left are the pages of the index, until it is vacuumed.

@@ -4,7 +4,7 @@ import type { RetentionPosition, RetentionWalk } from '../../../domain/ports/ret
 import { forceRemove, remove, stop } from '../../../domain/session/decide.ts'
 import { deleted } from '../../../domain/session/observe.ts'
 import type { Session } from '../../../domain/session/session.ts'
-import { explain } from '../../support/explain.ts'
+import { explain, planned } from '../../support/explain.ts'
 import { holding, letGo, lockWaits } from '../../support/locks.ts'
 import { manyCommands, manySessions } from '../../support/many-rows.ts'
 import {
@@ -265,11 +265,7 @@ describe('what is kept for a time', () => {
       ]
       for (const [table, text, values] of statements)
         for (const plan of ['custom', 'generic']) {
-          const {
-            scanned,
-            buffers,
-            text: shown,
-          } = await explain(stores.url, text, values, [`plan_cache_mode = force_${plan}_plan`])
+          const { scanned, buffers, text: shown } = await explain(stores.url, text, values, [planned(plan)])
           // Some tens of blocks of index and heap for each row that is removed, whatever the table's size.
           if (scanned.includes(table) || buffers > 40 * AT_ONCE) expect.fail(`${table}, ${buffers} buffers: ${shown}`)
         }
