@@ -51,8 +51,8 @@ const givenUpFromRow = (row: Row): GivenUp => ({
 })
 
 /**
- * One look into `outbox_due` for each connected agent, however many rows wait for others: the range of `due_commands`, without the
- * function, whose call costs several looks. By the order of both columns no other index can be taken, nor just any row.
+ * One look into `outbox_due` for each connected agent, however many rows wait for others: the range of `due_commands`
+ * (migrations/007), without the function, whose call costs several looks. No other index has the order of both columns.
  */
 export const AGENTS_WITH_DUE_COMMANDS = `
 SELECT l.agent_id
@@ -81,10 +81,13 @@ freed AS (
 )
 SELECT id FROM dead`
 
+/**
+ * What goes through the outbox every second or two has no name, so that it is planned anew each time, for the tables as they are and the
+ * limit that is asked: a plan from when there were few rows would go through all of them.
+ */
 export const createDutyStore = (database: Database): DutyStore => ({
   endBackOffs: async (limit) => {
     const { rows } = await database.query({
-      name: 'end_back_offs',
       text: END_BACK_OFFS,
       values: [limit],
     })
@@ -93,7 +96,6 @@ export const createDutyStore = (database: Database): DutyStore => ({
 
   giveUp: async (limit) => {
     const { rows } = await database.query({
-      name: 'give_up',
       text: GIVE_UP,
       values: [limit, MAX_UNACKED],
     })
@@ -107,7 +109,6 @@ export const createDutyStore = (database: Database): DutyStore => ({
 
   agentsWithDueCommands: async (limit) => {
     const { rows } = await database.query({
-      name: 'agents_with_due_commands',
       text: AGENTS_WITH_DUE_COMMANDS,
       values: [limit],
     })

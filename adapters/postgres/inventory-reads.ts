@@ -55,13 +55,18 @@ SELECT m.agent_id, ${SESSION_COLUMNS} FROM mentioned m JOIN sessions s USING (id
  WHERE (s.agent_id IS DISTINCT FROM m.agent_id OR s.deleted_at IS NOT NULL)
    AND (s.reserved_on IS DISTINCT FROM m.agent_id OR s.deleted_at IS NULL)`
 
-/** Subqueries for a value are looked up each by its index; of `EXISTS` whole tables would be hashed for a handful of agents. */
+/**
+ * Subqueries for a value are looked up each by its index; of `EXISTS` whole tables would be hashed for a handful of agents. Any
+ * orphan would do, but where one agent has most of them PostgreSQL expects some for each other anywhere in the table.
+ */
 const NOT_RECORDED = `
 SELECT i.place::int - 1 AS index
   FROM unnest($1::text[], $2::int[]) WITH ORDINALITY AS i (agent_id, sessions, place)
  WHERE (SELECT b.sessions FROM orphan_brakes b WHERE b.agent_id = i.agent_id AND b.held_at IS NULL)
        IS DISTINCT FROM i.sessions
-    OR (SELECT true FROM orphans o WHERE o.agent_id = i.agent_id AND o.ended_at IS NULL LIMIT 1)`
+    OR (SELECT true FROM orphans o
+         WHERE (o.agent_id, o.id) > (i.agent_id, 0) AND o.agent_id <= i.agent_id AND o.ended_at IS NULL
+         ORDER BY o.agent_id, o.id LIMIT 1)`
 
 export const createInventoryReads = (database: Database): InventoryBatches => ({
   asTold: async (asked) => {

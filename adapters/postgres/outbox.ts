@@ -9,22 +9,18 @@ import type { Database, Row } from './pool.ts'
 export const MAX_UNACKED = 20
 
 /**
- * What is due for some lanes, each above an id and at most its own limit: one index range a lane, however many
- * rows wait for other agents or back off. What is asked (state, incarnation) comes with the command, so that a
- * frame always carries one consistent state; the session's row adds what no intent ever changes. Ids are
- * unique over all lanes, so one list leaves out what any of them has in flight; as a subquery it is hashed once, while
- * `<> ALL` of a parameter compares each row with each of a thousand.
+ * What is due for some lanes, each above an id, without what it has in flight, and at most its own limit (`due_commands` in
+ * migrations/007). What is asked (state, incarnation) comes with the command, so that a frame always carries one consistent
+ * state; the session's row adds what no intent ever changes. What all lanes have in flight is one list, of which each has a part.
  * The removal of an orphan has no session: all that its frame needs is in the payload (`orphan-removal.ts`).
  */
 export const DUE = `
-SELECT o.id, o.command_id, o.agent_id, o.session_id, o.generation, o.type, o.payload, o.attempts, o.expires_at,
-       s.spec, s.env, s.platform, s.secrets, s.persistent_home, s.org_id, s.user_id, s.name, s.template_name,
-       s.template_version
-  FROM unnest($1::text[], $2::bigint[], $4::int[], $5::bigint[]) AS lane (agent_id, epoch, at_most, after)
-  JOIN agent_leases l ON l.agent_id = lane.agent_id AND l.epoch = lane.epoch
- CROSS JOIN LATERAL due_commands(l.agent_id, lane.after, $3::bigint[], lane.at_most) o
-  LEFT JOIN sessions s ON s.id = o.session_id
- ORDER BY o.id`
+SELECT due.*
+  FROM unnest($1::text[], $2::bigint[], $4::int[], $5::bigint[], $6::int[], $7::int[])
+    AS lane (agent_id, epoch, at_most, after, first, last)
+ CROSS JOIN LATERAL due_commands(
+         lane.agent_id, lane.epoch, lane.after, ($3::bigint[])[lane.first:lane.last], lane.at_most) due
+ ORDER BY due.id`
 
 const NOTE = `
 WITH note AS (
@@ -133,6 +129,12 @@ export const createOutbox = (database: Database, settings: OutboxSettings): Outb
   })
   return {
     due: async (reads) => {
+      let sofar = 0
+      const parts = reads.map(({ inFlight }) => {
+        const first = sofar + 1
+        sofar += inFlight.length
+        return { first, last: sofar }
+      })
       const { rows } = await database.query({
         name: 'due_commands',
         text: DUE,
@@ -142,6 +144,8 @@ export const createOutbox = (database: Database, settings: OutboxSettings): Outb
           reads.flatMap(({ inFlight }) => inFlight),
           reads.map(({ limit }) => limit),
           reads.map(({ after }) => after),
+          parts.map(({ first }) => first),
+          parts.map(({ last }) => last),
         ],
       })
       const byAgent = Map.groupBy(rows, (row) => row.agent_id as AgentId)

@@ -43,7 +43,7 @@ export const laneCost: Measure = {
     await ask('ANALYZE')
 
     const statements: { readonly [what: string]: readonly [string, readonly unknown[]] } = {
-      'what is due for a lane': [DUE, [[alive?.id], [1], [], [READ_AT_ONCE], [0]]],
+      'what is due for a lane': [DUE, [[alive?.id], [1], [], [READ_AT_ONCE], [0], [1], [0]]],
       'which agents have something due': [AGENTS_WITH_DUE_COMMANDS, [10_000]],
       'whose back-off is over': [END_BACK_OFFS, [500]],
       'what is given up': [GIVE_UP, [500, MAX_UNACKED]],

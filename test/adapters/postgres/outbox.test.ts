@@ -123,6 +123,27 @@ describe('the outbox', () => {
     })
   })
 
+  it('leaves out for each lane what it has in flight itself', async () => {
+    const peers = [
+      await anAgent(stores, { id: 'lane-1' }),
+      await anAgent(stores, { id: 'lane-2' }),
+      await anAgent(stores, { id: 'lane-3' }),
+    ]
+    for (const { agentId } of peers) for (let n = 0; n < 3; n += 1) await aSessionOn(stores, agentId)
+    const ids = await Promise.all(peers.map(async (peer) => (await stores.due(peer, 10, [])).map(({ id }) => id)))
+    const inFlight = [[ids[0]![0]!, ids[0]![1]!], [], [ids[2]![1]!]]
+    const outbox = createOutbox(stores.database, {
+      unseal: createSealer('key').unseal,
+      startTimeoutMs: timeouts.startMs,
+    })
+    const due = await outbox.due(peers.map((peer, lane) => ({ peer, limit: 10, after: 0, inFlight: inFlight[lane]! })))
+    expect(due.map(({ commands }) => commands.map(({ id }) => id))).to.deep.equal([
+      [ids[0]![2]],
+      ids[1],
+      [ids[2]![0], ids[2]![2]],
+    ])
+  })
+
   describe('secrets that cannot be unsealed', () => {
     it('keep the start that needs them from being sent, and nothing else', async () => {
       const peer = await anAgent(stores, { id: 'unreadable' })
