@@ -23,6 +23,11 @@ import {
 const startsIn = (place: Workplace, id: ReturnType<typeof aSessionId>): number =>
   readFileSync(join(place.sessionDir(id), 'home', 'starts'), 'utf8').split('\n').length - 1
 
+/** What ends before its apply has answered is told by that answer, not by a report: it waits until it may. */
+const whenTold = 'until test -e go; do sleep 0.02; done'
+const tell = (place: Workplace, id: ReturnType<typeof aSessionId>): void =>
+  writeFileSync(join(place.sessionDir(id), 'home', 'go'), '')
+
 for (const uid of whoAgentsAre)
   describe(`a session's command that ends by itself (as ${nameOf(uid)})`, () => {
     let place: Workplace
@@ -37,10 +42,10 @@ for (const uid of whoAgentsAre)
       const id = aSessionId()
       await agent.apply(
         target(id, {
-          command: sh('echo before; until test -e go; do sleep 0.02; done; echo "the reason" >&2; exit 3'),
+          command: sh(`echo before; ${whenTold}; echo "the reason" >&2; exit 3`),
         }),
       )
-      writeFileSync(join(place.sessionDir(id), 'home', 'go'), '')
+      tell(place, id)
       const report = await agent.reported(id, ({ status }) => status === 'failed')
       expect(report).to.deep.include({
         sessionId: id,
@@ -57,8 +62,8 @@ for (const uid of whoAgentsAre)
 
     it('makes it stopped when it ended well', async () => {
       const id = aSessionId()
-      await agent.apply(target(id, { command: sh('until test -e go; do sleep 0.02; done') }))
-      writeFileSync(join(place.sessionDir(id), 'home', 'go'), '')
+      await agent.apply(target(id, { command: sh(whenTold) }))
+      tell(place, id)
       const report = await agent.reported(id, ({ status }) => status !== 'running')
       expect(report).to.deep.include({ status: 'stopped', reason: 'exited_early', exitCode: 0, lastOutput: null })
     })
@@ -76,11 +81,11 @@ for (const uid of whoAgentsAre)
       const id = aSessionId()
       await agent.apply(
         target(id, {
-          command: sh('sleep 600 & echo $! >left.new; mv left.new left; until test -e go; do sleep 0.02; done; exit 4'),
+          command: sh(`sleep 600 & echo $! >left.new; mv left.new left; ${whenTold}; exit 4`),
         }),
       )
       const left = Number(await eventually(() => readFileSync(join(place.sessionDir(id), 'home', 'left'), 'utf8')))
-      writeFileSync(join(place.sessionDir(id), 'home', 'go'), '')
+      tell(place, id)
       await agent.reported(id, ({ status }) => status === 'failed')
       await gone(left)
     })
@@ -161,12 +166,10 @@ for (const uid of whoAgentsAre)
 
     it('is not started again under on-failure when it ended well, but is under always', async () => {
       const [calm, eager] = [aSessionId(), aSessionId()]
-      const command = sh(
-        'echo once >>starts; test $(wc -l <starts) -gt 1 && sleep 600; until test -e go; do sleep 0.02; done',
-      )
+      const command = sh(`echo once >>starts; test $(wc -l <starts) -gt 1 && sleep 600; ${whenTold}`)
       await agent.apply(target(calm, { command, restart: { policy: 'on-failure' } }))
       await agent.apply(target(eager, { command, restart: { policy: 'always' } }))
-      for (const id of [calm, eager]) writeFileSync(join(place.sessionDir(id), 'home', 'go'), '')
+      for (const id of [calm, eager]) tell(place, id)
       expect(await agent.reported(calm, ({ status }) => status !== 'running')).to.include({ status: 'stopped' })
       expect(await agent.reported(eager, ({ status }) => status === 'running')).to.include({ restarts: 1 })
     })
@@ -202,7 +205,8 @@ for (const uid of whoAgentsAre)
       const id = aSessionId()
       const hungry = 'const held = []; setInterval(() => held.push(Buffer.alloc(8 * 1024 * 1024, 1)), 20)'
       const resources = { cpuMillis: 100, memoryMib: 150 }
-      await agent.apply(target(id, { command: sh(`node -e '${hungry}'; sleep 600`), resources }))
+      await agent.apply(target(id, { command: sh(`${whenTold}; node -e '${hungry}'; sleep 600`), resources }))
+      tell(place, id)
       const report = await agent.reported(id, ({ status }) => status === 'failed')
       expect(report).to.include({ reason: 'out_of_memory', exitSignal: 'SIGKILL' })
       expect(report.message).to.match(/^the session used \d+ MiB of memory, more than its 150 MiB, and was ended$/)
@@ -222,7 +226,9 @@ for (const uid of whoAgentsAre)
       expect(resident).to.be.greaterThan(220 * 1024 * 1024)
       // When another session was looked at and found too large, this one was looked at too.
       const hungry = aSessionId()
-      await agent.apply(target(hungry, { command: sh('sleep 600'), resources: { cpuMillis: 100, memoryMib: 0 } }))
+      const command = sh(`${whenTold}; exec node -e 'setInterval(() => {}, 1000)'`)
+      await agent.apply(target(hungry, { command, resources: { cpuMillis: 100, memoryMib: 10 } }))
+      tell(place, hungry)
       await agent.reported(hungry, ({ reason }) => reason === 'out_of_memory')
       expect(await agent.inventoryOf(id)).to.include({ status: 'running' })
     })
@@ -237,7 +243,7 @@ for (const uid of whoAgentsAre)
         await other.apply(target(id, { command: sh(script) }))
         const files = ['output.log', 'output.1.log'].map((name) => join(quick.sessionDir(id), name))
         await eventually(() => expect(statSync(files[1]!).size).to.be.at.least(64 * 1024))
-        writeFileSync(join(quick.sessionDir(id), 'home', 'go'), '')
+        tell(quick, id)
         const report = await other.reported(id, ({ status }) => status === 'failed')
         expect(report.lastOutput).to.match(/the very end\n$/)
         expect(
