@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import type { Route } from '../../src/api/route.ts'
 import { type OperationId, routes } from '../../src/api/routes.ts'
 import type { Application } from '../../src/usecases/application.ts'
+import { createAdmission, REQUESTS_AT_ONCE } from './admission.ts'
 import { agentHandlers } from './agents.ts'
 import { commandHandlers } from './commands.ts'
 import { docs } from './docs.ts'
@@ -19,9 +20,16 @@ export type HttpOptions = {
   readonly log: Logger
   /** The program's, for the OpenAPI document. */
   readonly version: string
+  readonly requestsAtOnce?: number
 }
 
-export const createHttpApp = (app: Application, { log, version }: HttpOptions): Express => {
+export const createHttpApp = (
+  app: Application,
+  { log, version, requestsAtOnce = REQUESTS_AT_ONCE }: HttpOptions,
+): Express => {
+  const admitted = createAdmission(requestsAtOnce, (refused) =>
+    log.warn({ refused, requestsAtOnce, msg: 'more requests than this replica can answer in time: some were refused' }),
+  )
   const handlers: Handlers<OperationId> = {
     ...sessionHandlers(app),
     ...templateHandlers(app),
@@ -43,7 +51,7 @@ export const createHttpApp = (app: Application, { log, version }: HttpOptions): 
   for (const [path, operations] of specificFirst(byPath)) {
     const registered = http.route(path.replaceAll(/\{(\w+)\}/g, ':$1'))
     for (const [operationId, route] of operations)
-      registered[route.method](endpoint(route, handlers[operationId] as never, { app, log }))
+      registered[route.method](endpoint(route, handlers[operationId] as never, { app, log, admitted }))
     registered.all(
       otherMethod(
         operations.map(([, route]) => route.method.toUpperCase()),

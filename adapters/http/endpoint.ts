@@ -14,6 +14,7 @@ import type { Caller } from '../../domain/identity/caller.ts'
 import type { Route } from '../../src/api/route.ts'
 import type { OperationId, Routes } from '../../src/api/routes.ts'
 import type { Application, IfMatch } from '../../src/usecases/application.ts'
+import type { Admission } from './admission.ts'
 import { callerOf } from './authenticate.ts'
 import { readBody } from './body.ts'
 import { parseIfMatch } from './etag.ts'
@@ -33,7 +34,7 @@ export type Handler<R extends Route> = (input: Input<R>) => () => Promise<E.Eith
 
 export type Handlers<O extends OperationId> = { readonly [K in O]: Handler<Routes[K]> }
 
-export type Surroundings = { readonly app: Application; readonly log: Logger }
+export type Surroundings = { readonly app: Application; readonly log: Logger; readonly admitted: Admission }
 
 type AnyInput = Omit<Input<Route>, 'caller'> & { readonly caller: Caller | null }
 type AnyHandler = (input: AnyInput) => () => Promise<E.Either<AnyRefusal, Reply>>
@@ -41,17 +42,19 @@ type AnyHandler = (input: AnyInput) => () => Promise<E.Either<AnyRefusal, Reply>
 /** What a route without a body still takes: clients that always send JSON send `{}`. */
 const emptyObject = object({})
 
-export const endpoint = (route: Route, handler: AnyHandler, { app, log }: Surroundings): RequestHandler => {
+export const endpoint = (route: Route, handler: AnyHandler, { app, log, admitted }: Surroundings): RequestHandler => {
   const respond = async (exchange: Exchange, request: Request): Promise<void> => {
     let caller: Caller | null = null
     if (route.access !== 'anyone') {
-      const known = await callerOf(app.authenticate, request.headers)
+      const known = await admitted(() => callerOf(app.authenticate, request.headers))
       if (E.isLeft(known)) return refuse(exchange, known.left)
       caller = known.right
     }
     const decoded = await decodeRequest(route, request)
     if (E.isLeft(decoded)) return refuse(exchange, decoded.left)
-    const outcome = await handler({ caller, ...decoded.right })()
+    const handle = handler({ caller, ...decoded.right })
+    // Who asks whether this replica is alive or ready is always told.
+    const outcome = await (route.access === 'anyone' ? handle() : admitted(handle))
     if (E.isLeft(outcome)) refuse(exchange, outcome.left)
     else answer(exchange, outcome.right)
   }

@@ -18,6 +18,7 @@ export type HttpError =
   | { readonly _tag: 'MethodNotAllowed'; readonly method: string; readonly allow: string }
   | { readonly _tag: 'NotReady'; readonly reason: string }
   | { readonly _tag: 'Unavailable' }
+  | { readonly _tag: 'Overloaded' }
   | { readonly _tag: 'Fault' }
 
 export type AnyRefusal = ApplicationError | HttpError
@@ -159,6 +160,11 @@ const table: Table = {
     code: 'unavailable',
     detail: 'the server has no usable database at the moment: try again',
     headers: { 'Retry-After': '2' },
+  }),
+  Overloaded: () => ({
+    code: 'overloaded',
+    detail: 'the server has more requests than it can answer in time, and did nothing about this one: try again',
+    headers: { 'Retry-After': '1' },
   }),
   NotReady: ({ reason }) => ({ code: 'not_ready', detail: reason, headers: { 'Retry-After': '2' } }),
   Fault: () => ({

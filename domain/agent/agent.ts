@@ -60,3 +60,13 @@ const reachability = (liveness: Liveness, now: Date, heartbeatIntervalMs: number
     return { status: 'degraded', statusReason: `last heartbeat ${Math.round(silentMs / 1000)} s ago` }
   return { status: 'online', statusReason: null }
 }
+
+/** As it will be when a session of these resources is placed there as well. */
+export const withOneMore = (agent: Agent, { cpuMillis, memoryMib }: Resources): Agent => ({
+  ...agent,
+  allocated: {
+    sessions: agent.allocated.sessions + 1,
+    cpuMillis: agent.allocated.cpuMillis + cpuMillis,
+    memoryMib: agent.allocated.memoryMib + memoryMib,
+  },
+})

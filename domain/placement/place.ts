@@ -38,11 +38,14 @@ export type RefusalReason = (typeof refusalReasons)[number]
 export type Refusal = { readonly agentId: string; readonly reason: RefusalReason; readonly detail: string }
 
 export type Placement =
-  | { readonly kind: 'placed'; readonly agent: Agent; readonly refusals: readonly Refusal[] }
+  | { readonly kind: 'placed'; readonly agent: Agent }
   /** Nobody can take it now, but somebody fits: it waits. */
-  | { readonly kind: 'waiting'; readonly reason: WaitingReason; readonly refusals: readonly Refusal[] }
+  | ({ readonly kind: 'waiting'; readonly reason: WaitingReason } & Refused)
   /** Nobody could ever take it as things are enrolled: the caller must change something. */
-  | { readonly kind: 'impossible'; readonly refusals: readonly Refusal[] }
+  | ({ readonly kind: 'impossible' } & Refused)
+
+/** The first of them in words, and how many there are. */
+export type Refused = { readonly refusals: readonly Refusal[]; readonly refused: number }
 
 export type WaitingReason = 'no_agent_online' | 'no_capacity' | 'agent_cordoned'
 
@@ -56,63 +59,111 @@ const lasting: readonly RefusalReason[] = [
 ]
 
 export const place = (constraints: Constraints, agents: readonly Agent[]): Placement => {
-  const refusals: Refusal[] = []
-  const fitting: Agent[] = []
+  const best = bestOf(constraints, sampleOf(constraints, agents)) ?? bestOf(constraints, agents)
+  if (best !== null) return { kind: 'placed', agent: best }
+  const reasons = new Map<RefusalReason, number>()
   for (const agent of agents) {
-    const refusal = refuse(constraints, agent)
-    if (refusal === null) fitting.push(agent)
-    // What belongs to another org is none of the caller's business, not even as a refusal.
-    else if (refusal.reason !== 'other_org') refusals.push(refusal)
+    const reason = objection(constraints, agent)
+    if (reason !== null) reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
   }
-  const best = bestOf(constraints, fitting)
-  if (best !== null) return { kind: 'placed', agent: best, refusals }
-  const passing = refusals.filter((refusal) => !lasting.includes(refusal.reason))
+  reasons.delete('other_org')
+  const refused = {
+    refusals: refusalsOf(constraints, agents, MOST_IN_WORDS),
+    refused: [...reasons.values()].reduce((sum, count) => sum + count, 0),
+  }
+  const passing = [...reasons.keys()].filter((reason) => !lasting.includes(reason))
   return passing.length === 0
-    ? { kind: 'impossible', refusals }
-    : { kind: 'waiting', reason: waitingReason(passing), refusals }
+    ? { kind: 'impossible', ...refused }
+    : { kind: 'waiting', reason: waitingReason(passing), ...refused }
+}
+
+/** Whoever reads why each of ten thousand agents is full is helped by a few of them and the number. */
+const MOST_IN_WORDS = 20
+
+/** Why agents cannot take it. What belongs to another org is none of the caller's business, not even as a refusal. */
+export const refusalsOf = (
+  constraints: Constraints,
+  agents: readonly Agent[],
+  atMost = Number.POSITIVE_INFINITY,
+): readonly Refusal[] => {
+  const refusals: Refusal[] = []
+  for (const agent of agents) {
+    if (refusals.length >= atMost) break
+    const refusal = refuse(constraints, agent)
+    if (refusal !== null && refusal.reason !== 'other_org') refusals.push(refusal)
+  }
+  return refusals
 }
 
 /** Why this agent cannot take it, or null when it can. */
 export const refuse = (constraints: Constraints, agent: Agent): Refusal | null => {
-  const no = (reason: RefusalReason, detail: string): Refusal => ({ agentId: agent.id, reason, detail })
-  if (agent.orgId !== null && agent.orgId !== constraints.orgId) return no('other_org', 'belongs to another org')
-  if (constraints.agentId !== null && agent.id !== constraints.agentId)
-    return no('other_agent_asked', `agent ${constraints.agentId} was asked for`)
-  if (!constraints.platforms.includes(agent.platform))
-    return no('other_platform', `runs ${agent.platform}; the template is for ${constraints.platforms.join(', ')}`)
-  if (constraints.platform !== null && agent.platform !== constraints.platform)
-    return no('other_platform', `runs ${agent.platform}; ${constraints.platform} was asked for`)
+  const reason = objection(constraints, agent)
+  return reason === null ? null : { agentId: agent.id, reason, detail: inWords(reason, constraints, agent) }
+}
+
+const objection = (constraints: Constraints, agent: Agent): RefusalReason | null => {
+  const { platform, region, agentId, resources } = constraints
+  if (agent.orgId !== null && agent.orgId !== constraints.orgId) return 'other_org'
+  if (agentId !== null && agent.id !== agentId) return 'other_agent_asked'
+  if (!constraints.platforms.includes(agent.platform)) return 'other_platform'
+  if (platform !== null && agent.platform !== platform) return 'other_platform'
   // The region of an agent that never connected is not known yet, so it may still turn out to fit.
-  if (
-    constraints.region !== null &&
-    agent.region !== constraints.region &&
-    !(agent.region === null && agent.capacity === null)
-  )
-    return no('other_region', `is in ${agent.region ?? 'no region'}; ${constraints.region} was asked for`)
-  if (agent.cordoned) return no('agent_cordoned', 'takes no new sessions: an operator cordoned it')
-  if (agent.status === 'offline' || agent.capacity === null) return no('no_agent_online', 'is not connected')
-  if (agent.status === 'degraded') return no('agent_degraded', agent.statusReason ?? 'is degraded')
-  const short = shortage(constraints.resources, agent)
-  return short === null ? null : no('no_capacity', short)
+  if (region !== null && agent.region !== region && !(agent.region === null && agent.capacity === null))
+    return 'other_region'
+  if (agent.cordoned) return 'agent_cordoned'
+  if (agent.status === 'offline' || agent.capacity === null) return 'no_agent_online'
+  if (agent.status === 'degraded') return 'agent_degraded'
+  return shortOf(resources, agent) === null ? null : 'no_capacity'
+}
+
+const inWords = (reason: RefusalReason, constraints: Constraints, agent: Agent): string => {
+  switch (reason) {
+    case 'unknown_agent':
+      return 'is not enrolled'
+    case 'other_org':
+      return 'belongs to another org'
+    case 'other_agent_asked':
+      return `agent ${constraints.agentId} was asked for`
+    case 'other_platform':
+      return constraints.platforms.includes(agent.platform)
+        ? `runs ${agent.platform}; ${constraints.platform} was asked for`
+        : `runs ${agent.platform}; the template is for ${constraints.platforms.join(', ')}`
+    case 'other_region':
+      return `is in ${agent.region ?? 'no region'}; ${constraints.region} was asked for`
+    case 'agent_cordoned':
+      return 'takes no new sessions: an operator cordoned it'
+    case 'no_agent_online':
+      return 'is not connected'
+    case 'agent_degraded':
+      return agent.statusReason ?? 'is degraded'
+    case 'no_capacity':
+      return shortage(constraints.resources, agent) ?? 'is full'
+  }
+}
+
+type Resource = 'sessions' | 'cpuMillis' | 'memoryMib'
+
+const shortOf = (asked: Resources, { capacity, allocated }: Agent): Resource | 'unknown' | null => {
+  if (capacity === null) return 'unknown'
+  if (allocated.sessions + 1 > capacity.maxSessions) return 'sessions'
+  if (allocated.cpuMillis + asked.cpuMillis > capacity.cpuMillis) return 'cpuMillis'
+  return allocated.memoryMib + asked.memoryMib > capacity.memoryMib ? 'memoryMib' : null
 }
 
 /** Which resource is short, in figures, or null when everything fits. */
 export const shortage = (asked: Resources, agent: Agent): string | null => {
-  if (agent.capacity === null) return 'its capacity is not known yet'
   const { capacity, allocated } = agent
-  if (allocated.sessions + 1 > capacity.maxSessions)
-    return `holds ${allocated.sessions} of ${capacity.maxSessions} sessions`
-  if (allocated.cpuMillis + asked.cpuMillis > capacity.cpuMillis)
-    return `${capacity.cpuMillis - allocated.cpuMillis} of ${capacity.cpuMillis} cpuMillis free, ${asked.cpuMillis} asked`
-  if (allocated.memoryMib + asked.memoryMib > capacity.memoryMib)
-    return `${capacity.memoryMib - allocated.memoryMib} of ${capacity.memoryMib} memoryMib free, ${asked.memoryMib} asked`
-  return null
+  const short = shortOf(asked, agent)
+  if (short === null) return null
+  if (short === 'unknown' || capacity === null) return 'its capacity is not known yet'
+  return short === 'sessions'
+    ? `holds ${allocated.sessions} of ${capacity.maxSessions} sessions`
+    : `${capacity[short] - allocated[short]} of ${capacity[short]} ${short} free, ${asked[short]} asked`
 }
 
-const waitingReason = (passing: readonly Refusal[]): WaitingReason => {
-  if (passing.some((refusal) => refusal.reason === 'no_capacity')) return 'no_capacity'
-  if (passing.every((refusal) => refusal.reason === 'agent_cordoned')) return 'agent_cordoned'
-  return 'no_agent_online'
+const waitingReason = (passing: readonly RefusalReason[]): WaitingReason => {
+  if (passing.includes('no_capacity')) return 'no_capacity'
+  return passing.every((reason) => reason === 'agent_cordoned') ? 'agent_cordoned' : 'no_agent_online'
 }
 
 /** Share of the scarcest resource that would be in use: spreading by it keeps the most room everywhere. */
@@ -129,18 +180,46 @@ export const load = (agent: Agent, asked: Resources): number => {
 /** Figures a few creates old differ by noise: within this of the least load, concurrent creates are spread. */
 const TIE = 0.01
 
-const bestOf = ({ resources, tieBreaker, underWay }: Constraints, agents: readonly Agent[]): Agent | null => {
-  const loads = agents.map((agent) => load(agent, resources))
-  const least = Math.min(...loads)
-  let best: { readonly agent: Agent; readonly busy: number; readonly hashed: number } | null = null
-  for (const [index, agent] of agents.entries()) {
-    if ((loads[index] ?? least) - least > TIE) continue
-    const busy = underWay?.get(agent.id) ?? 0
-    const hashed = hash(tieBreaker + agent.id)
-    if (best === null || busy < best.busy || (busy === best.busy && hashed < best.hashed))
-      best = { agent, busy, hashed }
+/**
+ * The best of some is nearly the best of all (Mitzenmacher, The power of two choices in randomized load balancing,
+ * 2001), and looking at ten thousand for each create would be most of what a create costs.
+ */
+const ENOUGH = 256
+
+/** Some of many agents, others for each session, from all over the list: neighbours in it are often alike. */
+const sampleOf = ({ tieBreaker }: Constraints, agents: readonly Agent[]): readonly Agent[] => {
+  if (agents.length <= ENOUGH) return agents
+  const first = hash(tieBreaker)
+  const step = agents.length / ENOUGH
+  return Array.from({ length: ENOUGH }, (_, index) => {
+    const position = (first + Math.floor(index * step)) % agents.length
+    return agents[position] as Agent
+  })
+}
+
+const bestOf = (constraints: Constraints, agents: readonly Agent[]): Agent | null => {
+  const fitting: Agent[] = []
+  const loads: number[] = []
+  let least = Number.POSITIVE_INFINITY
+  for (const agent of agents) {
+    if (objection(constraints, agent) !== null) continue
+    const one = load(agent, constraints.resources)
+    fitting.push(agent)
+    loads.push(one)
+    if (one < least) least = one
   }
-  return best?.agent ?? null
+  let alike: Agent[] = []
+  let leastBusy = Number.POSITIVE_INFINITY
+  for (const [index, one] of loads.entries()) {
+    const agent = fitting[index]
+    if (agent === undefined || one - least > TIE) continue
+    const busy = constraints.underWay?.get(agent.id) ?? 0
+    if (busy > leastBusy) continue
+    if (busy < leastBusy) alike = []
+    leastBusy = busy
+    alike.push(agent)
+  }
+  return alike[hash(constraints.tieBreaker) % alike.length] ?? null
 }
 
 /** FNV-1a, 32 bit (Fowler, Noll, Vo; draft-eastlake-fnv): cheap and even enough for a tie. */
@@ -151,10 +230,10 @@ const hash = (text: string): number => {
 }
 
 /** One sentence for a person: why it waits, agent by agent. */
-export const explain = (refusals: readonly Refusal[]): string =>
-  refusals.length === 0
+export const explain = ({ refusals, refused }: Refused): string =>
+  refused === 0
     ? 'no agent is enrolled'
     : refusals
         .slice(0, 5)
-        .map((refusal) => `${refusal.agentId}: ${refusal.detail}`)
-        .join('; ') + (refusals.length > 5 ? `; and ${refusals.length - 5} more` : '')
+        .map(({ agentId, detail }) => `${agentId}: ${detail}`)
+        .join('; ') + (refused > 5 ? `; and ${refused - 5} more` : '')

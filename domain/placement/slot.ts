@@ -33,9 +33,9 @@ export const slotOf = (placement: Placement): Slot => {
         region: placement.agent.region,
       }
     case 'waiting':
-      return { kind: 'waiting', reason: placement.reason, message: explain(placement.refusals) }
+      return { kind: 'waiting', reason: placement.reason, message: explain(placement) }
     case 'impossible':
-      return { kind: 'waiting', reason: 'no_agent_online', message: explain(placement.refusals) }
+      return { kind: 'waiting', reason: 'no_agent_online', message: explain(placement) }
   }
 }
 

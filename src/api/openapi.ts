@@ -64,7 +64,15 @@ const referenced = (schema: unknown, isDefinition = false): unknown => {
 export const problemsOf = (route: Route): readonly ProblemCode[] => {
   const codes: ProblemCode[] = [...route.problems]
   if (route.access !== 'anyone')
-    codes.push('invalid_request', 'unauthorized', 'forbidden', 'not_found', 'unavailable', 'internal_error')
+    codes.push(
+      'invalid_request',
+      'unauthorized',
+      'forbidden',
+      'not_found',
+      'unavailable',
+      'overloaded',
+      'internal_error',
+    )
   if (route.method !== 'get') codes.push('malformed_json', 'body_too_large', 'unsupported_media_type')
   if (route.condition === 'change') codes.push('precondition_failed')
   return [...new Set(codes)]

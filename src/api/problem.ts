@@ -32,6 +32,7 @@ export const problems = {
   unavailable: { status: 503, title: 'The database cannot be reached' },
   not_ready: { status: 503, title: 'Not ready' },
   contended: { status: 503, title: 'Too many changes at once' },
+  overloaded: { status: 503, title: 'Too many requests at once' },
 } as const satisfies { readonly [code: string]: { readonly status: number; readonly title: string } }
 
 export type ProblemCode = keyof typeof problems

@@ -79,4 +79,5 @@ export const waitFor = async (asked: Session, wanted: DesiredState, waiting: Wai
 }
 
 const isPassing = (error: unknown): error is Error =>
-  (error instanceof UnreachableError && error.kind !== 'impossible') || isProblem(error, 'unavailable', 'contended')
+  (error instanceof UnreachableError && error.kind !== 'impossible') ||
+  isProblem(error, 'unavailable', 'contended', 'overloaded')

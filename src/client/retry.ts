@@ -56,6 +56,8 @@ const repeatable: ReadonlySet<OperationId> = new Set([
   'resumeOrphanRemoval',
 ])
 
+const nothingDone: ReadonlySet<string | null> = new Set(['contended', 'overloaded'])
+
 /** Milliseconds until the next attempt, or null: give up. `retries` have been made before. */
 export const retryDelay = (operation: OperationId, failure: Failure, retries: number): number | null => {
   if (retries >= MAX_RETRIES) return null
@@ -64,8 +66,8 @@ export const retryDelay = (operation: OperationId, failure: Failure, retries: nu
   // 502 and 504 come from a proxy that had no answer either.
   if (failure.status === 502 || failure.status === 504) return safe.has(operation) ? backoff : null
   if (failure.status !== 503 || failure.retryAfterMs === null || failure.retryAfterMs > LONGEST_WAIT_MS) return null
-  // `contended` says that nothing was changed; a database lost in the middle of a commit cannot say that.
-  const harmless = safe.has(operation) || repeatable.has(operation) || failure.code === 'contended'
+  // Two codes say that nothing was changed; a database lost in the middle of a commit cannot say that.
+  const harmless = safe.has(operation) || repeatable.has(operation) || nothingDone.has(failure.code)
   return harmless ? Math.max(failure.retryAfterMs, backoff) : null
 }
 

@@ -3,7 +3,7 @@
  * refuses an agent that is full, cordoned or gone), so a burst of creates need not read the agents once each.
  * Whoever is about to refuse or to wait because of it reads afresh first.
  */
-import type { Agent, Resources } from '../../domain/agent/agent.ts'
+import { type Agent, type Resources, withOneMore } from '../../domain/agent/agent.ts'
 import type { AgentId, OrgId } from '../../domain/ids.ts'
 import type { AgentStore } from '../../domain/ports/agents.ts'
 
@@ -18,24 +18,54 @@ export type RecentAgents = {
 }
 
 const RECENT_MS = 200
-const ORGS_AT_MOST = 1_000
+/** Ten thousand agents take a while to read: reading them is never more than a part of what a replica does. */
+const READING_SHARE = 0.1
+const UNDER_WAY = Number.POSITIVE_INFINITY
 
-type Reading = { agents: Promise<readonly Agent[]>; readonly at: number }
+type Reading = {
+  readonly agents: Promise<readonly Agent[]>
+  /** Until when it is recent. */
+  until: number
+  readonly add: (agentId: AgentId, resources: Resources) => void
+}
 
 export const createRecentAgents = (
   store: Pick<AgentStore, 'candidates'>,
   now = () => performance.now(),
 ): RecentAgents => {
   const readings = new Map<OrgId, Reading>()
+  /** Those who ask for a fresh reading while another one is under way share the one that comes after it. */
+  const next = new Map<OrgId, Promise<readonly Agent[]>>()
+
+  const forgetOld = (): void => {
+    const moment = now()
+    for (const [orgId, { until }] of readings) if (until < moment) readings.delete(orgId)
+  }
 
   const read = (orgId: OrgId): Promise<readonly Agent[]> => {
-    const reading: Reading = { agents: store.candidates(orgId), at: now() }
-    if (readings.size >= ORGS_AT_MOST) readings.clear()
+    forgetOld()
+    const began = now()
+    const reading = withAdditions(store.candidates(orgId))
     readings.set(orgId, reading)
-    reading.agents.catch(() => {
-      if (readings.get(orgId) === reading) readings.delete(orgId)
-    })
+    reading.agents.then(
+      () => {
+        reading.until = began + Math.max(RECENT_MS, (now() - began) / READING_SHARE)
+      },
+      () => {
+        if (readings.get(orgId) === reading) readings.delete(orgId)
+      },
+    )
     return reading.agents
+  }
+
+  const readNext = (orgId: OrgId, current: Reading): Promise<readonly Agent[]> => {
+    const after = (): Promise<readonly Agent[]> => {
+      next.delete(orgId)
+      return read(orgId)
+    }
+    const reading = current.agents.then(after, after)
+    next.set(orgId, reading)
+    return reading
   }
 
   const underWay = new Map<AgentId, number>()
@@ -54,26 +84,33 @@ export const createRecentAgents = (
     },
     recent: (orgId) => {
       const known = readings.get(orgId)
-      return known !== undefined && now() - known.at < RECENT_MS ? known.agents : read(orgId)
+      return known !== undefined && now() < known.until ? known.agents : read(orgId)
     },
-    fresh: read,
-    placed: (orgId, agentId, resources) => {
+    fresh: (orgId) => {
       const known = readings.get(orgId)
-      if (known === undefined) return
-      known.agents = known.agents.then((agents) =>
-        agents.map((agent) => (agent.id === agentId ? withOneMore(agent, resources) : agent)),
-      )
-      // It may be under way, and fail, without anybody who waits for what is added to it here.
-      known.agents.catch(() => {})
+      if (known === undefined || known.until !== UNDER_WAY) return read(orgId)
+      return next.get(orgId) ?? readNext(orgId, known)
     },
+    placed: (orgId, agentId, resources) => readings.get(orgId)?.add(agentId, resources),
   }
 }
 
-const withOneMore = (agent: Agent, { cpuMillis, memoryMib }: Resources): Agent => ({
-  ...agent,
-  allocated: {
-    sessions: agent.allocated.sessions + 1,
-    cpuMillis: agent.allocated.cpuMillis + cpuMillis,
-    memoryMib: agent.allocated.memoryMib + memoryMib,
-  },
-})
+/** What is added is seen by those who got the agents before as well: each looks at them only when it has got them. */
+const withAdditions = (reading: Promise<readonly Agent[]>): Reading => {
+  let agents: Agent[] | null = null
+  const positions = new Map<AgentId, number>()
+  const early: (readonly [AgentId, Resources])[] = []
+  const add = (agentId: AgentId, resources: Resources): void => {
+    if (agents === null) return void early.push([agentId, resources])
+    const position = positions.get(agentId)
+    const agent = position === undefined ? undefined : agents[position]
+    if (position !== undefined && agent !== undefined) agents[position] = withOneMore(agent, resources)
+  }
+  const arrived = reading.then((read) => {
+    agents = [...read]
+    for (const [position, { id }] of read.entries()) positions.set(id, position)
+    for (const [agentId, resources] of early) add(agentId, resources)
+    return agents
+  })
+  return { agents: arrived, until: UNDER_WAY, add }
+}

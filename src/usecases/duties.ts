@@ -1,6 +1,6 @@
 /** What the server does by itself, a few rows at a time. Every run may be cut short anywhere and run again. */
 
-import type { Agent } from '../../domain/agent/agent.ts'
+import { type Agent, withOneMore } from '../../domain/agent/agent.ts'
 import { E } from '../../domain/fp.ts'
 import type { AgentId, OrgId, SessionId } from '../../domain/ids.ts'
 import { slotFor } from '../../domain/placement/slot.ts'
@@ -114,10 +114,15 @@ export const placement = (deps: DutyDeps): Duty => ({
       })
       if (isUnchanged(decision)) continue
       const committed = await deps.unitOfWork.commit(decision)
-      if (E.isLeft(committed) || decision.command !== null) agents.delete(session.orgId)
+      if (E.isLeft(committed)) agents.delete(session.orgId)
       if (E.isLeft(committed) || decision.command === null) continue
+      const { agentId } = decision.command
+      agents.set(
+        session.orgId,
+        known.map((agent) => (agent.id === agentId ? withOneMore(agent, session.resources) : agent)),
+      )
       placed += 1
-      deps.wake.agents([decision.command.agentId])
+      deps.wake.agents([agentId])
     }
     return { pending: pending.length, placed }
   },

@@ -77,10 +77,18 @@ describe('the placement duty', () => {
     expect(woken).to.deep.equal([AGENT, AGENT])
   })
 
-  it('reads the agents again after each that it placed: figures have changed', async () => {
-    const { deps, committed } = duty([waiting(1), waiting(2)], { agents: [[anAgent()], [anAgent(full)]] })
+  it('counts what it placed itself: the agent has room for one', async () => {
+    const room = anAgent({ allocated: { sessions: 9, cpuMillis: 0, memoryMib: 0 } })
+    const { deps, committed } = duty([waiting(1), waiting(2)], { agents: [[room]] })
     expect(await placement(deps).run()).to.deep.equal({ pending: 2, placed: 1 })
-    expect(committed).to.have.length(1)
+    expect(committed.flatMap(({ command }) => command ?? [])).to.have.length(1)
+  })
+
+  it('reads the agents again when someone else took the room: figures have changed', async () => {
+    const other = anAgent({ id: OTHER_AGENT })
+    const { deps, woken } = duty([waiting(1), waiting(2)], { agents: [[anAgent()], [other]], conflicts: [conflict] })
+    expect(await placement(deps).run()).to.deep.equal({ pending: 2, placed: 1 })
+    expect(woken).to.deep.equal([OTHER_AGENT])
   })
 
   it('leaves to the next run what someone else took', async () => {

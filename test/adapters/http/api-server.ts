@@ -31,10 +31,17 @@ export type ApiServer = {
   readonly [Symbol.asyncDispose]: () => Promise<void>
 }
 
-export const serve = async (app: Application, level = 'debug'): Promise<ApiServer> => {
+export const serve = async (
+  app: Application,
+  { level = 'debug', requestsAtOnce }: { readonly level?: string; readonly requestsAtOnce?: number } = {},
+): Promise<ApiServer> => {
   const logged: { [key: string]: unknown }[] = []
   const log = pino({ level }, { write: (line: string) => void logged.push(JSON.parse(line)) })
-  const listening = await listen({ app: createHttpApp(app, { log, version: '2.0.0' }), host: '127.0.0.1', port: 0 })
+  const listening = await listen({
+    app: createHttpApp(app, { log, version: '2.0.0', ...(requestsAtOnce === undefined ? {} : { requestsAtOnce }) }),
+    host: '127.0.0.1',
+    port: 0,
+  })
   const call: ApiServer['call'] = async (method, path, { headers = {}, body, raw, anonymous = false } = {}) => {
     const response = await fetch(listening.url + path, {
       method,

@@ -2,7 +2,17 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import type { Agent } from '../../../domain/agent/agent.ts'
 import type { OrgId } from '../../../domain/ids.ts'
-import { type Constraints, explain, load, type Placement, place, refuse } from '../../../domain/placement/place.ts'
+import {
+  type Constraints,
+  explain,
+  load,
+  type Placement,
+  place,
+  type Refusal,
+  type Refused,
+  refusalsOf,
+  refuse,
+} from '../../../domain/placement/place.ts'
 import { AGENT, ORG, OTHER_AGENT } from '../../support/a-session.ts'
 import { anAgent, full } from '../../support/an-agent.ts'
 
@@ -18,10 +28,12 @@ const wanted = (changes: Partial<Constraints> = {}): Constraints => ({
 })
 const chosen = (placement: Placement): string =>
   placement.kind === 'placed' ? placement.agent.id : expect.fail(`it was ${placement.kind}`)
+const refused = (placement: Placement): readonly Refusal[] =>
+  placement.kind === 'placed' ? expect.fail('it was placed') : placement.refusals
 
 describe('placement', () => {
   it('takes the agent that fits', () => {
-    expect(place(wanted(), [anAgent()])).to.deep.equal({ kind: 'placed', agent: anAgent(), refusals: [] })
+    expect(place(wanted(), [anAgent()])).to.deep.equal({ kind: 'placed', agent: anAgent() })
   })
 
   type Case = readonly [why: string, agent: Agent, constraints: Partial<Constraints>, reason: string, detail: RegExp]
@@ -65,11 +77,11 @@ describe('placement', () => {
   ]
   for (const [why, agent, constraints, reason, detail] of refusals)
     it(`refuses an agent when ${why}, and says so`, () => {
-      const placement = place(wanted(constraints), [agent])
-      expect(placement.kind).not.to.equal('placed')
-      expect(placement.refusals).to.have.length(1)
-      expect(placement.refusals[0]).to.deep.include({ agentId: AGENT, reason })
-      expect(placement.refusals[0]?.detail).to.match(detail)
+      const refusals = refused(place(wanted(constraints), [agent]))
+      expect(refusals).to.have.length(1)
+      expect(refusals[0]).to.deep.include({ agentId: AGENT, reason })
+      expect(refusals[0]?.detail).to.match(detail)
+      expect(refusalsOf(wanted(constraints), [agent])).to.deep.equal(refusals)
     })
 
   it('fills an agent to the last of its capacity', () => {
@@ -77,14 +89,10 @@ describe('placement', () => {
     expect(chosen(place(wanted(), [nearly]))).to.equal(AGENT)
   })
 
-  it('names the refusals of all others beside the one that it takes', () => {
-    const placement = place(wanted(), [
-      anAgent({ id: 'a', cordoned: true }),
-      anAgent({ id: 'b' }),
-      anAgent({ id: 'c', ...full }),
-    ])
-    expect(chosen(placement)).to.equal('b')
-    expect(placement.refusals.map(({ agentId, reason }) => [agentId, reason])).to.deep.equal([
+  it('can name the refusals of all others beside the one that it takes', () => {
+    const agents = [anAgent({ id: 'a', cordoned: true }), anAgent({ id: 'b' }), anAgent({ id: 'c', ...full })]
+    expect(chosen(place(wanted(), agents))).to.equal('b')
+    expect(refusalsOf(wanted(), agents).map(({ agentId, reason }) => [agentId, reason])).to.deep.equal([
       ['a', 'agent_cordoned'],
       ['c', 'no_capacity'],
     ])
@@ -120,9 +128,9 @@ describe('placement', () => {
 
   it('says nothing of what belongs to another org, not even that it is there', () => {
     const foreign = anAgent({ id: 'secret', orgId: 'other' as OrgId })
-    expect(place(wanted(), [foreign])).to.deep.equal({ kind: 'impossible', refusals: [] })
+    expect(place(wanted(), [foreign])).to.deep.equal({ kind: 'impossible', refusals: [], refused: 0 })
     expect(JSON.stringify(place(wanted(), [foreign, anAgent(full)]))).not.to.include('secret')
-    expect(place(wanted({ agentId: foreign.id }), [foreign]).refusals).to.deep.equal([])
+    expect(refused(place(wanted({ agentId: foreign.id }), [foreign]))).to.deep.equal([])
   })
 
   it('uses shared agents', () => {
@@ -190,6 +198,45 @@ describe('placement', () => {
     )
   })
 
+  describe('over thousands of agents', () => {
+    const thousands = (changes: (index: number) => Partial<Agent> = () => ({})): Agent[] =>
+      Array.from({ length: 5_000 }, (_, index) => anAgent({ id: `edge-${index}`, ...changes(index) }))
+
+    it('finds the only one that fits', () => {
+      const agents = thousands((index) => (index === 4_321 ? {} : full))
+      for (let i = 0; i < 20; i += 1)
+        expect(chosen(place(wanted({ tieBreaker: `session ${i}` }), agents))).to.equal('edge-4321')
+    })
+
+    it('takes one of the emptiest few percent, and different ones', () => {
+      const capacity = { maxSessions: 1_000, cpuMillis: 4_000, memoryMib: 8_192 }
+      const agents = thousands((index) => ({
+        capacity,
+        allocated: { sessions: 0, cpuMillis: 0, memoryMib: (index * 7) % 5_000 },
+      }))
+      const resources = { cpuMillis: 1, memoryMib: 1 }
+      const taken = Array.from({ length: 200 }, (_, i) =>
+        place(wanted({ resources, tieBreaker: `session ${i}` }), agents),
+      )
+      const memory = taken.map((placement) =>
+        placement.kind === 'placed' ? placement.agent.allocated.memoryMib : expect.fail('it was not placed'),
+      )
+      // Ties are within 82 MiB, one percent of 8,192.
+      expect(memory.filter((mib) => mib <= 100 + 82)).to.have.length.above(195)
+      expect(new Set(taken.map(chosen)).size).to.be.above(50)
+    })
+
+    it('says why of the first, and how many there are', () => {
+      const placement = place(
+        wanted(),
+        thousands(() => full),
+      )
+      expect(refused(placement)).to.have.length(20)
+      expect(placement).to.include({ kind: 'waiting', reason: 'no_capacity', refused: 5_000 })
+      expect(explain(placement as Refused)).to.match(/; and 4995 more$/)
+    })
+  })
+
   it('does not drift from near tie to near tie to a loaded agent', () => {
     const agents = Array.from({ length: 100 }, (_, i) =>
       anAgent({ id: `edge-${i}`, allocated: { sessions: 0, cpuMillis: 36 * i, memoryMib: 0 } }),
@@ -203,9 +250,13 @@ describe('placement', () => {
 
 describe('the explanation of a wait', () => {
   it('is one sentence, agent by agent, and not longer than five of them', () => {
-    const refusal = (agentId: string) => ({ agentId, reason: 'no_capacity' as const, detail: 'is full' })
-    expect(explain([])).to.equal('no agent is enrolled')
-    expect(explain([refusal('a'), refusal('b')])).to.equal('a: is full; b: is full')
-    expect(explain(['a', 'b', 'c', 'd', 'e', 'f', 'g'].map(refusal))).to.match(/e: is full; and 2 more$/)
+    const because = (...agentIds: string[]) =>
+      explain({
+        refusals: agentIds.map((agentId) => ({ agentId, reason: 'no_capacity' as const, detail: 'is full' })),
+        refused: agentIds.length,
+      })
+    expect(because()).to.equal('no agent is enrolled')
+    expect(because('a', 'b')).to.equal('a: is full; b: is full')
+    expect(because('a', 'b', 'c', 'd', 'e', 'f', 'g')).to.match(/e: is full; and 2 more$/)
   })
 })

@@ -81,18 +81,18 @@ describe('where a session can run again', () => {
 
 describe('a placement as a slot', () => {
   it('waits also for what is impossible as things are now: an agent may be enrolled', () => {
-    expect(slotOf({ kind: 'impossible', refusals: [] })).to.deep.equal({
+    expect(slotOf({ kind: 'impossible', refusals: [], refused: 0 })).to.deep.equal({
       kind: 'waiting',
       reason: 'no_agent_online',
       message: 'no agent is enrolled',
     })
     const refusals = [{ agentId: 'a', reason: 'no_capacity', detail: 'is full' }] as const
-    expect(slotOf({ kind: 'waiting', reason: 'no_capacity', refusals })).to.deep.equal({
+    expect(slotOf({ kind: 'waiting', reason: 'no_capacity', refusals, refused: 1 })).to.deep.equal({
       kind: 'waiting',
       reason: 'no_capacity',
       message: 'a: is full',
     })
-    expect(slotOf({ kind: 'placed', agent: anAgent({ id: 'x' as AgentId }), refusals: [] })).to.deep.include({
+    expect(slotOf({ kind: 'placed', agent: anAgent({ id: 'x' as AgentId }) })).to.deep.include({
       kind: 'placed',
       agentId: 'x',
     })

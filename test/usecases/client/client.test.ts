@@ -156,7 +156,8 @@ describe('when a request is repeated', () => {
     expect(retryDelay('getSession', busy, 0)).to.equal(1_000)
     expect(retryDelay('stopSession', busy, 0)).to.equal(1_000)
     expect(retryDelay('restartSession', busy, 0)).to.equal(null)
-    expect(retryDelay('createSession', { ...busy, code: 'contended' }, 0)).to.equal(1_000)
+    for (const code of ['contended', 'overloaded'])
+      expect(retryDelay('createSession', { ...busy, code }, 0)).to.equal(1_000)
     expect(retryDelay('stopSession', { kind: 'broken' }, 0)).to.equal(null)
   })
 
