@@ -6,7 +6,7 @@
 import type { FieldError } from './codec/field-errors.ts'
 import type { Permission } from './identity/caller.ts'
 import type { AgentId, SessionId } from './ids.ts'
-import type { Refusal } from './placement/place.ts'
+import type { Refusal } from './placement/refusal.ts'
 import type { JobState } from './ports/jobs.ts'
 import type { CommandStatus } from './ports/sessions.ts'
 import type { SessionAction, SessionStatus } from './session/words.ts'

@@ -129,11 +129,11 @@ export const createOutbox = (database: Database, settings: OutboxSettings): Outb
   })
   return {
     due: async (reads) => {
-      let sofar = 0
+      let soFar = 0
       const parts = reads.map(({ inFlight }) => {
-        const first = sofar + 1
-        sofar += inFlight.length
-        return { first, last: sofar }
+        const first = soFar + 1
+        soFar += inFlight.length
+        return { first, last: soFar }
       })
       const { rows } = await database.query({
         name: 'due_commands',

@@ -3,39 +3,7 @@
  * commits the session reserves the capacity, and a lost race comes back here with fresh figures.
  */
 import type { Agent, Resources } from '../agent/agent.ts'
-import type { AgentId, OrgId } from '../ids.ts'
-
-export type Constraints = {
-  readonly orgId: OrgId
-  /** Platforms that the template can run on. */
-  readonly platforms: readonly string[]
-  readonly platform: string | null
-  readonly region: string | null
-  readonly agentId: AgentId | null
-  readonly resources: Resources
-  /** Breaks ties between equally loaded agents, so that concurrent creates do not all pick the first. */
-  readonly tieBreaker: string
-  /**
-   * Placements on their way to being committed, by agent. Each holds its agent's row until then, so that of
-   * equally loaded agents the one with the fewest is the quickest.
-   */
-  readonly underWay?: ReadonlyMap<AgentId, number>
-}
-
-export const refusalReasons = [
-  'unknown_agent',
-  'other_agent_asked',
-  'other_org',
-  'other_platform',
-  'other_region',
-  'agent_cordoned',
-  'no_agent_online',
-  'agent_degraded',
-  'no_capacity',
-] as const
-export type RefusalReason = (typeof refusalReasons)[number]
-
-export type Refusal = { readonly agentId: string; readonly reason: RefusalReason; readonly detail: string }
+import { type Constraints, lasting, objection, type RefusalReason, type Refused, refusalsOf } from './refusal.ts'
 
 export type Placement =
   | { readonly kind: 'placed'; readonly agent: Agent }
@@ -44,126 +12,37 @@ export type Placement =
   /** Nobody could ever take it as things are enrolled: the caller must change something. */
   | ({ readonly kind: 'impossible' } & Refused)
 
-/** The first of them in words, and how many there are. */
-export type Refused = { readonly refusals: readonly Refusal[]; readonly refused: number }
-
 export type WaitingReason = 'no_agent_online' | 'no_capacity' | 'agent_cordoned'
-
-/** Refusals that time alone does not cure. */
-const lasting: readonly RefusalReason[] = [
-  'unknown_agent',
-  'other_agent_asked',
-  'other_org',
-  'other_platform',
-  'other_region',
-]
 
 export const place = (constraints: Constraints, agents: readonly Agent[]): Placement => {
   const best = bestOf(constraints, sampleOf(constraints, agents)) ?? bestOf(constraints, agents)
   if (best !== null) return { kind: 'placed', agent: best }
-  const reasons = new Map<RefusalReason, number>()
+  const passing: Agent[] = []
+  const others: Agent[] = []
+  const reasons = new Set<RefusalReason>()
   for (const agent of agents) {
     const reason = objection(constraints, agent)
-    if (reason !== null) reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
+    if (reason === null || reason === 'other_org') continue
+    reasons.add(reason)
+    if (lasting.includes(reason)) others.push(agent)
+    else passing.push(agent)
   }
-  reasons.delete('other_org')
   const refused = {
-    refusals: refusalsOf(constraints, agents, MOST_IN_WORDS),
-    refused: [...reasons.values()].reduce((sum, count) => sum + count, 0),
+    refusals: refusalsOf(constraints, [...passing.slice(0, MOST_IN_WORDS), ...others].slice(0, MOST_IN_WORDS)),
+    refused: passing.length + others.length,
   }
-  const passing = [...reasons.keys()].filter((reason) => !lasting.includes(reason))
   return passing.length === 0
     ? { kind: 'impossible', ...refused }
-    : { kind: 'waiting', reason: waitingReason(passing), ...refused }
+    : { kind: 'waiting', reason: waitingReason(reasons), ...refused }
 }
 
 /** Whoever reads why each of ten thousand agents is full is helped by a few of them and the number. */
 const MOST_IN_WORDS = 20
 
-/** Why agents cannot take it. What belongs to another org is none of the caller's business, not even as a refusal. */
-export const refusalsOf = (
-  constraints: Constraints,
-  agents: readonly Agent[],
-  atMost = Number.POSITIVE_INFINITY,
-): readonly Refusal[] => {
-  const refusals: Refusal[] = []
-  for (const agent of agents) {
-    if (refusals.length >= atMost) break
-    const refusal = refuse(constraints, agent)
-    if (refusal !== null && refusal.reason !== 'other_org') refusals.push(refusal)
-  }
-  return refusals
-}
-
-/** Why this agent cannot take it, or null when it can. */
-export const refuse = (constraints: Constraints, agent: Agent): Refusal | null => {
-  const reason = objection(constraints, agent)
-  return reason === null ? null : { agentId: agent.id, reason, detail: inWords(reason, constraints, agent) }
-}
-
-const objection = (constraints: Constraints, agent: Agent): RefusalReason | null => {
-  const { platform, region, agentId, resources } = constraints
-  if (agent.orgId !== null && agent.orgId !== constraints.orgId) return 'other_org'
-  if (agentId !== null && agent.id !== agentId) return 'other_agent_asked'
-  if (!constraints.platforms.includes(agent.platform)) return 'other_platform'
-  if (platform !== null && agent.platform !== platform) return 'other_platform'
-  // The region of an agent that never connected is not known yet, so it may still turn out to fit.
-  if (region !== null && agent.region !== region && !(agent.region === null && agent.capacity === null))
-    return 'other_region'
-  if (agent.cordoned) return 'agent_cordoned'
-  if (agent.status === 'offline' || agent.capacity === null) return 'no_agent_online'
-  if (agent.status === 'degraded') return 'agent_degraded'
-  return shortOf(resources, agent) === null ? null : 'no_capacity'
-}
-
-const inWords = (reason: RefusalReason, constraints: Constraints, agent: Agent): string => {
-  switch (reason) {
-    case 'unknown_agent':
-      return 'is not enrolled'
-    case 'other_org':
-      return 'belongs to another org'
-    case 'other_agent_asked':
-      return `agent ${constraints.agentId} was asked for`
-    case 'other_platform':
-      return constraints.platforms.includes(agent.platform)
-        ? `runs ${agent.platform}; ${constraints.platform} was asked for`
-        : `runs ${agent.platform}; the template is for ${constraints.platforms.join(', ')}`
-    case 'other_region':
-      return `is in ${agent.region ?? 'no region'}; ${constraints.region} was asked for`
-    case 'agent_cordoned':
-      return 'takes no new sessions: an operator cordoned it'
-    case 'no_agent_online':
-      return 'is not connected'
-    case 'agent_degraded':
-      return agent.statusReason ?? 'is degraded'
-    case 'no_capacity':
-      return shortage(constraints.resources, agent) ?? 'is full'
-  }
-}
-
-type Resource = 'sessions' | 'cpuMillis' | 'memoryMib'
-
-const shortOf = (asked: Resources, { capacity, allocated }: Agent): Resource | 'unknown' | null => {
-  if (capacity === null) return 'unknown'
-  if (allocated.sessions + 1 > capacity.maxSessions) return 'sessions'
-  if (allocated.cpuMillis + asked.cpuMillis > capacity.cpuMillis) return 'cpuMillis'
-  return allocated.memoryMib + asked.memoryMib > capacity.memoryMib ? 'memoryMib' : null
-}
-
-/** Which resource is short, in figures, or null when everything fits. */
-export const shortage = (asked: Resources, agent: Agent): string | null => {
-  const { capacity, allocated } = agent
-  const short = shortOf(asked, agent)
-  if (short === null) return null
-  if (short === 'unknown' || capacity === null) return 'its capacity is not known yet'
-  return short === 'sessions'
-    ? `holds ${allocated.sessions} of ${capacity.maxSessions} sessions`
-    : `${capacity[short] - allocated[short]} of ${capacity[short]} ${short} free, ${asked[short]} asked`
-}
-
-const waitingReason = (passing: readonly RefusalReason[]): WaitingReason => {
-  if (passing.includes('no_capacity')) return 'no_capacity'
-  return passing.every((reason) => reason === 'agent_cordoned') ? 'agent_cordoned' : 'no_agent_online'
+const waitingReason = (reasons: ReadonlySet<RefusalReason>): WaitingReason => {
+  if (reasons.has('no_capacity')) return 'no_capacity'
+  const away = reasons.has('no_agent_online') || reasons.has('agent_degraded')
+  return reasons.has('agent_cordoned') && !away ? 'agent_cordoned' : 'no_agent_online'
 }
 
 /** Share of the scarcest resource that would be in use: spreading by it keeps the most room everywhere. */
@@ -228,12 +107,3 @@ const hash = (text: string): number => {
   for (let i = 0; i < text.length; i += 1) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193)
   return value >>> 0
 }
-
-/** One sentence for a person: why it waits, agent by agent. */
-export const explain = ({ refusals, refused }: Refused): string =>
-  refused === 0
-    ? 'no agent is enrolled'
-    : refusals
-        .slice(0, 5)
-        .map(({ agentId, detail }) => `${agentId}: ${detail}`)
-        .join('; ') + (refused > 5 ? `; and ${refused - 5} more` : '')

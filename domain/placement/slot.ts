@@ -2,7 +2,8 @@
 import type { Agent } from '../agent/agent.ts'
 import type { Slot } from '../session/decision.ts'
 import type { Session } from '../session/session.ts'
-import { type Constraints, explain, type Placement, place, shortage } from './place.ts'
+import { type Placement, place } from './place.ts'
+import { type Constraints, explain, shortage } from './refusal.ts'
 
 export const constraintsOf = (session: Session): Constraints => ({
   orgId: session.orgId,

@@ -1,18 +1,16 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { Agent } from '../../../domain/agent/agent.ts'
-import type { OrgId } from '../../../domain/ids.ts'
+import type { AgentId, OrgId } from '../../../domain/ids.ts'
+import { load, type Placement, place } from '../../../domain/placement/place.ts'
 import {
   type Constraints,
   explain,
-  load,
-  type Placement,
-  place,
   type Refusal,
   type Refused,
   refusalsOf,
   refuse,
-} from '../../../domain/placement/place.ts'
+} from '../../../domain/placement/refusal.ts'
 import { AGENT, ORG, OTHER_AGENT } from '../../support/a-session.ts'
 import { anAgent, full } from '../../support/an-agent.ts'
 
@@ -234,6 +232,12 @@ describe('placement', () => {
       expect(refused(placement)).to.have.length(20)
       expect(placement).to.include({ kind: 'waiting', reason: 'no_capacity', refused: 5_000 })
       expect(explain(placement as Refused)).to.match(/; and 4995 more$/)
+    })
+
+    it('says of the agent that was asked for why it cannot, before all that were not asked for', () => {
+      const agents = thousands((index) => (index === 4_321 ? full : {}))
+      const placement = place(wanted({ agentId: 'edge-4321' as AgentId }), agents)
+      expect(refused(placement)[0]).to.include({ agentId: 'edge-4321', reason: 'no_capacity' })
     })
   })
 

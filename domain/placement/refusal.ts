@@ -1,0 +1,129 @@
+/** Why an agent cannot take a session: as a reason to decide on, and in words for a person. */
+import type { Agent, Resources } from '../agent/agent.ts'
+import type { AgentId, OrgId } from '../ids.ts'
+
+export type Constraints = {
+  readonly orgId: OrgId
+  /** Platforms that the template can run on. */
+  readonly platforms: readonly string[]
+  readonly platform: string | null
+  readonly region: string | null
+  readonly agentId: AgentId | null
+  readonly resources: Resources
+  /** Breaks ties between equally loaded agents, so that concurrent creates do not all pick the first. */
+  readonly tieBreaker: string
+  /**
+   * Placements on their way to being committed, by agent. Each holds its agent's row until then, so that of
+   * equally loaded agents the one with the fewest is the quickest.
+   */
+  readonly underWay?: ReadonlyMap<AgentId, number>
+}
+
+export const refusalReasons = [
+  'unknown_agent',
+  'other_agent_asked',
+  'other_org',
+  'other_platform',
+  'other_region',
+  'agent_cordoned',
+  'no_agent_online',
+  'agent_degraded',
+  'no_capacity',
+] as const
+export type RefusalReason = (typeof refusalReasons)[number]
+
+export type Refusal = { readonly agentId: string; readonly reason: RefusalReason; readonly detail: string }
+
+/** Refusals that time alone does not cure. */
+export const lasting: readonly RefusalReason[] = [
+  'unknown_agent',
+  'other_agent_asked',
+  'other_org',
+  'other_platform',
+  'other_region',
+]
+
+/** The first of them in words, and how many there are. */
+export type Refused = { readonly refusals: readonly Refusal[]; readonly refused: number }
+
+/** Why agents cannot take it. What belongs to another org is none of the caller's business, not even as a refusal. */
+export const refusalsOf = (constraints: Constraints, agents: readonly Agent[]): readonly Refusal[] =>
+  agents.flatMap((agent) => {
+    const refusal = refuse(constraints, agent)
+    return refusal === null || refusal.reason === 'other_org' ? [] : [refusal]
+  })
+
+/** Why this agent cannot take it, or null when it can. */
+export const refuse = (constraints: Constraints, agent: Agent): Refusal | null => {
+  const reason = objection(constraints, agent)
+  return reason === null ? null : { agentId: agent.id, reason, detail: inWords(reason, constraints, agent) }
+}
+
+export const objection = (constraints: Constraints, agent: Agent): RefusalReason | null => {
+  const { platform, region, agentId, resources } = constraints
+  if (agent.orgId !== null && agent.orgId !== constraints.orgId) return 'other_org'
+  if (agentId !== null && agent.id !== agentId) return 'other_agent_asked'
+  if (!constraints.platforms.includes(agent.platform)) return 'other_platform'
+  if (platform !== null && agent.platform !== platform) return 'other_platform'
+  // The region of an agent that never connected is not known yet, so it may still turn out to fit.
+  if (region !== null && agent.region !== region && !(agent.region === null && agent.capacity === null))
+    return 'other_region'
+  if (agent.cordoned) return 'agent_cordoned'
+  if (agent.status === 'offline' || agent.capacity === null) return 'no_agent_online'
+  if (agent.status === 'degraded') return 'agent_degraded'
+  return shortOf(resources, agent) === null ? null : 'no_capacity'
+}
+
+const inWords = (reason: RefusalReason, constraints: Constraints, agent: Agent): string => {
+  switch (reason) {
+    case 'unknown_agent':
+      return 'is not enrolled'
+    case 'other_org':
+      return 'belongs to another org'
+    case 'other_agent_asked':
+      return `agent ${constraints.agentId} was asked for`
+    case 'other_platform':
+      return constraints.platforms.includes(agent.platform)
+        ? `runs ${agent.platform}; ${constraints.platform} was asked for`
+        : `runs ${agent.platform}; the template is for ${constraints.platforms.join(', ')}`
+    case 'other_region':
+      return `is in ${agent.region ?? 'no region'}; ${constraints.region} was asked for`
+    case 'agent_cordoned':
+      return 'takes no new sessions: an operator cordoned it'
+    case 'no_agent_online':
+      return 'is not connected'
+    case 'agent_degraded':
+      return agent.statusReason ?? 'is degraded'
+    case 'no_capacity':
+      return shortage(constraints.resources, agent) ?? 'is full'
+  }
+}
+
+type Resource = 'sessions' | 'cpuMillis' | 'memoryMib'
+
+const shortOf = (asked: Resources, { capacity, allocated }: Agent): Resource | 'unknown' | null => {
+  if (capacity === null) return 'unknown'
+  if (allocated.sessions + 1 > capacity.maxSessions) return 'sessions'
+  if (allocated.cpuMillis + asked.cpuMillis > capacity.cpuMillis) return 'cpuMillis'
+  return allocated.memoryMib + asked.memoryMib > capacity.memoryMib ? 'memoryMib' : null
+}
+
+/** Which resource is short, in figures, or null when everything fits. */
+export const shortage = (asked: Resources, agent: Agent): string | null => {
+  const { capacity, allocated } = agent
+  const short = shortOf(asked, agent)
+  if (short === null) return null
+  if (short === 'unknown' || capacity === null) return 'its capacity is not known yet'
+  return short === 'sessions'
+    ? `holds ${allocated.sessions} of ${capacity.maxSessions} sessions`
+    : `${capacity[short] - allocated[short]} of ${capacity[short]} ${short} free, ${asked[short]} asked`
+}
+
+/** One sentence for a person: why it waits, agent by agent. */
+export const explain = ({ refusals, refused }: Refused): string =>
+  refused === 0
+    ? 'no agent is enrolled'
+    : refusals
+        .slice(0, 5)
+        .map(({ agentId, detail }) => `${agentId}: ${detail}`)
+        .join('; ') + (refused > 5 ? `; and ${refused - 5} more` : '')
