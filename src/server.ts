@@ -45,7 +45,7 @@ import { createAgentHub } from '../adapters/websocket/hub.ts'
 import { OFFLINE_AFTER_INTERVALS } from '../domain/agent/agent.ts'
 import type { AgentId } from '../domain/ids.ts'
 import type { AgentGateway, Wake } from '../domain/ports/delivery.ts'
-import { catalogue } from './catalogue/index.ts'
+import { readCatalogue } from './catalogue/index.ts'
 import { gatherConnects } from './delivery/gathered-connects.ts'
 import { gatherInventories } from './delivery/gathered-inventories.ts'
 import { passOn, rememberedHolders, WAKES_GO_ASTRAY_FOR_MS } from './delivery/holders.ts'
@@ -139,7 +139,7 @@ export const startServer = async (
   )
 
   const installationKey = await ensureInstallationKey({ access, templates, tokens, ids }, settings)
-  await ensureCatalogue({ templates }, catalogue)
+  await ensureCatalogue({ templates }, await readCatalogue())
   await duties.replicaAlive(replicaId, settings.replicaUrl ?? '')
 
   const jobs = openJobsDatabase({

@@ -1,12 +1,6 @@
-/** Template documents from files: JSON, or YAML with one or several documents. */
-import { ExitError } from '../program/exit-error.ts'
+/** Template documents from files. */
+import { parseTemplates, type TemplateFile } from '../program/parse-templates.ts'
 import { readText } from './read-text.ts'
-
-export type TemplateFile = {
-  /** For people: the file, and which document of it. */
-  readonly from: string
-  readonly document: { readonly [field: string]: unknown }
-}
 
 /** `-` is standard input. All of it is read and understood before anything is sent. */
 export const readTemplates = async (paths: readonly string[]): Promise<readonly TemplateFile[]> => {
@@ -16,40 +10,4 @@ export const readTemplates = async (paths: readonly string[]): Promise<readonly 
     found.push(...(await parseTemplates(name, await readText(path))))
   }
   return found
-}
-
-/** `name` says what it is: `.json` is JSON, everything else YAML, of which JSON is a part. */
-export const parseTemplates = async (name: string, text: string): Promise<readonly TemplateFile[]> => {
-  const documents = (name.endsWith('.json') ? fromJson(name, text) : await fromYaml(name, text)).flatMap((one) =>
-    Array.isArray(one) ? one : [one],
-  )
-  if (documents.length === 0) throw new ExitError(1, `${name}: there is no template in it`)
-  return documents.map((document, index) => {
-    const from = documents.length === 1 ? name : `${name}, document ${index + 1}`
-    if (typeof document !== 'object' || document === null || Array.isArray(document))
-      throw new ExitError(1, `${from}: a template is an object with name, displayName and spec`)
-    return { from, document: document as TemplateFile['document'] }
-  })
-}
-
-const fromJson = (name: string, text: string): unknown[] => {
-  try {
-    return [JSON.parse(text)]
-  } catch (error) {
-    throw new ExitError(1, `${name}: this is not JSON: ${(error as Error).message}`)
-  }
-}
-
-const fromYaml = async (name: string, text: string): Promise<unknown[]> => {
-  const { parseAllDocuments } = await import('yaml')
-  const parsed = parseAllDocuments(text, { uniqueKeys: true })
-  if (!Array.isArray(parsed)) return []
-  const [mistake] = parsed.flatMap(({ errors }) => errors)
-  if (mistake !== undefined) throw new ExitError(1, `${name}: this is not YAML: ${mistake.message.trimEnd()}`)
-  try {
-    // An empty document (nothing after `---`) is no template and no mistake.
-    return parsed.map((document): unknown => document.toJS()).filter((value) => value !== null && value !== undefined)
-  } catch (error) {
-    throw new ExitError(1, `${name}: this is not YAML: ${(error as Error).message}`)
-  }
 }

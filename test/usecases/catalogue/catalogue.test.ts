@@ -2,7 +2,9 @@ import { existsSync } from 'node:fs'
 import { expect } from 'chai'
 import { E } from '../../../domain/fp.ts'
 import { platformsOf, templateDocumentCodec } from '../../../domain/template/template-codec.ts'
-import { catalogue } from '../../../src/catalogue/index.ts'
+import { readCatalogue } from '../../../src/catalogue/index.ts'
+
+const catalogue = await readCatalogue()
 
 describe('the catalogue of templates that ship', () => {
   for (const document of catalogue) {
@@ -17,10 +19,12 @@ describe('the catalogue of templates that ship', () => {
       for (const parameter of document.parameters ?? []) expect(parameter.description).to.be.a('string')
     })
 
-    it(`${document.name} names a program that ships`, () => {
-      const program = document.spec.process?.command[1]?.replace(/^\$\{apps\}\//, '')
-      expect(existsSync(new URL(`../../../agents/process/apps/${program}`, import.meta.url))).to.equal(true)
-    })
+    const program = document.spec.process?.command[1]
+    if (program !== undefined)
+      it(`${document.name} names a program that ships`, () => {
+        const file = program?.replace(/^\$\{apps\}\//, '')
+        expect(existsSync(new URL(`../../../agents/process/apps/${file}`, import.meta.url))).to.equal(true)
+      })
   }
 
   it('has each name once', () => {
@@ -31,5 +35,19 @@ describe('the catalogue of templates that ship', () => {
   it('has hello-web for processes and containers', () => {
     const helloWeb = catalogue.find(({ name }) => name === 'hello-web')!
     expect(platformsOf(helloWeb.spec)).to.deep.equal(['process', 'docker', 'kubernetes'])
+  })
+
+  it('has an editor, a desktop, a notebook, a shell and a site for containers', () => {
+    const forContainers = catalogue.filter(({ spec }) => spec.container !== undefined).map(({ name }) => name)
+    expect(forContainers).to.include.members(['code-server', 'browser-desktop', 'jupyter', 'shell', 'static-site'])
+  })
+
+  it('lets nobody in by a container who has not the token of the session', () => {
+    const open = catalogue.filter(
+      ({ spec }) =>
+        spec.container !== undefined && !JSON.stringify(spec.container).includes('STREAMSPACE_ACCESS_TOKEN'),
+    )
+    // What busybox serves cannot ask, and shows nothing but what was put there to be seen.
+    expect(open.map(({ name }) => name)).to.deep.equal(['hello-web', 'static-site'])
   })
 })

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { age, duration, timeWithAge } from '../../../src/cli/age.ts'
 import { connectionOf, isLoopback, serverUrl } from '../../../src/cli/connection.ts'
-import { parseTemplates } from '../../../src/cli/template-files.ts'
 import { parameterValues } from '../../../src/cli/template-parameters.ts'
+import { parseTemplates } from '../../../src/program/parse-templates.ts'
 
 const failure = async (promise: Promise<unknown>): Promise<{ exitCode: number; message: string }> =>
   promise.then(
