@@ -70,7 +70,11 @@ const file =
     })
   }
 
+/** Who opens the address that the program prints: there is no page yet but this one. */
+const toDocs: RequestHandler = (_request, response) => void response.set(headers).redirect(302, '/docs')
+
 export const docs: { readonly [path: string]: RequestHandler } = {
+  '/': toDocs,
   '/docs': text('html', page),
   '/docs/start.js': text('js', start),
   '/docs/swagger-ui.css': file('swagger-ui.css'),

@@ -32,6 +32,13 @@ describe('the document and its page', () => {
     }
   })
 
+  it('the address itself leads to the page', async () => {
+    const answer = await fetch(api.url, { redirect: 'manual' })
+    expect([answer.status, answer.headers.get('location')]).to.deep.equal([302, '/docs'])
+    expect((await fetch(api.url)).status).to.equal(200)
+    expect((await api.call('POST', '/')).status).to.equal(405)
+  })
+
   it('the document has an ETag', async () => {
     const { headers } = await api.call('GET', '/openapi.json')
     const again = await api.call('GET', '/openapi.json', { headers: { 'if-none-match': headers.get('etag') ?? '' } })

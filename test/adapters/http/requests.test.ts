@@ -21,7 +21,7 @@ describe('what a request may be', () => {
   const fieldsOf = (answer: { json: { errors: { field: string }[] } }) => answer.json.errors.map((error) => error.field)
 
   it('a path that there is not is a 404, with a key or without', async () => {
-    for (const path of ['/', '/api', '/api/v1/nothing', '/api/v2/sessions', '/API/v1/sessions', '/api/v1/sessions/%zz'])
+    for (const path of ['/api', '/api/v1/nothing', '/api/v2/sessions', '/API/v1/sessions', '/api/v1/sessions/%zz'])
       for (const anonymous of [true, false]) {
         const answer = await api.call('GET', path, { anonymous })
         expect([path, answer.status, answer.json.code]).to.deep.equal([path, 404, 'not_found'])
