@@ -48,15 +48,16 @@ describe('the first session, after npm start on an empty data directory', functi
     expect(document.paths).to.include.keys('/api/v1/sessions', '/api/v1/templates', '/api/v1/agents')
   })
 
-  it('has the templates that ship, for everybody and for processes', async () => {
+  it('has the templates that ship, for everybody: some for processes, some for containers', async () => {
     const { status, body } = await home.rest.get('/templates')
     expect(status).to.equal(200)
-    const names = body.items.map(({ name }: Json) => name)
-    expect(names).to.include.members(['hello-web', 'file-browser', 'static-site'])
-    for (const template of body.items) {
-      expect(template.orgId, template.name).to.equal(null)
-      expect(template.platforms, template.name).to.include('process')
-    }
+    for (const template of body.items) expect(template.orgId, template.name).to.equal(null)
+    const of = (platform: string) =>
+      body.items.filter(({ platforms }: Json) => platforms.includes(platform)).map(({ name }: Json) => name)
+    expect(of('process')).to.have.members(['hello-web', 'file-browser', 'static-site'])
+    const forContainers = ['hello-web', 'static-site', 'code-server', 'jupyter', 'browser-desktop', 'shell']
+    expect(of('docker')).to.have.members(forContainers)
+    expect(of('kubernetes')).to.have.members(forContainers)
   })
 
   it('has one agent, soon online', async () => {
