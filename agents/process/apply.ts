@@ -1,9 +1,9 @@
 /** Makes one session as it is asked to be: the process platform's `apply`. */
 import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
+import { probeOf } from '../runtime/probe.ts'
 import { createSession } from './create-session.ts'
 import { canRunHere } from './environment.ts'
 import { makeRunning, notGone } from './make-running.ts'
-import { probeOf } from './probe.ts'
 import type { Registry } from './registry.ts'
 import { removeAll } from './session-files.ts'
 import { type Life, restingNow, type Surroundings, settle } from './session-life.ts'

@@ -1,9 +1,7 @@
 /** Waits until a session that was started answers, says what it waits for, and gives up in time. */
 import { setTimeout as wait } from 'node:timers/promises'
 import { seconds } from '../../domain/template/restart.ts'
-import { commandOf, environmentFor } from './environment.ts'
-import type { Exit } from './exit.ts'
-import { type Listener, listeners, reachedBy } from './listeners.ts'
+import type { Exit } from '../runtime/exit.ts'
 import {
   DEFAULT_INTERVAL_MS,
   DEFAULT_TIMEOUT_MS,
@@ -13,7 +11,9 @@ import {
   probeHttp,
   probeOf,
   probeTcp,
-} from './probe.ts'
+} from '../runtime/probe.ts'
+import { commandOf, environmentFor } from './environment.ts'
+import { type Listener, listeners, reachedBy } from './listeners.ts'
 import { type Life, type Surroundings, startTimeoutMs } from './session-life.ts'
 import type { Workload } from './workload.ts'
 

@@ -3,11 +3,11 @@
  * wait until it is ready, and when it ends meanwhile decide what that means.
  */
 import { setTimeout as wait } from 'node:timers/promises'
+import type { Exit } from '../runtime/exit.ts'
+import { afterExit } from '../runtime/restart-policy.ts'
 import { awaitReady } from './await-ready.ts'
-import type { Exit } from './exit.ts'
 import { launch } from './launch.ts'
 import { lastOutput } from './output-log.ts'
-import { afterExit } from './restart-policy.ts'
 import {
   type Life,
   overNow,

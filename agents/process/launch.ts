@@ -1,7 +1,7 @@
 /** Starts a session's command: everything that has to be on disk before, in the order a crash allows. */
 import { randomUUID } from 'node:crypto'
+import type { Exit } from '../runtime/exit.ts'
 import { environmentFor, findCommand, processCommand } from './environment.ts'
-import type { Exit } from './exit.ts'
 import { findFreePorts } from './free-ports.ts'
 import { launchScript } from './launch-script.ts'
 import { outputSize } from './output-log.ts'

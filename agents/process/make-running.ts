@@ -1,7 +1,8 @@
 /** A session that should run, from whatever there is of it. */
+
+import type { Exit } from '../runtime/exit.ts'
 import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
 import { bringUp } from './bring-up.ts'
-import type { Exit } from './exit.ts'
 import { type Life, runningNow, type Surroundings, save, settle, startingNow } from './session-life.ts'
 import { discard } from './take-down.ts'
 import type { Terminated } from './terminate.ts'

@@ -4,6 +4,7 @@
  */
 import { constants, ftruncateSync, readSync, writeSync } from 'node:fs'
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
+import { LAST_OUTPUT_BYTES, presentable } from '../runtime/observed.ts'
 import type { SessionFiles } from './session-files.ts'
 
 /** Opens the file for a session to append to. Its user may open it again, as `/dev/stdout`. */
@@ -83,8 +84,6 @@ const readEnd = async (path: string, maxBytes: number, since = 0): Promise<Buffe
   }
 }
 
-export const LAST_OUTPUT_BYTES = 4_096
-
 /** The end of what was written since `from`, for people: null when nothing was. */
 export const lastOutput = async (files: SessionFiles, from: number): Promise<string | null> => {
   const recent = await readEnd(files.output, LAST_OUTPUT_BYTES, from)
@@ -92,12 +91,4 @@ export const lastOutput = async (files: SessionFiles, from: number): Promise<str
   // Emptied a moment ago: what went before is in the other file. (Not when this life began after it: then all is here.)
   const earlier = from === 0 && missing > 0 ? await readEnd(files.earlierOutput, missing) : Buffer.alloc(0)
   return presentable(Buffer.concat([earlier, recent]))
-}
-
-/** Begins at a whole character, has no NUL, and is well-formed. */
-export const presentable = (bytes: Buffer): string | null => {
-  let start = 0
-  if (bytes.length === LAST_OUTPUT_BYTES) while (start < 4 && ((bytes[start] ?? 0) & 0xc0) === 0x80) start += 1
-  const text = bytes.subarray(start).toString('utf8').replaceAll('\u0000', '')
-  return text.trim() === '' ? null : text
 }

@@ -5,12 +5,12 @@
  */
 import { rmdir } from 'node:fs/promises'
 import type { SessionId } from '../../domain/ids.ts'
+import type { Exit } from '../runtime/exit.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Held, Platform, PlatformListener } from '../runtime/platform.ts'
 import { apply } from './apply.ts'
 import { bringUpUnasked } from './bring-up.ts'
 import { measuredCapacity } from './capacity.ts'
-import type { Exit } from './exit.ts'
 import { type Host, surveyHost } from './host.ts'
 import { type MarkOf, markByEnvironment, markByUid, membersBySession } from './membership.ts'
 import { lookForMissingFiles } from './missing-files.ts'

@@ -1,9 +1,9 @@
 /** A session as the agent holds it: its record on disk, its processes, and what is shown of it. */
 
-import type { WireEndpoint, WireObserved } from '../protocol.ts'
+import type { WireObserved } from '../protocol.ts'
 import type { Log } from '../runtime/log.ts'
+import { endpointOf, over, resting, running, starting } from '../runtime/observed.ts'
 import type { PlatformListener } from '../runtime/platform.ts'
-import { type Exit, exitFields } from './exit.ts'
 import type { Host } from './host.ts'
 import type { ProcessRow } from './process-table.ts'
 import type { SessionFiles } from './session-files.ts'
@@ -90,60 +90,19 @@ export const report = (around: Surroundings, life: Life): void => {
 export const stopGraceMs = ({ desired }: SessionRecord): number => (desired.spec.stopGraceSeconds ?? 10) * 1000
 export const startTimeoutMs = ({ desired }: SessionRecord): number => (desired.spec.startTimeoutSeconds ?? 300) * 1000
 
-const inUrl = (host: string): string => (host.includes(':') ? `[${host}]` : host)
-
-export const endpointOf = (record: SessionRecord, advertiseHost: string): WireEndpoint | null => {
-  const ports = (record.desired.spec.ports ?? []).flatMap(({ name, protocol = 'tcp' }) => {
-    const port = record.ports[name]
-    if (port === undefined) return []
-    const base = `${protocol}://${inUrl(advertiseHost)}:${port}`
-    return [{ name, url: protocol === 'http' ? `${base}/?token=${record.accessToken}` : base, port, protocol }]
-  })
-  const [first] = ports
-  return first === undefined
-    ? null
-    : { url: first.url, host: advertiseHost, port: first.port, protocol: first.protocol, ports }
+export const runningNow = (life: Life, advertiseHost: string): WireObserved => {
+  const { desired, ports, accessToken, restarts } = life.record
+  const endpoint = endpointOf(desired.spec, { host: advertiseHost, port: (name) => ports[name], accessToken })
+  return running(endpoint, restarts)
 }
 
-const nothingAmiss = { exitCode: null, exitSignal: null, lastOutput: null } as const
+export const startingNow = (life: Life, reason: string, message: string): WireObserved =>
+  starting(life.record.restarts, reason, message)
 
-export const runningNow = (life: Life, advertiseHost: string): WireObserved => ({
-  status: 'running',
-  reason: null,
-  message: null,
-  ...nothingAmiss,
-  endpoint: endpointOf(life.record, advertiseHost),
-  restarts: life.record.restarts,
-})
+export const overNow = (life: Life, ...rest: Tail<Parameters<typeof over>>): WireObserved =>
+  over(life.record.restarts, ...rest)
 
-export const startingNow = (life: Life, reason: string, message: string): WireObserved => ({
-  status: 'starting',
-  reason,
-  message,
-  endpoint: null,
-  restarts: life.record.restarts,
-})
+export const restingNow = (life: Life, status: 'stopped' | 'hibernated'): WireObserved =>
+  resting(life.record.restarts, status)
 
-export const overNow = (
-  life: Life,
-  how: { readonly status: 'stopped' | 'failed'; readonly reason: string; readonly message: string },
-  exit: Exit | null,
-  output: string | null,
-): WireObserved => ({
-  ...how,
-  ...nothingAmiss,
-  ...(exit === null ? {} : exitFields(exit)),
-  endpoint: null,
-  restarts: life.record.restarts,
-  lastOutput: how.status === 'failed' ? output : null,
-})
-
-/** At rest because it was asked to be. */
-export const restingNow = (life: Life, status: 'stopped' | 'hibernated'): WireObserved => ({
-  status,
-  reason: 'by_request',
-  message: null,
-  ...nothingAmiss,
-  endpoint: null,
-  restarts: life.record.restarts,
-})
+type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Rest] ? Rest : never

@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import type { SessionId } from '../../domain/ids.ts'
 import type { Desired, WireObserved } from '../protocol.ts'
+import type { Ending } from '../runtime/exit.ts'
 import type { Identity } from './process-table.ts'
 import { writeWhole } from './write-file.ts'
 
@@ -26,8 +27,6 @@ export type Run = {
   /** Ended because something else was asked for, or is being ended: nothing of it may be adopted any more. */
   readonly discarded: boolean
 }
-
-export type Ending = { readonly reason: string; readonly message: string }
 
 /**
  * `up`: the command runs, or is being started. `waiting`: it ended and will be started again. `down`: nothing

@@ -8,15 +8,15 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { measuredCapacity } from '../../../agents/process/capacity.ts'
-import { exitOf } from '../../../agents/process/exit.ts'
 import { findFreePorts } from '../../../agents/process/free-ports.ts'
 import { launchScript } from '../../../agents/process/launch-script.ts'
-import { LAST_OUTPUT_BYTES, presentable } from '../../../agents/process/output-log.ts'
-import { afterExit } from '../../../agents/process/restart-policy.ts'
 import { processSettingsFrom } from '../../../agents/process/settings.ts'
 import { forestall, prepareRunDir, readCommand, readExitStatus, readShim } from '../../../agents/process/shim.ts'
 import { lockStateDir } from '../../../agents/process/state-lock.ts'
 import { openUids } from '../../../agents/process/uids.ts'
+import { exitOf } from '../../../agents/runtime/exit.ts'
+import { LAST_OUTPUT_BYTES, presentable } from '../../../agents/runtime/observed.ts'
+import { afterExit } from '../../../agents/runtime/restart-policy.ts'
 
 describe('the parts of the process platform', () => {
   let folder: string

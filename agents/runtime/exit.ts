@@ -10,6 +10,9 @@ export type Exit =
   /** The machine (or the container that the agent runs in) was started anew. */
   | { readonly kind: 'host_restarted' }
 
+/** Why the agent itself ended it: the exit alone would look like somebody's kill. */
+export type Ending = { readonly reason: string; readonly message: string }
+
 const signalNames = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]))
 
 /** A shell says 128 + n of a program that signal n ended. */

@@ -1,8 +1,7 @@
 /** What follows when a command has ended although it should run. */
 import { type Backoff, backoffMs, DEFAULT_MAX_RETRIES, seconds, times } from '../../domain/template/restart.ts'
 import type { WireSpec } from '../protocol.ts'
-import { describeExit, type Exit, succeeded } from './exit.ts'
-import type { Ending } from './session-record.ts'
+import { describeExit, type Ending, type Exit, succeeded } from './exit.ts'
 
 export type AfterExit =
   | { readonly kind: 'restart'; readonly delayMs: number; readonly message: string }

@@ -1,0 +1,271 @@
+/**
+ * The engine's API, as far as sessions need it (dockerode underneath; docs.docker.com/engine/api). Every error is an
+ * `EngineError`: with the engine's status, or without one when the engine was not reached.
+ */
+import type { Readable } from 'node:stream'
+import { setTimeout as wait } from 'node:timers/promises'
+import Docker from 'dockerode'
+import { messageOf } from '../runtime/log.ts'
+
+export class EngineError extends Error {
+  readonly status: number | null
+  constructor(message: string, status: number | null) {
+    super(message)
+    this.status = status
+  }
+}
+
+export const isStatus = (error: unknown, ...statuses: readonly number[]): boolean =>
+  error instanceof EngineError && error.status !== null && statuses.includes(error.status)
+/** There is nothing of that name or id (any more). */
+export const isMissing = (error: unknown): boolean => isStatus(error, 404)
+export const isUnreachable = (error: unknown): boolean => error instanceof EngineError && error.status === null
+
+export type Labels = { readonly [name: string]: string }
+
+/** A container as a list shows it. */
+export type Listed = {
+  readonly id: string
+  readonly name: string
+  readonly labels: Labels
+  /** `created`, `running`, `paused`, `restarting`, `exited`, `removing`, `dead`. */
+  readonly state: string
+}
+
+export type Inspected = {
+  readonly id: string
+  readonly name: string
+  readonly labels: Labels
+  readonly running: boolean
+  readonly state: string
+  readonly exitCode: number
+  readonly oomKilled: boolean
+  /** What the engine says when it could not start it. */
+  readonly error: string
+  readonly finishedAt: string
+  readonly startedAt: string
+  readonly image: string
+  /** Port inside, such as `8080/tcp`, to the port outside. */
+  readonly published: ReadonlyMap<string, number>
+}
+
+export type EngineEvent = {
+  readonly type: string
+  readonly action: string
+  readonly id: string
+  readonly labels: Labels
+}
+
+export type Auth = { readonly username: string; readonly password: string; readonly serveraddress: string }
+
+export type Filters = { readonly [name: string]: readonly string[] }
+
+/** Calls that only read or write a row of the engine's: longer than this and it hangs. Starting takes longer on a busy disk. */
+const CALL_TIMEOUT_MS = 60_000
+
+/** `unix:///path`, `tcp://host:port`, `http(s)://host:port`. TLS files as the docker CLI finds them (DOCKER_CERT_PATH). */
+export const addressOf = (host: string): Docker.DockerOptions => {
+  if (host.startsWith('unix://')) return { socketPath: host.slice('unix://'.length) }
+  const url = new URL(host.replace(/^tcp:/, 'http:'))
+  return {
+    host: url.hostname,
+    port: Number(url.port || (url.protocol === 'https:' ? 2376 : 2375)),
+    protocol: url.protocol === 'https:' ? 'https' : 'http',
+  }
+}
+
+const engineErrorOf = (error: unknown): EngineError => {
+  if (error instanceof EngineError) return error
+  const { statusCode, json, reason } = error as { statusCode?: number; json?: { message?: string }; reason?: string }
+  const message = json?.message ?? reason ?? messageOf(error)
+  return new EngineError(message.trim(), typeof statusCode === 'number' ? statusCode : null)
+}
+
+const asked = async <A>(call: () => Promise<A>): Promise<A> => {
+  try {
+    return await call()
+  } catch (error) {
+    throw engineErrorOf(error)
+  }
+}
+
+export type Engine = ReturnType<typeof connectEngine>
+
+export const connectEngine = (host: string) => {
+  const address = addressOf(host)
+  const docker = new Docker({ ...address, timeout: CALL_TIMEOUT_MS })
+  /** For what takes as long as it takes: events, pulls. */
+  const patient = new Docker(address)
+  const container = (ref: string) => docker.getContainer(ref)
+
+  const pull = async (
+    image: string,
+    auth: Auth | null,
+    signal: AbortSignal,
+    progress: (event: { readonly [name: string]: unknown }) => void,
+  ): Promise<void> => {
+    const stream = (await asked(() =>
+      patient.pull(image, { abortSignal: signal, ...(auth === null ? {} : { authconfig: auth }) }),
+    )) as Readable
+    const stop = (): void => void stream.destroy()
+    signal.addEventListener('abort', stop)
+    try {
+      for await (const event of jsonLines(stream)) {
+        if (typeof event.error === 'string') throw new EngineError(event.error, 500)
+        progress(event)
+      }
+    } catch (error) {
+      throw engineErrorOf(error)
+    } finally {
+      signal.removeEventListener('abort', stop)
+    }
+  }
+
+  const exec = async (
+    ref: string,
+    command: readonly string[],
+    timeoutMs: number,
+  ): Promise<{ readonly exitCode: number | null }> => {
+    const created = await asked(() =>
+      container(ref).exec({ Cmd: [...command], AttachStdout: false, AttachStderr: false }),
+    )
+    await asked(() => created.start({ Detach: true }))
+    const until = Date.now() + timeoutMs
+    for (let pause = 10; ; pause = Math.min(pause * 2, 100)) {
+      const { Running, ExitCode } = await asked(() => created.inspect())
+      if (!Running) return { exitCode: ExitCode }
+      if (Date.now() >= until) return { exitCode: null }
+      await wait(pause)
+    }
+  }
+
+  return {
+    info: () => asked(() => docker.info()),
+    hasImage: (image: string) =>
+      asked(() => docker.getImage(image).inspect()).then(
+        (found) => found,
+        (error: unknown) => {
+          if (isMissing(error)) return null
+          throw error
+        },
+      ),
+    importImage: async (archive: Buffer, repo: string, tag: string): Promise<void> => {
+      const { Readable } = await import('node:stream')
+      const stream = (await asked(() =>
+        docker.importImage(Readable.from([archive]), { fromSrc: '-', repo, tag }),
+      )) as unknown as Readable
+      for await (const event of jsonLines(stream))
+        if (typeof event.error === 'string') throw new EngineError(event.error, 500)
+    },
+    pull,
+    create: (name: string, options: Docker.ContainerCreateOptions) =>
+      asked(async () => (await docker.createContainer({ ...options, name })).id),
+    rename: (ref: string, name: string): Promise<void> => asked(() => container(ref).rename({ name })),
+    start: (ref: string): Promise<void> => asked(() => container(ref).start()),
+    kill: (ref: string, signal: string): Promise<void> => asked(() => container(ref).kill({ signal })),
+    remove: (ref: string, force: boolean): Promise<void> => asked(() => container(ref).remove({ force, v: true })),
+    list: (filters: Filters): Promise<readonly Listed[]> =>
+      asked(async () => {
+        const found = await docker.listContainers({ all: true, filters: JSON.stringify(filters) })
+        return found.map(({ Id, Names, Labels, State }) => ({
+          id: Id,
+          name: (Names[0] ?? '').replace(/^\//, ''),
+          labels: Labels ?? {},
+          state: State,
+        }))
+      }),
+    inspect: (ref: string): Promise<Inspected> =>
+      asked(async () => {
+        const { Id, Name, Config, State, Image, NetworkSettings } = await container(ref).inspect()
+        const published = new Map<string, number>()
+        for (const [inside, bindings] of Object.entries(NetworkSettings.Ports ?? {})) {
+          const port = Number(bindings?.[0]?.HostPort)
+          if (port > 0) published.set(inside, port)
+        }
+        return {
+          id: Id,
+          name: Name.replace(/^\//, ''),
+          labels: Config.Labels ?? {},
+          running: State.Running,
+          state: State.Status,
+          exitCode: State.ExitCode,
+          oomKilled: State.OOMKilled,
+          error: State.Error,
+          startedAt: State.StartedAt,
+          finishedAt: State.FinishedAt,
+          image: Image,
+          published,
+        }
+      }),
+    /** The end of what it wrote, both streams in the order of their frames. */
+    lastOutput: (ref: string, since: number): Promise<Buffer> =>
+      asked(async () =>
+        withoutHeaders(await container(ref).logs({ stdout: true, stderr: true, tail: 200, since, follow: false })),
+      ),
+    putArchive: (ref: string, archive: Buffer, path: string): Promise<void> =>
+      asked(async () => void (await container(ref).putArchive(archive, { path }))),
+    getArchive: (ref: string, path: string): Promise<Buffer> =>
+      asked(async () => {
+        const chunks: Buffer[] = []
+        for await (const chunk of (await container(ref).getArchive({ path })) as Readable) chunks.push(chunk as Buffer)
+        return Buffer.concat(chunks)
+      }),
+    exec,
+    volumes: (filters: Filters): Promise<readonly { readonly name: string; readonly labels: Labels }[]> =>
+      asked(async () => {
+        const { Volumes } = await docker.listVolumes({ filters: JSON.stringify(filters) } as object)
+        return (Volumes ?? []).map(({ Name, Labels }) => ({ name: Name, labels: Labels ?? {} }))
+      }),
+    removeVolume: (name: string): Promise<void> => asked(() => docker.getVolume(name).remove()),
+    networks: (filters: Filters = {}) =>
+      asked(() => docker.listNetworks({ filters: JSON.stringify(filters) } as object)),
+    createNetwork: (options: Docker.NetworkCreateOptions) =>
+      asked(async () => (await docker.createNetwork(options)).id),
+    removeNetwork: (id: string): Promise<void> => asked(() => docker.getNetwork(id).remove()),
+    /** Ends when the engine goes away, or with `signal`. Rejects when it cannot be begun. */
+    events: async function* (filters: Filters, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+      const stream = (await asked(() =>
+        patient.getEvents({ filters: JSON.stringify(filters), abortSignal: signal } as object),
+      )) as unknown as Readable
+      const stop = (): void => void stream.destroy()
+      signal.addEventListener('abort', stop)
+      try {
+        for await (const event of jsonLines(stream)) {
+          const { Type, Action, Actor } = event as {
+            Type?: string
+            Action?: string
+            Actor?: { ID?: string; Attributes?: Labels }
+          }
+          yield { type: Type ?? '', action: Action ?? '', id: Actor?.ID ?? '', labels: Actor?.Attributes ?? {} }
+        }
+      } catch (error) {
+        if (!signal.aborted) throw engineErrorOf(error)
+      } finally {
+        signal.removeEventListener('abort', stop)
+        stop()
+      }
+    },
+  }
+}
+
+async function* jsonLines(stream: Readable): AsyncGenerator<{ readonly [name: string]: unknown }> {
+  let rest = ''
+  stream.setEncoding('utf8')
+  for await (const chunk of stream) {
+    const lines = (rest + (chunk as string)).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) if (line.trim() !== '') yield JSON.parse(line)
+  }
+  if (rest.trim() !== '') yield JSON.parse(rest)
+}
+
+/** Output of a container without a terminal comes in frames: stream, three zeros, length (32 bit, big-endian). */
+const withoutHeaders = (framed: Buffer): Buffer => {
+  const parts: Buffer[] = []
+  for (let at = 0; at + 8 <= framed.length; ) {
+    const length = framed.readUInt32BE(at + 4)
+    parts.push(framed.subarray(at + 8, at + 8 + length))
+    at += 8 + length
+  }
+  return Buffer.concat(parts)
+}
