@@ -1,6 +1,7 @@
 /** What can be set of the process agent, its defaults, and how the environment says it. */
 import { E } from '../../domain/fp.ts'
 import { type Backoff, HEALTHY_AFTER_MS, RESTART_BACKOFF } from '../../domain/template/restart.ts'
+import { type Environment, given, settingReader } from '../runtime/setting-reader.ts'
 
 export type UidRange = { readonly first: number; readonly last: number }
 
@@ -51,46 +52,12 @@ export const defaults = {
   parallelRestarts: 4,
 } as const
 
-type Environment = { readonly [name: string]: string | undefined }
-
 /** `STREAMSPACE_PROCESS_*` and its like; each wrong one is named. */
 export const processSettingsFrom = (
   environment: Environment,
   stateDir: string,
 ): E.Either<readonly string[], ProcessSettings> => {
-  const wrong: string[] = []
-
-  const wholeNumber = (name: string): number | undefined => {
-    const text = environment[name]
-    if (text === undefined || text === '') return undefined
-    if (/^[1-9]\d{0,9}$/.test(text) && Number(text) <= 2_147_483_647) return Number(text)
-    wrong.push(`${name} must be a whole number from 1, not ${JSON.stringify(text)}`)
-    return undefined
-  }
-  const yesOrNo = (name: string): boolean | undefined => {
-    const text = environment[name]
-    if (text === undefined || text === '') return undefined
-    if (text === 'true' || text === 'false') return text === 'true'
-    wrong.push(`${name} must be true or false, not ${JSON.stringify(text)}`)
-    return undefined
-  }
-  const host = (name: string): string | undefined => {
-    const text = environment[name]
-    if (text === undefined || text === '') return undefined
-    if (/^[A-Za-z0-9.:_-]{1,255}$/.test(text)) return text
-    wrong.push(`${name} must be a host name or an address, not ${JSON.stringify(text)}`)
-    return undefined
-  }
-  const uids = (name: string): UidRange | undefined => {
-    const text = environment[name]
-    if (text === undefined || text === '') return undefined
-    const [, first = '', last = ''] = /^(\d{1,10})-(\d{1,10})$/.exec(text) ?? []
-    const range = { first: Number(first), last: Number(last) }
-    if (first !== '' && range.first >= 1_000 && range.last >= range.first && range.last < 2_147_483_647) return range
-    wrong.push(`${name} must be a range such as 200000-265535, above 1000, not ${JSON.stringify(text)}`)
-    return undefined
-  }
-
+  const { wrong, read, wholeNumber, yesOrNo, host } = settingReader(environment)
   const said = {
     bindHost: host('STREAMSPACE_PROCESS_BIND_HOST'),
     advertiseHost: host('STREAMSPACE_PROCESS_ADVERTISE_HOST'),
@@ -98,9 +65,15 @@ export const processSettingsFrom = (
     cpuMillis: wholeNumber('STREAMSPACE_CPU_MILLIS'),
     memoryMib: wholeNumber('STREAMSPACE_MEMORY_MIB'),
     allowSharedWithoutIsolation: yesOrNo('STREAMSPACE_ALLOW_SHARED_PROCESS_AGENT'),
-    uidRange: uids('STREAMSPACE_PROCESS_UIDS'),
+    uidRange: read('STREAMSPACE_PROCESS_UIDS', uidRange, 'a range such as 200000-265535, above 1000'),
   }
-  if (wrong.length > 0) return E.left(wrong)
-  const given = Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined))
-  return E.right({ stateDir, ...given })
+  return wrong.length > 0 ? E.left(wrong) : E.right({ stateDir, ...given(said) })
+}
+
+const uidRange = (text: string): UidRange | undefined => {
+  const [, first = '', last = ''] = /^(\d{1,10})-(\d{1,10})$/.exec(text) ?? []
+  const range = { first: Number(first), last: Number(last) }
+  return first !== '' && range.first >= 1_000 && range.last >= range.first && range.last < 2_147_483_647
+    ? range
+    : undefined
 }
