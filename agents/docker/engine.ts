@@ -222,10 +222,10 @@ export const connectEngine = (host: string) => {
     createNetwork: (options: Docker.NetworkCreateOptions) =>
       asked(async () => (await docker.createNetwork(options)).id),
     removeNetwork: (id: string): Promise<void> => asked(() => docker.getNetwork(id).remove()),
-    /** Ends when the engine goes away, or with `signal`. Rejects when it cannot be begun. */
-    events: async function* (filters: Filters, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+    /** `since`: seconds since the epoch. Ends when the engine goes away, or with `signal`. Rejects when it cannot be begun. */
+    events: async function* (filters: Filters, since: number, signal: AbortSignal): AsyncGenerator<EngineEvent> {
       const stream = (await asked(() =>
-        patient.getEvents({ filters: JSON.stringify(filters), abortSignal: signal } as object),
+        patient.getEvents({ filters: JSON.stringify(filters), since, abortSignal: signal } as object),
       )) as unknown as Readable
       const stop = (): void => void stream.destroy()
       signal.addEventListener('abort', stop)

@@ -27,10 +27,10 @@ export const label = {
 export const newToken = (): string => randomBytes(5).toString('hex')
 
 /**
- * `starting`: an apply is under way, or was cut short. `up`: it runs, or is started again. `waiting`: it ended and
+ * `applying`: an apply is under way, or was cut short. `up`: it runs, or is started again. `waiting`: it ended and
  * will be started again. `failed`, `ended`: it is over. The rest is as asked.
  */
-export const phases = ['starting', 'up', 'waiting', 'failed', 'ended', 'stopped', 'hibernated', 'deleting'] as const
+export const phases = ['applying', 'up', 'waiting', 'failed', 'ended', 'stopped', 'hibernated', 'deleting'] as const
 export type Phase = (typeof phases)[number]
 
 export type Progress = {

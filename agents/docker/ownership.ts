@@ -4,6 +4,7 @@
  * token. Whoever takes over makes such a container, removes those of agents before it, and renames everything: then
  * an older agent of the same id can make nothing any more, and finds nothing under the names that it knows.
  */
+import type { SessionId } from '../../domain/ids.ts'
 import type { Log } from '../runtime/log.ts'
 import { type Engine, isMissing, isStatus, type Listed } from './engine.ts'
 import { agentName, label, nameFor, newToken } from './names.ts'
@@ -15,7 +16,7 @@ export type Ownership = {
   /** What there is of this agent, under this owner's names. */
   readonly take: () => Promise<readonly Listed[]>
   /** What there is now, without taking anything. */
-  readonly list: () => Promise<readonly Listed[]>
+  readonly list: (sessionId?: SessionId) => Promise<readonly Listed[]>
   /** True when another agent has taken over. Asked when something that has to be there is not. */
   readonly isLost: () => Promise<boolean>
 }
@@ -48,8 +49,9 @@ export const createOwnership = (engine: Engine, agentId: string, log: Log): Owne
     })
   }
 
-  const list = async (): Promise<readonly Listed[]> => {
-    const found = await engine.list({ label: [`${label.agent}=${agentId}`, label.session] })
+  const list = async (sessionId?: SessionId): Promise<readonly Listed[]> => {
+    const session = sessionId === undefined ? label.session : `${label.session}=${sessionId}`
+    const found = await engine.list({ label: [`${label.agent}=${agentId}`, session] })
     return found.filter(({ state }) => state !== 'removing')
   }
 

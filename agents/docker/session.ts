@@ -76,13 +76,13 @@ export const newSession = (id: SessionId): Session => ({
   lookAgain: false,
 })
 
-const noProgress: Progress = { phase: 'starting', reason: '', restarts: 0, retries: 0 }
+const noProgress: Progress = { phase: 'applying', reason: '', restarts: 0, retries: 0 }
 export const progressOf = (session: Session): Progress => session.anchor?.progress ?? noProgress
 
 /** The generation that is so; of one that is not yet, the one below it. */
 export const generationOf = ({ anchor, workload }: Session): number => {
   if (anchor === null) return workload?.generation ?? 0
-  return ['starting', 'deleting'].includes(anchor.progress.phase)
+  return ['applying', 'deleting'].includes(anchor.progress.phase)
     ? Math.max(0, anchor.generation - 1)
     : anchor.generation
 }
@@ -128,6 +128,6 @@ export const restingNow = (session: Session, status: 'stopped' | 'hibernated'): 
 
 export const report = (around: Surroundings, session: Session): void => {
   const { anchor, observed } = session
-  if (anchor === null || ['starting', 'deleting'].includes(anchor.progress.phase)) return
+  if (anchor === null || ['applying', 'deleting'].includes(anchor.progress.phase)) return
   around.listener.report({ sessionId: session.id, generation: anchor.generation, ...observed })
 }

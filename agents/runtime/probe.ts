@@ -45,16 +45,25 @@ const refused = (error: NodeJS.ErrnoException): ProbeResult => ({
   why: spoken[error.code ?? ''] ?? error.message,
 })
 
-export const probeTcp = (host: string, port: number, timeoutMs: number): Promise<ProbeResult> =>
+/** `heldForMs`: where a proxy takes connections for others, it has answered when it has not dropped one after so long. */
+export const probeTcp = (host: string, port: number, timeoutMs: number, heldForMs = 0): Promise<ProbeResult> =>
   new Promise((resolve) => {
     const socket = connect({ host, port })
+    let held: NodeJS.Timeout | undefined
     const finish = (result: ProbeResult): void => {
+      clearTimeout(held)
       socket.destroy()
       resolve(result)
     }
     socket.setTimeout(timeoutMs, () => finish({ kind: 'refused', why: `no answer within ${timeoutMs} ms` }))
     socket.once('error', (error) => finish(refused(error)))
-    socket.once('connect', () => finish({ kind: 'answered' }))
+    socket.once('end', () => finish({ kind: 'refused', why: 'connection refused' }))
+    // Who speaks first is there.
+    socket.once('data', () => finish({ kind: 'answered' }))
+    socket.once('connect', () => {
+      if (heldForMs === 0) finish({ kind: 'answered' })
+      else held = setTimeout(() => finish({ kind: 'answered' }), heldForMs)
+    })
   })
 
 export const probeHttp = (host: string, port: number, path: string, timeoutMs: number): Promise<ProbeResult> =>

@@ -1,0 +1,192 @@
+/** Makes one session as it is asked to be: the Docker platform's `apply`. */
+import { type ContainerSpec, readContainerSpec } from '../container/spec.ts'
+import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
+import { advance, anchorAt, removeAnchor } from './anchors.ts'
+import { bringUp, type Death } from './bring-up.ts'
+import { isMissing, isUnreachable } from './engine.ts'
+import { homeVolume } from './names.ts'
+import type { Networks } from './networks.ts'
+import { newSession, restingNow, runningNow, type Session, type Surroundings, startingNow } from './session.ts'
+import { endWorkload } from './workload.ts'
+
+/** One thing at a time is done with a session. */
+export type Registry = {
+  readonly networks: Networks
+  readonly run: <A>(session: Session, work: (signal: AbortSignal) => Promise<A>) => Promise<A>
+}
+
+export const apply = async (
+  around: Surroundings,
+  registry: Registry,
+  target: Target,
+  context: ApplyContext,
+): Promise<Applied> => {
+  try {
+    return await dispatch(around, registry, target, context)
+  } catch (error) {
+    around.trouble(error)
+    const { sessionId, generation } = target
+    const message = (error as Error).message
+    around.log.error({ sessionId, generation, error: message }, 'a session could not be made as asked')
+    return {
+      kind: 'failed',
+      code: isUnreachable(error) ? 'agent_degraded' : 'platform_error',
+      message,
+      retryable: true,
+    }
+  }
+}
+
+const dispatch = async (
+  around: Surroundings,
+  registry: Registry,
+  target: Target,
+  context: ApplyContext,
+): Promise<Applied> => {
+  const { desired, sessionId } = target
+  const session = around.sessions.get(sessionId) ?? null
+  const during = (one: Session, work: (signal: AbortSignal) => Promise<Applied>): Promise<Applied> =>
+    registry.run(one, (signal) => work(AbortSignal.any([signal, context.signal])))
+  await around.step('begun')
+  switch (desired.state) {
+    case 'running': {
+      const read = readContainerSpec(desired, around.settings.allowedMounts)
+      if (read.kind === 'refused') return { kind: 'rejected', code: 'rejected', message: read.message }
+      const one = session ?? newSession(sessionId)
+      around.sessions.set(sessionId, one)
+      return during(one, (signal) => makeRunning(around, registry, one, target, read.spec, { ...context, signal }))
+    }
+    case 'stopped':
+    case 'hibernated': {
+      const { state } = desired
+      if (session === null) return { kind: 'applied', observed: { status: state } }
+      return during(session, (signal) => rest(around, session, target, state, signal))
+    }
+    case 'deleted':
+      if (session === null) return { kind: 'applied', observed: null }
+      return during(session, (signal) => remove(around, session, target, signal))
+  }
+}
+
+type Plan =
+  /** It runs and is ready: only the generation is new. */
+  | { readonly kind: 'as_it_is' }
+  /** It was begun for this very thing and is not finished. */
+  | { readonly kind: 'go_on'; readonly death: Death | null }
+  /** Whatever is there has to go first. */
+  | { readonly kind: 'anew' }
+
+const planFor = async (around: Surroundings, { anchor, workload }: Session, target: Target): Promise<Plan> => {
+  if (anchor === null || workload === null || workload.incarnation !== target.desired.incarnation)
+    return { kind: 'anew' }
+  const inspected = await around.engine.inspect(workload.name).catch((error: unknown) => {
+    if (isMissing(error)) return null
+    throw error
+  })
+  if (inspected === null) return { kind: 'anew' }
+  if (anchor.progress.phase === 'up' && inspected.running) return { kind: 'as_it_is' }
+  if (anchor.progress.phase !== 'applying' || anchor.generation !== target.generation) return { kind: 'anew' }
+  if (workload.generation !== target.generation) return { kind: 'anew' }
+  // It ran for this generation already, while nobody looked: once is enough.
+  const ended = !inspected.running && inspected.state !== 'created'
+  return { kind: 'go_on', death: ended ? { inspected } : null }
+}
+
+const makeRunning = async (
+  around: Surroundings,
+  registry: Registry,
+  session: Session,
+  target: Target,
+  spec: ContainerSpec,
+  context: ApplyContext,
+): Promise<Applied> => {
+  const plan = await planFor(around, session, target)
+  const { anchor } = session
+  const home = spec.home.path
+  if (plan.kind === 'as_it_is') {
+    const progress = anchor?.progress ?? { phase: 'up', reason: '', restarts: 0, retries: 0 }
+    await anchorAt(around, session, target, progress, home)
+    session.observed = runningNow(around, session)
+    return { kind: 'applied', observed: session.observed }
+  }
+  session.observed = startingNow(session, 'starting', 'starting')
+  if (anchor === null || anchor.generation !== target.generation || anchor.progress.phase !== 'applying')
+    await anchorAt(around, session, target, { phase: 'applying', reason: '', restarts: 0, retries: 0 }, home)
+  if (plan.kind === 'anew') {
+    if ((await endWorkload(around, session, { signal: context.signal })) === 'interrupted')
+      return { kind: 'interrupted' }
+    await around.step('old_workload_ended')
+  }
+  const brought = await bringUp(around, registry.networks, session, spec, {
+    signal: context.signal,
+    patience: 'whole',
+    progress: (reason, message) => {
+      session.observed = startingNow(session, reason, message)
+      context.progress(reason, message)
+    },
+    ...(plan.kind === 'go_on' && plan.death !== null ? { death: plan.death } : {}),
+  })
+  if (brought === 'interrupted') return { kind: 'interrupted' }
+  const { observed } = session
+  if (observed.status !== 'failed') return { kind: 'applied', observed }
+  const { reason, message } = observed
+  return {
+    kind: 'failed',
+    code: reason ?? 'exited_early',
+    message: message ?? 'the session failed',
+    retryable: false,
+    observed,
+  }
+}
+
+const rest = async (
+  around: Surroundings,
+  session: Session,
+  target: Target,
+  status: 'stopped' | 'hibernated',
+  signal: AbortSignal,
+): Promise<Applied> => {
+  const { desired } = target
+  if (!desired.persistentHome) {
+    const removed = await remove(around, session, target, signal)
+    return removed.kind === 'applied' ? { kind: 'applied', observed: { status, reason: 'by_request' } } : removed
+  }
+  const home = homeOf(session, around, target)
+  // Not yet so: until the program has ended the phase says that it is being made so.
+  await anchorAt(around, session, target, { phase: 'applying', reason: '', restarts: 0, retries: 0 }, home)
+  if ((await endWorkload(around, session, { signal })) === 'interrupted') return { kind: 'interrupted' }
+  await advance(around, session, { phase: status })
+  await around.step('settled')
+  session.observed = restingNow(session, status)
+  return { kind: 'applied', observed: session.observed }
+}
+
+/** Where the home was mounted stays where it was when a spec cannot be read any more. */
+const homeOf = ({ anchor }: Session, around: Surroundings, { desired }: Target): string => {
+  for (const one of [desired, anchor?.desired]) {
+    if (one === undefined) continue
+    const read = readContainerSpec(one, around.settings.allowedMounts)
+    if (read.kind === 'spec') return read.spec.home.path
+  }
+  return '/home/user'
+}
+
+const remove = async (
+  around: Surroundings,
+  session: Session,
+  target: Target,
+  signal: AbortSignal,
+): Promise<Applied> => {
+  // Without the home, which could not be removed otherwise.
+  await anchorAt(around, session, target, { phase: 'deleting', reason: '', restarts: 0, retries: 0 }, null)
+  if ((await endWorkload(around, session, { signal })) === 'interrupted') return { kind: 'interrupted' }
+  await around.engine.removeVolume(homeVolume(session.id)).catch((error: unknown) => {
+    if (!isMissing(error)) throw error
+  })
+  await around.step('home_removed')
+  if (session.anchor !== null) await removeAnchor(around, session.anchor)
+  await around.step('anchor_removed')
+  session.anchor = null
+  around.sessions.delete(session.id)
+  return { kind: 'applied', observed: null }
+}

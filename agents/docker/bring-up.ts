@@ -1,0 +1,252 @@
+/**
+ * From what there is of a session to one that answers, or to a reason why not. Whoever is cut short anywhere in
+ * here finds the same names again and goes on.
+ */
+import { setTimeout as wait } from 'node:timers/promises'
+import type { ContainerSpec } from '../container/spec.ts'
+import { type Ending, type Exit, exitOf } from '../runtime/exit.ts'
+import { LAST_OUTPUT_BYTES, presentable } from '../runtime/observed.ts'
+import { afterExit } from '../runtime/restart-policy.ts'
+import { advance } from './anchors.ts'
+import { awaitReady } from './await-ready.ts'
+import { EngineError, type Inspected } from './engine.ts'
+import { giveHome } from './home.ts'
+import { ensureImage } from './image.ts'
+import type { Networks } from './networks.ts'
+import { overNow, runningNow, type Session, type Surroundings, startingNow, startTimeoutMs } from './session.ts'
+import { createWorkload, endWorkload, workloadOptions } from './workload.ts'
+
+/** How a program ended. */
+export type Death = {
+  /** null: its container is gone. */
+  readonly inspected: Inspected | null
+  /** Found when the engine was back after it had been away: its end was not the program's own. */
+  readonly engineWasAway?: boolean
+}
+
+export type Effort = {
+  readonly signal: AbortSignal
+  readonly progress: (reason: string, message: string) => void
+  /** `whole`: all of it within the time of one start. `each`: each try has that time. */
+  readonly patience: 'whole' | 'each'
+  /** It has ended already, and that is to be judged first. */
+  readonly death?: Death
+}
+
+export type BroughtUp = 'settled' | 'interrupted'
+
+export const bringUp = async (
+  around: Surroundings,
+  networks: Networks,
+  session: Session,
+  spec: ContainerSpec,
+  effort: Effort,
+): Promise<BroughtUp> => {
+  const { signal, progress, patience } = effort
+  const timeoutMs = session.anchor === null ? 0 : startTimeoutMs(session.anchor.desired)
+  let deadline = Date.now() + timeoutMs
+  let death = effort.death ?? null
+
+  for (;;) {
+    if (death !== null) {
+      const next = await weigh(around, session, death, effort, deadline)
+      if (next === 'over') return 'settled'
+      if (signal.aborted) return 'interrupted'
+      death = null
+      if (patience === 'each') deadline = Date.now() + timeoutMs
+    }
+    if (session.workload === null) {
+      const advanced = (): void => {
+        deadline = Date.now() + timeoutMs
+      }
+      const made = await make(around, networks, session, spec, { ...effort, advanced })
+      if (made !== 'made') return made
+    }
+    if (signal.aborted) return 'interrupted'
+    const started = await start(around, session)
+    if (started !== 'started') return started
+    const readiness = await awaitReady(around, session, { signal, deadline, progress })
+    switch (readiness.kind) {
+      case 'interrupted':
+        return 'interrupted'
+      case 'ready':
+        await around.step('ready')
+        await advance(around, session, { phase: 'up', reason: '' })
+        await around.step('settled')
+        session.observed = runningNow(around, session)
+        return 'settled'
+      case 'ended':
+        death = { inspected: readiness.inspected }
+        break
+      case 'timeout': {
+        const output = await outputOf(around, session)
+        if ((await endWorkload(around, session, { signal })) === 'interrupted') return 'interrupted'
+        return giveUp(around, session, 'start_timeout', readiness.message, null, output)
+      }
+    }
+  }
+}
+
+const make = async (
+  around: Surroundings,
+  networks: Networks,
+  session: Session,
+  spec: ContainerSpec,
+  { signal, progress, advanced }: Effort & { readonly advanced: () => void },
+): Promise<'made' | BroughtUp> => {
+  const { engine, settings } = around
+  const { anchor } = session
+  if (anchor === null) throw new Error('a session without an anchor cannot be started')
+  const image = await ensureImage(engine, spec.image, settings.registryAuthFile, { signal, progress, advanced })
+  await around.step('image_there')
+  if (image.kind === 'interrupted') return 'interrupted'
+  if (image.kind === 'failed') return giveUp(around, session, image.reason, image.message, null, null)
+  session.imageDigest = image.digest ?? image.id
+  const network = await networks.ensure(around, anchor.desired.orgId)
+  await around.step('network_there')
+  session.workload = await createWorkload(around, session, workloadOptions(around, session, spec, network))
+  await around.step('workload_created')
+  await giveHome(around, session, spec, image.user)
+  await around.step('home_given')
+  return 'made'
+}
+
+const start = async (around: Surroundings, session: Session): Promise<'started' | BroughtUp> => {
+  const { workload } = session
+  if (workload === null) throw new Error('a session was made and is not there')
+  try {
+    await around.engine.start(workload.name)
+  } catch (error) {
+    const why = cannotStart(error)
+    if (why === null) throw error
+    return giveUp(around, session, why.reason, why.message, why.exit, null)
+  }
+  session.workload = { ...workload, running: true }
+  await around.step('started')
+  return 'started'
+}
+
+/** What will not be otherwise at the next try; null: that may be. */
+const cannotStart = (
+  error: unknown,
+): { readonly reason: string; readonly message: string; readonly exit: Exit | null } | null => {
+  if (!(error instanceof EngineError) || error.status === null || error.status === 404) return null
+  const { message } = error
+  if (
+    /executable file not found|no such file or directory|permission denied|exec format error/i.test(message) &&
+    /exec/i.test(message)
+  )
+    return {
+      reason: /exec format error/i.test(message) ? 'image_pull_failed' : 'exited_early',
+      message: `the command cannot be run: ${message}`,
+      exit: { kind: 'code', code: 127 },
+    }
+  if (/cannot assign requested address|address already in use/i.test(message))
+    return { reason: 'platform_error', message: `its ports cannot be published: ${message}`, exit: null }
+  return null
+}
+
+const giveUp = async (
+  around: Surroundings,
+  session: Session,
+  reason: string,
+  message: string,
+  exit: Exit | null,
+  output: string | null,
+): Promise<'settled'> => {
+  await advance(around, session, { phase: 'failed', reason })
+  await around.step('settled')
+  session.observed = overNow(around, session, { status: 'failed', reason, message }, exit, output)
+  around.log.warn({ sessionId: session.id, reason, detail: message }, 'a session failed')
+  return 'settled'
+}
+
+export const exitOfDeath = ({ inspected, engineWasAway }: Death): Exit => {
+  if (engineWasAway === true) return { kind: 'host_restarted' }
+  return inspected === null ? { kind: 'unknown' } : exitOf(inspected.exitCode)
+}
+
+/** What the exit alone does not tell. */
+export const endingOfDeath = (session: Session, { inspected }: Death): Ending | null => {
+  if (inspected === null) return { reason: 'removed_outside', message: 'its container was removed from outside' }
+  const memoryMib = session.anchor?.desired.spec.resources.memoryMib
+  return inspected.oomKilled
+    ? { reason: 'out_of_memory', message: `the session used more than its ${memoryMib} MiB of memory, and was ended` }
+    : null
+}
+
+export const outputOf = async (
+  around: Surroundings,
+  { workload }: Session,
+  startedAt?: string,
+): Promise<string | null> => {
+  if (workload === null) return null
+  const since = startedAt === undefined ? 0 : Math.floor(Date.parse(startedAt) / 1_000)
+  const output = await around.engine.lastOutput(workload.name, Math.max(0, since)).catch(() => Buffer.alloc(0))
+  return presentable(output.subarray(-LAST_OUTPUT_BYTES))
+}
+
+/** A program has ended. Either settles that it is over, or waits until it may start again. */
+const weigh = async (
+  around: Surroundings,
+  session: Session,
+  death: Death,
+  { signal, progress, patience }: Effort,
+  deadline: number,
+): Promise<'again' | 'over'> => {
+  const { settings, log } = around
+  const { anchor } = session
+  if (anchor === null) return 'over'
+  const { inspected } = death
+  const output = await outputOf(around, session, inspected?.startedAt)
+  if (inspected === null) session.workload = null
+  else if (session.workload !== null) session.workload = { ...session.workload, running: false }
+  const exit = exitOfDeath(death)
+  const { restarts } = anchor.progress
+  const retries = wasHealthy(inspected, settings.healthyAfterMs) ? 0 : anchor.progress.retries
+  const ending = endingOfDeath(session, death)
+  const next = afterExit(anchor.desired.spec.restart, { exit, ending, retries, backoff: settings.backoff })
+  const over = async (status: 'stopped' | 'failed', reason: string, message: string): Promise<'over'> => {
+    await advance(around, session, { phase: status === 'failed' ? 'failed' : 'ended', reason, retries })
+    await around.step('settled')
+    session.observed = overNow(around, session, { status, reason, message }, exit, output)
+    log.info({ sessionId: session.id, status, reason, exit }, 'a session has ended by itself')
+    return 'over'
+  }
+  if (next.kind !== 'restart') return over(next.kind, next.reason, next.message)
+  if (patience === 'whole' && deadline - Date.now() <= next.delayMs)
+    return over(
+      'failed',
+      'start_timeout',
+      `${next.message.split('; starting it again')[0]}, and there is no time left to start it again`,
+    )
+  await advance(around, session, {
+    // Of an apply that is under way it stays open whether this generation is so.
+    ...(anchor.progress.phase === 'applying' ? {} : { phase: 'waiting' as const }),
+    restarts: restarts + 1,
+    retries: retries + 1,
+  })
+  log.info({ sessionId: session.id, exit, restarts: restarts + 1 }, 'a session has ended and is started again')
+  progress('restarting', next.message)
+  await wait(next.delayMs, undefined, { signal }).catch(() => {})
+  return 'again'
+}
+
+const wasHealthy = (inspected: Inspected | null, healthyAfterMs: number): boolean =>
+  inspected !== null && Date.parse(inspected.finishedAt) - Date.parse(inspected.startedAt) >= healthyAfterMs
+
+/** Nobody waits for an answer: told as it happens. */
+export const bringUpUnasked = async (
+  around: Surroundings,
+  networks: Networks,
+  session: Session,
+  spec: ContainerSpec,
+  effort: { readonly signal: AbortSignal; readonly death?: Death; readonly report: () => void },
+): Promise<void> => {
+  const progress = (reason: string, message: string): void => {
+    session.observed = startingNow(session, reason, message)
+    effort.report()
+  }
+  const brought = await bringUp(around, networks, session, spec, { ...effort, progress, patience: 'each' })
+  if (brought === 'settled') effort.report()
+}

@@ -1,0 +1,214 @@
+/**
+ * What there is of a session on the engine, compared with what the agent holds. The one place that judges what nobody
+ * asked for: a program that ended, a container that somebody removed, what an agent before this one left.
+ */
+import type { SessionId } from '../../domain/ids.ts'
+import { readContainerSpec } from '../container/spec.ts'
+import { over } from '../runtime/observed.ts'
+import { anchorAt, newestAnchor } from './anchors.ts'
+import type { Registry } from './apply.ts'
+import { bringUpUnasked, type Death, endingOfDeath, exitOfDeath, outputOf } from './bring-up.ts'
+import { type Inspected, isMissing, type Listed } from './engine.ts'
+import { type Anchor, incarnationOf, label, sessionOf } from './names.ts'
+import {
+  newSession,
+  overNow,
+  report,
+  restingNow,
+  runningNow,
+  type Session,
+  type Surroundings,
+  startingNow,
+  type Workload,
+} from './session.ts'
+
+export type Circumstances = { readonly engineWasAway?: boolean }
+
+/** By session; what bears labels that nobody can read is left alone. */
+export const bySession = (
+  around: Surroundings,
+  found: readonly Listed[],
+): ReadonlyMap<SessionId, readonly Listed[]> => {
+  const sessions = new Map<SessionId, Listed[]>()
+  for (const one of found) {
+    const known = sessionOf(one.labels)
+    if (known === null)
+      around.log.warn({ container: one.name }, 'a container with labels that are not ours as they are was left alone')
+    else sessions.set(known.sessionId, [...(sessions.get(known.sessionId) ?? []), one])
+  }
+  return sessions
+}
+
+/** Looks at one session; `found` is all that the engine has of it. To be called while nothing is being done with it. */
+export const lookAt = async (
+  around: Surroundings,
+  registry: Registry,
+  sessionId: SessionId,
+  found: readonly Listed[],
+  circumstances: Circumstances = {},
+): Promise<void> => {
+  const held = around.sessions.get(sessionId) ?? null
+  const anchors = found.filter(({ labels }) => labels[label.role] === 'session')
+  const workloads = found
+    .filter(({ labels }) => labels[label.role] === 'workload')
+    .map((listed) => ({ listed, workload: workloadOf(listed) }))
+    .toSorted((a, b) => b.workload.generation - a.workload.generation)
+  const { anchor, leftovers } = newestAnchor(anchors)
+  if (anchor === null && workloads.length === 0 && held === null) return
+  const session = held ?? newSession(sessionId)
+  around.sessions.set(sessionId, session)
+  const known = session.anchor
+  if (anchor !== null) session.anchor = anchor
+  session.workload = workloads[0]?.workload ?? null
+  for (const one of [...leftovers, ...workloads.slice(1).map(({ listed }) => listed)]) await clearUp(around, one)
+  if (anchor === null && known !== null) await writeAgain(around, session, known)
+  if (session.anchor === null) return stray(around, session)
+  await judge(around, registry, session, session.anchor, circumstances)
+}
+
+const workloadOf = (listed: Listed): Workload => ({
+  name: listed.name,
+  id: listed.id,
+  generation: sessionOf(listed.labels)?.generation ?? 0,
+  incarnation: incarnationOf(listed.labels),
+  running: listed.state === 'running',
+})
+
+const clearUp = async (around: Surroundings, { name }: Listed): Promise<void> => {
+  await around.engine.remove(name, true).catch((error: unknown) => {
+    if (!isMissing(error)) throw error
+  })
+  around.log.info({ container: name }, 'removed what was left of an earlier state')
+}
+
+/** Somebody removed the anchor: what is known is written again, before the home can be removed too. */
+const writeAgain = async (around: Surroundings, session: Session, known: Anchor): Promise<void> => {
+  if (known.progress.phase === 'deleting') {
+    around.sessions.delete(session.id)
+    return
+  }
+  const read = readContainerSpec(known.desired, around.settings.allowedMounts)
+  session.anchor = known
+  await anchorAt(around, session, known, known.progress, read.kind === 'spec' ? read.spec.home.path : '/home/user')
+  around.log.warn({ sessionId: session.id }, 'the anchor of a session was removed from outside and is there again')
+}
+
+/** A container with our labels of which nothing is written down: the server decides what becomes of it. */
+const stray = async (around: Surroundings, session: Session): Promise<void> => {
+  if (session.workload === null) {
+    around.sessions.delete(session.id)
+    return
+  }
+  session.observed = session.workload.running
+    ? { ...runningNow(around, session), message: 'a container that this agent did not make, or whose anchor is gone' }
+    : over(
+        0,
+        { status: 'stopped', reason: 'exited_early', message: 'a container without an anchor has ended' },
+        null,
+        null,
+      )
+}
+
+const inspectWorkload = async (around: Surroundings, { workload }: Session): Promise<Inspected | null> => {
+  if (workload === null) return null
+  return around.engine.inspect(workload.name).catch((error: unknown) => {
+    if (isMissing(error)) return null
+    throw error
+  })
+}
+
+const judge = async (
+  around: Surroundings,
+  registry: Registry,
+  session: Session,
+  { progress, desired }: Anchor,
+  circumstances: Circumstances,
+): Promise<void> => {
+  switch (progress.phase) {
+    case 'applying':
+    case 'deleting':
+      // Cut short: the server asks for it again, and then it goes on from here.
+      session.observed = startingNow(session, 'starting', 'waiting to be asked again: an earlier try was cut short')
+      return
+    case 'stopped':
+    case 'hibernated':
+      session.observed = restingNow(session, progress.phase)
+      return
+    case 'failed':
+    case 'ended':
+      await showEnd(around, session, progress.phase, progress.reason)
+      return
+    case 'waiting':
+      return startAgain(around, registry, session, desired, null)
+    case 'up': {
+      const inspected = await inspectWorkload(around, session)
+      if (inspected?.running === true) {
+        const before = session.observed
+        session.published = inspected.published
+        session.imageDigest ??= inspected.image
+        session.observed = runningNow(around, session)
+        if (
+          before.status !== 'running' ||
+          JSON.stringify(before.endpoint) !== JSON.stringify(session.observed.endpoint)
+        )
+          report(around, session)
+        return
+      }
+      return startAgain(around, registry, session, desired, { inspected, ...circumstances })
+    }
+  }
+}
+
+/** Of a session that is over: as it was said then, as far as the engine still knows. */
+const showEnd = async (
+  around: Surroundings,
+  session: Session,
+  phase: 'failed' | 'ended',
+  reason: string,
+): Promise<void> => {
+  if (session.observed.status === (phase === 'failed' ? 'failed' : 'stopped')) return
+  const inspected = await inspectWorkload(around, session)
+  const death: Death = { inspected }
+  const exit = inspected === null ? null : exitOfDeath(death)
+  const message =
+    (inspected === null ? null : endingOfDeath(session, death)?.message) ??
+    (inspected === null
+      ? 'it is over; its container is gone'
+      : `the command ended with exit code ${inspected.exitCode}`)
+  const output = await outputOf(around, session, inspected?.startedAt)
+  const status = phase === 'failed' ? 'failed' : 'stopped'
+  session.observed = overNow(around, session, { status, reason: reason || 'exited_early', message }, exit, output)
+}
+
+/** Begun here, and not waited for: others are looked at meanwhile. */
+const startAgain = (
+  around: Surroundings,
+  registry: Registry,
+  session: Session,
+  desired: Anchor['desired'],
+  death: Death | null,
+): void => {
+  const read = readContainerSpec(desired, around.settings.allowedMounts)
+  if (read.kind === 'refused') {
+    const how = { status: 'failed', reason: 'rejected', message: read.message } as const
+    session.observed = overNow(around, session, how, null, null)
+    report(around, session)
+    return
+  }
+  session.observed = startingNow(session, 'starting', 'it is started again')
+  void registry
+    .run(session, (signal) =>
+      bringUpUnasked(around, registry.networks, session, read.spec, {
+        signal,
+        ...(death === null ? {} : { death }),
+        report: () => report(around, session),
+      }),
+    )
+    .catch((error: unknown) => {
+      around.trouble(error)
+      const message = (error as Error).message
+      around.log.error({ sessionId: session.id, error: message }, 'a session could not be started again')
+      session.observed = overNow(around, session, { status: 'failed', reason: 'platform_error', message }, null, null)
+      report(around, session)
+    })
+}
