@@ -132,9 +132,17 @@ module.exports = {
     {
       name: 'agent-platforms-never-import-each-other',
       severity: 'error',
-      comment: 'what two platforms share belongs into agents/runtime',
-      from: { path: '^agents/([^/]+)/', pathNot: '^agents/runtime/' },
-      to: { path: '^agents/', pathNot: ['^agents/$1/', '^agents/runtime/', protocol] },
+      comment:
+        'what platforms share belongs into agents/runtime, what those for containers share into agents/container',
+      from: { path: '^agents/([^/]+)/', pathNot: '^agents/(runtime|process)/' },
+      to: { path: '^agents/', pathNot: ['^agents/$1/', '^agents/(runtime|container)/', protocol] },
+    },
+    {
+      name: 'processes-are-no-containers',
+      severity: 'error',
+      comment: 'the process agent imports the runtime and itself',
+      from: { path: '^agents/process/' },
+      to: { path: '^agents/', pathNot: ['^agents/(process|runtime)/', protocol] },
     },
 
     {

@@ -1,9 +1,13 @@
 /** `streamspace agent <platform>`: one agent, from the environment, until it is told to stop. */
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { runDockerAgent } from '../agents/docker/main.ts'
+import { type DockerSettings, dockerSettingsFrom } from '../agents/docker/settings.ts'
 import { runProcessAgent } from '../agents/process/main.ts'
-import { processSettingsFrom } from '../agents/process/settings.ts'
-import type { AgentSettings } from '../agents/runtime/agent.ts'
+import { type ProcessSettings, processSettingsFrom } from '../agents/process/settings.ts'
+import type { AgentSettings, RunningAgent } from '../agents/runtime/agent.ts'
+import type { Log } from '../agents/runtime/log.ts'
+import { E } from '../domain/fp.ts'
 import { AGENT_ID } from '../domain/ids.ts'
 import { createLog } from './log.ts'
 import { writeCompiled } from './program/compiled.ts'
@@ -16,21 +20,49 @@ import { version } from './version.ts'
 /** What `npm start` tells the agent that it runs, over the channel between parent and child. */
 export const SUSPEND = 'suspend'
 
+type Runner = (log: Log, lost: () => void) => Promise<RunningAgent>
+
+/** Each reads its own settings from the environment: what is wrong is said before anything is started. */
+const platforms: { readonly [platform: string]: (settings: AgentSettings) => E.Either<readonly string[], Runner> } = {
+  process: (agent) =>
+    E.map(
+      (process_: ProcessSettings): Runner =>
+        (log) =>
+          runProcessAgent({ agent, process: process_ }, log),
+    )(processSettingsFrom(process.env, agent.stateDir)),
+  docker: (agent) =>
+    E.map(
+      (docker: DockerSettings): Runner =>
+        (log, lost) =>
+          runDockerAgent({ agent, docker }, log, lost),
+    )(dockerSettingsFrom(process.env, agent.agentId)),
+}
+
 export const runAgent = async (platform: string): Promise<void> => {
-  if (platform !== 'process') throw new ExitError(2, `there is no ${platform} agent in this version; there is: process`)
+  const settingsOf = platforms[platform]
+  if (settingsOf === undefined)
+    throw new ExitError(
+      2,
+      `there is no ${platform} agent in this version; there are: ${Object.keys(platforms).join(', ')}`,
+    )
   const settings = await agentSettings(process.env)
-  const process_ = processSettingsFrom(process.env, settings.stateDir)
-  if (process_._tag === 'Left')
-    throw new ExitError(2, `these settings are wrong, nothing was started:\n  ${process_.left.join('\n  ')}`)
+  const run = settingsOf(settings)
+  if (E.isLeft(run))
+    throw new ExitError(2, `these settings are wrong, nothing was started:\n  ${run.left.join('\n  ')}`)
   const log = createLog(settings.logLevel)
-  const stopped = Promise.race([stopSignal().then(() => 'leave' as const), parentsWord()])
-  const agent = await runProcessAgent({ agent: settings, process: process_.right }, log).catch((error: Error) => {
-    throw error.name === 'StateDirectoryInUse' ? new ExitError(1, error.message) : error
-  })
+  const lost = Promise.withResolvers<'lost'>()
+  const stopped = Promise.race([stopSignal().then(() => 'leave' as const), parentsWord(), lost.promise])
+  const agent = await run
+    .right(log, () => lost.resolve('lost'))
+    .catch((error: Error) => {
+      throw error.name === 'StateDirectoryInUse' ? new ExitError(1, error.message) : error
+    })
   writeCompiled()
-  await agent.stop(await stopped)
+  const why = await stopped
+  await agent.stop(why === 'lost' ? 'leave' : why)
   // A parent that was killed has closed it already.
   if (process.connected) process.disconnect()
+  if (why === 'lost') throw new ExitError(1, 'another agent of this id has taken over: this one has ended')
 }
 
 /** The parent says that the sessions end too, or it is gone and they go on. */

@@ -93,16 +93,14 @@ export const createDockerPlatform = (
     }
   }
 
-  const trouble =
-    (around: () => Surroundings | null) =>
-    (error: unknown): void => {
-      const message = messageOf(error)
-      if (/no space left on device|disk quota exceeded/i.test(message))
-        around()?.listener.degraded(`the engine's disk is full: ${message}`)
-      log.debug({ error: message }, 'a call to the engine failed')
-      // Something that has to be there is not: perhaps because it is another agent's now.
-      if (isMissing(error)) void tellIfLost()
-    }
+  const trouble = (error: unknown): void => {
+    const message = messageOf(error)
+    if (/no space left on device|disk quota exceeded/i.test(message))
+      opened?.around.listener.degraded(`the engine's disk is full: ${message}`)
+    log.debug({ error: message }, 'a call to the engine failed')
+    // Something that has to be there is not: perhaps because it is another agent's now.
+    if (isMissing(error)) void tellIfLost()
+  }
 
   const tellIfLost = async (): Promise<void> => {
     if (ending || !(await ownership.isLost().catch(() => false))) return
@@ -127,7 +125,7 @@ export const createDockerPlatform = (
       log,
       listener,
       sessions,
-      trouble: trouble(() => opened?.around ?? null),
+      trouble,
       step: options.step ?? (() => Promise.resolve()),
     }
     for (let tries = 0; ; tries += 1)
