@@ -104,7 +104,10 @@ export const createDockerPlatform = (
 
   const tellIfLost = async (): Promise<void> => {
     if (ending || !(await ownership.isLost().catch(() => false))) return
-    log.error('another agent of this id has taken over on this engine: this one can do nothing any more')
+    log.error(
+      { agentId: settings.agentId },
+      'another agent of this id has taken over on this engine: this one can do nothing any more',
+    )
     opened?.around.listener.degraded('another agent of the same id has taken over on this engine')
     options.lost?.()
   }
