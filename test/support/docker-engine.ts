@@ -1,0 +1,245 @@
+/**
+ * A real Docker engine: the one of `DOCKER_HOST`, or Debian's `dockerd` on a socket and a data root of its own. No registry
+ * can be reached from here, so images are made with `docker import` from Debian's busybox-static. Where there is neither,
+ * a person's run leaves those tests out and says so in one line; a run with CI set fails.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { accessSync, constants, readFileSync } from 'node:fs'
+import { copyFile, mkdir, mkdtemp, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import type { Readable } from 'node:stream'
+import Docker from 'dockerode'
+import { addressOf } from '../../agents/docker/engine.ts'
+import { atEndOfRun } from './end-of-run.ts'
+import { eventually } from './eventually.ts'
+
+/** Has a shell, and `httpd`. */
+export const BUSYBOX = 'docker.io/library/busybox:1.36'
+
+export type DockerEngine = {
+  /** For `DOCKER_HOST`. */
+  readonly host: string
+  readonly docker: Docker
+}
+
+/** One that a test may stop and start. */
+export type OwnEngine = DockerEngine & {
+  readonly stop: (signal?: NodeJS.Signals) => Promise<void>
+  readonly start: () => Promise<void>
+  /** With all that is in it. */
+  readonly remove: () => Promise<void>
+}
+
+const CONTAINERD_PID = 'exec/containerd/containerd.pid'
+const PREFIX = 'streamspace-test-docker-'
+
+const find = (name: string): string | null => {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/local/sbin', '/bin']
+  for (const folder of folders) {
+    const path = join(folder, name)
+    try {
+      accessSync(path, constants.X_OK)
+      return path
+    } catch {
+      // Looked for in the next one.
+    }
+  }
+  return null
+}
+
+const whyNone = (): string | null => {
+  if (find('busybox') === null) return 'there is no busybox to make images of: apt-get install -y busybox-static'
+  if (process.env.DOCKER_HOST) return null
+  if (find('dockerd') === null) return 'there is no Docker engine: set DOCKER_HOST, or apt-get install -y docker.io'
+  return process.getuid?.() === 0 ? null : 'dockerd needs root: set DOCKER_HOST'
+}
+
+let said = false
+
+/** For `before(needsDocker)`. */
+export function needsDocker(this: Mocha.Context): void {
+  const why = whyNone()
+  if (why === null) return
+  if (process.env.CI) throw new Error(why)
+  if (!said) console.error(`Tests with Docker are skipped: ${why}`)
+  said = true
+  this.skip()
+}
+
+/** For tests that stop the engine, which nobody else's may be. */
+export function needsOwnDocker(this: Mocha.Context): void {
+  needsDocker.call(this)
+  if (find('dockerd') === null || process.getuid?.() !== 0) this.skip()
+}
+
+let shared: Promise<DockerEngine> | undefined
+
+/** One for the whole run. */
+export const dockerEngine = (): Promise<DockerEngine> => {
+  shared ??= given() ?? ownEngine()
+  return shared
+}
+
+const given = (): Promise<DockerEngine> | null => {
+  const host = process.env.DOCKER_HOST
+  if (!host) return null
+  const engine = { host, docker: new Docker(addressOf(host)) }
+  return makeImages(engine).then(() => engine)
+}
+
+export const ownEngine = async (): Promise<OwnEngine> => {
+  await removeLeftOvers()
+  const folder = await mkdtemp(join(tmpdir(), PREFIX))
+  await writeFile(join(folder, 'owner'), String(process.pid))
+  const host = `unix://${join(folder, 'sock')}`
+  const docker = new Docker(addressOf(host))
+  let child: ChildProcess | null = null
+
+  const start = async (): Promise<void> => {
+    // Left by one that was killed; a pid that is somebody else's by now would be waited for.
+    await endContainerd(folder)
+    for (const file of ['pid', CONTAINERD_PID]) await rm(join(folder, file), { force: true })
+    const log = await open(join(folder, 'log'), 'a')
+    child = spawn(find('dockerd') ?? 'dockerd', argumentsIn(folder, host), { stdio: ['ignore', log.fd, log.fd] })
+    child.on('error', () => {})
+    await log.close()
+    const running = child
+    const answers = async (): Promise<void> => {
+      if (running.exitCode !== null) throw new Error('dockerd has ended')
+      await docker.ping()
+    }
+    await eventually(answers, { within: 30_000 }).catch((error: Error) => {
+      throw new Error(
+        `dockerd did not start: ${error.message}\n${readFileSync(join(folder, 'log'), 'utf8').slice(-2_000)}`,
+      )
+    })
+  }
+  const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> => {
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return
+    const ended = once(child, 'exit')
+    child.kill(signal)
+    await ended
+  }
+  const remove = async (): Promise<void> => {
+    // Or they would be given their time to end.
+    for (const { Id } of await docker.listContainers({ all: true }).catch(() => []))
+      await docker
+        .getContainer(Id)
+        .remove({ force: true })
+        .catch(() => {})
+    for (const { Name, Id } of await docker.listNetworks().catch(() => []))
+      if (!['bridge', 'host', 'none'].includes(Name))
+        await docker
+          .getNetwork(Id)
+          .remove()
+          .catch(() => {})
+    await stop()
+    await endContainerd(folder)
+    await removeFolder(folder)
+  }
+  atEndOfRun(remove)
+  const engine = { host, docker, start, stop, remove }
+  try {
+    await start()
+    await makeImages(engine)
+  } catch (error) {
+    await remove()
+    throw error
+  }
+  return engine
+}
+
+const argumentsIn = (folder: string, host: string): readonly string[] => [
+  ...['--host', host],
+  ...['--data-root', join(folder, 'data')],
+  ...['--exec-root', join(folder, 'exec')],
+  ...['--pidfile', join(folder, 'pid')],
+  // Its own would be the one of an engine that this machine may have already.
+  ...['--bridge', 'none'],
+  ...['--shutdown-timeout', '2'],
+]
+
+/** A run that was killed leaves its engine running. */
+const removeLeftOvers = async (): Promise<void> => {
+  for (const name of await readdir(tmpdir())) {
+    if (!name.startsWith(PREFIX)) continue
+    const folder = join(tmpdir(), name)
+    if (isAlive(Number(await readFile(join(folder, 'owner'), 'utf8').catch(() => '0')))) continue
+    await endProcess(folder, join(folder, 'pid'), 'SIGTERM')
+    await endContainerd(folder)
+    await removeFolder(folder)
+  }
+}
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return pid > 0 && process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+/** Of an engine that was killed, or that another of its life had started. */
+const endContainerd = (folder: string): Promise<void> => endProcess(folder, join(folder, CONTAINERD_PID), 'SIGTERM')
+
+/** Only what bears the folder in its arguments: the number may be somebody else's by now. */
+const endProcess = async (folder: string, pidFile: string, signal: NodeJS.Signals): Promise<void> => {
+  const pid = Number(await readFile(pidFile, 'utf8').catch(() => '0'))
+  const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+  if (pid <= 1 || !line.includes(`${folder}/`)) return
+  try {
+    process.kill(pid, signal)
+  } catch {
+    return
+  }
+  await eventually(
+    () => {
+      // Of a process that has ended and that nobody has asked about the arguments are empty.
+      if (isAlive(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '')
+        throw new Error(`process ${pid} of ${folder} does not end`)
+    },
+    { within: 15_000 },
+  )
+}
+
+const removeFolder = async (folder: string): Promise<void> => {
+  const mounts = (await readFile('/proc/mounts', 'utf8')).split('\n').flatMap((line) => line.split(' ')[1] ?? [])
+  for (const path of mounts.filter((one) => one.startsWith(`${folder}/`)).reverse())
+    execFileSync('umount', ['-l', path], { stdio: 'ignore' })
+  await rm(folder, { recursive: true, force: true })
+}
+
+const makeImages = async ({ docker }: DockerEngine): Promise<void> => {
+  const there = await docker
+    .getImage(BUSYBOX)
+    .inspect()
+    .then(
+      () => true,
+      () => false,
+    )
+  if (there) return
+  const rootfs = await mkdtemp(join(tmpdir(), 'busybox-rootfs-'))
+  try {
+    for (const folder of ['bin', 'etc', 'tmp', 'home']) await mkdir(join(rootfs, folder))
+    const busybox = find('busybox') ?? 'busybox'
+    await copyFile(busybox, join(rootfs, 'bin/busybox'))
+    for (const applet of execFileSync(busybox, ['--list'], { encoding: 'utf8' }).split('\n'))
+      if (applet !== '' && applet !== 'busybox') await symlink('busybox', join(rootfs, 'bin', applet))
+    await writeFile(join(rootfs, 'etc/passwd'), 'root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n')
+    await importImage(docker, rootfs, BUSYBOX)
+  } finally {
+    await rm(rootfs, { recursive: true, force: true })
+  }
+}
+
+/** What `docker import` does with the files of a folder. */
+export const importImage = async (docker: Docker, rootfs: string, image: string): Promise<void> => {
+  const tar = spawn('tar', ['-c', '-C', rootfs, '.'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [repo, tag] = [image.slice(0, image.lastIndexOf(':')), image.slice(image.lastIndexOf(':') + 1)]
+  const answer = (await docker.importImage(tar.stdout, { fromSrc: '-', repo, tag })) as unknown as Readable
+  let words = ''
+  for await (const chunk of answer) words += String(chunk)
+  if (words.includes('"error"')) throw new Error(`${image} could not be imported: ${words}`)
+}
