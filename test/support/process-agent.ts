@@ -1,22 +1,19 @@
 /** Process agents for tests: each in a process of its own, everything they left ended and removed afterwards. */
-import { type ChildProcess, fork } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { readProcess } from '../../agents/process/process-table.ts'
 import type { SessionRecord } from '../../agents/process/session-record.ts'
 import type { ProcessSettings } from '../../agents/process/settings.ts'
-import type { Desired, InventoryItem, WireSpec } from '../../agents/protocol.ts'
-import type { Applied, PlatformReport, Target } from '../../agents/runtime/platform.ts'
+import type { Desired, WireSpec } from '../../agents/protocol.ts'
+import type { Applied, Target } from '../../agents/runtime/platform.ts'
 import type { SessionId } from '../../domain/ids.ts'
-import { atEndOfRun } from './end-of-run.ts'
+import { AgentProcess } from './agent-process.ts'
 import { eventually } from './eventually.ts'
-import type { HarnessMessage, HarnessRequest } from './process-agent-harness.ts'
 
-const harness = fileURLToPath(new URL('process-agent-harness.ts', import.meta.url))
+export { AgentProcess }
+
 export const isRoot = process.getuid?.() === 0
 /** `nobody`: what an agent that is not root can do. */
 export const NOBODY = 65_534
@@ -70,110 +67,6 @@ export const observedOf = (applied: Applied) => (applied.kind === 'applied' ? ap
 
 export const httpPort: NonNullable<WireSpec['ports']> = [{ name: 'http', protocol: 'http' }]
 
-type Command<R = HarnessRequest> = R extends HarnessRequest ? Omit<R, 'id'> : never
-
-/** So that the second of many agents does not compile the same modules again. */
-const compileCaches = new Map<number | null, string>()
-const compileCacheFor = (uid: number | null): string => {
-  const known = compileCaches.get(uid)
-  if (known !== undefined) return known
-  const folder = mkdtempSync(join(tmpdir(), 'compile-cache-'))
-  if (uid !== null) chownSync(folder, uid, uid)
-  compileCaches.set(uid, folder)
-  atEndOfRun(async () => rmSync(folder, { recursive: true, force: true }))
-  return folder
-}
-
-export class AgentProcess {
-  readonly reports: PlatformReport[] = []
-  readonly progress: string[] = []
-  readonly degraded: (string | null)[] = []
-  readonly activity: string[] = []
-  readonly child: ChildProcess
-  readonly exited: Promise<unknown>
-  private readonly waiting = new Map<number, { resolve: (answer: unknown) => void; reject: (error: Error) => void }>()
-  private next = 1
-
-  constructor(uid: number | null, execPath = process.execPath) {
-    this.child = fork(harness, [], {
-      execPath,
-      // Something that no session may ever see.
-      env: {
-        PATH: process.env.PATH,
-        HARNESS_LOG: process.env.HARNESS_LOG,
-        AGENT_SECRET: 'do-not-leak',
-        NODE_COMPILE_CACHE: compileCacheFor(uid),
-      },
-      ...(uid === null ? {} : { uid, gid: uid }),
-    })
-    this.exited = once(this.child, 'exit')
-    this.child.on('message', (message) => this.receive(message as HarnessMessage))
-    this.child.once('exit', () => {
-      for (const { reject } of this.waiting.values()) reject(new Error('the agent is gone'))
-      this.waiting.clear()
-    })
-  }
-
-  private receive(message: HarnessMessage): void {
-    if ('report' in message) this.reports.push(message.report)
-    else if ('progress' in message) this.progress.push(message.progress)
-    else if ('degraded' in message) this.degraded.push(message.degraded)
-    else if ('activity' in message) this.activity.push(message.activity)
-    else {
-      const waiting = this.waiting.get(message.id)
-      this.waiting.delete(message.id)
-      if ('error' in message) waiting?.reject(new Error(message.error))
-      else waiting?.resolve(message.answer)
-    }
-  }
-
-  private ask(request: Command): Promise<unknown> {
-    const id = this.next++
-    return new Promise((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject })
-      this.child.send({ ...request, id }, (error) => {
-        if (error !== null) reject(error)
-      })
-    })
-  }
-
-  readonly open = (settings: ProcessSettings, dieAt?: string): Promise<unknown> =>
-    this.ask({ do: 'open', settings, ...(dieAt === undefined ? {} : { dieAt }) })
-  readonly apply = (about: Target): Promise<Applied> => this.ask({ do: 'apply', target: about }) as Promise<Applied>
-  readonly dieAt = (step: string): Promise<unknown> => this.ask({ do: 'dieAt', step })
-  readonly interrupt = (): Promise<unknown> => this.ask({ do: 'interrupt' })
-  readonly suspend = (): Promise<unknown> => this.ask({ do: 'suspend' })
-  readonly inventory = (): Promise<readonly InventoryItem[]> =>
-    this.ask({ do: 'inventory' }) as Promise<readonly InventoryItem[]>
-
-  readonly inventoryOf = async (sessionId: SessionId): Promise<InventoryItem | undefined> =>
-    (await this.inventory()).find((item) => item.sessionId === sessionId)
-
-  /** As a SIGTERM does: sessions go on. */
-  async close(): Promise<void> {
-    await this.ask({ do: 'close' })
-    this.child.disconnect()
-    await this.exited
-  }
-
-  async kill9(): Promise<void> {
-    this.child.kill('SIGKILL')
-    await this.exited
-  }
-
-  /** The last report of a session, once it is as `check` says. */
-  reported(sessionId: SessionId, check: (report: PlatformReport) => boolean, within = 8_000): Promise<PlatformReport> {
-    return eventually(
-      () => {
-        const report = this.reports.findLast((one) => one.sessionId === sessionId && check(one))
-        if (report === undefined) throw new Error(`not reported; so far: ${JSON.stringify(this.reports)}`)
-        return report
-      },
-      { within },
-    )
-  }
-}
-
 export type Workplace = {
   readonly stateDir: string
   readonly settings: ProcessSettings
@@ -206,7 +99,7 @@ export const workplace = (
   const agent: Workplace['agent'] = async (more = {}, dieAt) => {
     const made = new AgentProcess(uid, execPath)
     agents.push(made)
-    await made.open({ ...settings, ...more }, dieAt)
+    await made.open({ platform: 'process', settings: { ...settings, ...more } }, dieAt)
     return made
   }
 
