@@ -87,9 +87,10 @@ const planFor = async (around: Surroundings, { anchor, workload }: Session, targ
   if (anchor.progress.phase === 'up' && inspected.running) return { kind: 'as_it_is' }
   if (anchor.progress.phase !== 'applying' || anchor.generation !== target.generation) return { kind: 'anew' }
   if (workload.generation !== target.generation) return { kind: 'anew' }
-  // It ran for this generation already, while nobody looked: once is enough.
-  const ended = !inspected.running && inspected.state !== 'created'
-  return { kind: 'go_on', death: ended ? { inspected } : null }
+  // Never started: whether its home was given to its user is not known.
+  if (inspected.state === 'created') return { kind: 'anew' }
+  // It may have run for this generation already, while nobody looked: once is enough.
+  return { kind: 'go_on', death: inspected.running ? null : { inspected } }
 }
 
 const makeRunning = async (

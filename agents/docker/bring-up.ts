@@ -101,10 +101,13 @@ const make = async (
   await around.step('image_there')
   if (image.kind === 'interrupted') return 'interrupted'
   if (image.kind === 'failed') return giveUp(around, session, image.reason, image.message, null, null)
-  session.imageDigest = image.digest ?? image.id
   const network = await networks.ensure(around, anchor.desired.orgId)
   await around.step('network_there')
-  session.workload = await createWorkload(around, session, workloadOptions(around, session, spec, network))
+  session.workload = await createWorkload(
+    around,
+    session,
+    workloadOptions(around, session, spec, { network, imageDigest: image.digest ?? image.id }),
+  )
   await around.step('workload_created')
   await giveHome(around, session, spec, image.user)
   await around.step('home_given')
@@ -226,6 +229,7 @@ const weigh = async (
     restarts: restarts + 1,
     retries: retries + 1,
   })
+  await around.step('waiting_to_restart')
   log.info({ sessionId: session.id, exit, restarts: restarts + 1 }, 'a session has ended and is started again')
   progress('restarting', next.message)
   await wait(next.delayMs, undefined, { signal }).catch(() => {})

@@ -18,7 +18,8 @@ export class EngineError extends Error {
 export const isStatus = (error: unknown, ...statuses: readonly number[]): boolean =>
   error instanceof EngineError && error.status !== null && statuses.includes(error.status)
 /** There is nothing of that name or id (any more). */
-export const isMissing = (error: unknown): boolean => isStatus(error, 404)
+export const isMissing = (error: unknown): boolean =>
+  isStatus(error, 404) || (error instanceof EngineError && /^No such container/.test(error.message))
 export const isUnreachable = (error: unknown): boolean => error instanceof EngineError && error.status === null
 
 export type Labels = { readonly [name: string]: string }
@@ -76,8 +77,8 @@ export const addressOf = (host: string): Docker.DockerOptions => {
 
 const engineErrorOf = (error: unknown): EngineError => {
   if (error instanceof EngineError) return error
-  const { statusCode, json, reason } = error as { statusCode?: number; json?: { message?: string }; reason?: string }
-  const message = json?.message ?? reason ?? messageOf(error)
+  const { statusCode, json } = error as { statusCode?: number; json?: { message?: string } | null }
+  const message = json?.message ?? messageOf(error).replace(/^\(HTTP code \d+\) [a-z ]+ - /, '')
   return new EngineError(message.trim(), typeof statusCode === 'number' ? statusCode : null)
 }
 
@@ -91,12 +92,18 @@ const asked = async <A>(call: () => Promise<A>): Promise<A> => {
 
 export type Engine = ReturnType<typeof connectEngine>
 
-export const connectEngine = (host: string) => {
+/** `wrote` is told of each call that changes something on the engine, after it. */
+export const connectEngine = (host: string, wrote: (what: string) => void = () => {}) => {
   const address = addressOf(host)
   const docker = new Docker({ ...address, timeout: CALL_TIMEOUT_MS })
   /** For what takes as long as it takes: events, pulls. */
   const patient = new Docker(address)
   const container = (ref: string) => docker.getContainer(ref)
+  const write = async <A>(what: string, call: () => Promise<A>): Promise<A> => {
+    const answer = await asked(call)
+    wrote(what)
+    return answer
+  }
 
   const pull = async (
     image: string,
@@ -159,11 +166,17 @@ export const connectEngine = (host: string) => {
     },
     pull,
     create: (name: string, options: Docker.ContainerCreateOptions) =>
-      asked(async () => (await docker.createContainer({ ...options, name })).id),
-    rename: (ref: string, name: string): Promise<void> => asked(() => container(ref).rename({ name })),
-    start: (ref: string): Promise<void> => asked(() => container(ref).start()),
-    kill: (ref: string, signal: string): Promise<void> => asked(() => container(ref).kill({ signal })),
-    remove: (ref: string, force: boolean): Promise<void> => asked(() => container(ref).remove({ force, v: true })),
+      write(`create ${name}`, async () => (await docker.createContainer({ ...options, name })).id),
+    rename: (ref: string, name: string): Promise<void> => write(`rename ${ref}`, () => container(ref).rename({ name })),
+    start: (ref: string): Promise<void> =>
+      write(`start ${ref}`, () => container(ref).start()).catch((error: unknown) => {
+        // It runs already.
+        if (!isStatus(error, 304)) throw error
+      }),
+    kill: (ref: string, signal: string): Promise<void> =>
+      write(`kill ${ref} ${signal}`, () => container(ref).kill({ signal })),
+    remove: (ref: string, force: boolean): Promise<void> =>
+      write(`remove ${ref}`, () => container(ref).remove({ force, v: true })),
     list: (filters: Filters): Promise<readonly Listed[]> =>
       asked(async () => {
         const found = await docker.listContainers({ all: true, filters: JSON.stringify(filters) })
@@ -203,7 +216,7 @@ export const connectEngine = (host: string) => {
         withoutHeaders(await container(ref).logs({ stdout: true, stderr: true, tail: 200, since, follow: false })),
       ),
     putArchive: (ref: string, archive: Buffer, path: string): Promise<void> =>
-      asked(async () => void (await container(ref).putArchive(archive, { path }))),
+      write(`archive to ${ref}`, async () => void (await container(ref).putArchive(archive, { path }))),
     getArchive: (ref: string, path: string): Promise<Buffer> =>
       asked(async () => {
         const chunks: Buffer[] = []
@@ -216,12 +229,13 @@ export const connectEngine = (host: string) => {
         const { Volumes } = await docker.listVolumes({ filters: JSON.stringify(filters) } as object)
         return (Volumes ?? []).map(({ Name, Labels }) => ({ name: Name, labels: Labels ?? {} }))
       }),
-    removeVolume: (name: string): Promise<void> => asked(() => docker.getVolume(name).remove()),
+    removeVolume: (name: string): Promise<void> =>
+      write(`remove volume ${name}`, () => docker.getVolume(name).remove()),
     networks: (filters: Filters = {}) =>
       asked(() => docker.listNetworks({ filters: JSON.stringify(filters) } as object)),
     createNetwork: (options: Docker.NetworkCreateOptions) =>
-      asked(async () => (await docker.createNetwork(options)).id),
-    removeNetwork: (id: string): Promise<void> => asked(() => docker.getNetwork(id).remove()),
+      write('create network', async () => (await docker.createNetwork(options)).id),
+    removeNetwork: (id: string): Promise<void> => write(`remove network ${id}`, () => docker.getNetwork(id).remove()),
     /** `since`: seconds since the epoch. Ends when the engine goes away, or with `signal`. Rejects when it cannot be begun. */
     events: async function* (filters: Filters, since: number, signal: AbortSignal): AsyncGenerator<EngineEvent> {
       const stream = (await asked(() =>

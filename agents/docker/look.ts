@@ -72,6 +72,7 @@ const workloadOf = (listed: Listed): Workload => ({
   generation: sessionOf(listed.labels)?.generation ?? 0,
   incarnation: incarnationOf(listed.labels),
   running: listed.state === 'running',
+  imageDigest: listed.labels[label.imageDigest] ?? null,
 })
 
 const clearUp = async (around: Surroundings, { name }: Listed): Promise<void> => {
@@ -145,7 +146,6 @@ const judge = async (
       if (inspected?.running === true) {
         const before = session.observed
         session.published = inspected.published
-        session.imageDigest ??= inspected.image
         session.observed = runningNow(around, session)
         if (
           before.status !== 'running' ||

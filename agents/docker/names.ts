@@ -22,6 +22,7 @@ export const label = {
   name: `${PREFIX}name`,
   desired: `${PREFIX}desired`,
   token: `${PREFIX}access-token`,
+  imageDigest: `${PREFIX}image-digest`,
 } as const
 
 export const newToken = (): string => randomBytes(5).toString('hex')
@@ -81,12 +82,12 @@ export const anchorLabels = (
 
 export const workloadLabels = (
   agentId: string,
-  sessionId: SessionId,
-  generation: number,
-  desired: Desired,
+  { sessionId, generation, desired }: Anchor,
+  imageDigest: string,
 ): Labels => ({
   ...sessionLabels(agentId, sessionId, generation, desired),
   [label.role]: 'workload',
+  [label.imageDigest]: imageDigest,
 })
 
 const sessionLabels = (agentId: string, sessionId: SessionId, generation: number, desired: Desired): Labels => ({

@@ -20,6 +20,8 @@ import { endWorkload } from './workload.ts'
 export type DockerPlatformOptions = {
   /** For tests that end the agent between any two steps. */
   readonly step?: (name: Step) => Promise<void>
+  /** For tests: told of each change that was made on the engine. */
+  readonly wrote?: (what: string) => void
   /** Another agent of the same id works on this engine now: nothing can be done here any more. */
   readonly lost?: () => void
 }
@@ -36,7 +38,7 @@ export const createDockerPlatform = (
   options: DockerPlatformOptions = {},
 ): Platform => {
   const settings: Settings = { ...defaults, ...given }
-  const engine = connectEngine(settings.dockerHost)
+  const engine = connectEngine(settings.dockerHost, options.wrote)
   const ownership = createOwnership(engine, settings.agentId, log)
   const networks = createNetworks()
   const sessions = new Map<SessionId, Session>()
@@ -65,20 +67,32 @@ export const createDockerPlatform = (
   }
   const registry: Registry = { networks, run }
 
-  /** Only while nothing is being done with it: else when that is over. */
+  const looking = new Set<SessionId>()
+
+  /** One look at a session at a time, and only while nothing is being done with it: else again when that is over. */
   const look = async (around: Surroundings, sessionId: SessionId): Promise<void> => {
-    const session = sessions.get(sessionId)
-    if (session !== undefined && tasks.has(session)) {
-      session.lookAgain = true
-      return
+    const isBusy = (): boolean => {
+      const session = sessions.get(sessionId)
+      const busy = session !== undefined && (tasks.has(session) || looking.has(sessionId))
+      if (busy) session.lookAgain = true
+      return busy
     }
-    if (session !== undefined) session.lookAgain = false
-    const found = await ownership.list(sessionId)
-    if (session !== undefined && tasks.has(session)) {
-      session.lookAgain = true
-      return
+    if (isBusy() || looking.has(sessionId)) return
+    looking.add(sessionId)
+    try {
+      do {
+        const session = sessions.get(sessionId)
+        if (session !== undefined) session.lookAgain = false
+        const found = await ownership.list(sessionId)
+        if (session !== undefined && tasks.has(session)) {
+          session.lookAgain = true
+          return
+        }
+        await lookAt(around, registry, sessionId, found)
+      } while (sessions.get(sessionId)?.lookAgain === true && !tasks.has(sessions.get(sessionId) as Session))
+    } finally {
+      looking.delete(sessionId)
     }
-    await lookAt(around, registry, sessionId, found)
   }
 
   const lookSoon = (around: Surroundings, sessionId: SessionId): Promise<void> =>

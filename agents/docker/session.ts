@@ -15,6 +15,8 @@ export type Workload = {
   readonly generation: number
   readonly incarnation: number
   readonly running: boolean
+  /** Of its image, as the registry resolved it; where no registry did, the image's own id. */
+  readonly imageDigest: string | null
 }
 
 export type Session = {
@@ -25,8 +27,6 @@ export type Session = {
   observed: WireObserved
   /** Port inside, such as `8080/tcp`, to the port outside. */
   published: ReadonlyMap<string, number>
-  /** Of the image that it runs, as the engine resolved it. */
-  imageDigest: string | null
   /** Something happened on the engine while something was being done with it. */
   lookAgain: boolean
 }
@@ -58,8 +58,10 @@ export const steps = [
   'home_given',
   'started',
   'ready',
+  'waiting_to_restart',
   'settled',
   'asked_to_end',
+  'killed',
   'workload_removed',
   'home_removed',
   'anchor_removed',
@@ -72,7 +74,6 @@ export const newSession = (id: SessionId): Session => ({
   workload: null,
   observed: starting(0, 'starting', 'starting'),
   published: new Map(),
-  imageDigest: null,
   lookAgain: false,
 })
 
@@ -90,11 +91,11 @@ export const generationOf = ({ anchor, workload }: Session): number => {
 export const stopGraceMs = ({ spec }: Desired): number => (spec.stopGraceSeconds ?? 10) * 1_000
 export const startTimeoutMs = ({ spec }: Desired): number => (spec.startTimeoutSeconds ?? 300) * 1_000
 
-const underneath = (around: Surroundings, { anchor, workload, imageDigest }: Session) => ({
+const underneath = (around: Surroundings, { anchor, workload }: Session) => ({
   containerId: workload?.id ?? null,
   node: around.node(),
   image: (anchor?.desired.spec.container?.image as string | undefined) ?? null,
-  imageDigest,
+  imageDigest: workload?.imageDigest ?? null,
 })
 
 export const portOutside = ({ anchor, published }: Session, name: string): number | undefined => {

@@ -4,7 +4,7 @@ import type Docker from 'dockerode'
 import { containerEnvironment } from '../container/environment.ts'
 import type { ContainerSpec } from '../container/spec.ts'
 import { isMissing, isStatus } from './engine.ts'
-import { workloadLabels, workloadName } from './names.ts'
+import { label, workloadLabels, workloadName } from './names.ts'
 import { type Session, type Surroundings, stopGraceMs, type Workload } from './session.ts'
 
 /** Two files a session: what programs write must not fill the disk. */
@@ -14,12 +14,12 @@ export const workloadOptions = (
   around: Surroundings,
   session: Session,
   spec: ContainerSpec,
-  network: string,
+  { network, imageDigest }: { readonly network: string; readonly imageDigest: string },
 ): Docker.ContainerCreateOptions => {
   const { anchor } = session
   if (anchor === null) throw new Error('a session without an anchor cannot be started')
   const { settings, ownership } = around
-  const { desired, generation } = anchor
+  const { desired } = anchor
   const { cpuMillis, memoryMib } = desired.spec.resources
   const environment = containerEnvironment(session.id, desired, spec, anchor.accessToken)
   const inside = spec.ports.map(({ port }) => `${port}/tcp`)
@@ -32,7 +32,7 @@ export const workloadOptions = (
     ...(spec.user === null ? {} : { User: `${spec.user}:${spec.user}` }),
     WorkingDir: spec.home.path,
     Hostname: session.id.slice(0, 13),
-    Labels: workloadLabels(settings.agentId, session.id, generation, desired) as Record<string, string>,
+    Labels: workloadLabels(settings.agentId, anchor, imageDigest) as Record<string, string>,
     ExposedPorts: Object.fromEntries(inside.map((port) => [port, {}])),
     HostConfig: {
       NetworkMode: network,
@@ -72,7 +72,13 @@ export const createWorkload = async (
   const { anchor } = session
   if (anchor === null) throw new Error('a session without an anchor cannot be started')
   const name = workloadName(around.ownership.token(), session.id, anchor.generation)
-  const made = { name, generation: anchor.generation, incarnation: anchor.desired.incarnation, running: false }
+  const made = {
+    name,
+    generation: anchor.generation,
+    incarnation: anchor.desired.incarnation,
+    running: false,
+    imageDigest: options.Labels?.[label.imageDigest] ?? null,
+  }
   try {
     return { ...made, id: await around.engine.create(name, options) }
   } catch (error) {
@@ -102,7 +108,7 @@ export const endWorkload = async (
     for (let pause = 10; ; pause = Math.min(pause * 2, LONGEST_LOOK_MS)) {
       if (!(await isRunning(around, workload.name))) break
       if (signal?.aborted) return 'interrupted'
-      if (Date.now() >= until) await send(around, workload.name, 'SIGKILL')
+      if (Date.now() >= until && (await send(around, workload.name, 'SIGKILL'))) await around.step('killed')
       await wait(pause)
     }
   }
