@@ -9,7 +9,7 @@ import { LAST_OUTPUT_BYTES, presentable } from '../runtime/observed.ts'
 import { afterExit } from '../runtime/restart-policy.ts'
 import { advance } from './anchors.ts'
 import { awaitReady } from './await-ready.ts'
-import { EngineError, type Inspected } from './engine.ts'
+import { EngineError, type Inspected, isMissing } from './engine.ts'
 import { giveHome } from './home.ts'
 import { ensureImage } from './image.ts'
 import type { Networks } from './networks.ts'
@@ -200,14 +200,15 @@ const weigh = async (
   const { settings, log } = around
   const { anchor } = session
   if (anchor === null) return 'over'
-  const { inspected } = death
+  const inspected = await stillThere(around, session, death)
   const output = await outputOf(around, session, inspected?.startedAt)
   if (inspected === null) session.workload = null
   else if (session.workload !== null) session.workload = { ...session.workload, running: false }
-  const exit = exitOfDeath(death)
+  const asFound = { ...death, inspected }
+  const exit = exitOfDeath(asFound)
   const { restarts } = anchor.progress
   const retries = wasHealthy(inspected, settings.healthyAfterMs) ? 0 : anchor.progress.retries
-  const ending = endingOfDeath(session, death)
+  const ending = endingOfDeath(session, asFound)
   const next = afterExit(anchor.desired.spec.restart, { exit, ending, retries, backoff: settings.backoff })
   const over = async (status: 'stopped' | 'failed', reason: string, message: string): Promise<'over'> => {
     await advance(around, session, { phase: status === 'failed' ? 'failed' : 'ended', reason, retries })
@@ -234,6 +235,22 @@ const weigh = async (
   progress('restarting', next.message)
   await wait(next.delayMs, undefined, { signal }).catch(() => {})
   return 'again'
+}
+
+const REMOVED_AFTER_KILL_MS = 150
+
+/** Who removes a running container by force kills it first: a moment later it is known what was done. */
+const stillThere = async (
+  around: Surroundings,
+  { workload }: Session,
+  { inspected }: Death,
+): Promise<Inspected | null> => {
+  if (inspected === null || workload === null || inspected.exitCode !== 137 || inspected.oomKilled) return inspected
+  await wait(REMOVED_AFTER_KILL_MS)
+  return around.engine.inspect(workload.name).catch((error: unknown) => {
+    if (isMissing(error)) return null
+    throw error
+  })
 }
 
 const wasHealthy = (inspected: Inspected | null, healthyAfterMs: number): boolean =>

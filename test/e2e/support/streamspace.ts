@@ -101,11 +101,21 @@ export const enrol = async (api: Rest, id: string, platform = 'process'): Promis
   return body.token
 }
 
-export type AgentStart = { readonly id: string; readonly token: string; readonly url: string; readonly dataDir: string }
+export type AgentStart = {
+  readonly id: string
+  readonly token: string
+  readonly url: string
+  readonly dataDir: string
+  readonly platform?: 'process' | 'docker' | 'kubernetes'
+}
 
-/** `streamspace agent process`, which is back at once whenever it loses its server. */
-export const agent = (here: Scene, { id, token, url, dataDir }: AgentStart, env: Environment = {}): Program =>
-  streamspace(here, ['agent', 'process'], {
+/** `streamspace agent process` (or of another platform), which is back at once whenever it loses its server. */
+export const agent = (
+  here: Scene,
+  { id, token, url, dataDir, platform = 'process' }: AgentStart,
+  env: Environment = {},
+): Program =>
+  streamspace(here, ['agent', platform], {
     STREAMSPACE_URL: url,
     STREAMSPACE_AGENT_ID: id,
     STREAMSPACE_AGENT_TOKEN: token,

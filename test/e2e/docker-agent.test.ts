@@ -1,0 +1,125 @@
+/** A server and `streamspace agent docker`, as a person starts them, on a real engine. */
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { BUSYBOX, type DockerEngine, dockerEngine, needsDocker } from '../support/docker-engine.ts'
+import { eventually } from './support/eventually.ts'
+import type { Json } from './support/rest.ts'
+import { type Program, scene } from './support/scene.ts'
+import { agent, enrol, migratedDatabase, type Server, server } from './support/streamspace.ts'
+import { putTemplate } from './support/templates.ts'
+
+const AGENT = 'docker-1'
+
+const site = (name: string, restart: object) => ({
+  name,
+  displayName: name,
+  parameters: [{ name: 'title', type: 'string', default: 'Home', env: 'TITLE' }],
+  resources: { cpuMillis: 250, memoryMib: 64 },
+  spec: {
+    container: {
+      image: BUSYBOX,
+      command: ['sh', '-c'],
+      args: ['echo "$TITLE" >>index.html; exec httpd -f -p 8080 -h "$HOME"'],
+      user: 1000,
+    },
+    ports: [{ name: 'http', port: 8080, protocol: 'http' }],
+    home: { path: '/home/user' },
+    probe: { type: 'http', path: '/', intervalMs: 100 },
+    restart,
+    stopGraceSeconds: 1,
+  },
+})
+
+describe('the Docker agent', function () {
+  this.timeout(120_000)
+  const here = scene('suite')
+  let engine: DockerEngine
+  let control: Server
+  let start: () => Program
+
+  before(async function () {
+    needsDocker.call(this)
+    engine = await dockerEngine()
+    control = await server(here, await migratedDatabase(here), { STREAMSPACE_HEARTBEAT_INTERVAL_MS: '500' })
+    const token = await enrol(control.rest, AGENT, 'docker')
+    const dataDir = join(await here.folder(), 'agent')
+    start = () =>
+      agent(here, { id: AGENT, token, url: control.url, dataDir, platform: 'docker' }, { DOCKER_HOST: engine.host })
+    start()
+    await putTemplate(control.rest, site('steady', { policy: 'on-failure', maxRetries: 3 }))
+    await putTemplate(control.rest, site('once', { policy: 'never' }))
+  })
+
+  const pageOf = async ({ endpoint }: Json): Promise<string> => (await fetch(endpoint.url)).text()
+  const containersOf = async (id: string): Promise<readonly string[]> => {
+    const filters = JSON.stringify({ label: [`streamspace.io/session=${id}`] })
+    return (await engine.docker.listContainers({ all: true, filters })).map(({ Id }) => Id)
+  }
+
+  it('runs a session with its parameters, and shows what is underneath', async () => {
+    const { id } = await control.rest.create({ template: 'steady', parameters: { title: 'Good morning' } })
+    const session = await control.rest.until(id, 'running')
+    expect(await pageOf(session)).to.equal('Good morning\n')
+    expect(session).to.include({ platform: 'docker', agentId: AGENT, agentReachable: true, restarts: 0 })
+    expect(await containersOf(id)).to.include(session.containerId)
+    expect(session.imageDigest).to.match(/^sha256:[0-9a-f]{64}$/)
+    expect(session.node).to.be.a('string')
+    expect(session.image).to.equal(BUSYBOX)
+  })
+
+  it('keeps the home over hibernating and waking, and removes everything with the session', async () => {
+    const { id } = await control.rest.create({ template: 'steady', parameters: { title: 'one' } })
+    await control.rest.until(id, 'running')
+    expect((await control.rest.post(`/sessions/${id}/hibernate`)).status).to.equal(202)
+    await control.rest.until(id, 'hibernated')
+    expect((await control.rest.post(`/sessions/${id}/wake`)).status).to.equal(202)
+    expect(await pageOf(await control.rest.until(id, 'running'))).to.equal('one\none\n')
+    await control.rest.ask('DELETE', `/sessions/${id}`)
+    await control.rest.gone(id)
+    await eventually(async () => expect(await containersOf(id)).to.deep.equal([]))
+    const { Volumes } = await engine.docker.listVolumes()
+    expect(Volumes.map(({ Name }) => Name).filter((name) => name.includes(id))).to.deep.equal([])
+  })
+
+  it('repairs within two seconds what somebody removed, as the restart policy says', async () => {
+    const { id } = await control.rest.create({ template: 'steady' })
+    const { containerId } = await control.rest.until(id, 'running')
+    await engine.docker.getContainer(containerId).remove({ force: true })
+    await eventually(async () => expect((await control.rest.session(id)).containerId).not.to.equal(containerId), {
+      within: 2_000,
+    })
+    const repaired = await control.rest.until(id, 'running')
+    expect(repaired.restarts).to.equal(1)
+    expect(await pageOf(repaired)).to.equal('Home\nHome\n')
+  })
+
+  it('says within two seconds that a session is over, where the policy is never', async () => {
+    const { id } = await control.rest.create({ template: 'once' })
+    const { containerId } = await control.rest.until(id, 'running')
+    await engine.docker.getContainer(containerId).remove({ force: true })
+    expect(await control.rest.until(id, 'failed', 2_000)).to.include({ statusReason: 'removed_outside' })
+  })
+
+  it('takes the sessions of an agent over that was killed', async () => {
+    const { id } = await control.rest.create({ template: 'once' })
+    const { containerId } = await control.rest.until(id, 'running')
+    const second = start()
+    // The first finds that it is no longer the owner, says so and ends.
+    await eventually(async () => {
+      const { body } = await control.rest.get(`/agents/${AGENT}`)
+      expect(body.status).to.equal('online')
+    })
+    await control.rest.post(`/sessions/${id}/restart`)
+    await eventually(
+      async () => {
+        const session = await control.rest.session(id)
+        expect(session).to.include({ status: 'running', incarnation: 1 })
+        expect(session.containerId).not.to.equal(containerId)
+      },
+      { within: 30_000 },
+    )
+    second.signal('SIGTERM')
+    expect((await second.end()).code).to.equal(0)
+    expect(await pageOf(await control.rest.session(id))).to.equal('Home\nHome\n')
+  })
+})
