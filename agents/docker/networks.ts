@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { EngineError, isMissing, isStatus } from './engine.ts'
 import { label } from './names.ts'
 import type { Surroundings } from './session.ts'
-import { freeSubnets } from './subnets.ts'
+import { freeSubnets, localRoutes } from './subnets.ts'
 
 /** Names of orgs are for people and may be long: the network's says it by a hash, its label in full. */
 export const networkName = (agentId: string, orgId: string): string =>
@@ -41,7 +41,7 @@ export const createNetworks = (): Networks => {
     if (all.some((network) => network.Name === name)) return name
     const taken = all.flatMap(({ IPAM }) => (IPAM?.Config ?? []).flatMap(({ Subnet }) => Subnet ?? []))
     let tries = 0
-    for (const subnet of freeSubnets(settings.subnetPool, taken)) {
+    for (const subnet of freeSubnets(settings.subnetPool, [...taken, ...(await localRoutes())])) {
       try {
         const id = await engine.createNetwork({
           Name: name,

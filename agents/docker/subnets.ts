@@ -1,4 +1,6 @@
 /** Addresses for the networks of orgs: small ones, from a range of ours. The engine's own would be used up by thirty. */
+import { readFile } from 'node:fs/promises'
+
 export type Pool = { readonly address: number; readonly prefix: number }
 
 /** 253 sessions of one org. */
@@ -20,6 +22,25 @@ export const parsePool = (text: string): Pool | undefined => {
   if (number === null || prefix === '' || bits < 8 || bits > NETWORK_PREFIX || number % 2 ** (32 - bits) !== 0)
     return undefined
   return { address: number, prefix: bits }
+}
+
+/**
+ * Where this machine sends packets already: a VPN, another engine's networks. proc(5), /proc/net/route: hexadecimal, in the
+ * byte order of the machine. Nothing where there is no such file, or the engine is another machine.
+ */
+export const localRoutes = async (path = '/proc/net/route'): Promise<readonly string[]> => {
+  const text = await readFile(path, 'utf8').catch(() => '')
+  return text
+    .split('\n')
+    .slice(1)
+    .flatMap((line) => {
+      const [, destination = '', , , , , , mask = ''] = line.split('\t')
+      const [address, bits] = [destination, mask].map((hex) => Buffer.from(hex, 'hex').reverse())
+      // The default route overlaps with everything.
+      if (address?.length !== 4 || bits?.length !== 4 || bits.readUInt32BE() === 0) return []
+      const prefix = 32 - Math.log2(2 ** 32 - bits.readUInt32BE())
+      return `${[...address].join('.')}/${Math.round(prefix)}`
+    })
 }
 
 type Range = { readonly first: number; readonly last: number }

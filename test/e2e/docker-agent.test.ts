@@ -36,6 +36,7 @@ describe('the Docker agent', function () {
   let engine: DockerEngine
   let control: Server
   let start: () => Program
+  let first: Program
 
   before(async function () {
     needsDocker.call(this)
@@ -45,7 +46,7 @@ describe('the Docker agent', function () {
     const dataDir = join(await here.folder(), 'agent')
     start = () =>
       agent(here, { id: AGENT, token, url: control.url, dataDir, platform: 'docker' }, { DOCKER_HOST: engine.host })
-    start()
+    first = start()
     await putTemplate(control.rest, site('steady', { policy: 'on-failure', maxRetries: 3 }))
     await putTemplate(control.rest, site('once', { policy: 'never' }))
   })
@@ -100,26 +101,24 @@ describe('the Docker agent', function () {
     expect(await control.rest.until(id, 'failed', 2_000)).to.include({ statusReason: 'removed_outside' })
   })
 
-  it('takes the sessions of an agent over that was killed', async () => {
+  it('gives its sessions to a second agent of the same id, and ends', async () => {
     const { id } = await control.rest.create({ template: 'once' })
     const { containerId } = await control.rest.until(id, 'running')
     const second = start()
-    // The first finds that it is no longer the owner, says so and ends.
-    await eventually(async () => {
-      const { body } = await control.rest.get(`/agents/${AGENT}`)
-      expect(body.status).to.equal('online')
-    })
     await control.rest.post(`/sessions/${id}/restart`)
-    await eventually(
+    const restarted = await eventually(
       async () => {
         const session = await control.rest.session(id)
         expect(session).to.include({ status: 'running', incarnation: 1 })
-        expect(session.containerId).not.to.equal(containerId)
+        return session
       },
       { within: 30_000 },
     )
+    expect(restarted.containerId).not.to.equal(containerId)
+    expect((await first.end()).code).to.equal(1)
     second.signal('SIGTERM')
     expect((await second.end()).code).to.equal(0)
-    expect(await pageOf(await control.rest.session(id))).to.equal('Home\nHome\n')
+    // An agent that leaves, leaves its sessions as they are.
+    expect(await pageOf(restarted)).to.equal('Home\nHome\n')
   })
 })

@@ -1,0 +1,94 @@
+import { networkInterfaces } from 'node:os'
+import { expect } from 'chai'
+import { networkName } from '../../../agents/docker/networks.ts'
+import { needsDocker } from '../../support/docker-engine.ts'
+import { eventually } from '../../support/eventually.ts'
+import { aSessionId, type DockerAgent, inside, type Place, place, script, site } from './docker-agent.ts'
+
+const hostAddress = (): string | undefined =>
+  Object.entries(networkInterfaces())
+    .filter(([name]) => !/^(lo|docker|br-|veth)/.test(name))
+    .flatMap(([, addresses]) => addresses ?? [])
+    .find(({ family }) => family === 'IPv4')?.address
+
+describe('networks of sessions', function () {
+  this.timeout(120_000)
+  let here: Place
+  let agent: DockerAgent
+  before(async function () {
+    needsDocker.call(this)
+    here = await place()
+    agent = await here.agent()
+  })
+  after(() => here?.close())
+
+  const addressOf = async (containerId: string): Promise<{ readonly address: string; readonly gateway: string }> => {
+    const { NetworkSettings } = await here.docker.getContainer(containerId).inspect()
+    const [network] = Object.values(NetworkSettings.Networks)
+    return { address: network?.IPAddress ?? '', gateway: network?.Gateway ?? '' }
+  }
+  const reaches = async (from: string, host: string, port: number): Promise<boolean> => {
+    const request = `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${host} ${port}`
+    return (await inside(here, from, ['sh', '-c', request])).output.includes('hello')
+  }
+
+  it('let sessions of one org reach each other, and those of another not', async () => {
+    const [first, second, other] = [aSessionId(), aSessionId(), aSessionId()]
+    const one = await agent.run(first, site())
+    const two = await agent.run(second, site())
+    const foreign = await agent.run(other, site(), { orgId: 'another org, with a long name: München' })
+    const [mine, theirs] = [await addressOf(one.containerId!), await addressOf(foreign.containerId!)]
+    expect(await reaches(two.containerId!, mine.address, 8080)).to.equal(true)
+    expect(await reaches(foreign.containerId!, mine.address, 8080)).to.equal(false)
+    expect(await reaches(one.containerId!, theirs.address, 8080)).to.equal(false)
+    expect(await reaches(one.containerId!, '127.0.0.1', 8080)).to.equal(true)
+    // Nor through what is published on the host: neither by the gateway's address nor by the host's.
+    for (const host of [theirs.gateway, mine.gateway, hostAddress()].filter((address) => address !== undefined))
+      expect(await reaches(foreign.containerId!, host, one.endpoint!.port), host).to.equal(false)
+    expect((await fetch(one.endpoint!.url)).status).to.equal(200)
+  })
+
+  it('keep orgs apart also where ports are published on an address of the host', async function () {
+    const address = hostAddress()
+    if (address === undefined) this.skip()
+    const open = await here.agent({ agentId: `open-${here.agentId}`, publishAddress: address })
+    const [first, other] = [aSessionId(), aSessionId()]
+    try {
+      const one = await open.run(first, site())
+      const foreign = await open.run(other, site(), { orgId: 'elsewhere' })
+      expect(one.endpoint!.host).to.equal(address)
+      expect((await fetch(one.endpoint!.url)).status).to.equal(200)
+      const { gateway } = await addressOf(foreign.containerId!)
+      for (const host of [address, gateway])
+        expect(await reaches(foreign.containerId!, host, one.endpoint!.port), host).to.equal(false)
+    } finally {
+      for (const id of [first, other]) await open.apply(id, {}, { generation: 2, state: 'deleted' })
+      await open.close()
+    }
+  })
+
+  it('are small, one for each of forty orgs, and go when nothing runs in them', async () => {
+    const sessions = Array.from({ length: 40 }, (_, index) => ({ id: aSessionId(), orgId: `org-number-${index}` }))
+    const idle = script('exec sleep 600')
+    for (const { id, orgId } of sessions) await agent.run(id, idle, { orgId })
+    const names = async () => new Set((await here.docker.listNetworks()).map(({ Name }) => Name))
+    const nameOf = ({ orgId }: { orgId: string }) => networkName(here.agentId, orgId)
+    const subnets = (await here.docker.listNetworks())
+      .filter(({ Name }) => sessions.some((one) => nameOf(one) === Name))
+      .map(({ IPAM }) => IPAM?.Config?.[0]?.Subnet ?? '')
+    expect(new Set(subnets).size).to.equal(40)
+    for (const subnet of subnets) expect(subnet).to.match(/^10\.213\.\d+\.0\/24$/)
+    await Promise.all(
+      sessions.map(({ id, orgId }) =>
+        agent.apply(id, idle, { generation: 2, state: 'deleted', orgId, persistentHome: true }),
+      ),
+    )
+    await eventually(
+      async () => {
+        const left = await names()
+        expect(sessions.filter((one) => left.has(nameOf(one)))).to.deep.equal([])
+      },
+      { within: 40_000 },
+    )
+  })
+})
