@@ -56,6 +56,23 @@ const whyNone = (): string | null => {
   return process.getuid?.() === 0 ? null : 'dockerd needs root: set DOCKER_HOST'
 }
 
+/**
+ * Addresses for the networks of this run's agents that nobody on this machine has: two engines know nothing of each
+ * other's bridges, and one of them would answer for both.
+ */
+export const freePool = (): { readonly address: number; readonly prefix: number } => {
+  // Destinations are hexadecimal, the first byte last.
+  const routes = readFileSync('/proc/net/route', 'utf8')
+    .split('\n')
+    .flatMap((line) => line.split('\t')[1] ?? [])
+  for (let at = 0; at < 128; at += 1) {
+    const second = 64 + ((process.pid + at) % 128)
+    const mark = `${second.toString(16).padStart(2, '0')}0A`.toUpperCase()
+    if (!routes.some((route) => route.endsWith(mark))) return { address: (10 * 256 + second) * 65_536, prefix: 16 }
+  }
+  throw new Error('every network from 10.64.0.0 to 10.191.0.0 is in use on this machine')
+}
+
 let said = false
 
 /** For `before(needsDocker)`. */

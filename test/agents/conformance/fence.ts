@@ -1,0 +1,80 @@
+/**
+ * Two agents of one id. The older one is stopped in the middle of an apply (SIGSTOP), the newer one works, then the
+ * older one goes on: it may change nothing any more.
+ */
+import { expect } from 'chai'
+import { aSessionId } from '../../support/process-agent.ts'
+import type { PlatformUnderTest } from './platform-under-test.ts'
+import { applied, ended, itemOf, served, stoppedOr, subject, wanting } from './subject.ts'
+
+const changes = [
+  { name: 'a start', before: false, rest: {} },
+  { name: 'a restart', before: true, rest: { incarnation: 1 } },
+  { name: 'a hibernation', before: true, rest: { state: 'hibernated' } },
+  { name: 'a deletion', before: true, rest: { state: 'deleted' } },
+] as const
+
+export const fence = (platform: PlatformUnderTest): void => {
+  const { place, agent, killAgents } = subject(platform)
+  const server = () => place().server('echo once >>starts; echo hello >index.html')
+
+  if (platform.fence === 'refuses') {
+    it('a second agent of one id is refused while the first one lives', async () => {
+      await agent()
+      const refused = await agent().then(
+        () => null,
+        (error: Error) => error,
+      )
+      expect(refused?.message).to.include('another agent')
+    })
+    return
+  }
+
+  for (const { name, before, rest } of changes)
+    it(`stopped at any step of ${name} and continued after another has worked, it changes nothing`, async function () {
+      this.timeout(15_000 * platform.steps.length)
+      let tried = 0
+      for (const step of platform.steps) {
+        const id = aSessionId()
+        const older = await agent()
+        if (before) await applied(older, id, server())
+        await older.stopAt(step)
+        const asked = older.command(wanting(id, server(), { generation: 2, ...rest })).catch(() => null)
+        if ((await stoppedOr(older, asked)) === 'done') {
+          await ended(older, id, 9)
+          await killAgents()
+          continue
+        }
+        tried += 1
+        const newer = await agent()
+        const observed = await applied(newer, id, server(), { generation: 3, incarnation: 2 })
+        const picture = await place().picture()
+        older.child.kill('SIGCONT')
+        await asked
+        expect(await place().picture(), `after ${step}`).to.equal(picture)
+        expect(await served(observed, 'index.html')).to.include('hello')
+        expect(await itemOf(newer, id, () => true)).to.include({ status: 'running', generation: 3, restarts: 0 })
+        await older.kill9()
+        await ended(newer, id, 9)
+        expect((await place().left()).filter((one) => one.includes(id))).to.deep.equal([])
+        await killAgents()
+      }
+      console.log(`      ${platform.name}: stopped at ${tried} steps of ${name}`)
+      expect(tried).to.be.greaterThan(2)
+    })
+
+  it('two agents of different ids on one engine touch only their own', async () => {
+    const [first, second] = [aSessionId(), aSessionId()]
+    const one = await agent()
+    const other = await agent({ agentId: `other-${second}` })
+    await applied(one, first, server())
+    await applied(other, second, server())
+    expect((await one.inventory()).map(({ sessionId }) => sessionId)).to.deep.equal([first])
+    expect((await other.inventory()).map(({ sessionId }) => sessionId)).to.deep.equal([second])
+    await applied(other, first, {}, { generation: 9, state: 'deleted' })
+    expect(await served(await itemOf(one, first, () => true), 'index.html')).to.include('hello')
+    await ended(one, first, 2)
+    expect(await served(await itemOf(other, second, () => true), 'index.html')).to.include('hello')
+    await ended(other, second, 2)
+  })
+}

@@ -1,0 +1,50 @@
+/** What the conformance suite has to know of a platform: how to write a program for it, and how to look underneath. */
+import type { WireSpec } from '../../../agents/protocol.ts'
+import type { SessionId } from '../../../domain/ids.ts'
+import type { AgentProcess } from '../../support/agent-process.ts'
+
+export type AgentOptions = {
+  /** Ends itself with SIGKILL at this step. */
+  readonly dieAt?: string
+  /** Of another agent than the usual one. */
+  readonly agentId?: string
+  /** What it kept on its own disk is gone. Not asked of a platform whose sessions are on that disk. */
+  readonly emptyDisk?: boolean
+}
+
+export type Place = {
+  /** A new agent that works on this place, open. */
+  readonly agent: (options?: AgentOptions) => Promise<AgentProcess>
+  /** Runs a shell script in the session's home. */
+  readonly script: (script: string) => Partial<WireSpec>
+  /** A shell script first, then a web server on the port `http` that serves the home. */
+  readonly server: (script: string) => Partial<WireSpec>
+  /** Ends what runs of a session as somebody else would, without asking the agent. */
+  readonly removeWorkload: (sessionId: SessionId) => Promise<void>
+  /** What a file in a session's home says. */
+  readonly homeFile: (sessionId: SessionId, name: string) => Promise<string>
+  /** Everything that there is of sessions and agents but what belongs to nobody's session, by names that stay. */
+  readonly left: () => Promise<readonly string[]>
+  /** All that there is, as it is: equal texts when nothing was changed in between. */
+  readonly picture: () => Promise<string>
+  /** Something that is not ours, whose picture is to stay. */
+  readonly bystander: () => Promise<{ readonly isThere: () => Promise<boolean>; readonly remove: () => Promise<void> }>
+  readonly close: () => Promise<void>
+}
+
+export type PlatformUnderTest = {
+  readonly name: string
+  /** For `before`: skips where the platform cannot be had. */
+  readonly needs: (this: Mocha.Context) => void
+  readonly place: () => Promise<Place>
+  /** Every named kill point of an apply. */
+  readonly steps: readonly string[]
+  /** Between two agents of one id: the second is refused, or takes over and the first changes nothing any more. */
+  readonly fence: 'refuses' | 'takes_over'
+  /** Sessions outlive the agent's own disk. */
+  readonly recoversFromNothing: boolean
+  /** `statusReason` of a session whose workload somebody removed and that may not be started again. */
+  readonly removedReason: string
+  /** Roughly how long a session takes to start on two cores: what many at once may take. */
+  readonly startMs: number
+}
