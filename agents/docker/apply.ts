@@ -7,6 +7,7 @@ import { isMissing, isUnreachable } from './engine.ts'
 import { homeVolume } from './names.ts'
 import type { Networks } from './networks.ts'
 import { newSession, restingNow, runningNow, type Session, type Surroundings, startingNow } from './session.ts'
+import { refuseAnotherOrg } from './sharing.ts'
 import { endWorkload } from './workload.ts'
 
 /** One thing at a time is done with a session. */
@@ -52,7 +53,9 @@ const dispatch = async (
     case 'running': {
       const read = readContainerSpec(desired, around.settings.allowedMounts)
       if (read.kind === 'refused') return { kind: 'rejected', code: 'rejected', message: read.message }
-      const one = session ?? newSession(sessionId)
+      const refusal = refuseAnotherOrg(around, session, desired.orgId)
+      if (refusal !== null) return refusal
+      const one = session ?? newSession(sessionId, desired.orgId)
       around.sessions.set(sessionId, one)
       return during(one, (signal) => makeRunning(around, registry, one, target, read.spec, { ...context, signal }))
     }

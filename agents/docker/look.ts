@@ -55,7 +55,7 @@ export const lookAt = async (
     .toSorted((a, b) => b.workload.generation - a.workload.generation)
   const { anchor, leftovers } = newestAnchor(anchors)
   if (anchor === null && workloads.length === 0 && held === null) return
-  const session = held ?? newSession(sessionId)
+  const session = held ?? newSession(sessionId, found[0]?.labels[label.org] ?? null)
   around.sessions.set(sessionId, session)
   const known = session.anchor
   if (anchor !== null) session.anchor = anchor

@@ -21,6 +21,8 @@ export type Workload = {
 
 export type Session = {
   readonly id: SessionId
+  /** null: nobody has said yet. */
+  readonly orgId: string | null
   /** null: a workload that bears our labels and of which nothing else is known. */
   anchor: Anchor | null
   workload: Workload | null
@@ -68,8 +70,9 @@ export const steps = [
 ] as const
 export type Step = (typeof steps)[number]
 
-export const newSession = (id: SessionId): Session => ({
+export const newSession = (id: SessionId, orgId: string | null): Session => ({
   id,
+  orgId,
   anchor: null,
   workload: null,
   observed: starting(0, 'starting', 'starting'),

@@ -19,6 +19,8 @@ export type DockerSettings = {
   /** A file as `docker login` writes it (`config.json`), for pulling images. */
   readonly registryAuthFile?: string
   readonly pidsLimit?: number
+  /** Sessions of several orgs where ports are published on more than the loopback address: see `sharing.ts`. */
+  readonly allowShared?: boolean
   readonly maxSessions?: number
   readonly cpuMillis?: number
   readonly memoryMib?: number
@@ -56,7 +58,7 @@ export const dockerSettingsFrom = (
   environment: Environment,
   agentId: string,
 ): E.Either<readonly string[], DockerSettings> => {
-  const { wrong, read, wholeNumber, host } = settingReader(environment)
+  const { wrong, read, wholeNumber, yesOrNo, host } = settingReader(environment)
   const said = {
     dockerHost: read('DOCKER_HOST', engineHost, 'unix:///path or tcp://host:port'),
     publishAddress: read('STREAMSPACE_DOCKER_PUBLISH_ADDRESS', address, 'an address of this host'),
@@ -68,6 +70,7 @@ export const dockerSettingsFrom = (
       'a range of addresses such as 10.213.0.0/16, from /8 to /24',
     ),
     registryAuthFile: environment.STREAMSPACE_DOCKER_AUTH_FILE || undefined,
+    allowShared: yesOrNo('STREAMSPACE_ALLOW_SHARED_DOCKER_AGENT'),
     pidsLimit: wholeNumber('STREAMSPACE_DOCKER_PIDS_LIMIT'),
     maxSessions: wholeNumber('STREAMSPACE_MAX_SESSIONS'),
     cpuMillis: wholeNumber('STREAMSPACE_CPU_MILLIS'),

@@ -106,7 +106,7 @@ const given = (): Promise<DockerEngine> | null => {
   return makeImages(engine).then(() => engine)
 }
 
-export const ownEngine = async (): Promise<OwnEngine> => {
+export const ownEngine = async (more: readonly string[] = []): Promise<OwnEngine> => {
   await removeLeftOvers()
   const folder = await mkdtemp(join(tmpdir(), PREFIX))
   await writeFile(join(folder, 'owner'), String(process.pid))
@@ -119,7 +119,9 @@ export const ownEngine = async (): Promise<OwnEngine> => {
     await endContainerd(folder)
     for (const file of ['pid', CONTAINERD_PID]) await rm(join(folder, file), { force: true })
     const log = await open(join(folder, 'log'), 'a')
-    child = spawn(find('dockerd') ?? 'dockerd', argumentsIn(folder, host), { stdio: ['ignore', log.fd, log.fd] })
+    child = spawn(find('dockerd') ?? 'dockerd', [...argumentsIn(folder, host), ...more], {
+      stdio: ['ignore', log.fd, log.fd],
+    })
     child.on('error', () => {})
     await log.close()
     const running = child

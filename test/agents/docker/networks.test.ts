@@ -1,7 +1,8 @@
 import { networkInterfaces } from 'node:os'
 import { expect } from 'chai'
 import { networkName } from '../../../agents/docker/networks.ts'
-import { needsDocker } from '../../support/docker-engine.ts'
+import type { Applied } from '../../../agents/runtime/platform.ts'
+import { needsDocker, needsOwnDocker, ownEngine } from '../../support/docker-engine.ts'
 import { eventually } from '../../support/eventually.ts'
 import { aSessionId, type DockerAgent, inside, type Place, place, script, site } from './docker-agent.ts'
 
@@ -22,14 +23,17 @@ describe('networks of sessions', function () {
   })
   after(() => here?.close())
 
-  const addressOf = async (containerId: string): Promise<{ readonly address: string; readonly gateway: string }> => {
-    const { NetworkSettings } = await here.docker.getContainer(containerId).inspect()
+  const addressOf = async (
+    containerId: string,
+    there = here,
+  ): Promise<{ readonly address: string; readonly gateway: string }> => {
+    const { NetworkSettings } = await there.docker.getContainer(containerId).inspect()
     const [network] = Object.values(NetworkSettings.Networks)
     return { address: network?.IPAddress ?? '', gateway: network?.Gateway ?? '' }
   }
-  const reaches = async (from: string, host: string, port: number): Promise<boolean> => {
+  const reaches = async (from: string, host: string, port: number, there = here): Promise<boolean> => {
     const request = `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${host} ${port}`
-    return (await inside(here, from, ['sh', '-c', request])).output.includes('hello')
+    return (await inside(there, from, ['sh', '-c', request])).output.includes('hello')
   }
 
   it('let sessions of one org reach each other, and those of another not', async () => {
@@ -48,23 +52,37 @@ describe('networks of sessions', function () {
     expect((await fetch(one.endpoint!.url)).status).to.equal(200)
   })
 
-  it('keep orgs apart also where ports are published on an address of the host', async function () {
-    const address = hostAddress()
-    if (address === undefined) this.skip()
-    const open = await here.agent({ agentId: `open-${here.agentId}`, publishAddress: address })
-    const [first, other] = [aSessionId(), aSessionId()]
-    try {
-      const one = await open.run(first, site())
-      const foreign = await open.run(other, site(), { orgId: 'elsewhere' })
-      expect(one.endpoint!.host).to.equal(address)
+  describe('where ports are published on an address of the host', () => {
+    const host = hostAddress()
+    const both = async (there: Place, settings: object) => {
+      const open = await there.agent({ agentId: `open-${there.agentId}`, publishAddress: host!, ...settings })
+      const one = await open.run(aSessionId(), site())
+      expect(one.endpoint!.host).to.equal(host)
       expect((await fetch(one.endpoint!.url)).status).to.equal(200)
-      const { gateway } = await addressOf(foreign.containerId!)
-      for (const host of [address, gateway])
-        expect(await reaches(foreign.containerId!, host, one.endpoint!.port), host).to.equal(false)
-    } finally {
-      for (const id of [first, other]) await open.apply(id, {}, { generation: 2, state: 'deleted' })
-      await open.close()
+      return { one, foreign: await open.apply(aSessionId(), site(), { orgId: 'elsewhere' }) }
     }
+
+    it('sessions of a second org are refused: the engine would let them through', async function () {
+      if (host === undefined) this.skip()
+      const { foreign } = await both(here, {})
+      expect(foreign).to.include({ kind: 'failed', code: 'rejected', retryable: false })
+      expect((foreign as { message: string }).message).to.match(/userland-proxy/)
+    })
+
+    it('they are kept apart, too, by an engine without the proxy', async function () {
+      if (host === undefined) this.skip()
+      needsOwnDocker.call(this)
+      const engine = await ownEngine(['--userland-proxy=false'])
+      const there = await place(engine)
+      const { one, foreign } = await both(there, { allowShared: true })
+      const { containerId } = (foreign as Extract<Applied, { kind: 'applied' }>).observed!
+      const { gateway } = await addressOf(containerId!, there)
+      expect(await reaches(containerId!, '127.0.0.1', 8080, there)).to.equal(true)
+      for (const address of [host, gateway])
+        expect(await reaches(containerId!, address, one.endpoint!.port, there), address).to.equal(false)
+      await there.close()
+      await engine.remove()
+    })
   })
 
   it('are small, one for each of forty orgs, and go when nothing runs in them', async () => {
