@@ -1,0 +1,150 @@
+import { expect } from 'chai'
+import { BUSYBOX, needsDocker, needsOwnDocker, type OwnEngine, ownEngine } from '../../support/docker-engine.ts'
+import { eventually } from '../../support/eventually.ts'
+import { aSessionId, type DockerAgent, type Place, place, script, site } from './docker-agent.ts'
+
+const idle = script('exec sleep 600')
+
+describe('what is not the agent’s own on an engine', function () {
+  this.timeout(60_000)
+  let here: Place
+  let agent: DockerAgent
+  before(async function () {
+    needsDocker.call(this)
+    here = await place()
+    agent = await here.agent()
+  })
+  after(() => here?.close())
+
+  const container = async (labels: Record<string, string>): Promise<string> => {
+    const made = await here.docker.createContainer({ Image: BUSYBOX, Cmd: ['sleep', '600'], Labels: labels })
+    await made.start()
+    return made.id
+  }
+  const states = async (...ids: string[]): Promise<readonly boolean[]> =>
+    Promise.all(ids.map(async (id) => (await here.docker.getContainer(id).inspect()).State.Running))
+
+  it('a container with our labels and a session that nobody knows is told, and touched only when that is asked for', async () => {
+    const stray = aSessionId()
+    const id = await container({
+      'streamspace.io/agent': here.agentId,
+      'streamspace.io/role': 'workload',
+      'streamspace.io/session': stray,
+      'streamspace.io/generation': '4',
+      'streamspace.io/incarnation': '0',
+    })
+    const found = await eventually(() => {
+      const item = agent.platform.inventory().find(({ sessionId }) => sessionId === stray)
+      expect(item).to.include({ generation: 4, status: 'running' })
+      return item
+    })
+    expect(await states(id)).to.deep.equal([true])
+    expect(await agent.apply(stray, idle, { state: 'deleted', generation: found!.generation + 1 })).to.deep.equal({
+      kind: 'applied',
+      observed: null,
+    })
+    expect(await here.containersOf(stray)).to.deep.equal([])
+    expect(agent.platform.held(stray)).to.equal(null)
+  })
+
+  it('labels that somebody made up are left alone', async () => {
+    const made = await container({
+      'streamspace.io/agent': here.agentId,
+      'streamspace.io/role': 'workload',
+      'streamspace.io/session': 'not-a-session',
+      'streamspace.io/generation': 'many',
+    })
+    const session = aSessionId()
+    await agent.run(session, idle)
+    expect(agent.platform.inventory().map(({ sessionId }) => sessionId)).to.deep.equal([session])
+    expect(await states(made)).to.deep.equal([true])
+    await agent.apply(session, idle, { state: 'deleted', generation: 2 })
+  })
+
+  it('a second container of a session, made by hand with higher labels than ours, does not become the session', async () => {
+    const session = aSessionId()
+    const { containerId } = await agent.run(session, idle)
+    const forged = await container({
+      'streamspace.io/agent': here.agentId,
+      'streamspace.io/role': 'session',
+      'streamspace.io/session': session,
+      'streamspace.io/generation': '99',
+      'streamspace.io/desired': '{"not": "what it should be"}',
+    })
+    await eventually(() => expect(agent.platform.held(session)).to.deep.include({ generation: 1 }))
+    expect(await states(containerId!, forged)).to.deep.equal([true, true])
+    expect(await agent.apply(session, idle, { state: 'deleted', generation: 2 })).to.include({ kind: 'applied' })
+  })
+
+  it('two agents with different ids touch only their own', async () => {
+    const other = await here.agent({ agentId: `other-${here.agentId}` })
+    const [mine, theirs] = [aSessionId(), aSessionId()]
+    await agent.run(mine, idle)
+    await other.run(theirs, idle, { orgId: 'another' })
+    expect(agent.platform.held(theirs)).to.equal(null)
+    expect(other.platform.held(mine)).to.equal(null)
+    expect(await other.apply(mine, idle, { state: 'deleted', generation: 9 })).to.deep.equal({
+      kind: 'applied',
+      observed: null,
+    })
+    const { containerId } = agent.platform.held(mine)!.observed
+    expect(await states(containerId!)).to.deep.equal([true])
+    await other.apply(theirs, idle, { state: 'deleted', generation: 2, orgId: 'another' })
+    await agent.apply(mine, idle, { state: 'deleted', generation: 2 })
+  })
+
+  it('the anchor of a session that somebody removed is written again, before the home can go', async () => {
+    const session = aSessionId()
+    await agent.run(session, site())
+    const anchorOf = async () =>
+      (await here.containersOf(session)).find(({ Labels }) => Labels['streamspace.io/role'] === 'session')
+    const before = await anchorOf()
+    await here.docker.getContainer(before!.Id).remove({ force: true })
+    await eventually(async () => {
+      const again = await anchorOf()
+      expect(again?.Id).to.be.a('string')
+      expect(again?.Id).not.to.equal(before?.Id)
+    })
+    expect(agent.platform.held(session)).to.deep.include({ generation: 1 })
+    const [refused] = await Promise.allSettled([here.docker.getVolume(`streamspace-${session}-home`).remove()])
+    expect(refused?.status).to.equal('rejected')
+    await agent.apply(session, idle, { state: 'deleted', generation: 2 })
+  })
+})
+
+describe('an engine that goes away', function () {
+  this.timeout(120_000)
+  let engine: OwnEngine
+  let here: Place
+  before(async function () {
+    needsOwnDocker.call(this)
+    engine = await ownEngine()
+    here = await place(engine)
+  })
+  after(async () => {
+    await here?.close()
+    await engine?.remove()
+  })
+
+  it('makes the agent degraded, with why; what ran is started again as its policy says when it is back', async () => {
+    const agent = await here.agent()
+    const [again, never] = [aSessionId(), aSessionId()]
+    await agent.run(again, site({ restart: { policy: 'on-failure', maxRetries: 3 } }))
+    await agent.run(never, site())
+    await engine.stop('SIGKILL')
+    await eventually(() => expect(agent.degraded.at(-1)).to.match(/the Docker engine at unix:.* cannot be reached/), {
+      within: 15_000,
+    })
+    const refused = await agent.apply(aSessionId(), site())
+    expect(refused).to.include({ kind: 'failed', retryable: true, code: 'agent_degraded' })
+    await engine.start()
+    await eventually(() => expect(agent.degraded.at(-1)).to.equal(null), { within: 15_000 })
+    const report = await agent.reported(never, 'failed', 20_000)
+    expect(report).to.include({ reason: 'host_restarted' })
+    await agent.reported(again, 'running', 20_000)
+    const { endpoint, restarts } = agent.platform.held(again)!.observed
+    expect(restarts).to.equal(1)
+    expect((await fetch(endpoint!.url)).status).to.equal(200)
+    for (const id of [again, never]) await agent.apply(id, site(), { state: 'deleted', generation: 2 })
+  })
+})
