@@ -4,19 +4,14 @@
  */
 import { expect } from 'chai'
 import { aSessionId } from '../../support/process-agent.ts'
+import { asked, type Change, changes, counted, stepsOf } from './changes.ts'
 import type { PlatformUnderTest } from './platform-under-test.ts'
-import { applied, ended, itemOf, served, stoppedOr, subject, wanting } from './subject.ts'
-
-const changes = [
-  { name: 'a start', before: false, rest: {} },
-  { name: 'a restart', before: true, rest: { incarnation: 1 } },
-  { name: 'a hibernation', before: true, rest: { state: 'hibernated' } },
-  { name: 'a deletion', before: true, rest: { state: 'deleted' } },
-] as const
+import { applied, ended, itemOf, served, stoppedOr, subject } from './subject.ts'
 
 export const fence = (platform: PlatformUnderTest): void => {
-  const { place, agent, killAgents } = subject(platform)
-  const server = () => place().server('echo once >>starts; echo hello >index.html')
+  const here = subject(platform)
+  const { place, agent, killAgents } = here
+  const server = () => counted(place())
 
   if (platform.fence === 'refuses') {
     it('a second agent of one id is refused while the first one lives', async () => {
@@ -30,38 +25,34 @@ export const fence = (platform: PlatformUnderTest): void => {
     return
   }
 
-  for (const { name, before, rest } of changes)
-    it(`stopped at any step of ${name} and continued after another has worked, it changes nothing`, async function () {
-      this.timeout(15_000 * platform.steps.length)
-      let tried = 0
-      for (const step of platform.steps) {
-        const id = aSessionId()
-        const older = await agent()
-        if (before) await applied(older, id, server())
-        await older.stopAt(step)
-        const asked = older.command(wanting(id, server(), { generation: 2, ...rest })).catch(() => null)
-        if ((await stoppedOr(older, asked)) === 'done') {
-          await ended(older, id, 9)
-          await killAgents()
-          continue
-        }
-        tried += 1
-        const newer = await agent()
-        const observed = await applied(newer, id, server(), { generation: 3, incarnation: 2 })
-        const picture = await place().picture()
-        older.child.kill('SIGCONT')
-        await asked
-        expect(await place().picture(), `after ${step}`).to.equal(picture)
-        expect(await served(observed, 'index.html')).to.include('hello')
-        expect(await itemOf(newer, id, () => true)).to.include({ status: 'running', generation: 3, restarts: 0 })
-        await older.kill9()
-        await ended(newer, id, 9)
-        expect((await place().left()).filter((one) => one.includes(id))).to.deep.equal([])
-        await killAgents()
-      }
-      console.log(`      ${platform.name}: stopped at ${tried} steps of ${name}`)
-      expect(tried).to.be.greaterThan(2)
+  for (const change of changes)
+    it(`stopped at each step of ${change.name} and continued after another has worked, it changes nothing`, async function () {
+      this.timeout(300_000)
+      const steps = await stepsOf(here, change)
+      for (const step of steps) await stoppedAt(change, step)
+      console.log(`      ${platform.name}: stopped at ${steps.length} steps of ${change.name}`)
     })
+
+  const stoppedAt = async (change: Change, step: string): Promise<void> => {
+    const id = aSessionId()
+    const older = await agent()
+    if (change.fromRunning) await applied(older, id, server())
+    await older.stopAt(step)
+    const begun = older.command(asked(place(), change, id)).catch(() => null)
+    expect(await stoppedOr(older, begun), step).to.equal('stopped')
+    const newer = await agent()
+    const observed = await applied(newer, id, server(), { generation: 3, incarnation: 2 })
+    const picture = await place().picture()
+    older.child.kill('SIGCONT')
+    await begun
+    expect(await place().picture(), `after ${step}`).to.equal(picture)
+    expect(await served(observed, 'index.html')).to.include('hello')
+    expect(await itemOf(newer, id, () => true)).to.include({ status: 'running', generation: 3, restarts: 0 })
+    await older.kill9()
+    await ended(newer, id, 9)
+    expect((await place().left()).filter((one) => one.includes(id))).to.deep.equal([])
+    await killAgents()
+  }
 
   it('two agents of different ids on one engine touch only their own', async () => {
     const [first, second] = [aSessionId(), aSessionId()]

@@ -1,0 +1,48 @@
+/** Changes in the middle of which an agent is killed or stopped, and the named steps that each of them passes. */
+import type { SessionId } from '../../../domain/ids.ts'
+import { aSessionId } from '../../support/process-agent.ts'
+import type { Place } from './platform-under-test.ts'
+import { applied, ended, type Subject, wanting } from './subject.ts'
+
+export type Change = {
+  readonly name: string
+  /** A session runs already. */
+  readonly fromRunning: boolean
+  readonly spec: (place: Place) => object
+  readonly rest: { readonly state?: 'hibernated' | 'stopped' | 'deleted'; readonly incarnation?: number }
+  /** How often its program has been started when all is done. */
+  readonly starts: number
+}
+
+export const counted = (place: Place): object => place.server('echo once >>starts; echo hello >index.html')
+
+const failsFirst = (place: Place): object => ({
+  ...place.server('echo once >>starts; [ -e tried ] || { : >tried; exit 5; }; echo hello >index.html'),
+  restart: { policy: 'on-failure', maxRetries: 3 },
+})
+
+export const changes: readonly Change[] = [
+  { name: 'a start', fromRunning: false, spec: counted, rest: {}, starts: 1 },
+  { name: 'a start that fails at first', fromRunning: false, spec: failsFirst, rest: {}, starts: 2 },
+  { name: 'a restart', fromRunning: true, spec: counted, rest: { incarnation: 1 }, starts: 2 },
+  { name: 'a hibernation', fromRunning: true, spec: counted, rest: { state: 'hibernated' }, starts: 1 },
+  { name: 'a stop', fromRunning: true, spec: counted, rest: { state: 'stopped' }, starts: 1 },
+  { name: 'a deletion', fromRunning: true, spec: counted, rest: { state: 'deleted' }, starts: 1 },
+]
+
+/** The change, at generation 2. */
+export const asked = (place: Place, { spec, rest }: Change, id: SessionId) =>
+  wanting(id, spec(place), { generation: 2, ...rest })
+
+/** Each step that the change passes, in order: as it was when nobody disturbed it. */
+export const stepsOf = async ({ place, agent, killAgents }: Subject, change: Change): Promise<readonly string[]> => {
+  const id = aSessionId()
+  const one = await agent()
+  if (change.fromRunning) await applied(one, id, counted(place()))
+  const before = one.steps.length
+  await one.command(asked(place(), change, id))
+  const passed = [...new Set(one.steps.slice(before))]
+  await ended(one, id, 9)
+  await killAgents()
+  return passed
+}
