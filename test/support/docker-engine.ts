@@ -241,16 +241,21 @@ const makeImages = async ({ docker }: DockerEngine): Promise<void> => {
   if (there) return
   const rootfs = await mkdtemp(join(tmpdir(), 'busybox-rootfs-'))
   try {
-    for (const folder of ['bin', 'etc', 'tmp', 'home']) await mkdir(join(rootfs, folder))
-    const busybox = find('busybox') ?? 'busybox'
-    await copyFile(busybox, join(rootfs, 'bin/busybox'))
-    for (const applet of execFileSync(busybox, ['--list'], { encoding: 'utf8' }).split('\n'))
-      if (applet !== '' && applet !== 'busybox') await symlink('busybox', join(rootfs, 'bin', applet))
-    await writeFile(join(rootfs, 'etc/passwd'), 'root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n')
+    await busyboxFiles(rootfs)
     await importImage(docker, rootfs, BUSYBOX)
   } finally {
     await rm(rootfs, { recursive: true, force: true })
   }
+}
+
+/** A root file system with a shell and its tools in a folder that is empty. */
+export const busyboxFiles = async (rootfs: string): Promise<void> => {
+  for (const folder of ['bin', 'etc', 'tmp', 'home']) await mkdir(join(rootfs, folder))
+  const busybox = find('busybox') ?? 'busybox'
+  await copyFile(busybox, join(rootfs, 'bin/busybox'))
+  for (const applet of execFileSync(busybox, ['--list'], { encoding: 'utf8' }).split('\n'))
+    if (applet !== '' && applet !== 'busybox') await symlink('busybox', join(rootfs, 'bin', applet))
+  await writeFile(join(rootfs, 'etc/passwd'), 'root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n')
 }
 
 /** What `docker import` does with the files of a folder. */

@@ -6,8 +6,8 @@ import { applied, ended, type Subject, wanting } from './subject.ts'
 
 export type Change = {
   readonly name: string
-  /** A session runs already. */
-  readonly fromRunning: boolean
+  /** What runs already; null: nothing. */
+  readonly runs: ((place: Place) => object) | null
   readonly spec: (place: Place) => object
   readonly rest: { readonly state?: 'hibernated' | 'stopped' | 'deleted'; readonly incarnation?: number }
   /** How often its program has been started when all is done. */
@@ -21,13 +21,19 @@ const failsFirst = (place: Place): object => ({
   restart: { policy: 'on-failure', maxRetries: 3 },
 })
 
+const deaf = (place: Place): object => ({
+  ...place.script("echo once >>starts; trap '' TERM; while true; do sleep 0.1; done"),
+  stopGraceSeconds: 1,
+})
+
 export const changes: readonly Change[] = [
-  { name: 'a start', fromRunning: false, spec: counted, rest: {}, starts: 1 },
-  { name: 'a start that fails at first', fromRunning: false, spec: failsFirst, rest: {}, starts: 2 },
-  { name: 'a restart', fromRunning: true, spec: counted, rest: { incarnation: 1 }, starts: 2 },
-  { name: 'a hibernation', fromRunning: true, spec: counted, rest: { state: 'hibernated' }, starts: 1 },
-  { name: 'a stop', fromRunning: true, spec: counted, rest: { state: 'stopped' }, starts: 1 },
-  { name: 'a deletion', fromRunning: true, spec: counted, rest: { state: 'deleted' }, starts: 1 },
+  { name: 'a start', runs: null, spec: counted, rest: {}, starts: 1 },
+  { name: 'a start that fails at first', runs: null, spec: failsFirst, rest: {}, starts: 2 },
+  { name: 'a restart', runs: counted, spec: counted, rest: { incarnation: 1 }, starts: 2 },
+  { name: 'a hibernation', runs: counted, spec: counted, rest: { state: 'hibernated' }, starts: 1 },
+  { name: 'a stop', runs: counted, spec: counted, rest: { state: 'stopped' }, starts: 1 },
+  { name: 'a stop of what does not end', runs: deaf, spec: deaf, rest: { state: 'stopped' }, starts: 1 },
+  { name: 'a deletion', runs: counted, spec: counted, rest: { state: 'deleted' }, starts: 1 },
 ]
 
 /** The change, at generation 2. */
@@ -38,7 +44,7 @@ export const asked = (place: Place, { spec, rest }: Change, id: SessionId) =>
 export const stepsOf = async ({ place, agent, killAgents }: Subject, change: Change): Promise<readonly string[]> => {
   const id = aSessionId()
   const one = await agent()
-  if (change.fromRunning) await applied(one, id, counted(place()))
+  if (change.runs !== null) await applied(one, id, change.runs(place()))
   const before = one.steps.length
   await one.command(asked(place(), change, id))
   const passed = [...new Set(one.steps.slice(before))]

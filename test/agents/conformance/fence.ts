@@ -36,7 +36,7 @@ export const fence = (platform: PlatformUnderTest): void => {
   const stoppedAt = async (change: Change, step: string): Promise<void> => {
     const id = aSessionId()
     const older = await agent()
-    if (change.fromRunning) await applied(older, id, server())
+    if (change.runs !== null) await applied(older, id, change.runs(place()))
     await older.stopAt(step)
     const begun = older.command(asked(place(), change, id)).catch(() => null)
     expect(await stoppedOr(older, begun), step).to.equal('stopped')

@@ -29,7 +29,7 @@ export const kills = (platform: PlatformUnderTest): void => {
     const id = aSessionId()
     const about = asked(place(), change, id)
     const killed = await agent()
-    if (change.fromRunning) await applied(killed, id, counted())
+    if (change.runs !== null) await applied(killed, id, change.runs(place()))
     await killed.dieAt(step)
     await killed.command(about).catch(() => null)
     await killed.exited
