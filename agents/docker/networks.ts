@@ -23,8 +23,8 @@ const TRIES = 32
 export type Networks = {
   /** Resolves to the network's name. One of an org is made by one at a time. */
   readonly ensure: (around: Surroundings, orgId: string) => Promise<string>
-  /** Removes those in which nothing runs any more. */
-  readonly removeEmpty: (around: Surroundings, orgIds: ReadonlySet<string>) => Promise<void>
+  /** Removes those of other orgs than these, which are asked for when nobody is just being given one. */
+  readonly removeEmpty: (around: Surroundings, inUse: () => ReadonlySet<string>) => Promise<void>
 }
 
 export const createNetworks = (): Networks => {
@@ -69,10 +69,13 @@ export const createNetworks = (): Networks => {
     )
   }
 
-  const removeEmpty = async ({ engine, settings, log }: Surroundings, orgIds: ReadonlySet<string>): Promise<void> => {
+  const removeEmpty = async (
+    { engine, settings, log }: Surroundings,
+    inUse: () => ReadonlySet<string>,
+  ): Promise<void> => {
     const mine = await engine.networks({ label: [`${label.agent}=${settings.agentId}`, `${label.role}=network`] })
     for (const { Id, Name, Labels } of mine) {
-      if (orgIds.has(Labels?.[label.org] ?? '')) continue
+      if (inUse().has(Labels?.[label.org] ?? '')) continue
       await engine.removeNetwork(Id).catch((error: unknown) => {
         // Something of somebody else is in it.
         if (isMissing(error) || isStatus(error, 403, 409)) return
@@ -83,6 +86,6 @@ export const createNetworks = (): Networks => {
 
   return {
     ensure: (around, orgId) => inTurn(() => ensure(around, orgId)),
-    removeEmpty: (around, orgIds) => inTurn(() => removeEmpty(around, orgIds)),
+    removeEmpty: (around, inUse) => inTurn(() => removeEmpty(around, inUse)),
   }
 }

@@ -167,12 +167,14 @@ export const createDockerPlatform = (
   }
 
   const keepHouse = async (around: Surroundings): Promise<void> => {
-    const inUse = [...sessions.values()].flatMap(({ anchor, workload }) =>
-      anchor !== null && (workload !== null || !['stopped', 'hibernated'].includes(anchor.progress.phase))
-        ? anchor.desired.orgId
-        : [],
-    )
-    await networks.removeEmpty(around, new Set(inUse)).catch((error: unknown) => around.trouble(error))
+    const inUse = (): ReadonlySet<string> =>
+      new Set(
+        [...sessions.values()].flatMap(({ anchor, workload, orgId }) => {
+          const atRest = anchor !== null && ['stopped', 'hibernated', 'deleting'].includes(anchor.progress.phase)
+          return atRest && workload === null ? [] : (anchor?.desired.orgId ?? orgId ?? [])
+        }),
+      )
+    await networks.removeEmpty(around, inUse).catch((error: unknown) => around.trouble(error))
     await tellIfLost()
   }
 
