@@ -63,7 +63,7 @@ export const bringUp = async (
       if (made !== 'made') return made
     }
     if (signal.aborted) return 'interrupted'
-    const started = await start(around, session)
+    const started = await start(around, networks, session)
     if (started !== 'started') return started
     const readiness = await awaitReady(around, session, { signal, deadline, progress })
     switch (readiness.kind) {
@@ -114,11 +114,31 @@ const make = async (
   return 'made'
 }
 
-const start = async (around: Surroundings, session: Session): Promise<'started' | BroughtUp> => {
+/** Its network is not there, or only in the engine's list. */
+const isNetworkGone = (error: unknown): boolean =>
+  error instanceof EngineError && /could not find bridge|^network \S+ not found/.test(error.message)
+
+const startMended = async (
+  around: Surroundings,
+  networks: Networks,
+  { anchor }: Session,
+  name: string,
+): Promise<void> => {
+  try {
+    await around.engine.start(name)
+  } catch (error) {
+    if (!isNetworkGone(error) || anchor === null) throw error
+    await networks.mend(around, anchor.desired.orgId)
+    await around.step('network_there')
+    await around.engine.start(name)
+  }
+}
+
+const start = async (around: Surroundings, networks: Networks, session: Session): Promise<'started' | BroughtUp> => {
   const { workload } = session
   if (workload === null) throw new Error('a session was made and is not there')
   try {
-    await around.engine.start(workload.name)
+    await startMended(around, networks, session, workload.name)
   } catch (error) {
     const why = cannotStart(error)
     if (why === null) throw error

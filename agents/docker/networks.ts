@@ -23,6 +23,11 @@ const TRIES = 32
 export type Networks = {
   /** Resolves to the network's name. One of an org is made by one at a time. */
   readonly ensure: (around: Surroundings, orgId: string) => Promise<string>
+  /**
+   * Makes it again under the same name. One that is removed in the moment in which something starts in it can stay in the engine's list
+   * without its bridge, and then nothing ever starts in it again.
+   */
+  readonly mend: (around: Surroundings, orgId: string) => Promise<void>
   /** Removes those of other orgs than these, which are asked for when nobody is just being given one. */
   readonly removeEmpty: (around: Surroundings, inUse: () => ReadonlySet<string>) => Promise<void>
 }
@@ -69,6 +74,15 @@ export const createNetworks = (): Networks => {
     )
   }
 
+  const mend = async (around: Surroundings, orgId: string): Promise<void> => {
+    const name = networkName(around.settings.agentId, orgId)
+    await around.engine.removeNetwork(name).catch((error: unknown) => {
+      if (!isMissing(error)) throw error
+    })
+    await ensure(around, orgId)
+    around.log.warn({ network: name, orgId }, 'the network of an org was broken and is made again')
+  }
+
   const removeEmpty = async (
     { engine, settings, log }: Surroundings,
     inUse: () => ReadonlySet<string>,
@@ -86,6 +100,7 @@ export const createNetworks = (): Networks => {
 
   return {
     ensure: (around, orgId) => inTurn(() => ensure(around, orgId)),
+    mend: (around, orgId) => inTurn(() => mend(around, orgId)),
     removeEmpty: (around, inUse) => inTurn(() => removeEmpty(around, inUse)),
   }
 }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { networkInterfaces } from 'node:os'
 import { expect } from 'chai'
 import { networkName } from '../../../agents/docker/networks.ts'
@@ -83,6 +84,40 @@ describe('networks of sessions', function () {
       await there.close()
       await engine.remove()
     })
+  })
+
+  it('that are broken, or removed, in the moment in which a session starts in them are made again', async function () {
+    // Where the engine's bridges are this machine's.
+    needsOwnDocker.call(this)
+    const orgId = 'an org with a broken network'
+    const name = networkName(here.agentId, orgId)
+    const breakings = {
+      bridge: async () => {
+        const { Id } = await here.docker.getNetwork(name).inspect()
+        execFileSync('ip', ['link', 'delete', `br-${Id.slice(0, 12)}`])
+      },
+      network: () => here.docker.getNetwork(name).remove(),
+    }
+    for (const breaking of Object.values(breakings)) {
+      let broken = false
+      const clumsy = await here.agent(
+        {},
+        {
+          step: async (step) => {
+            if (step !== 'home_given' || broken) return
+            broken = true
+            await breaking()
+          },
+        },
+      )
+      const id = aSessionId()
+      const observed = await clumsy.run(id, site(), { orgId })
+      expect(broken).to.equal(true)
+      expect((await fetch(observed.endpoint!.url)).status).to.equal(200)
+      await clumsy.apply(id, site(), { generation: 2, state: 'deleted', orgId })
+      await clumsy.close()
+    }
+    agent = await here.agent()
   })
 
   it('are small, one for each of forty orgs, and go when nothing runs in them', async () => {
