@@ -1,12 +1,12 @@
 /** A session that should run, from whatever there is of it. */
 import { randomBytes } from 'node:crypto'
-import type { V1Service } from '@kubernetes/client-node'
+import type { KubernetesObject, V1Service } from '@kubernetes/client-node'
 import { seconds } from '../../domain/template/restart.ts'
 import { containerEnvironment } from '../container/environment.ts'
 import { type ContainerSpec, readContainerSpec } from '../container/spec.ts'
 import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
 import { giveUp } from './give-up.ts'
-import { kinds } from './kinds.ts'
+import { type Kind, kinds } from './kinds.ts'
 import { type Blueprint, claimOf, ingressOf, networkPolicyOf, secretOf, serviceOf } from './parts.ts'
 import { type SessionRecord, withoutEnvironment } from './record.ts'
 import { refusalOf } from './refuse.ts'
@@ -17,6 +17,7 @@ import {
   overNow,
   recordOf,
   runningNow,
+  type Step,
   type Surroundings,
   startingNow,
   startTimeoutMs,
@@ -90,11 +91,8 @@ const startAnew = async (
   const { settings } = around
   const owner = life.anchor?.seen.uid ?? ''
   const blueprint: Blueprint = { sessionId, settings, owner, start: record.start, generation, desired, container }
-  await makeParts(around, life, blueprint)
+  await Promise.all([makeParts(around, life, blueprint), whenNoneIsThere(around, life, blueprint)])
   await around.step('parts_made')
-  await whenGone(life, ({ deployment }) => deployment?.going !== true)
-  if (life.deployment === null) await makeDeployment(around, life, blueprint)
-  await around.step('deployment_made')
   await scaleUp(around, life, blueprint)
   await around.step('scaled_up')
 }
@@ -104,24 +102,33 @@ const makeParts = async (around: Surroundings, life: Life, blueprint: Blueprint)
   life.accessToken ??= randomBytes(24).toString('base64url')
   const { sessionId, desired, container } = blueprint
   const environment = containerEnvironment(sessionId, desired, container, life.accessToken)
-  const service = serviceOf(blueprint)
-  const ingress = ingressOf(blueprint)
+  const put = async (kind: Kind, object: KubernetesObject | null, step: Step): Promise<KubernetesObject | null> => {
+    if (object === null) return null
+    const made = await putPart(around, blueprint, kind, object)
+    await around.step(step)
+    return made
+  }
   const [made] = await Promise.all([
-    service === null ? null : putPart(around, blueprint, kinds.service, service),
-    putPart(around, blueprint, kinds.secret, secretOf(blueprint, environment)),
-    putPart(around, blueprint, kinds.networkPolicy, networkPolicyOf(blueprint)),
-    desired.persistentHome ? putPart(around, blueprint, kinds.claim, claimOf(blueprint)) : null,
-    ingress === null ? null : putPart(around, blueprint, kinds.ingress, ingress),
+    put(kinds.service, serviceOf(blueprint), 'service_made'),
+    put(kinds.secret, secretOf(blueprint, environment), 'secret_made'),
+    put(kinds.networkPolicy, networkPolicyOf(blueprint), 'network_policy_made'),
+    put(kinds.claim, desired.persistentHome ? claimOf(blueprint) : null, 'home_made'),
+    put(kinds.ingress, ingressOf(blueprint), 'ingress_made'),
   ])
   life.address = addressIn(made as V1Service | null)
 }
 
-/** What is going is gone in moments, or the apply's own limit ends the wait. */
+/** What is going is gone in moments, or the making of another says that it is not. */
 const GOING_MS = 10_000
 
-const whenGone = async (life: Life, isSo: (life: Life) => boolean): Promise<void> => {
+/** Beside the parts: it has no pods yet, and its controller has seen it by the time they are to come. */
+const whenNoneIsThere = async (around: Surroundings, life: Life, blueprint: Blueprint): Promise<void> => {
   const until = Date.now() + GOING_MS
-  while (!isSo(life) && Date.now() < until) await nextChange(life, until - Date.now(), new AbortController().signal)
+  while (life.deployment?.going === true && Date.now() < until)
+    await nextChange(life, until - Date.now(), new AbortController().signal)
+  if (life.deployment !== null) return
+  await makeDeployment(around, life, blueprint)
+  await around.step('deployment_made')
 }
 
 const awaitRunning = async (
@@ -183,6 +190,7 @@ const settle = async (around: Surroundings, life: Life, seen: Extract<Seen, { ki
   const record = recordOf(life)
   if (record === null) return { kind: 'interrupted' }
   await around.step('ready')
+  await around.reach(life.address, record.desired.spec.ports?.[0]?.port)
   life.wasReady = seen.pod.container?.id ?? null
   const observed = runningNow(around, life, record, seen.pod)
   await changeRecord(around, life, { settled: true, address: life.address })

@@ -13,6 +13,7 @@ import { createCluster } from './cluster.ts'
 import { createHealth, type Health } from './health.ts'
 import { makeRunning } from './make-running.ts'
 import { objectsIn } from './objects-client.ts'
+import { createReach } from './reach.ts'
 import { afterTrouble, react } from './react.ts'
 import { remove, rest } from './rest.ts'
 import { generationHeld, type Life, lifeOf, type Step, type Surroundings, startTimeoutMs } from './session-life.ts'
@@ -61,6 +62,7 @@ export const createKubernetesPlatform = (
       listener,
       lives: cluster.lives,
       learn: cluster.learn,
+      reach: createReach(),
       step: options.step ?? (() => Promise.resolve()),
     }
     await cluster.open()

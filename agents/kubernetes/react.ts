@@ -71,7 +71,7 @@ const reactTo = (around: Surroundings, life: Life, record: SessionRecord, seen: 
     case 'over':
       return () => giveUpAndShow(around, life, seen)
     case 'missing':
-      return seen.then === 'over'
+      return seen.answer === 'over'
         ? () => giveUpAndShow(around, life, removed(seen.message))
         : async () => {
             show(

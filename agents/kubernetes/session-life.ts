@@ -7,6 +7,7 @@ import type { PlatformListener } from '../runtime/platform.ts'
 import { endpointAt } from './endpoint.ts'
 import { nameOf } from './names.ts'
 import type { Objects } from './objects-client.ts'
+import type { Reach } from './reach.ts'
 import { generationOf, type SessionRecord } from './record.ts'
 import type { Settings } from './settings.ts'
 import { type Seen, weigh } from './status.ts'
@@ -37,8 +38,13 @@ export type Life = {
 export const steps = [
   'begun',
   'anchored',
-  'parts_made',
+  'service_made',
+  'secret_made',
+  'network_policy_made',
+  'home_made',
+  'ingress_made',
   'deployment_made',
+  'parts_made',
   'scaled_up',
   'ready',
   'settled',
@@ -57,6 +63,7 @@ export type Surroundings = {
   readonly lives: Map<SessionId, Life>
   /** Takes what a write answered into what is known, as a watch would. */
   readonly learn: Learn
+  readonly reach: Reach
   /** For tests that end the agent between any two steps. */
   readonly step: (name: Step) => Promise<void>
 }

@@ -41,8 +41,8 @@ export type Seen =
       readonly output: string | null
       readonly pod: PodView | null
     }
-  /** Its Deployment was removed from outside: what follows is as `then` says. */
-  | { readonly kind: 'missing'; readonly then: 'again' | 'over'; readonly message: string }
+  /** Its Deployment was removed from outside: what follows is as `answer` says. */
+  | { readonly kind: 'missing'; readonly answer: 'again' | 'over'; readonly message: string }
 
 type Fault = { readonly exit: Exit; readonly ending: Ending | null; readonly termination: ContainerView['ended'] }
 
@@ -130,7 +130,7 @@ const whenMissing = ({ record }: Situation): Seen => {
   const ending = { reason: 'removed_outside', message: 'its Deployment was removed from outside' }
   const retries = record.restarts - record.forgiven
   const next = policyOf(record.desired.spec.restart, { exit: { kind: 'unknown' }, ending }, retries)
-  return { kind: 'missing', then: next.kind === 'restart' ? 'again' : 'over', message: next.message }
+  return { kind: 'missing', answer: next.kind === 'restart' ? 'again' : 'over', message: next.message }
 }
 
 const failed = (reason: string, message: string, pod: PodView | null): Seen => ({
