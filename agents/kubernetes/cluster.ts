@@ -99,7 +99,7 @@ export const createCluster = (
     const sessionId = sessionOfPod(object.metadata?.name)
     if (sessionId === null) return
     const life = lifeFor(sessionId)
-    const view = podView(object as V1Pod)
+    const view = podView(object as V1Pod, life.pods.get(object.metadata?.uid ?? ''))
     life.pods.set(view.uid, view)
     tell(life)
   }

@@ -5,7 +5,7 @@
  */
 import type { KubernetesObject, V1Status } from '@kubernetes/client-node'
 import type { Api } from './api.ts'
-import { type Kind, pathOf } from './kinds.ts'
+import { type Kind, kinds, pathOf } from './kinds.ts'
 import { FIELD_MANAGER } from './names.ts'
 
 export type Seen = { readonly uid: string; readonly resourceVersion: string }
@@ -20,6 +20,8 @@ export type Objects = {
   readonly merge: <T extends KubernetesObject>(kind: Kind, name: string, change: object, seen: Seen) => Promise<T>
   /** Together with all that it owns; what it answers is the object, which may take its time to go. */
   readonly remove: (kind: Kind, name: string, seen: Seen) => Promise<KubernetesObject | V1Status>
+  /** Takes a pod away at once, without its node's word: only for one whose containers have ended. */
+  readonly dismiss: (pod: { readonly name: string; readonly uid: string }) => Promise<void>
 }
 
 export const objectsIn = (api: Api, namespace: string): Objects => ({
@@ -63,6 +65,18 @@ export const objectsIn = (api: Api, namespace: string): Objects => ({
         preconditions: preconditions(seen),
       }),
     }),
+  dismiss: async ({ name, uid }) => {
+    await api.call({
+      method: 'DELETE',
+      path: pathOf(kinds.pod, namespace, name),
+      body: JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'DeleteOptions',
+        gracePeriodSeconds: 0,
+        preconditions: { uid },
+      }),
+    })
+  },
 })
 
 const preconditions = ({ uid, resourceVersion }: Seen) => ({ uid, resourceVersion })

@@ -4,7 +4,8 @@ import { isGone } from './api.ts'
 import { kinds } from './kinds.ts'
 import { nameOf } from './names.ts'
 import { withoutEnvironment } from './record.ts'
-import { type Life, nextChange, recordOf, restingNow, type Surroundings } from './session-life.ts'
+import { type Life, recordOf, restingNow, type Surroundings } from './session-life.ts'
+import { hasEnded, untilEnded } from './until-ended.ts'
 import { changeRecord, Overtaken, scaleDown } from './writes.ts'
 
 /** What ends may take its grace, and a cluster its time. */
@@ -35,13 +36,14 @@ export const rest = async (
   await around.step('asked_to_end')
   if (life.deployment !== null && !life.deployment.going) await scaleDown(around, life, generation)
   await around.step('scaled_down')
-  const until = Date.now() + patience(target)
-  while (life.pods.size > 0) {
-    if (context.signal.aborted) return { kind: 'interrupted' }
-    if (Date.now() >= until)
-      return tooSlow(`its pod ${[...life.pods.values()].map(({ name }) => name).join(', ')} is still there`)
-    await nextChange(life, until - Date.now(), context.signal)
-  }
+  const ended = await untilEnded(around, life, {
+    isSo: () => [...life.pods.values()].every(hasEnded),
+    withinMs: patience(target),
+    signal: context.signal,
+  })
+  if (ended === 'interrupted') return { kind: 'interrupted' }
+  if (ended === 'too_slow')
+    return tooSlow(`its pod ${[...life.pods.values()].map(({ name }) => name).join(', ')} is still there`)
   const record = recordOf(life)
   if (record === null) return { kind: 'interrupted' }
   const observed = restingNow(record, status)
@@ -66,13 +68,14 @@ export const remove = async (
       if (!isGone(error)) throw error instanceof Overtaken ? error : asOvertaken(error)
     }
   await around.step('anchor_removed')
-  const until = Date.now() + patience(target)
   // Its end is the end of all that it owns: it waits for them.
-  while (life.anchor !== null && life.anchor.seen.uid === anchor.seen.uid) {
-    if (signal.aborted) return { kind: 'interrupted' }
-    if (Date.now() >= until) return tooSlow('its ConfigMap waits for what it owns')
-    await nextChange(life, until - Date.now(), signal)
-  }
+  const ended = await untilEnded(around, life, {
+    isSo: () => life.anchor?.seen.uid !== anchor.seen.uid,
+    withinMs: patience(target),
+    signal,
+  })
+  if (ended === 'interrupted') return { kind: 'interrupted' }
+  if (ended === 'too_slow') return tooSlow('its ConfigMap waits for what it owns')
   return { kind: 'applied', observed: null }
 }
 

@@ -54,6 +54,8 @@ export type PodView = {
   /** What the scheduler says while it finds no place. */
   readonly unschedulable: string | null
   readonly container: ContainerView | null
+  /** Its container was seen to run: one that does not any more has ended, whatever the kubelet calls it. */
+  readonly ran: boolean
 }
 
 export type EventView = { readonly reason: string; readonly message: string; readonly warning: boolean }
@@ -109,8 +111,10 @@ const containerView = (pod: V1Pod): ContainerView | null => {
   }
 }
 
-export const podView = (pod: V1Pod): PodView => {
+/** `before`: as it was seen last. */
+export const podView = (pod: V1Pod, before?: PodView): PodView => {
   const { metadata, status, spec } = pod
+  const container = containerView(pod)
   const scheduled = status?.conditions?.find(({ type }) => type === 'PodScheduled')
   return {
     uid: metadata?.uid ?? '',
@@ -123,7 +127,8 @@ export const podView = (pod: V1Pod): PodView => {
     message: status?.message ?? '',
     node: spec?.nodeName ?? null,
     unschedulable: scheduled?.status === 'False' ? (scheduled.message ?? scheduled.reason ?? 'no place yet') : null,
-    container: containerView(pod),
+    container,
+    ran: before?.ran === true || container?.state === 'running' || container?.ended != null,
   }
 }
 
