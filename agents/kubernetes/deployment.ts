@@ -97,6 +97,7 @@ const containerOf = (blueprint: Blueprint): V1Container => {
     imagePullPolicy: 'IfNotPresent',
     ...(container.command === null ? {} : { command: [...container.command] }),
     ...(container.args === null ? {} : { args: [...container.args] }),
+    workingDir: container.home.path,
     envFrom: [{ secretRef: { name: nameOf(sessionId) } }],
     ports: container.ports.map(({ name, port }) => ({ name, containerPort: port, protocol: 'TCP' })),
     resources: {

@@ -5,7 +5,8 @@
  */
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtemp } from 'node:fs/promises'
+import { watch } from 'node:fs'
+import { chmod, mkdir, mkdtemp, readdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
@@ -41,13 +42,30 @@ let shared: Promise<KubernetesCluster> | undefined
 
 /** One for the whole run: starting it takes half a minute, so a `before` that asks for it needs the time. */
 export const kubernetesCluster = (): Promise<KubernetesCluster> => {
-  shared ??= process.env.KUBECONFIG ? Promise.resolve(clusterOf(process.env.KUBECONFIG)) : started()
+  shared ??= process.env.KUBECONFIG ? clusterOf(process.env.KUBECONFIG) : started()
   return shared
 }
 
 export const START_MS = 240_000
 
-const clusterOf = (kubeconfig: string): KubernetesCluster => {
+/** Where the host-path provisioner of a test cluster makes homes, with root's rights and nobody else's. */
+const HOMES = '/tmp/hostpath_pv'
+
+/** What `fsGroup` has a real cluster's volume driver do: the session's user may write its home. */
+const openHomes = async (): Promise<void> => {
+  await mkdir(HOMES, { recursive: true })
+  const open = (name: string): Promise<void> => chmod(join(HOMES, name), 0o777).catch(() => {})
+  // A new one only: opening it is a change too.
+  const watcher = watch(HOMES, (event, name) => {
+    if (event === 'rename' && name !== null) void open(name)
+  })
+  watcher.unref()
+  atEndOfRun(async () => watcher.close())
+  for (const name of await readdir(HOMES)) await open(name)
+}
+
+const clusterOf = async (kubeconfig: string): Promise<KubernetesCluster> => {
+  await openHomes()
   const transport = connect(kubeconfig)
   atEndOfRun(async () => transport.close())
   return { kubeconfig, api: createApi(transport) }
