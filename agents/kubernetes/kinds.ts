@@ -18,8 +18,6 @@ export const kinds = {
   networkPolicy: { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', plural: 'networkpolicies' },
   ingress: { apiVersion: 'networking.k8s.io/v1', kind: 'Ingress', plural: 'ingresses' },
   lease: { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', plural: 'leases' },
-  session: { apiVersion: 'streamspace.io/v1', kind: 'Session', plural: 'sessions' },
-  template: { apiVersion: 'streamspace.io/v1', kind: 'Template', plural: 'templates' },
 } as const satisfies Record<string, Kind>
 
 export const pathOf = ({ apiVersion, plural }: Kind, namespace: string, name?: string): string => {

@@ -20,8 +20,6 @@ export type KubernetesSettings = {
   readonly imagePullSecrets?: readonly string[]
   /** Paths of nodes below which templates may mount. Pods that do are no longer `restricted`. */
   readonly allowedMounts?: readonly string[]
-  /** Shows sessions and templates as `Session` and `Template` resources. */
-  readonly projection?: boolean
   /** Whether replicas of this agent take turns: one works, the others wait. */
   readonly lease?: boolean
   readonly maxSessions?: number
@@ -37,7 +35,6 @@ export const defaults = {
   namespace: 'streamspace',
   imagePullSecrets: [] as readonly string[],
   allowedMounts: [] as readonly string[],
-  projection: false,
   lease: true,
   healthyAfterMs: HEALTHY_AFTER_MS,
   degradedAfterMs: 5_000,
@@ -97,7 +94,6 @@ export const kubernetesSettingsFrom = (
     ingressTlsSecret: read('STREAMSPACE_INGRESS_TLS_SECRET', matching(NAME), 'the name of a Secret'),
     imagePullSecrets: read('STREAMSPACE_IMAGE_PULL_SECRETS', names, 'names of Secrets, between commas'),
     allowedMounts: read('STREAMSPACE_ALLOWED_MOUNTS', paths, 'absolute paths below / without .., between colons'),
-    projection: yesOrNo('STREAMSPACE_PROJECTION'),
     lease: yesOrNo('STREAMSPACE_LEASE'),
     maxSessions: wholeNumber('STREAMSPACE_MAX_SESSIONS'),
     cpuMillis: wholeNumber('STREAMSPACE_CPU_MILLIS'),

@@ -10,6 +10,7 @@ import {
   kinds,
   kubernetesCluster,
   needsKubernetes,
+  type TestNamespace,
   testNamespace,
 } from '../../support/kubernetes-cluster.ts'
 import type { Place, PlatformUnderTest } from './platform-under-test.ts'
@@ -31,10 +32,13 @@ const OWN = [
   kinds.ingress,
 ]
 
-export const kubernetesPlace = async (cluster: KubernetesCluster): Promise<Place> => {
+/** `namespace`: for looking and meddling beside what the suite needs. */
+export const kubernetesPlace = async (
+  cluster: KubernetesCluster,
+): Promise<Place & { readonly namespace: TestNamespace; readonly pictureOf: (id: string) => Promise<string> }> => {
   const namespace = await testNamespace(cluster)
   const agents: AgentProcess[] = []
-  const mine = async (): Promise<readonly { readonly kind: string; readonly object: KubernetesObject }[]> =>
+  const mine = async (): Promise<readonly Mine[]> =>
     (
       await Promise.all(
         OWN.map(async (kind) =>
@@ -48,6 +52,7 @@ export const kubernetesPlace = async (cluster: KubernetesCluster): Promise<Place
     ).flat()
 
   return {
+    namespace,
     agent: async ({ dieAt, agentId = 'agent-a' } = {}) => {
       const agent = new AgentProcess(null)
       agents.push(agent)
@@ -72,19 +77,8 @@ export const kubernetesPlace = async (cluster: KubernetesCluster): Promise<Place
       return answer.text()
     },
     left: async () => (await mine()).map(({ kind, object }) => `${kind} ${object.metadata?.name}`),
-    // Not the versions: the cluster's own controllers write statuses in their own time.
-    picture: async () =>
-      JSON.stringify(
-        (await mine())
-          .map(({ kind, object }) => [
-            kind,
-            object.metadata?.uid,
-            object.metadata?.annotations,
-            (object as V1ConfigMap).data ?? null,
-            kind === 'Deployment' ? (object as V1Deployment).spec : null,
-          ])
-          .sort(([, a], [, b]) => (String(a) < String(b) ? -1 : 1)),
-      ),
+    picture: async () => pictureOf(await mine()),
+    pictureOf: async (id) => pictureOf((await mine()).filter(({ object }) => object.metadata?.name?.includes(id))),
     bystander: async () => {
       const name = 'somebody-elses'
       await cluster.api.call({
@@ -105,6 +99,23 @@ export const kubernetesPlace = async (cluster: KubernetesCluster): Promise<Place
     },
   }
 }
+
+type Mine = { readonly kind: string; readonly object: KubernetesObject }
+
+/** Not the versions: the cluster's own controllers write statuses in their own time. */
+const pictureOf = (mine: readonly Mine[]): string =>
+  JSON.stringify(
+    mine
+      .filter(({ object }) => object.metadata?.deletionTimestamp === undefined)
+      .map(({ kind, object }) => [
+        kind,
+        object.metadata?.uid,
+        object.metadata?.annotations,
+        (object as V1ConfigMap).data ?? null,
+        kind === 'Deployment' ? (object as V1Deployment).spec : null,
+      ])
+      .sort(([, a], [, b]) => (String(a) < String(b) ? -1 : 1)),
+  )
 
 export const kubernetesUnderTest: PlatformUnderTest = {
   name: 'kubernetes',
