@@ -54,10 +54,15 @@ const HOMES = '/tmp/hostpath_pv'
 /** What `fsGroup` has a real cluster's volume driver do: the session's user may write its home. */
 const openHomes = async (): Promise<void> => {
   await mkdir(HOMES, { recursive: true })
-  const open = (name: string): Promise<void> => chmod(join(HOMES, name), 0o777).catch(() => {})
-  // A new one only: opening it is a change too.
-  const watcher = watch(HOMES, (event, name) => {
-    if (event === 'rename' && name !== null) void open(name)
+  const seen = new Set<string>()
+  // Once each: opening one is a change that is told of again.
+  const open = async (name: string): Promise<void> => {
+    if (seen.has(name)) return
+    seen.add(name)
+    await chmod(join(HOMES, name), 0o777).catch(() => {})
+  }
+  const watcher = watch(HOMES, (_, name) => {
+    if (name !== null) void open(name)
   })
   watcher.unref()
   atEndOfRun(async () => watcher.close())
