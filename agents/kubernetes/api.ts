@@ -29,6 +29,9 @@ export const isGone = (error: unknown): boolean => error instanceof ApiError && 
 export const isConflict = (error: unknown): boolean => error instanceof ApiError && error.status === 409
 /** Too old a place in the stream of changes. */
 export const isExpired = (error: unknown): boolean => error instanceof ApiError && error.status === 410
+/** No account, or one without the right. */
+export const isForbidden = (error: unknown): boolean =>
+  error instanceof ApiError && (error.status === 401 || error.status === 403)
 /** It may work later: nobody answered, or the server was busy. */
 export const isPassing = (error: unknown): boolean =>
   error instanceof ApiError && (error.status === 0 || error.status === 429 || error.status >= 500)

@@ -7,7 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Log } from '../runtime/log.ts'
 import { messageOf } from '../runtime/log.ts'
 import type { Applied, ApplyContext, Platform, PlatformListener, Target } from '../runtime/platform.ts'
-import { ApiError, createApi, isPassing } from './api.ts'
+import { ApiError, createApi, isForbidden, isPassing } from './api.ts'
 import { capacityOf } from './capacity.ts'
 import { createCluster } from './cluster.ts'
 import { createHealth, type Health } from './health.ts'
@@ -65,7 +65,12 @@ export const createKubernetesPlatform = (
       reach: createReach(),
       step: options.step ?? (() => Promise.resolve()),
     }
-    await cluster.open()
+    try {
+      await cluster.open()
+    } catch (error) {
+      await close()
+      throw new Error(explained(error, namespace), { cause: error })
+    }
     around = opened
     for (const life of cluster.lives.values()) adopt(life)
   }
@@ -216,8 +221,6 @@ const dispatch = (around: Surroundings, life: Life, target: Target, context: App
 
 /** What a person has to do about it, where the server's words do not say. */
 const explained = (error: unknown, namespace: string): string => {
-  if (!(error instanceof ApiError)) return messageOf(error)
-  if (error.status === 403)
-    return `${error.message}. The agent's account lacks this right in the namespace ${namespace}: see agents/kubernetes/manifests/role.yaml`
-  return error.message
+  if (!isForbidden(error)) return messageOf(error)
+  return `${messageOf(error)}. The agent's account needs this right in the namespace ${namespace}: see agents/kubernetes/manifests/role.yaml`
 }

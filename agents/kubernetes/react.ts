@@ -45,8 +45,13 @@ const reactTo = (around: Surroundings, life: Life, record: SessionRecord, seen: 
     case 'running':
       if ((record.desired.spec.ports ?? []).length > 0 && (life.address === null || life.accessToken === null))
         return () => learnWay(around, life)
+      // A pod that has just become ready: its Service leads there in a moment.
+      if (seen.pod.container?.id !== life.wasReady)
+        return async () => {
+          await around.reach(life.address, record.desired.spec.ports?.[0]?.port)
+          life.wasReady = seen.pod.container?.id ?? null
+        }
       life.startingSince = null
-      life.wasReady = seen.pod.container?.id ?? null
       show(around, life, runningNow(around, life, record, seen.pod))
       return null
     case 'starting': {

@@ -7,7 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { KubernetesObject } from '@kubernetes/client-node'
 import { fullJitter } from '../runtime/backoff.ts'
 import { type Log, messageOf } from '../runtime/log.ts'
-import { type Api, ApiError, isExpired } from './api.ts'
+import { type Api, ApiError, isExpired, isForbidden } from './api.ts'
 import { type Kind, pathOf } from './kinds.ts'
 
 export type Watched = {
@@ -26,7 +26,7 @@ export type WatchHealth = {
 }
 
 export type Watching = {
-  /** Resolves when everything was listed once. */
+  /** Resolves when everything was listed once; rejects when that is not allowed. */
   readonly synced: Promise<void>
   readonly stop: () => Promise<void>
 }
@@ -53,8 +53,10 @@ export const watchKind = (api: Api, namespace: string, watched: Watched, health:
   const { plural } = watched.kind
   let place: string | null = null
   let synced = (): void => {}
-  const whenSynced = new Promise<void>((resolve) => {
+  let refused = (_error: unknown): void => {}
+  const whenSynced = new Promise<void>((resolve, reject) => {
     synced = resolve
+    refused = reject
   })
 
   const list = async (): Promise<void> => {
@@ -117,6 +119,8 @@ export const watchKind = (api: Api, namespace: string, watched: Watched, health:
         failures = performance.now() - openedAt > 1_000 ? 0 : failures + 1
       } catch (error) {
         if (over.signal.aborted) return
+        // Of the first list only: a right that is taken away later is as any other trouble.
+        if (isForbidden(error)) refused(error)
         if (isExpired(error)) {
           log.info({ kind: plural }, 'the place in the stream of changes is too old: everything is listed anew')
           place = null
