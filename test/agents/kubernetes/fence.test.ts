@@ -7,7 +7,7 @@ import { steps } from '../../../agents/kubernetes/session-life.ts'
 import { kubernetesCluster, needsKubernetes, START_MS } from '../../support/kubernetes-cluster.ts'
 import { aSessionId, target } from '../../support/process-agent.ts'
 import { kubernetesPlace } from '../conformance/kubernetes.ts'
-import { applied, hasStopped } from '../conformance/subject.ts'
+import { applied, stoppedOr } from '../conformance/subject.ts'
 
 const changes = [
   { name: 'a start', before: false, rest: {} },
@@ -29,15 +29,6 @@ describe('an agent that goes on after another has worked in its place (Kubernete
   })
   after(() => place?.close())
 
-  const isReached = async (agent: { readonly stopped: string | null }, done: Promise<unknown>): Promise<boolean> => {
-    let isDone = false
-    void done.then(() => {
-      isDone = true
-    })
-    while (agent.stopped === null && !isDone) await new Promise((resolve) => setTimeout(resolve, 20))
-    return agent.stopped !== null
-  }
-
   /** Whether the step was passed at all. */
   const tryStep = async (step: string, change: (typeof changes)[number]): Promise<boolean> => {
     const id = aSessionId()
@@ -49,8 +40,7 @@ describe('an agent that goes on after another has worked in its place (Kubernete
       if (change.before) await applied(older, id, spec)
       await older.stopAt(step)
       const asked = older.apply(target(id, spec, { generation: 2, ...change.rest })).catch(() => null)
-      if (!(await isReached(older, asked))) return false
-      await hasStopped(older)
+      if ((await stoppedOr(older, asked)) === 'done') return false
       const newer = await place.agent({ agentId })
       try {
         const result = await newer.apply(target(id, spec, { generation: 3, incarnation: 2 }))

@@ -55,8 +55,11 @@ describe('sessions on Kubernetes', function () {
         }),
       ),
       apply(script('exec sleep 1000', { ...mute, startTimeoutSeconds: 10 })),
-      apply({ container: { image: 'registry.invalid/no/such:image', user: 1000 }, startTimeoutSeconds: 5 }),
-      apply({ container: { image: 'docker.io/library/busybox:1.36', command: ['no-such-program'], user: 1000 }, startTimeoutSeconds: 60 }),
+      apply({ container: { image: 'registry.invalid/no/such:image', user: 1000 }, startTimeoutSeconds: 20 }),
+      apply({
+        container: { image: 'docker.io/library/busybox:1.36', command: ['no-such-program'], user: 1000 },
+        startTimeoutSeconds: 60,
+      }),
       apply(script('exec sleep 1000', { startTimeoutSeconds: 3, resources: { cpuMillis: 100, memoryMib: 4_000_000 } })),
     ])
     expect(well).to.deep.include({ kind: 'applied' })
