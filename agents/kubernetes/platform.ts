@@ -16,7 +16,15 @@ import { objectsIn } from './objects-client.ts'
 import { createReach } from './reach.ts'
 import { afterTrouble, react } from './react.ts'
 import { remove, rest } from './rest.ts'
-import { generationHeld, type Life, lifeOf, type Step, type Surroundings, startTimeoutMs } from './session-life.ts'
+import {
+  basisOf,
+  generationHeld,
+  type Life,
+  lifeOf,
+  type Step,
+  type Surroundings,
+  startTimeoutMs,
+} from './session-life.ts'
 import { defaults, type KubernetesSettings, type Settings } from './settings.ts'
 import { connect, type Transport } from './transport.ts'
 import { Overtaken } from './writes.ts'
@@ -126,6 +134,7 @@ export const createKubernetesPlatform = (
       await life.task.done
     }
     const controller = new AbortController()
+    life.basis = basisOf(life)
     const result = work(AbortSignal.any([controller.signal, ending.signal]))
     const task = { controller, done: result.catch(() => {}) }
     life.task = task
@@ -206,8 +215,10 @@ const nothingThere = ({ desired }: Target): Applied =>
     ? { kind: 'applied', observed: null }
     : { kind: 'applied', observed: { status: desired.state as 'stopped' | 'hibernated' } }
 
-const dispatch = (around: Surroundings, life: Life, target: Target, context: ApplyContext): Promise<Applied> => {
+const dispatch = async (around: Surroundings, life: Life, target: Target, context: ApplyContext): Promise<Applied> => {
   const { state } = target.desired
+  // Judged before it waited for its turn; another agent may have worked meanwhile.
+  if ((life.anchor?.record?.generation ?? 0) > target.generation) throw new Overtaken('the record')
   switch (state) {
     case 'running':
       return makeRunning(around, life, target, context)

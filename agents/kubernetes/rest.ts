@@ -63,7 +63,7 @@ export const remove = async (
   if (anchor === null) return { kind: 'applied', observed: null }
   if (!anchor.going)
     try {
-      await around.objects.remove(kinds.configMap, nameOf(life.sessionId), anchor.seen)
+      await around.objects.remove(kinds.configMap, nameOf(life.sessionId), life.basis.anchor ?? anchor.seen)
     } catch (error) {
       if (!isGone(error)) throw error instanceof Overtaken ? error : asOvertaken(error)
     }

@@ -6,7 +6,7 @@ import { over, resting, running, starting } from '../runtime/observed.ts'
 import type { PlatformListener } from '../runtime/platform.ts'
 import { endpointAt } from './endpoint.ts'
 import { nameOf } from './names.ts'
-import type { Objects } from './objects-client.ts'
+import type { Objects, Seen as SeenObject } from './objects-client.ts'
 import type { Reach } from './reach.ts'
 import { generationOf, type SessionRecord } from './record.ts'
 import type { Settings } from './settings.ts'
@@ -28,11 +28,24 @@ export type Life = {
   /** Since when it starts without anyone waiting for it; milliseconds since the epoch. */
   startingSince: number | null
   observed: WireObserved
+  /** What the work under way stands on: seen when it began, or written by itself. The views above go on meanwhile. */
+  basis: Basis
   /** What is being done with it; the next one interrupts it and waits for it. */
   task: { readonly controller: AbortController; readonly done: Promise<unknown> } | null
   /** Called at each change in the cluster. */
   readonly watchers: Set<() => void>
 }
+
+/** `stamp`: of whoever wrote the Deployment last among agents; null: there was none. */
+export type Basis = {
+  readonly anchor: SeenObject | null
+  readonly deployment: { readonly uid: string; readonly stamp: string } | null
+}
+
+export const basisOf = ({ anchor, deployment }: Pick<Life, 'anchor' | 'deployment'>): Basis => ({
+  anchor: anchor?.seen ?? null,
+  deployment: deployment === null ? null : { uid: deployment.seen.uid, stamp: deployment.stamp },
+})
 
 /** Every place after which the agent may be killed; a write to the cluster lies between two of them. */
 export const steps = [
@@ -84,6 +97,7 @@ export const lifeOf = (sessionId: SessionId): Life => ({
   wasReady: null,
   startingSince: null,
   observed: starting(0, 'starting', 'starting'),
+  basis: { anchor: null, deployment: null },
   task: null,
   watchers: new Set(),
 })

@@ -31,18 +31,22 @@ const orOvertaken = (error: unknown, what: string): unknown =>
 export const writeRecord = async (around: Surroundings, life: Life, record: SessionRecord): Promise<void> => {
   const { objects, settings, learn } = around
   const anchor = anchorOf(life.sessionId, settings.agentId, record)
+  const standOn = (object: KubernetesObject): void => {
+    life.basis = { ...life.basis, anchor: seenOf(object) }
+    learn.anchor(object)
+  }
   try {
     const written =
-      life.anchor === null
+      life.basis.anchor === null
         ? await objects.create(kinds.configMap, anchor)
-        : await objects.apply(kinds.configMap, anchor, life.anchor.seen)
-    learn.anchor(written)
+        : await objects.apply(kinds.configMap, anchor, life.basis.anchor)
+    standOn(written)
   } catch (error) {
     if (!isConflict(error)) throw orOvertaken(error, 'the record')
     // An answer that was lost on the way makes the second try of the very same write a conflict.
     const there = await objects.get<V1ConfigMap>(kinds.configMap, nameOf(life.sessionId)).catch(() => null)
     if (there === null || there.data?.record !== anchor.data?.record) throw new Overtaken('the record')
-    learn.anchor(there)
+    standOn(there)
   }
 }
 
@@ -92,16 +96,22 @@ const checkStillOurs = async ({ objects }: Surroundings, { sessionId, owner }: B
   if (anchor.metadata?.uid !== owner) throw new Overtaken('the record')
 }
 
+const standOnDeployment = (around: Surroundings, life: Life, object: V1Deployment): void => {
+  const { stamp, seen } = deploymentView(object)
+  life.basis = { ...life.basis, deployment: { uid: seen.uid, stamp } }
+  around.learn.deployment(object)
+}
+
 /** Made with no pods, so that one made by an agent that was overtaken starts nothing. */
 export const makeDeployment = async (around: Surroundings, life: Life, blueprint: Blueprint): Promise<void> => {
   const stamp = randomUUID()
   try {
-    around.learn.deployment(await around.objects.create(kinds.deployment, deploymentOf(blueprint, 0, stamp)))
+    standOnDeployment(around, life, await around.objects.create(kinds.deployment, deploymentOf(blueprint, 0, stamp)))
   } catch (error) {
     if (!isConflict(error)) throw error
     const there = await around.objects.get<V1Deployment>(kinds.deployment, nameOf(life.sessionId)).catch(() => null)
     if (there === null || deploymentView(there).stamp !== stamp) throw new Overtaken('the Deployment')
-    around.learn.deployment(there)
+    standOnDeployment(around, life, there)
   }
 }
 
@@ -110,13 +120,14 @@ const onDeployment = async (
   around: Surroundings,
   life: Life,
   stamp: string,
-  write: (seen: DeploymentView['seen']) => Promise<object>,
+  write: (seen: DeploymentView['seen']) => Promise<V1Deployment>,
 ): Promise<void> => {
+  const { deployment: basis } = life.basis
   let base = life.deployment
-  if (base === null) throw new Overtaken('the Deployment')
+  if (base === null || base.stamp !== basis?.stamp || base.seen.uid !== basis.uid) throw new Overtaken('the Deployment')
   for (;;)
     try {
-      around.learn.deployment(await write(base.seen))
+      standOnDeployment(around, life, await write(base.seen))
       return
     } catch (error) {
       if (!isConflict(error)) throw orOvertaken(error, 'the Deployment')
@@ -126,8 +137,11 @@ const onDeployment = async (
           throw orOvertaken(gone, 'the Deployment')
         })
       const now = deploymentView(there)
+      if (now.stamp === stamp) {
+        standOnDeployment(around, life, there)
+        return
+      }
       around.learn.deployment(there)
-      if (now.stamp === stamp) return
       if (now.stamp !== base.stamp || now.seen.uid !== base.seen.uid) throw new Overtaken('the Deployment')
       base = now
     }
