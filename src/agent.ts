@@ -3,6 +3,8 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { runDockerAgent } from '../agents/docker/main.ts'
 import { type DockerSettings, dockerSettingsFrom } from '../agents/docker/settings.ts'
+import { runKubernetesAgent } from '../agents/kubernetes/main.ts'
+import { type KubernetesSettings, kubernetesSettingsFrom } from '../agents/kubernetes/settings.ts'
 import { runProcessAgent } from '../agents/process/main.ts'
 import { type ProcessSettings, processSettingsFrom } from '../agents/process/settings.ts'
 import type { AgentSettings, RunningAgent } from '../agents/runtime/agent.ts'
@@ -36,6 +38,12 @@ const platforms: { readonly [platform: string]: (settings: AgentSettings) => E.E
         (log, lost) =>
           runDockerAgent({ agent, docker }, log, lost),
     )(dockerSettingsFrom(process.env, agent.agentId)),
+  kubernetes: (agent) =>
+    E.map(
+      (kubernetes: KubernetesSettings): Runner =>
+        (log, lost) =>
+          runKubernetesAgent({ agent, kubernetes }, log, lost),
+    )(kubernetesSettingsFrom(process.env, agent.agentId)),
 }
 
 export const runAgent = async (platform: string): Promise<void> => {

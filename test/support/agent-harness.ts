@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { DockerSettings } from '../../agents/docker/settings.ts'
+import type { KubernetesSettings } from '../../agents/kubernetes/settings.ts'
 import type { ProcessSettings } from '../../agents/process/settings.ts'
 import type { Frame } from '../../agents/protocol.ts'
 import type { Log } from '../../agents/runtime/log.ts'
@@ -14,6 +15,7 @@ import type { CommandId } from '../../domain/ids.ts'
 export type PlatformChoice =
   | { readonly platform: 'process'; readonly settings: ProcessSettings }
   | { readonly platform: 'docker'; readonly settings: DockerSettings }
+  | { readonly platform: 'kubernetes'; readonly settings: KubernetesSettings }
 
 export type HarnessRequest = { readonly id: number } & (
   | { readonly do: 'open'; readonly what: PlatformChoice; readonly dieAt?: string }
@@ -85,6 +87,10 @@ const create = async (what: PlatformChoice): Promise<Platform> => {
     case 'docker': {
       const { createDockerPlatform } = await import('../../agents/docker/platform.ts')
       return createDockerPlatform(what.settings, log, { step, lost })
+    }
+    case 'kubernetes': {
+      const { createKubernetesPlatform } = await import('../../agents/kubernetes/platform.ts')
+      return createKubernetesPlatform(what.settings, log, { step })
     }
   }
 }

@@ -1,0 +1,65 @@
+/**
+ * What the cluster can hold for this agent: as set, else what the namespace's quota allows, else what a namespace
+ * without a quota is given by default. Nodes are not asked: they are the cluster's, and others use them too.
+ */
+import type { V1ResourceQuota } from '@kubernetes/client-node'
+import type { WireCapacity } from '../protocol.ts'
+import type { Api } from './api.ts'
+import { kinds, pathOf } from './kinds.ts'
+import type { Settings } from './settings.ts'
+
+/** As in `deployment.ts`: an eighth of the CPU of a session is asked of the scheduler. */
+const CPU_OVERCOMMIT = 8
+const DEFAULT: WireCapacity = { maxSessions: 250, cpuMillis: 250_000, memoryMib: 262_144 }
+
+const FACTORS: { readonly [suffix: string]: number } = {
+  m: 1e-3,
+  '': 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  P: 1e15,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+  Pi: 2 ** 50,
+}
+
+/** A Kubernetes quantity such as `500m` or `2Gi` as a number; null: not one. */
+export const quantity = (text: string | undefined): number | null => {
+  const [, digits, suffix = ''] = /^(\d+(?:\.\d+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$/.exec(text ?? '') ?? []
+  return digits === undefined ? null : Number(digits) * (FACTORS[suffix] ?? 1)
+}
+
+export const quotaCapacity = (quotas: readonly V1ResourceQuota[]): Partial<WireCapacity> => {
+  const least = (scale: number, ...names: readonly string[]): number | undefined => {
+    const values = quotas
+      .flatMap(({ spec }) => names.map((name) => quantity(spec?.hard?.[name])))
+      .filter((value) => value !== null)
+    return values.length === 0 ? undefined : Math.floor(Math.min(...values) * scale)
+  }
+  const said = {
+    maxSessions: least(1, 'pods', 'count/pods', 'count/deployments.apps'),
+    cpuMillis: least(1_000 * CPU_OVERCOMMIT, 'requests.cpu', 'cpu') ?? least(1_000, 'limits.cpu'),
+    memoryMib: least(1 / 2 ** 20, 'requests.memory', 'memory', 'limits.memory'),
+  }
+  return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined))
+}
+
+export const capacityOf = async (api: Api, namespace: string, settings: Settings): Promise<WireCapacity> => {
+  const { maxSessions, cpuMillis, memoryMib } = settings
+  if (maxSessions !== undefined && cpuMillis !== undefined && memoryMib !== undefined)
+    return { maxSessions, cpuMillis, memoryMib }
+  const { items } = await api.call<{ items: V1ResourceQuota[] }>({
+    method: 'GET',
+    path: pathOf(kinds.quota, namespace),
+  })
+  const known = { ...DEFAULT, ...quotaCapacity(items) }
+  return {
+    maxSessions: maxSessions ?? known.maxSessions,
+    cpuMillis: cpuMillis ?? known.cpuMillis,
+    memoryMib: memoryMib ?? known.memoryMib,
+  }
+}

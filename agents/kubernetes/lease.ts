@@ -1,0 +1,143 @@
+/**
+ * Which of several replicas of an agent works: the one that holds a Lease (coordination.k8s.io). Each write of it is
+ * conditional on what was read. Whoever cannot renew it stops well before another may take it, by its own clock:
+ * clocks of different machines are never compared, a lease is over when it was seen unchanged for its whole time.
+ */
+import { setTimeout as wait } from 'node:timers/promises'
+import type { V1Lease } from '@kubernetes/client-node'
+import { type Log, messageOf } from '../runtime/log.ts'
+import { isConflict, isGone } from './api.ts'
+import { kinds } from './kinds.ts'
+import { type Objects, seenOf } from './objects-client.ts'
+
+export type LeaseTimes = {
+  /** Unchanged for so long, it is anybody's. */
+  readonly durationMs: number
+  readonly renewMs: number
+  /** Not renewed for so long, its holder works no more. */
+  readonly giveUpMs: number
+}
+
+export const leaseTimes: LeaseTimes = { durationMs: 10_000, renewMs: 2_500, giveUpMs: 7_000 }
+
+export type Tenure = {
+  /** Resolves when it is no longer held, with why. */
+  readonly lost: Promise<string>
+  /** Gives it to whoever waits. */
+  readonly release: () => Promise<void>
+}
+
+export type Applicant = { readonly name: string; readonly holder: string }
+
+/** Waits until it is held; null when aborted before. */
+export const holdLease = async (
+  objects: Objects,
+  { name, holder }: Applicant,
+  signal: AbortSignal,
+  log: Log,
+  times: LeaseTimes = leaseTimes,
+): Promise<Tenure | null> => {
+  const lease = (acquired: boolean, transitions: number): V1Lease => ({
+    metadata: { name },
+    spec: {
+      holderIdentity: acquired ? holder : '',
+      leaseDurationSeconds: Math.ceil(times.durationMs / 1000),
+      renewTime: microTime() as never,
+      leaseTransitions: transitions,
+    },
+  })
+  let seen: { readonly resourceVersion: string; readonly at: number } | null = null
+  let waitingFor = ''
+
+  /** null: somebody else's. */
+  const tryOnce = async (): Promise<V1Lease | null> => {
+    let there: V1Lease
+    try {
+      there = await objects.get<V1Lease>(kinds.lease, name)
+    } catch (error) {
+      if (!isGone(error)) throw error
+      return objects.create(kinds.lease, lease(true, 0))
+    }
+    const { resourceVersion } = seenOf(there)
+    const now = performance.now()
+    if (seen?.resourceVersion !== resourceVersion) seen = { resourceVersion, at: now }
+    const current = there.spec?.holderIdentity ?? ''
+    const isOver = current === '' || current === holder || now - seen.at >= times.durationMs
+    if (!isOver) {
+      if (waitingFor !== current) log.info({ lease: name, holder: current }, 'another replica works; this one waits')
+      waitingFor = current
+      return null
+    }
+    return objects.apply(kinds.lease, lease(true, (there.spec?.leaseTransitions ?? 0) + 1), seenOf(there))
+  }
+
+  const acquire = async (): Promise<V1Lease | null> => {
+    while (!signal.aborted) {
+      try {
+        const held = await tryOnce()
+        if (held !== null) return held
+      } catch (error) {
+        if (!isConflict(error)) log.warn({ lease: name, error: messageOf(error) }, 'the lease could not be asked for')
+      }
+      await pause(times.renewMs / 2, signal)
+    }
+    return null
+  }
+
+  const held = await acquire()
+  if (held === null) return null
+  log.info({ lease: name, holder }, 'this replica works now')
+  return keep(objects, held, (current, acquired) => lease(acquired, current.spec?.leaseTransitions ?? 0), times)
+}
+
+const keep = (
+  objects: Objects,
+  first: V1Lease,
+  lease: (current: V1Lease, acquired: boolean) => V1Lease,
+  times: LeaseTimes,
+): Tenure => {
+  const over = new AbortController()
+  let current = first
+  let renewedAt = performance.now()
+  const renew = async (): Promise<string> => {
+    while (!over.signal.aborted) {
+      await pause(times.renewMs, over.signal)
+      if (over.signal.aborted) break
+      // From before it was asked: an answer that took long is no longer as good as new.
+      const askedAt = performance.now()
+      try {
+        current = await objects.apply<V1Lease>(kinds.lease, lease(current, true), seenOf(current))
+        renewedAt = askedAt
+      } catch (error) {
+        if (isConflict(error)) return 'another replica has taken the lease'
+      }
+    }
+    return 'it was given back'
+  }
+  const renewing = renew()
+  // By a clock of its own: a renewal that hangs must not keep this from being noticed, nor a machine that slept.
+  const tooOld = new Promise<string>((resolve) => {
+    const timer = setInterval(() => {
+      if (over.signal.aborted) clearInterval(timer)
+      else if (performance.now() - renewedAt > times.giveUpMs) {
+        clearInterval(timer)
+        resolve('the lease could not be renewed in time')
+      }
+    }, times.renewMs / 5)
+  })
+  return {
+    lost: Promise.race([renewing, tooOld]),
+    release: async () => {
+      over.abort()
+      await renewing
+      if (performance.now() - renewedAt > times.giveUpMs) return
+      await objects.apply(kinds.lease, lease(current, false), seenOf(current)).catch(() => {})
+    },
+  }
+}
+
+const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  wait(ms * (0.8 + Math.random() * 0.2), undefined, { signal }).catch(() => {})
+
+/** As the API writes it: six digits of a second. */
+const microTime = (): string => new Date().toISOString().replace('Z', '000Z')

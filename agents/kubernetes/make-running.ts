@@ -1,0 +1,209 @@
+/** A session that should run, from whatever there is of it. */
+import { randomBytes } from 'node:crypto'
+import type { KubernetesObject, V1Service } from '@kubernetes/client-node'
+import { seconds } from '../../domain/template/restart.ts'
+import { containerEnvironment } from '../container/environment.ts'
+import { type ContainerSpec, readContainerSpec } from '../container/spec.ts'
+import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
+import { giveUp } from './give-up.ts'
+import { type Kind, kinds } from './kinds.ts'
+import { type Blueprint, claimOf, ingressOf, networkPolicyOf, secretOf, serviceOf } from './parts.ts'
+import { type SessionRecord, withoutEnvironment } from './record.ts'
+import { refusalOf } from './refuse.ts'
+import {
+  type Life,
+  look,
+  nextChange,
+  overNow,
+  recordOf,
+  runningNow,
+  type Step,
+  type Surroundings,
+  startingNow,
+  startTimeoutMs,
+} from './session-life.ts'
+import type { Seen } from './status.ts'
+import { addressIn, findWay, readToken } from './way.ts'
+import { changeRecord, makeDeployment, putPart, scaleUp, stampDeployment, writeRecord } from './writes.ts'
+
+export const makeRunning = async (
+  around: Surroundings,
+  life: Life,
+  target: Target,
+  context: ApplyContext,
+): Promise<Applied> => {
+  const read = readContainerSpec(target.desired, around.settings.allowedMounts)
+  if (read.kind === 'refused') return { kind: 'rejected', code: 'rejected', message: read.message }
+  const refusal = refusalOf(target.desired, read.spec)
+  if (refusal !== null) return { kind: 'rejected', code: 'rejected', message: refusal }
+
+  const deadline = Date.now() + (target.desired.spec.startTimeoutSeconds ?? 300) * 1_000
+  const plan = planFor(around, life, target)
+  if (plan === 'as_it_is') {
+    await stampDeployment(around, life, target.generation)
+    const change = { generation: target.generation, desired: withoutEnvironment(target.desired), settled: true }
+    await changeRecord(around, life, change)
+    await around.step('settled')
+    return { kind: 'applied', observed: life.observed }
+  }
+  if (plan === 'anew') await startAnew(around, life, target, read.spec, context)
+  await findWay(around, life)
+  return awaitRunning(around, life, deadline, context)
+}
+
+/** `go_on`: it was begun for this very thing, and is not finished. */
+type Plan = 'as_it_is' | 'go_on' | 'anew'
+
+const planFor = (around: Surroundings, life: Life, { generation, desired }: Target): Plan => {
+  const record = recordOf(life)
+  const { deployment } = life
+  if (record === null || deployment === null || deployment.going || deployment.start !== record.start) return 'anew'
+  if (record.phase !== 'up' || record.desired.incarnation !== desired.incarnation || deployment.replicas === 0)
+    return 'anew'
+  if (!record.settled) return record.generation === generation ? 'go_on' : 'anew'
+  return look(around, life, record).kind === 'running' ? 'as_it_is' : 'anew'
+}
+
+const startAnew = async (
+  around: Surroundings,
+  life: Life,
+  { sessionId, generation, desired }: Target,
+  container: ContainerSpec,
+  { progress }: ApplyContext,
+): Promise<void> => {
+  const before = recordOf(life)
+  const record: SessionRecord = {
+    version: 1,
+    generation,
+    desired: withoutEnvironment(desired),
+    settled: false,
+    phase: 'up',
+    start: (before?.start ?? 0) + 1,
+    restarts: 0,
+    forgiven: 0,
+    counted: {},
+    address: before?.address ?? null,
+    observed: life.observed,
+  }
+  progress('starting', 'making what it needs in the cluster')
+  await writeRecord(around, life, record)
+  await around.step('anchored')
+  const { settings } = around
+  const owner = life.anchor?.seen.uid ?? ''
+  const blueprint: Blueprint = { sessionId, settings, owner, start: record.start, generation, desired, container }
+  await Promise.all([makeParts(around, life, blueprint), whenNoneIsThere(around, life, blueprint)])
+  await around.step('parts_made')
+  await scaleUp(around, life, blueprint)
+  await around.step('scaled_up')
+}
+
+const makeParts = async (around: Surroundings, life: Life, blueprint: Blueprint): Promise<void> => {
+  if (blueprint.start > 1) life.accessToken ??= await readToken(around, life.sessionId)
+  life.accessToken ??= randomBytes(24).toString('base64url')
+  const { sessionId, desired, container } = blueprint
+  const environment = containerEnvironment(sessionId, desired, container, life.accessToken)
+  const put = async (kind: Kind, object: KubernetesObject | null, step: Step): Promise<KubernetesObject | null> => {
+    if (object === null) return null
+    const made = await putPart(around, blueprint, kind, object)
+    await around.step(step)
+    return made
+  }
+  const [made] = await Promise.all([
+    put(kinds.service, serviceOf(blueprint), 'service_made'),
+    put(kinds.secret, secretOf(blueprint, environment), 'secret_made'),
+    put(kinds.networkPolicy, networkPolicyOf(blueprint), 'network_policy_made'),
+    put(kinds.claim, desired.persistentHome ? claimOf(blueprint) : null, 'home_made'),
+    put(kinds.ingress, ingressOf(blueprint), 'ingress_made'),
+  ])
+  life.address = addressIn(made as V1Service | null)
+}
+
+/** What is going is gone in moments, or the making of another says that it is not. */
+const GOING_MS = 10_000
+
+/** Beside the parts: it has no pods yet, and its controller has seen it by the time they are to come. */
+const whenNoneIsThere = async (around: Surroundings, life: Life, blueprint: Blueprint): Promise<void> => {
+  const until = Date.now() + GOING_MS
+  while (life.deployment?.going === true && Date.now() < until)
+    await nextChange(life, until - Date.now(), new AbortController().signal)
+  if (life.deployment !== null) return
+  await makeDeployment(around, life, blueprint)
+  await around.step('deployment_made')
+}
+
+const awaitRunning = async (
+  around: Surroundings,
+  life: Life,
+  deadline: number,
+  { signal, progress }: ApplyContext,
+): Promise<Applied> => {
+  let told = ''
+  for (;;) {
+    const record = recordOf(life)
+    if (signal.aborted || record === null) return { kind: 'interrupted' }
+    const seen = look(around, life, record)
+    switch (seen.kind) {
+      case 'running':
+        return settle(around, life, seen)
+      case 'restarting':
+        await changeRecord(around, life, {
+          restarts: seen.restarts,
+          forgiven: seen.forgiven,
+          counted: seen.counted,
+        })
+        progress('restarting', seen.message)
+        continue
+      case 'over':
+        return failure(around, life, seen)
+      case 'missing':
+        // Whoever removed it meanwhile is answered by a new start.
+        return { kind: 'failed', code: 'removed_outside', message: seen.message, retryable: true }
+      case 'starting':
+        if (Date.now() >= deadline) return failure(around, life, timedOut(record, seen))
+        if (seen.message !== told) {
+          progress(seen.reason, seen.message)
+          life.observed = startingNow(around, life, record, seen)
+        }
+        told = seen.message
+        await nextChange(life, deadline - Date.now(), signal)
+    }
+  }
+}
+
+/** Reasons that say more than that the time was up. */
+const TELLING = new Set(['unschedulable', 'image_pull_failed', 'platform_error'])
+
+export const timedOut = (
+  record: SessionRecord,
+  { reason, message, pod }: Extract<Seen, { kind: 'starting' }>,
+): Extract<Seen, { kind: 'over' }> => ({
+  kind: 'over',
+  status: 'failed',
+  reason: TELLING.has(reason) ? reason : 'start_timeout',
+  message: `not ready within ${seconds(startTimeoutMs(record))}; last: ${message}`,
+  exit: null,
+  output: null,
+  pod,
+})
+
+const settle = async (around: Surroundings, life: Life, seen: Extract<Seen, { kind: 'running' }>): Promise<Applied> => {
+  const record = recordOf(life)
+  if (record === null) return { kind: 'interrupted' }
+  await around.step('ready')
+  await around.reach(life.address, record.desired.spec.ports?.[0]?.port)
+  life.wasReady = seen.pod.container?.id ?? null
+  const observed = runningNow(around, life, record, seen.pod)
+  await changeRecord(around, life, { settled: true, address: life.address })
+  life.observed = observed
+  await around.step('settled')
+  return { kind: 'applied', observed }
+}
+
+const failure = async (around: Surroundings, life: Life, seen: Extract<Seen, { kind: 'over' }>): Promise<Applied> => {
+  const record = recordOf(life)
+  if (record === null) return { kind: 'interrupted' }
+  const observed = overNow(around, life, record, seen)
+  await giveUp(around, life, observed)
+  if (observed.status !== 'failed') return { kind: 'applied', observed }
+  return { kind: 'failed', code: seen.reason, message: seen.message, retryable: false, observed }
+}

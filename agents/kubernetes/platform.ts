@@ -1,0 +1,237 @@
+/**
+ * Sessions as Deployments of a cluster: the `Platform` of the Kubernetes agent. Here is who may do something with
+ * a session at a moment, and how the platform opens and ends; what is known of the cluster is in `cluster.ts`,
+ * what is done with one session in `make-running.ts`, `rest.ts` and `react.ts`.
+ */
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Log } from '../runtime/log.ts'
+import { messageOf } from '../runtime/log.ts'
+import type { Applied, ApplyContext, Platform, PlatformListener, Target } from '../runtime/platform.ts'
+import { ApiError, createApi, isForbidden, isPassing } from './api.ts'
+import { capacityOf } from './capacity.ts'
+import { createCluster } from './cluster.ts'
+import { createHealth, type Health } from './health.ts'
+import { makeRunning } from './make-running.ts'
+import { objectsIn } from './objects-client.ts'
+import { createReach } from './reach.ts'
+import { afterTrouble, react } from './react.ts'
+import { remove, rest } from './rest.ts'
+import {
+  basisOf,
+  generationHeld,
+  type Life,
+  lifeOf,
+  type Step,
+  type Surroundings,
+  startTimeoutMs,
+} from './session-life.ts'
+import { defaults, type KubernetesSettings, type Settings } from './settings.ts'
+import { connect, type Transport } from './transport.ts'
+import { Overtaken } from './writes.ts'
+
+export type KubernetesPlatformOptions = {
+  /** For tests that end the agent between any two steps. */
+  readonly step?: (name: Step) => Promise<void>
+  readonly transport?: Transport
+}
+
+export type KubernetesPlatform = Platform & {
+  /** How many requests were sent so far, watches not counted. */
+  readonly calls: () => number
+}
+
+export const createKubernetesPlatform = (
+  given: KubernetesSettings,
+  log: Log,
+  options: KubernetesPlatformOptions = {},
+): KubernetesPlatform => {
+  const settings: Settings = { ...defaults, ...given }
+  const { namespace } = settings
+  const transport = options.transport ?? connect(settings.kubeconfig ?? null)
+  const api = createApi(transport)
+  const ending = new AbortController()
+  const tasks = new Set<Promise<unknown>>()
+  let around: Surroundings | null = null
+  let health: Health | null = null
+
+  const cluster = createCluster(
+    { api, namespace, agentId: settings.agentId, log },
+    { well: (kind) => health?.well(kind), unwell: (kind, why) => health?.unwell(kind, why) },
+    (life) => answer(life),
+  )
+
+  const open = async (listener: PlatformListener): Promise<void> => {
+    health = createHealth(listener, settings.degradedAfterMs)
+    const opened: Surroundings = {
+      settings,
+      namespace,
+      objects: objectsIn(api, namespace),
+      log,
+      listener,
+      lives: cluster.lives,
+      learn: cluster.learn,
+      reach: createReach(),
+      step: options.step ?? (() => Promise.resolve()),
+    }
+    try {
+      await cluster.open()
+    } catch (error) {
+      await close()
+      throw new Error(explained(error, namespace), { cause: error })
+    }
+    around = opened
+    for (const life of cluster.lives.values()) adopt(life)
+  }
+
+  /** Whether it answers is not asked again: a session that is busy for a moment must not be ended for it. */
+  const adopt = (life: Life): void => {
+    const record = life.anchor?.record
+    if (record?.settled && record.phase === 'up')
+      for (const { container, start } of life.pods.values())
+        if (start === record.start && container?.state === 'running') life.wasReady = container.id
+    answer(life)
+  }
+
+  /** Something of it has changed in the cluster, and nobody is doing anything with it. */
+  const answer = (life: Life): void => {
+    if (around === null || life.task !== null || ending.signal.aborted) return
+    const work = react(around, life)
+    scheduleTimeout(life)
+    if (work === null) return
+    void during(life, () => work(life)).then(
+      () => answer(life),
+      (error: unknown) => troubled(life, error),
+    )
+  }
+
+  const troubled = (life: Life, error: unknown): void => {
+    if (around === null) return
+    const againMs = afterTrouble(around, life, error)
+    if (againMs === null) return
+    void wait(againMs, undefined, { signal: ending.signal }).then(
+      () => answer(life),
+      () => {},
+    )
+  }
+
+  /** A start that nobody waits for is given up in time too, though nothing is heard of it. */
+  const scheduleTimeout = (life: Life): void => {
+    const record = life.anchor?.record
+    clearTimeout(timeouts.get(life))
+    timeouts.delete(life)
+    if (record === null || record === undefined || life.startingSince === null) return
+    const ms = Math.max(0, life.startingSince + startTimeoutMs(record) - Date.now())
+    const timer = setTimeout(() => answer(life), Math.min(ms + 50, 2 ** 31 - 1))
+    timer.unref()
+    timeouts.set(life, timer)
+  }
+  const timeouts = new Map<Life, NodeJS.Timeout>()
+
+  /** One thing at a time is done with a session; what comes later interrupts what is under way. */
+  const during = async <A>(life: Life, work: (signal: AbortSignal) => Promise<A>): Promise<A> => {
+    while (life.task !== null) {
+      life.task.controller.abort()
+      await life.task.done
+    }
+    const controller = new AbortController()
+    life.basis = basisOf(life)
+    const result = work(AbortSignal.any([controller.signal, ending.signal]))
+    const task = { controller, done: result.catch(() => {}) }
+    life.task = task
+    tasks.add(task.done)
+    try {
+      return await result
+    } finally {
+      tasks.delete(task.done)
+      if (life.task === task) life.task = null
+      if (life.anchor === null && life.deployment === null && life.pods.size === 0) cluster.lives.delete(life.sessionId)
+    }
+  }
+
+  const apply = async (target: Target, context: ApplyContext): Promise<Applied> => {
+    if (around === null || ending.signal.aborted) return { kind: 'interrupted' }
+    const opened = around
+    let life = cluster.lives.get(target.sessionId)
+    if (life === undefined) {
+      if (target.desired.state !== 'running') return nothingThere(target)
+      life = lifeOf(target.sessionId)
+      cluster.lives.set(target.sessionId, life)
+    }
+    const held = life
+    try {
+      return await during(held, async (signal) => {
+        await opened.step('begun')
+        const inTask = { ...context, signal: AbortSignal.any([signal, context.signal]) }
+        return dispatch(opened, held, target, inTask)
+      })
+    } catch (error) {
+      return refused(target, error)
+    } finally {
+      answer(held)
+    }
+  }
+
+  const refused = ({ sessionId, generation }: Target, error: unknown): Applied => {
+    const message = messageOf(error)
+    log.warn({ sessionId, generation, error: message }, 'a session could not be made as asked')
+    const code = error instanceof Overtaken ? 'taken_over' : 'platform_error'
+    const isFinal = error instanceof ApiError && !isPassing(error) && error.status === 422
+    return { kind: 'failed', code, message: explained(error, namespace), retryable: !isFinal }
+  }
+
+  const close = async (): Promise<void> => {
+    ending.abort()
+    await Promise.all(tasks)
+    health?.stop()
+    for (const timer of timeouts.values()) clearTimeout(timer)
+    await cluster.close()
+    transport.close()
+  }
+
+  return {
+    name: 'kubernetes',
+    calls: api.calls,
+    capacity: () => capacityOf(api, namespace, settings),
+    open,
+    held: (sessionId) => {
+      const life = cluster.lives.get(sessionId)
+      return life === undefined || life.anchor === null
+        ? null
+        : { generation: generationHeld(life), observed: life.observed }
+    },
+    apply,
+    inventory: () =>
+      [...cluster.lives.values()].flatMap((life) =>
+        life.anchor === null ? [] : [{ sessionId: life.sessionId, generation: generationHeld(life), ...life.observed }],
+      ),
+    close,
+    // A cluster goes on without this machine: there is nothing that would end with it.
+    suspend: close,
+  }
+}
+
+const nothingThere = ({ desired }: Target): Applied =>
+  desired.state === 'deleted'
+    ? { kind: 'applied', observed: null }
+    : { kind: 'applied', observed: { status: desired.state as 'stopped' | 'hibernated' } }
+
+const dispatch = async (around: Surroundings, life: Life, target: Target, context: ApplyContext): Promise<Applied> => {
+  const { state } = target.desired
+  // Judged before it waited for its turn; another agent may have worked meanwhile.
+  if ((life.anchor?.record?.generation ?? 0) > target.generation) throw new Overtaken('the record')
+  switch (state) {
+    case 'running':
+      return makeRunning(around, life, target, context)
+    case 'stopped':
+    case 'hibernated':
+      return rest(around, life, target, state, context)
+    case 'deleted':
+      return remove(around, life, target, context)
+  }
+}
+
+/** What a person has to do about it, where the server's words do not say. */
+const explained = (error: unknown, namespace: string): string => {
+  if (!isForbidden(error)) return messageOf(error)
+  return `${messageOf(error)}. The agent's account needs this right in the namespace ${namespace}: see agents/kubernetes/manifests/role.yaml`
+}

@@ -1,0 +1,30 @@
+/**
+ * A pod is ready some moments before its Service leads to it. An agent in the cluster's network waits for that, so
+ * that whoever reads `running` is answered; one outside of it finds out once that it cannot, and waits no more.
+ */
+import { setTimeout as wait } from 'node:timers/promises'
+import { probeTcp } from '../runtime/probe.ts'
+
+export type Reach = (address: string | null, port: number | undefined) => Promise<void>
+
+const LONGEST_MS = 2_000
+const PAUSE_MS = 20
+/** After so long it is tried again: networks change. */
+const FORGOTTEN_MS = 300_000
+
+export const createReach = (): Reach => {
+  let unreachableUntil = 0
+  return async (address, port) => {
+    if (!address || port === undefined || Date.now() < unreachableUntil) return
+    const until = Date.now() + LONGEST_MS
+    let why = ''
+    while (Date.now() < until) {
+      const answer = await probeTcp(address, port, Math.max(1, until - Date.now()))
+      if (answer.kind === 'answered') return
+      why = answer.why
+      await wait(PAUSE_MS)
+    }
+    // Who is refused is there: only silence says that nothing leads to it from here.
+    if (why !== 'connection refused') unreachableUntil = Date.now() + FORGOTTEN_MS
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * What was applied of a session, on its ConfigMap: a new agent learns everything from here. Environment and access
+ * token are not in it; they are in the session's Secret, which has the same name.
+ */
+import type { V1ConfigMap } from '@kubernetes/client-node'
+import type { SessionId } from '../../domain/ids.ts'
+import type { Desired, WireObserved } from '../protocol.ts'
+import { labelsOf, nameOf } from './names.ts'
+
+/** `up`: a pod runs, or is to. `down`: none does. */
+export type Phase = 'up' | 'down'
+
+export type SessionRecord = {
+  readonly version: 1
+  readonly generation: number
+  /** Without its environment. */
+  readonly desired: Desired
+  /** It is so. False while an apply is under way, or was cut short and will be asked for again. */
+  readonly settled: boolean
+  readonly phase: Phase
+  /** Raised by every start: which pods are of the present one. */
+  readonly start: number
+  /** How often its command was started again, in all. */
+  readonly restarts: number
+  /** Restarts that no longer count, as it was well for long in between. */
+  readonly forgiven: number
+  /** By the uid of each pod that is there: how many of its endings are among the restarts. */
+  readonly counted: { readonly [pod: string]: number }
+  /** The address of its Service. */
+  readonly address: string | null
+  readonly observed: WireObserved
+}
+
+const KEY = 'record'
+
+export const withoutEnvironment = (desired: Desired): Desired => {
+  const { container, process: _process, ...spec } = desired.spec
+  const { env: _env, ...rest } = (container ?? {}) as Record<string, unknown>
+  return { ...desired, spec: { ...spec, env: {}, ...(container === undefined ? {} : { container: rest }) } }
+}
+
+export const anchorOf = (sessionId: SessionId, agentId: string, record: SessionRecord): V1ConfigMap => ({
+  metadata: {
+    name: nameOf(sessionId),
+    labels: labelsOf(sessionId, agentId),
+    // For people who look with kubectl; what counts is in the record.
+    annotations: { 'streamspace.io/name': record.desired.name, 'streamspace.io/user': record.desired.userId },
+  },
+  data: { [KEY]: JSON.stringify(record) },
+})
+
+/** null: not one that this version understands. */
+export const recordIn = (anchor: V1ConfigMap): SessionRecord | null => {
+  try {
+    const record = JSON.parse(anchor.data?.[KEY] ?? '') as Partial<SessionRecord> | null
+    return record?.version === 1 && Number.isSafeInteger(record.generation) ? (record as SessionRecord) : null
+  } catch {
+    return null
+  }
+}
+
+/** The generation that is so; of one that is not yet, the one below it. */
+export const generationOf = ({ settled, generation }: SessionRecord): number =>
+  settled ? generation : Math.max(0, generation - 1)

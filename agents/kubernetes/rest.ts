@@ -1,0 +1,83 @@
+/** A session that should not run: stopped, hibernated or deleted. */
+import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
+import { isGone } from './api.ts'
+import { kinds } from './kinds.ts'
+import { nameOf } from './names.ts'
+import { withoutEnvironment } from './record.ts'
+import { type Life, recordOf, restingNow, type Surroundings } from './session-life.ts'
+import { hasEnded, untilEnded } from './until-ended.ts'
+import { changeRecord, Overtaken, scaleDown } from './writes.ts'
+
+/** What ends may take its grace, and a cluster its time. */
+const LONGER_THAN_GRACE_MS = 60_000
+
+const patience = ({ desired }: Target): number => (desired.spec.stopGraceSeconds ?? 10) * 1_000 + LONGER_THAN_GRACE_MS
+
+const tooSlow = (what: string): Applied => ({
+  kind: 'failed',
+  code: 'platform_error',
+  message: `Kubernetes takes long to end it: ${what}`,
+  retryable: true,
+})
+
+export const rest = async (
+  around: Surroundings,
+  life: Life,
+  target: Target,
+  status: 'stopped' | 'hibernated',
+  context: ApplyContext,
+): Promise<Applied> => {
+  if (!target.desired.persistentHome || life.anchor?.record === null) {
+    const removed = await remove(around, life, target, context)
+    return removed.kind === 'applied' ? { kind: 'applied', observed: { status, reason: 'by_request' } } : removed
+  }
+  const { generation, desired } = target
+  await changeRecord(around, life, { generation, desired: withoutEnvironment(desired), settled: false, phase: 'down' })
+  await around.step('asked_to_end')
+  if (life.deployment !== null && !life.deployment.going) await scaleDown(around, life, generation)
+  await around.step('scaled_down')
+  const ended = await untilEnded(around, life, {
+    isSo: () => [...life.pods.values()].every(hasEnded),
+    withinMs: patience(target),
+    signal: context.signal,
+  })
+  if (ended === 'interrupted') return { kind: 'interrupted' }
+  if (ended === 'too_slow')
+    return tooSlow(`its pod ${[...life.pods.values()].map(({ name }) => name).join(', ')} is still there`)
+  const record = recordOf(life)
+  if (record === null) return { kind: 'interrupted' }
+  const observed = restingNow(record, status)
+  await changeRecord(around, life, { settled: true, observed })
+  life.observed = observed
+  await around.step('settled')
+  return { kind: 'applied', observed }
+}
+
+export const remove = async (
+  around: Surroundings,
+  life: Life,
+  target: Target,
+  { signal }: ApplyContext,
+): Promise<Applied> => {
+  const { anchor } = life
+  if (anchor === null) return { kind: 'applied', observed: null }
+  if (!anchor.going)
+    try {
+      await around.objects.remove(kinds.configMap, nameOf(life.sessionId), life.basis.anchor ?? anchor.seen)
+    } catch (error) {
+      if (!isGone(error)) throw error instanceof Overtaken ? error : asOvertaken(error)
+    }
+  await around.step('anchor_removed')
+  // Its end is the end of all that it owns: it waits for them.
+  const ended = await untilEnded(around, life, {
+    isSo: () => life.anchor?.seen.uid !== anchor.seen.uid,
+    withinMs: patience(target),
+    signal,
+  })
+  if (ended === 'interrupted') return { kind: 'interrupted' }
+  if (ended === 'too_slow') return tooSlow('its ConfigMap waits for what it owns')
+  return { kind: 'applied', observed: null }
+}
+
+const asOvertaken = (error: unknown): unknown =>
+  (error as { status?: number }).status === 409 ? new Overtaken('the record') : error

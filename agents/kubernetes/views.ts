@@ -1,0 +1,139 @@
+/**
+ * What is remembered of objects in the cluster: a few fields of each, as a cache of whole objects for a thousand
+ * sessions would take more memory than all else together.
+ */
+import type { CoreV1Event, V1ConfigMap, V1ContainerState, V1Deployment, V1Pod } from '@kubernetes/client-node'
+import { GENERATION, STAMP, START } from './names.ts'
+import { type Seen, seenOf } from './objects-client.ts'
+import { recordIn, type SessionRecord } from './record.ts'
+
+export type AnchorView = { readonly seen: Seen; readonly record: SessionRecord | null; readonly going: boolean }
+
+export type DeploymentView = {
+  readonly seen: Seen
+  readonly generation: number
+  readonly start: number
+  /** Of whoever wrote it last among agents. */
+  readonly stamp: string
+  readonly replicas: number
+  readonly going: boolean
+  /** Why no pod can be made, in the server's words. */
+  readonly refusal: string | null
+}
+
+export type Termination = {
+  readonly reason: string
+  readonly exitCode: number
+  /** The end of its output, when it ended badly. */
+  readonly output: string | null
+  readonly ranMs: number
+}
+
+export type ContainerView = {
+  readonly id: string | null
+  readonly imageId: string | null
+  readonly state: 'running' | 'terminated' | 'waiting'
+  readonly waiting: { readonly reason: string; readonly message: string } | null
+  /** The last ending, of this container or the one before. */
+  readonly ended: Termination | null
+  readonly restarts: number
+  readonly ready: boolean
+}
+
+export type PodView = {
+  readonly uid: string
+  readonly name: string
+  readonly start: number
+  readonly createdAt: string
+  readonly going: boolean
+  readonly phase: string
+  /** Such as `Evicted`; empty as a rule. */
+  readonly reason: string
+  readonly message: string
+  readonly node: string | null
+  /** What the scheduler says while it finds no place. */
+  readonly unschedulable: string | null
+  readonly container: ContainerView | null
+  /** Its container was seen to run: one that does not any more has ended, whatever the kubelet calls it. */
+  readonly ran: boolean
+}
+
+export type EventView = { readonly reason: string; readonly message: string; readonly warning: boolean }
+
+export const anchorView = (object: V1ConfigMap): AnchorView => ({
+  seen: seenOf(object),
+  record: recordIn(object),
+  going: object.metadata?.deletionTimestamp !== undefined,
+})
+
+const numberIn = (text: string | undefined): number =>
+  text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : 0
+
+export const deploymentView = (object: V1Deployment): DeploymentView => {
+  const { metadata, spec, status } = object
+  const failure = status?.conditions?.find(({ type, status }) => type === 'ReplicaFailure' && status === 'True')
+  return {
+    seen: seenOf(object),
+    generation: numberIn(metadata?.annotations?.[GENERATION]),
+    start: numberIn(metadata?.annotations?.[START]),
+    stamp: metadata?.annotations?.[STAMP] ?? '',
+    replicas: spec?.replicas ?? 1,
+    going: metadata?.deletionTimestamp !== undefined,
+    refusal: failure?.message ?? null,
+  }
+}
+
+const time = (value: Date | string | undefined): number => (value === undefined ? 0 : new Date(value).getTime())
+
+const terminationOf = (state: V1ContainerState | undefined): Termination | null => {
+  const ended = state?.terminated
+  if (ended === undefined || ended === null) return null
+  return {
+    reason: ended.reason ?? '',
+    exitCode: ended.exitCode,
+    output: ended.message?.trim() ? ended.message : null,
+    ranMs: Math.max(0, time(ended.finishedAt) - time(ended.startedAt)),
+  }
+}
+
+const containerView = (pod: V1Pod): ContainerView | null => {
+  const status = pod.status?.containerStatuses?.[0]
+  if (status === undefined) return null
+  const { running, terminated, waiting } = status.state ?? {}
+  return {
+    id: status.containerID || null,
+    imageId: status.imageID || null,
+    state: running ? 'running' : terminated ? 'terminated' : 'waiting',
+    waiting: waiting ? { reason: waiting.reason ?? '', message: waiting.message ?? '' } : null,
+    ended: terminationOf(status.state) ?? terminationOf(status.lastState),
+    restarts: status.restartCount,
+    ready: status.ready,
+  }
+}
+
+/** `before`: as it was seen last. */
+export const podView = (pod: V1Pod, before?: PodView): PodView => {
+  const { metadata, status, spec } = pod
+  const container = containerView(pod)
+  const scheduled = status?.conditions?.find(({ type }) => type === 'PodScheduled')
+  return {
+    uid: metadata?.uid ?? '',
+    name: metadata?.name ?? '',
+    start: numberIn(metadata?.annotations?.[START]),
+    createdAt: String(metadata?.creationTimestamp ?? ''),
+    going: metadata?.deletionTimestamp !== undefined,
+    phase: status?.phase ?? 'Unknown',
+    reason: status?.reason ?? '',
+    message: status?.message ?? '',
+    node: spec?.nodeName ?? null,
+    unschedulable: scheduled?.status === 'False' ? (scheduled.message ?? scheduled.reason ?? 'no place yet') : null,
+    container,
+    ran: before?.ran === true || container?.state === 'running' || container?.ended != null,
+  }
+}
+
+export const eventView = (event: CoreV1Event): EventView => ({
+  reason: event.reason ?? '',
+  message: (event.message ?? '').slice(0, 1_000),
+  warning: event.type === 'Warning',
+})

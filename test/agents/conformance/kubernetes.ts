@@ -1,0 +1,129 @@
+/** The Kubernetes platform for the conformance suite. */
+import type { KubernetesObject, V1ConfigMap, V1Deployment, V1Pod } from '@kubernetes/client-node'
+import { SESSION_LABEL } from '../../../agents/kubernetes/names.ts'
+import { steps } from '../../../agents/kubernetes/session-life.ts'
+import type { WireSpec } from '../../../agents/protocol.ts'
+import { AgentProcess } from '../../support/agent-process.ts'
+import {
+  BUSYBOX,
+  type KubernetesCluster,
+  kinds,
+  kubernetesCluster,
+  needsKubernetes,
+  type TestNamespace,
+  testNamespace,
+} from '../../support/kubernetes-cluster.ts'
+import type { Place, PlatformUnderTest } from './platform-under-test.ts'
+
+const program = (script: string): Partial<WireSpec> => ({
+  container: { image: BUSYBOX, command: ['sh', '-c'], args: [script], user: 1000 },
+  // Of the kubelet's own pace: seconds, not milliseconds.
+  startTimeoutSeconds: 60,
+})
+
+const OWN = [
+  kinds.configMap,
+  kinds.secret,
+  kinds.service,
+  kinds.claim,
+  kinds.pod,
+  kinds.deployment,
+  kinds.networkPolicy,
+  kinds.ingress,
+]
+
+/** `namespace`: for looking and meddling beside what the suite needs. */
+export const kubernetesPlace = async (
+  cluster: KubernetesCluster,
+): Promise<Place & { readonly namespace: TestNamespace; readonly pictureOf: (id: string) => Promise<string> }> => {
+  const namespace = await testNamespace(cluster)
+  const agents: AgentProcess[] = []
+  const mine = async (): Promise<readonly Mine[]> =>
+    (
+      await Promise.all(
+        OWN.map(async (kind) =>
+          (
+            await namespace.list<KubernetesObject>(kind)
+          )
+            .filter(({ metadata }) => metadata?.name?.startsWith('session-'))
+            .map((object) => ({ kind: kind.kind, object })),
+        ),
+      )
+    ).flat()
+
+  return {
+    namespace,
+    agent: async ({ dieAt, agentId = 'agent-a' } = {}) => {
+      const agent = new AgentProcess(null)
+      agents.push(agent)
+      const settings = { agentId, kubeconfig: cluster.kubeconfig, namespace: namespace.name }
+      await agent.open({ platform: 'kubernetes', settings }, dieAt)
+      return agent
+    },
+    script: program,
+    server: (script) => ({
+      ...program(`trap 'exit 0' TERM; ${script}; httpd -f -p 8080 -h "$HOME" & wait`),
+      ports: [{ name: 'http', port: 8080, protocol: 'http' }],
+    }),
+    removeWorkload: async (sessionId) => {
+      await namespace.remove(kinds.deployment, `session-${sessionId}`)
+    },
+    homeFile: async (sessionId, name) => {
+      const [pod] = (await namespace.list<V1Pod>(kinds.pod)).filter(
+        ({ metadata }) => metadata?.labels?.[SESSION_LABEL] === sessionId,
+      )
+      const answer = await fetch(`http://${pod?.status?.podIP}:8080/${name}`)
+      if (!answer.ok) throw new Error(`${name} of ${sessionId} cannot be read: ${answer.status}`)
+      return answer.text()
+    },
+    left: async () => (await mine()).map(({ kind, object }) => `${kind} ${object.metadata?.name}`),
+    picture: async () => pictureOf(await mine()),
+    pictureOf: async (id) => pictureOf((await mine()).filter(({ object }) => object.metadata?.name?.includes(id))),
+    bystander: async () => {
+      const name = 'somebody-elses'
+      await cluster.api.call({
+        method: 'POST',
+        path: `/api/v1/namespaces/${namespace.name}/configmaps`,
+        body: JSON.stringify({ metadata: { name }, data: { a: '1' } }),
+      })
+      return {
+        isThere: async () =>
+          (await namespace.list<V1ConfigMap>(kinds.configMap)).some((one) => one.metadata?.name === name),
+        remove: () => namespace.remove(kinds.configMap, name),
+      }
+    },
+    close: async () => {
+      for (const agent of agents)
+        if (agent.child.exitCode === null && agent.child.signalCode === null) await agent.kill9()
+      await namespace.close()
+    },
+  }
+}
+
+type Mine = { readonly kind: string; readonly object: KubernetesObject }
+
+/** Not the versions: the cluster's own controllers write statuses in their own time. */
+const pictureOf = (mine: readonly Mine[]): string =>
+  JSON.stringify(
+    mine
+      .filter(({ object }) => object.metadata?.deletionTimestamp === undefined)
+      .map(({ kind, object }) => [
+        kind,
+        object.metadata?.uid,
+        object.metadata?.annotations,
+        (object as V1ConfigMap).data ?? null,
+        kind === 'Deployment' ? (object as V1Deployment).spec : null,
+      ])
+      .sort(([, a], [, b]) => (String(a) < String(b) ? -1 : 1)),
+  )
+
+export const kubernetesUnderTest: PlatformUnderTest = {
+  name: 'kubernetes',
+  needs: needsKubernetes,
+  place: async () => kubernetesPlace(await kubernetesCluster()),
+  steps,
+  fence: 'takes_over',
+  recoversFromNothing: true,
+  removedReason: 'removed_outside',
+  startMs: 6_000,
+}

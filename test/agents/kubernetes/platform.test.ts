@@ -1,0 +1,172 @@
+/** Sessions on a real Kubernetes: many at a time in each test, as a kubelet counts in seconds. */
+
+import type { V1Deployment, V1Pod } from '@kubernetes/client-node'
+import { expect } from 'chai'
+import type { WireSpec } from '../../../agents/protocol.ts'
+import type { AgentProcess } from '../../support/agent-process.ts'
+import { eventually } from '../../support/eventually.ts'
+import { kinds, kubernetesCluster, needsKubernetes, START_MS } from '../../support/kubernetes-cluster.ts'
+import { aSessionId, observedOf, target } from '../../support/process-agent.ts'
+import { kubernetesPlace } from '../conformance/kubernetes.ts'
+import { itemOf, served } from '../conformance/subject.ts'
+
+describe('sessions on Kubernetes', function () {
+  this.timeout(120_000)
+  let place: Awaited<ReturnType<typeof kubernetesPlace>>
+  let agent: AgentProcess
+  before(async function () {
+    needsKubernetes.call(this)
+    this.timeout(START_MS)
+    place = await kubernetesPlace(await kubernetesCluster())
+    agent = await place.agent()
+  })
+  after(() => place?.close())
+
+  const server = (script = 'true') => place.server(`echo once >>starts; ${script}; echo hello >index.html`)
+  const script = (text: string, more: Partial<WireSpec> = {}) => ({ ...place.script(text), ...more })
+
+  it('run, answer at their endpoint, are hibernated and woken with their home, and deleted with everything', async () => {
+    const id = aSessionId()
+    const running = observedOf(await agent.apply(target(id, server())))
+    expect(running).to.include({ status: 'running', node: 'test-node', serviceName: `session-${id}` })
+    expect(running?.imageDigest).to.match(/^sha256:/)
+    expect(await served(running, 'index.html')).to.equal('hello\n')
+    const resting = await agent.apply(target(id, server(), { generation: 2, state: 'hibernated' }))
+    expect(observedOf(resting), JSON.stringify(resting)).to.include({ status: 'hibernated' })
+    expect(await place.left()).to.include(`PersistentVolumeClaim session-${id}`)
+    const woken = observedOf(await agent.apply(target(id, server(), { generation: 3 })))
+    expect(woken).to.include({ status: 'running' })
+    expect(woken?.endpoint?.url).to.equal(running?.endpoint?.url)
+    expect(await served(woken, 'starts')).to.equal('once\nonce\n')
+    expect(await agent.apply(target(id, {}, { generation: 4, state: 'deleted' }))).to.deep.include({ observed: null })
+    expect((await place.left()).filter((name) => name.includes(id))).to.deep.equal([])
+  })
+
+  it('end as their programs end, in words that say what to do', async () => {
+    const apply = async (spec: Partial<WireSpec>) => agent.apply(target(aSessionId(), spec))
+    const mute = { ports: [{ name: 'http', port: 8080 }] }
+    const [well, badly, greedy, silent, absent, wrong, big] = await Promise.all([
+      apply(script('exit 0', mute)),
+      apply(script('echo why it ended; exit 3', mute)),
+      apply(
+        script('a=x; while true; do a=$a$a; done', {
+          ...mute,
+          resources: { cpuMillis: 500, memoryMib: 16 },
+        }),
+      ),
+      apply(script('exec sleep 1000', { ...mute, startTimeoutSeconds: 10 })),
+      apply({ container: { image: 'registry.invalid/no/such:image', user: 1000 }, startTimeoutSeconds: 20 }),
+      apply({
+        container: { image: 'docker.io/library/busybox:1.36', command: ['no-such-program'], user: 1000 },
+        startTimeoutSeconds: 60,
+      }),
+      apply(script('exec sleep 1000', { startTimeoutSeconds: 3, resources: { cpuMillis: 100, memoryMib: 4_000_000 } })),
+    ])
+    expect(well).to.deep.include({ kind: 'applied' })
+    expect(observedOf(well ?? { kind: 'interrupted' })).to.include({
+      status: 'stopped',
+      reason: 'exited_early',
+      exitCode: 0,
+    })
+    expect(badly).to.include({ kind: 'failed', code: 'exited_early', retryable: false })
+    expect(badly).to.have.nested.property('observed.lastOutput').that.includes('why it ended')
+    expect(greedy, JSON.stringify(greedy)).to.include({ code: 'out_of_memory' })
+    expect(silent).to.include({ code: 'start_timeout' })
+    expect(absent, JSON.stringify(absent)).to.include({ code: 'image_pull_failed' })
+    expect(wrong, JSON.stringify(wrong)).to.have.nested.property('observed.exitCode', 127)
+    expect(big).to.include({ code: 'unschedulable' })
+    expect(big).to.have.property('message').that.includes('Insufficient memory')
+  })
+
+  it('are rejected with why when they ask for what pods here are not given', async () => {
+    for (const [container, why] of [
+      [{ image: 'Not An Image' }, 'not the name of an image'],
+      [{ image: 'busybox', user: 0 }, 'may not run as root'],
+      [{ image: 'busybox', security: { capabilities: ['NET_RAW'] } }, 'NET_BIND_SERVICE only'],
+      [{ image: 'busybox', mounts: [{ hostPath: '/etc', path: '/x' }] }, 'is not allowed here'],
+    ] as const) {
+      const answer = await agent.apply(target(aSessionId(), { container } as never))
+      expect(answer, JSON.stringify(answer)).to.include({ kind: 'rejected' })
+      expect(answer).to.have.property('message').that.includes(why)
+    }
+  })
+
+  it('removed from outside are noticed within two seconds, and repaired where their policy says so', async () => {
+    const [never, always, pod] = [aSessionId(), aSessionId(), aSessionId()]
+    const kept = { ...server(), restart: { policy: 'always', maxRetries: 5 } } as const
+    await Promise.all([
+      agent.apply(target(never, server())),
+      agent.apply(target(always, kept)),
+      agent.apply(target(pod, kept)),
+    ])
+    await Promise.all([place.removeWorkload(never), place.removeWorkload(always), removePodOf(pod)])
+    const failed = await agent.reported(never, ({ status }) => status === 'failed', 2_000)
+    expect(failed).to.include({ reason: 'removed_outside' })
+    const repaired = await itemOf(
+      agent,
+      always,
+      ({ status, restarts }) => status === 'running' && restarts === 1,
+      60_000,
+    )
+    expect(await served(repaired, 'starts')).to.equal('once\nonce\n')
+    await itemOf(agent, pod, ({ status, restarts }) => status === 'running' && restarts === 1, 60_000)
+  })
+
+  it('are started again as often as their policy says, then failed', async () => {
+    const id = aSessionId()
+    const failing = script('echo once >>starts; sleep 1; exit 7', { restart: { policy: 'on-failure', maxRetries: 1 } })
+    await agent.apply(target(id, failing))
+    const item = await itemOf(agent, id, ({ status }) => status === 'failed', 60_000)
+    expect(item).to.include({ reason: 'restart_limit', exitCode: 7, restarts: 1 })
+  })
+
+  it('are taken over by a new agent without being touched', async () => {
+    const [running, resting] = [aSessionId(), aSessionId()]
+    const first = await place.agent({ agentId: 'agent-b' })
+    const before = observedOf(await first.apply(target(running, server(), { generation: 7 })))
+    await first.apply(target(resting, server(), { generation: 4 }))
+    await first.apply(target(resting, server(), { generation: 5, state: 'stopped' }))
+    await first.kill9()
+    const second = await place.agent({ agentId: 'agent-b' })
+    const item = await itemOf(second, running, ({ status }) => status === 'running')
+    expect(item).to.deep.include({ generation: 7, endpoint: before?.endpoint })
+    expect(await second.inventoryOf(resting)).to.include({ status: 'stopped', generation: 5 })
+    expect(await served(item, 'starts')).to.equal('once\n')
+    await second.close()
+  })
+
+  const removePodOf = async (id: string): Promise<void> => {
+    const { namespace } = place
+    const pods = await namespace.list<V1Pod>(kinds.pod)
+    for (const { metadata } of pods) if (metadata?.name?.includes(id)) await namespace.remove(kinds.pod, metadata.name)
+  }
+})
+
+describe('a deployment that somebody scales by hand', function () {
+  this.timeout(120_000)
+  before(needsKubernetes)
+  it('is put back where the restart policy says so', async () => {
+    const cluster = await kubernetesCluster()
+    const place = await kubernetesPlace(cluster)
+    try {
+      const agent = await place.agent()
+      const id = aSessionId()
+      await agent.apply(target(id, { ...place.server('true'), restart: { policy: 'always' } }))
+      await cluster.api.call({
+        method: 'PATCH',
+        path: `/apis/apps/v1/namespaces/${place.namespace.name}/deployments/session-${id}`,
+        contentType: 'application/merge-patch+json',
+        body: JSON.stringify({ spec: { replicas: 0 } }),
+      })
+      await eventually(
+        async () => {
+          const [deployment] = await place.namespace.list<V1Deployment>(kinds.deployment)
+          expect(deployment?.spec?.replicas).to.equal(1)
+        },
+        { within: 15_000 },
+      )
+    } finally {
+      await place.close()
+    }
+  })
+})

@@ -1,0 +1,124 @@
+/**
+ * A real Kubernetes: the one of `KUBECONFIG`, or one that the script named by `STREAMSPACE_TEST_KUBE` starts for this run
+ * (`kube up DIR` prints what to export, `kube down DIR` ends it). Where there is neither, a person's run leaves those
+ * tests out and says so in one line; a run with CI set fails.
+ */
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { watch } from 'node:fs'
+import { chmod, mkdir, mkdtemp, readdir } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { type Api, createApi } from '../../agents/kubernetes/api.ts'
+import { type Kind, kinds, pathOf } from '../../agents/kubernetes/kinds.ts'
+import { connect } from '../../agents/kubernetes/transport.ts'
+import { atEndOfRun } from './end-of-run.ts'
+import { eventually } from './eventually.ts'
+
+/** Has a shell, and `httpd`. */
+export const BUSYBOX = 'docker.io/library/busybox:1.36'
+
+export type KubernetesCluster = { readonly kubeconfig: string; readonly api: Api }
+
+const run = promisify(execFile)
+
+const script = (): string | null =>
+  process.env.STREAMSPACE_TEST_KUBE ? resolve(process.env.STREAMSPACE_TEST_KUBE) : null
+
+let said = false
+
+/** For `before(needsKubernetes)`. */
+export function needsKubernetes(this: Mocha.Context): void {
+  if (process.env.KUBECONFIG || script() !== null) return
+  const why = 'there is no Kubernetes: set KUBECONFIG, or STREAMSPACE_TEST_KUBE to a script that starts one'
+  if (process.env.CI) throw new Error(why)
+  if (!said) console.error(`Tests with Kubernetes are skipped: ${why}`)
+  said = true
+  this.skip()
+}
+
+let shared: Promise<KubernetesCluster> | undefined
+
+/** One for the whole run: starting it takes half a minute, so a `before` that asks for it needs the time. */
+export const kubernetesCluster = (): Promise<KubernetesCluster> => {
+  shared ??= process.env.KUBECONFIG ? clusterOf(process.env.KUBECONFIG) : started()
+  return shared
+}
+
+export const START_MS = 240_000
+
+/** Where the host-path provisioner of a test cluster makes homes, with root's rights and nobody else's. */
+const HOMES = '/tmp/hostpath_pv'
+
+/** What `fsGroup` has a real cluster's volume driver do: the session's user may write its home. */
+const openHomes = async (): Promise<void> => {
+  await mkdir(HOMES, { recursive: true })
+  const seen = new Set<string>()
+  // Once each: opening one is a change that is told of again.
+  const open = async (name: string): Promise<void> => {
+    if (seen.has(name)) return
+    seen.add(name)
+    await chmod(join(HOMES, name), 0o777).catch(() => {})
+  }
+  const watcher = watch(HOMES, (_, name) => {
+    if (name !== null) void open(name)
+  })
+  watcher.unref()
+  atEndOfRun(async () => watcher.close())
+  for (const name of await readdir(HOMES)) await open(name)
+}
+
+const clusterOf = async (kubeconfig: string): Promise<KubernetesCluster> => {
+  await openHomes()
+  const transport = connect(kubeconfig)
+  atEndOfRun(async () => transport.close())
+  return { kubeconfig, api: createApi(transport) }
+}
+
+const started = async (): Promise<KubernetesCluster> => {
+  const kube = script() ?? ''
+  const folder = await mkdtemp(join(tmpdir(), 'streamspace-test-kube-'))
+  atEndOfRun(async () => {
+    await run(kube, ['down', folder]).catch(() => {})
+  })
+  const { stdout } = await run(kube, ['up', folder])
+  const exported = /export KUBECONFIG=(\S+)/.exec(stdout)?.[1]
+  if (exported === undefined) throw new Error(`${kube} up did not say where its kubeconfig is: ${stdout}`)
+  await run(kube, ['image', folder, BUSYBOX])
+  return clusterOf(exported)
+}
+
+export type TestNamespace = {
+  readonly name: string
+  readonly list: <T>(kind: Kind) => Promise<readonly T[]>
+  /** As `kubectl delete` does; whoever is not there is gone already. */
+  readonly remove: (kind: Kind, name: string, query?: string) => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+const NAMESPACES = '/api/v1/namespaces'
+
+/** A namespace of its own, that takes everything along. */
+export const testNamespace = async ({ api }: KubernetesCluster): Promise<TestNamespace> => {
+  const name = `test-${randomBytes(5).toString('hex')}`
+  await api.call({ method: 'POST', path: NAMESPACES, body: JSON.stringify({ metadata: { name } }) })
+  // Pods are refused until the account that they run under is there.
+  await eventually(() => api.call({ method: 'GET', path: `${NAMESPACES}/${name}/serviceaccounts/default` }), {
+    within: 20_000,
+  })
+  const ignoreGone = async (asked: Promise<unknown>): Promise<void> => {
+    await asked.catch((error: { status?: number }) => {
+      if (error.status !== 404) throw error
+    })
+  }
+  return {
+    name,
+    list: async <T>(kind: Kind) => (await api.call<{ items: T[] }>({ method: 'GET', path: pathOf(kind, name) })).items,
+    remove: (kind, object, query = '') =>
+      ignoreGone(api.call({ method: 'DELETE', path: `${pathOf(kind, name, object)}${query}` })),
+    close: () => ignoreGone(api.call({ method: 'DELETE', path: `${NAMESPACES}/${name}` })),
+  }
+}
+
+export { kinds }
