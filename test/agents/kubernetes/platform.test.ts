@@ -54,7 +54,9 @@ describe('sessions on Kubernetes', function () {
         container: { image: 'docker.io/library/busybox:1.36', command: ['no-such-program'], user: 1000 },
         startTimeoutSeconds: 60,
       }),
-      apply(script('exec sleep 1000', { startTimeoutSeconds: 3, resources: { cpuMillis: 100, memoryMib: 4_000_000 } })),
+      apply(
+        script('exec sleep 1000', { startTimeoutSeconds: 20, resources: { cpuMillis: 100, memoryMib: 4_000_000 } }),
+      ),
     ])
     expect(well).to.deep.include({ kind: 'applied' })
     expect(observedOf(well ?? { kind: 'interrupted' })).to.include({
@@ -69,7 +71,7 @@ describe('sessions on Kubernetes', function () {
     expect(absent, JSON.stringify(absent)).to.include({ code: 'image_pull_failed' })
     expect(wrong, JSON.stringify(wrong)).to.have.nested.property('observed.exitCode', 127)
     expect(big).to.include({ code: 'unschedulable' })
-    expect(big).to.have.property('message').that.includes('0/1 nodes are available')
+    expect(big).to.have.property('message').that.includes('Insufficient memory')
   })
 
   it('are rejected with why when they ask for what pods here are not given', async () => {
