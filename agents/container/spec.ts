@@ -117,15 +117,14 @@ const capabilitiesOf = (value: unknown): readonly string[] => {
   })
 }
 
-const within = (path: string, allowed: string): boolean => path === allowed || path.startsWith(`${allowed}/`)
-
 const mountsOf = (value: unknown, allowed: readonly string[]): readonly Mount[] => {
   if (value === undefined) return []
   if (!Array.isArray(value)) return refuse('container.mounts must be a list')
   return value.map((mount: unknown) => {
     if (!isRecord(mount)) return refuse('container.mounts must be a list of {hostPath, path, readOnly}')
     const hostPath = pathOf('container.mounts[].hostPath', mount.hostPath)
-    if (!allowed.some((path) => within(hostPath, path)))
+    // Those themselves and nothing below: a session could make a link there that leads anywhere on the host.
+    if (!allowed.includes(hostPath))
       refuse(
         `mounting ${hostPath} of the host is not allowed here${allowed.length === 0 ? '' : `; allowed: ${allowed.join(', ')}`}: ` +
           "the agent's setting STREAMSPACE_ALLOWED_MOUNTS names the paths that are",
@@ -182,7 +181,7 @@ const read = ({ spec }: Desired, allowedMounts: readonly string[]): ContainerSpe
   }
 }
 
-/** `allowedMounts`: paths of the host below which mounts are allowed. */
+/** `allowedMounts`: paths of the host that may be mounted. */
 export const readContainerSpec = (desired: Desired, allowedMounts: readonly string[]): Read => {
   try {
     return { kind: 'spec', spec: read(desired, allowedMounts) }

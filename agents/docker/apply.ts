@@ -1,10 +1,12 @@
 /** Makes one session as it is asked to be: the Docker platform's `apply`. */
+
+import type { SessionId } from '../../domain/ids.ts'
 import { type ContainerSpec, readContainerSpec } from '../container/spec.ts'
 import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
 import { advance, anchorAt, removeAnchor } from './anchors.ts'
 import { bringUp, type Death } from './bring-up.ts'
 import { isMissing, isUnreachable } from './engine.ts'
-import { homeVolume } from './names.ts'
+import { type Anchor, homeVolume } from './names.ts'
 import type { Networks } from './networks.ts'
 import { newSession, restingNow, runningNow, type Session, type Surroundings, startingNow } from './session.ts'
 import { refuseAnotherOrg } from './sharing.ts'
@@ -14,6 +16,10 @@ import { endWorkload } from './workload.ts'
 export type Registry = {
   readonly networks: Networks
   readonly run: <A>(session: Session, work: (signal: AbortSignal) => Promise<A>) => Promise<A>
+  /** Only if nothing else has begun with it, and its anchor is still the one that was judged: else it is looked at again. */
+  readonly runUnasked: (session: Session, judged: Anchor, work: (signal: AbortSignal) => Promise<void>) => Promise<void>
+  /** Something failed that may succeed later. */
+  readonly lookLater: (sessionId: SessionId) => void
 }
 
 export const apply = async (
@@ -53,23 +59,33 @@ const dispatch = async (
     case 'running': {
       const read = readContainerSpec(desired, around.settings.allowedMounts)
       if (read.kind === 'refused') return { kind: 'rejected', code: 'rejected', message: read.message }
-      const refusal = refuseAnotherOrg(around, session, desired.orgId)
-      if (refusal !== null) return refusal
       const one = session ?? newSession(sessionId, desired.orgId)
-      around.sessions.set(sessionId, one)
-      return during(one, (signal) => makeRunning(around, registry, one, target, read.spec, { ...context, signal }))
+      return during(one, async (signal) => {
+        const refusal = refuseAnotherOrg(around, one, desired.orgId)
+        if (refusal !== null) return refusal
+        around.sessions.set(sessionId, one)
+        return makeRunning(around, registry, one, target, read.spec, { ...context, signal })
+      })
     }
     case 'stopped':
     case 'hibernated': {
       const { state } = desired
-      if (session === null) return { kind: 'applied', observed: { status: state } }
-      return during(session, (signal) => rest(around, session, target, state, signal))
+      if (session !== null) return during(session, (signal) => rest(around, session, target, state, signal))
+      if (!desired.persistentHome) await removeHome(around, sessionId)
+      return { kind: 'applied', observed: { status: state } }
     }
     case 'deleted':
-      if (session === null) return { kind: 'applied', observed: null }
-      return during(session, (signal) => remove(around, session, target, signal))
+      if (session !== null) return during(session, (signal) => remove(around, session, target, signal))
+      // Somebody may have removed all that told of it, and left its home.
+      await removeHome(around, sessionId)
+      return { kind: 'applied', observed: null }
   }
 }
+
+const removeHome = (around: Surroundings, sessionId: SessionId): Promise<void> =>
+  around.engine.removeVolume(homeVolume(sessionId)).catch((error: unknown) => {
+    if (!isMissing(error)) throw error
+  })
 
 type Plan =
   /** It runs and is ready: only the generation is new. */
@@ -184,9 +200,7 @@ const remove = async (
   // Without the home, which could not be removed otherwise.
   await anchorAt(around, session, target, { phase: 'deleting', reason: '', restarts: 0, retries: 0 }, null)
   if ((await endWorkload(around, session, { signal })) === 'interrupted') return { kind: 'interrupted' }
-  await around.engine.removeVolume(homeVolume(session.id)).catch((error: unknown) => {
-    if (!isMissing(error)) throw error
-  })
+  await removeHome(around, session.id)
   await around.step('home_removed')
   if (session.anchor !== null) await removeAnchor(around, session.anchor)
   await around.step('anchor_removed')

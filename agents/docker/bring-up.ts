@@ -97,7 +97,12 @@ const make = async (
   const { engine, settings } = around
   const { anchor } = session
   if (anchor === null) throw new Error('a session without an anchor cannot be started')
-  const image = await ensureImage(engine, spec.image, settings.registryAuthFile, { signal, progress, advanced })
+  const image = await ensureImage(engine, spec.image, settings.registryAuthFile, {
+    signal,
+    progress,
+    advanced,
+    withinMs: startTimeoutMs(anchor.desired),
+  })
   await around.step('image_there')
   if (image.kind === 'interrupted') return 'interrupted'
   if (image.kind === 'failed') return giveUp(around, session, image.reason, image.message, null, null)

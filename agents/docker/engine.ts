@@ -20,6 +20,9 @@ export const isStatus = (error: unknown, ...statuses: readonly number[]): boolea
 /** There is nothing of that name or id (any more). */
 export const isMissing = (error: unknown): boolean =>
   isStatus(error, 404) || (error instanceof EngineError && /^No such container/.test(error.message))
+/** At the end of what the engine says: a template may have any words in the middle. */
+export const isFullDisk = (error: unknown): boolean =>
+  error instanceof EngineError && /(no space left on device|disk quota exceeded)\.?$/i.test(error.message)
 export const isUnreachable = (error: unknown): boolean => error instanceof EngineError && error.status === null
 
 export type Labels = { readonly [name: string]: string }
@@ -63,6 +66,7 @@ export type Filters = { readonly [name: string]: readonly string[] }
 
 /** Calls that only read or write a row of the engine's: longer than this and it hangs. Starting takes longer on a busy disk. */
 const CALL_TIMEOUT_MS = 60_000
+const MAX_ARCHIVE_BYTES = 1024 * 1024
 
 /** `unix:///path`, `tcp://host:port`, `http(s)://host:port`. TLS files as the docker CLI finds them (DOCKER_CERT_PATH). */
 export const addressOf = (host: string): Docker.DockerOptions => {
@@ -82,11 +86,20 @@ const engineErrorOf = (error: unknown): EngineError => {
   return new EngineError(message.trim(), typeof statusCode === 'number' ? statusCode : null)
 }
 
-const asked = async <A>(call: () => Promise<A>): Promise<A> => {
+const LATE = new EngineError('the engine did not answer in time', null)
+
+/** An answer that breaks off in the middle would be waited for for ever: the library does not say so. */
+const asked = async <A>(call: () => Promise<A>, withinMs = CALL_TIMEOUT_MS * 1.5): Promise<A> => {
+  let patience: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    patience = setTimeout(() => reject(LATE), withinMs)
+  })
   try {
-    return await call()
+    return await Promise.race([call(), late])
   } catch (error) {
     throw engineErrorOf(error)
+  } finally {
+    clearTimeout(patience)
   }
 }
 
@@ -219,8 +232,18 @@ export const connectEngine = (host: string, wrote: (what: string) => void = () =
       write(`archive to ${ref}`, async () => void (await container(ref).putArchive(archive, { path }))),
     getArchive: (ref: string, path: string): Promise<Buffer> =>
       asked(async () => {
+        const stream = (await container(ref).getArchive({ path })) as Readable
         const chunks: Buffer[] = []
-        for await (const chunk of (await container(ref).getArchive({ path })) as Readable) chunks.push(chunk as Buffer)
+        let bytes = 0
+        for await (const chunk of stream) {
+          bytes += (chunk as Buffer).length
+          // What an image has there is its maker's: no more of it than such a file can sensibly have.
+          if (bytes > MAX_ARCHIVE_BYTES) {
+            stream.destroy()
+            throw new EngineError(`${path} in the image is larger than ${MAX_ARCHIVE_BYTES} bytes`, 400)
+          }
+          chunks.push(chunk as Buffer)
+        }
         return Buffer.concat(chunks)
       }),
     exec,

@@ -1,5 +1,6 @@
 /** The image of a session: found, or pulled with progress; what goes wrong is said so that a person can act. */
 import { readFile } from 'node:fs/promises'
+import { seconds } from '../../domain/template/restart.ts'
 import { type Auth, type Engine, EngineError } from './engine.ts'
 
 export type ImageFound =
@@ -22,7 +23,7 @@ export const authFor = async (file: string | undefined, image: string): Promise<
     throw new EngineError(`STREAMSPACE_DOCKER_AUTH_FILE cannot be read: ${error.message}`, 400)
   })
   const registry = registryOf(image)
-  const { auths = {} } = JSON.parse(text) as { auths?: { [registry: string]: { auth?: string } } }
+  const { auths = {} } = parsedAuth(text)
   for (const name of registry === 'docker.io' ? HUB : [registry, `https://${registry}`]) {
     const encoded = auths[name]?.auth
     if (encoded === undefined) continue
@@ -30,6 +31,15 @@ export const authFor = async (file: string | undefined, image: string): Promise<
     return { username, password: password.join(':'), serveraddress: name }
   }
   return null
+}
+
+/** Nothing of the file is said when it cannot be read: it holds passwords. */
+const parsedAuth = (text: string): { auths?: { [registry: string]: { auth?: string } } } => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new EngineError('STREAMSPACE_DOCKER_AUTH_FILE is not JSON', 400)
+  }
 }
 
 /** What the engine and the registries say, in their own words, put under one of our reasons. */
@@ -58,6 +68,8 @@ type Waiting = {
   readonly progress: (reason: string, message: string) => void
   /** A pull that advances extends the deadline of the start. */
   readonly advanced: () => void
+  /** A pull that does not advance for so long is given up. */
+  readonly withinMs: number
 }
 
 export const ensureImage = async (
@@ -69,16 +81,33 @@ export const ensureImage = async (
   const known = await describe(engine, image)
   if (known !== null) return known
   waiting.progress('pulling_image', `pulling ${image}`)
+  const stalled = new AbortController()
+  const patience = setTimeout(() => stalled.abort(), waiting.withinMs)
+  const advanced = (): void => {
+    patience.refresh()
+    waiting.advanced()
+  }
   try {
-    await engine.pull(image, await authFor(authFile, image), waiting.signal, tellProgress(image, waiting))
+    const signal = AbortSignal.any([waiting.signal, stalled.signal])
+    await engine.pull(image, await authFor(authFile, image), signal, tellProgress(image, { ...waiting, advanced }))
   } catch (error) {
     if (waiting.signal.aborted) return { kind: 'interrupted' }
+    if (stalled.signal.aborted) return stalledFor(image, waiting.withinMs)
     if (!(error instanceof EngineError) || error.status === null) throw error
     return { kind: 'failed', ...whyNotPulled(image, error.message) }
+  } finally {
+    clearTimeout(patience)
   }
+  if (stalled.signal.aborted) return stalledFor(image, waiting.withinMs)
   if (waiting.signal.aborted) return { kind: 'interrupted' }
   return (await describe(engine, image)) ?? { kind: 'failed', ...whyNotPulled(image, 'it is not there after the pull') }
 }
+
+const stalledFor = (image: string, withinMs: number): ImageFound => ({
+  kind: 'failed',
+  reason: 'start_timeout',
+  message: `pulling ${image} did not advance for ${seconds(withinMs)}`,
+})
 
 const describe = async (engine: Engine, image: string): Promise<ImageFound | null> => {
   const found = await engine.hasImage(image)

@@ -8,7 +8,7 @@ import { over } from '../runtime/observed.ts'
 import { anchorAt, newestAnchor } from './anchors.ts'
 import type { Registry } from './apply.ts'
 import { bringUpUnasked, type Death, endingOfDeath, exitOfDeath, outputOf } from './bring-up.ts'
-import { type Inspected, isMissing, type Listed } from './engine.ts'
+import { type Inspected, isMissing, isStatus, type Listed } from './engine.ts'
 import { type Anchor, incarnationOf, label, sessionOf } from './names.ts'
 import {
   newSession,
@@ -77,7 +77,8 @@ const workloadOf = (listed: Listed): Workload => ({
 
 const clearUp = async (around: Surroundings, { name }: Listed): Promise<void> => {
   await around.engine.remove(name, true).catch((error: unknown) => {
-    if (!isMissing(error)) throw error
+    // 409: somebody removes it already.
+    if (!isMissing(error) && !isStatus(error, 409)) throw error
   })
   around.log.info({ container: name }, 'removed what was left of an earlier state')
 }
@@ -122,9 +123,10 @@ const judge = async (
   around: Surroundings,
   registry: Registry,
   session: Session,
-  { progress, desired }: Anchor,
+  anchor: Anchor,
   circumstances: Circumstances,
 ): Promise<void> => {
+  const { progress } = anchor
   switch (progress.phase) {
     case 'applying':
     case 'deleting':
@@ -140,7 +142,7 @@ const judge = async (
       await showEnd(around, session, progress.phase, progress.reason)
       return
     case 'waiting':
-      return startAgain(around, registry, session, desired, null)
+      return startAgain(around, registry, session, anchor, null)
     case 'up': {
       const inspected = await inspectWorkload(around, session)
       if (inspected?.running === true) {
@@ -154,7 +156,7 @@ const judge = async (
           report(around, session)
         return
       }
-      return startAgain(around, registry, session, desired, { inspected, ...circumstances })
+      return startAgain(around, registry, session, anchor, { inspected, ...circumstances })
     }
   }
 }
@@ -185,10 +187,10 @@ const startAgain = (
   around: Surroundings,
   registry: Registry,
   session: Session,
-  desired: Anchor['desired'],
+  anchor: Anchor,
   death: Death | null,
 ): void => {
-  const read = readContainerSpec(desired, around.settings.allowedMounts)
+  const read = readContainerSpec(anchor.desired, around.settings.allowedMounts)
   if (read.kind === 'refused') {
     const how = { status: 'failed', reason: 'rejected', message: read.message } as const
     session.observed = overNow(around, session, how, null, null)
@@ -197,7 +199,7 @@ const startAgain = (
   }
   session.observed = startingNow(session, 'starting', 'it is started again')
   void registry
-    .run(session, (signal) =>
+    .runUnasked(session, anchor, (signal) =>
       bringUpUnasked(around, registry.networks, session, read.spec, {
         signal,
         ...(death === null ? {} : { death }),
@@ -207,8 +209,9 @@ const startAgain = (
     .catch((error: unknown) => {
       around.trouble(error)
       const message = (error as Error).message
-      around.log.error({ sessionId: session.id, error: message }, 'a session could not be started again')
-      session.observed = overNow(around, session, { status: 'failed', reason: 'platform_error', message }, null, null)
+      around.log.error({ sessionId: session.id, error: message }, 'a session could not be started again, trying again')
+      session.observed = startingNow(session, 'restarting', `it could not be started again yet: ${message}`)
       report(around, session)
+      registry.lookLater(session.id)
     })
 }

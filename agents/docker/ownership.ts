@@ -17,6 +17,8 @@ export type Ownership = {
   readonly take: () => Promise<readonly Listed[]>
   /** What there is now, without taking anything. */
   readonly list: (sessionId?: SessionId) => Promise<readonly Listed[]>
+  /** Whether a container can be made. Rejects with why not. */
+  readonly tryCreate: () => Promise<void>
   /** True when another agent has taken over. Asked when something that has to be there is not. */
   readonly isLost: () => Promise<boolean>
 }
@@ -102,8 +104,15 @@ export const createOwnership = (engine: Engine, agentId: string, log: Log): Owne
     return true
   }
 
+  const tryCreate = async (): Promise<void> => {
+    const name = `${agentName(token)}-room`
+    await engine.create(name, { Image: ANCHOR_IMAGE, Cmd: ['/none'], HostConfig: { NetworkMode: 'none' } })
+    await engine.remove(name, true)
+  }
+
   return {
     token: () => token,
+    tryCreate,
     volumesFrom: () => own ?? '',
     take,
     list,

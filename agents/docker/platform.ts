@@ -8,8 +8,8 @@ import { capacityOf } from '../runtime/measured-capacity.ts'
 import type { Held, Platform, PlatformListener } from '../runtime/platform.ts'
 import { advance } from './anchors.ts'
 import { apply, type Registry } from './apply.ts'
-import { connectEngine, isMissing, isUnreachable } from './engine.ts'
-import { bySession, lookAt } from './look.ts'
+import { connectEngine, isFullDisk, isMissing, isUnreachable } from './engine.ts'
+import { bySession, type Circumstances, lookAt } from './look.ts'
 import { createNetworks } from './networks.ts'
 import { createOwnership } from './ownership.ts'
 import { generationOf, type Session, type Step, type Surroundings } from './session.ts'
@@ -28,6 +28,7 @@ export type DockerPlatformOptions = {
 
 const OPEN_BACKOFF = { baseMs: 200, capMs: 5_000 }
 const HOUSEKEEPING_MS = 30_000
+const LOOK_AGAIN_MS = 5_000
 const SUSPEND_GRACE_MS = 3_000
 
 type Task = { readonly controller: AbortController; readonly done: Promise<unknown> }
@@ -42,75 +43,126 @@ export const createDockerPlatform = (
   const ownership = createOwnership(engine, settings.agentId, log)
   const networks = createNetworks()
   const sessions = new Map<SessionId, Session>()
-  const tasks = new Map<Session, Task>()
+  const tasks = new Map<SessionId, Task>()
+  const looks = new Map<SessionId, Promise<void>>()
+  const later = new Map<SessionId, NodeJS.Timeout>()
   let node: string | null = null
   let ending = false
+  let around: Surroundings | null = null
   let opened: { readonly around: Surroundings; readonly watch: Watch; readonly timer: NodeJS.Timeout } | null = null
+  let diskIsFull = false
   let capacity: WireCapacity | null = null
 
-  /** One thing at a time is done with a session; what comes later interrupts what is under way. */
+  /** How often something was begun or ended with a session: what was listed before is old then. */
+  const turns = new Map<SessionId, number>()
+  const turn = (id: SessionId): void => void turns.set(id, (turns.get(id) ?? 0) + 1)
+
+  /** One thing at a time is done with a session, and a look at it is one; what comes later interrupts what is under way. */
   const run: Registry['run'] = async (session, work) => {
-    for (let busy = tasks.get(session); busy !== undefined; busy = tasks.get(session)) {
-      busy.controller.abort()
-      await busy.done
+    const { id } = session
+    for (;;) {
+      const busy = tasks.get(id)
+      const look = looks.get(id)
+      if (busy === undefined && look === undefined) break
+      busy?.controller.abort()
+      await (busy?.done ?? look)
     }
+    return begin(session, work)
+  }
+
+  const begin: Registry['run'] = async (session, work) => {
+    const { id } = session
+    turn(id)
     const controller = new AbortController()
     const result = work(controller.signal)
     const task = { controller, done: result.catch(() => {}) }
-    tasks.set(session, task)
+    tasks.set(id, task)
     try {
       return await result
     } finally {
-      if (tasks.get(session) === task) tasks.delete(session)
-      if (session.lookAgain && opened !== null && !ending) void lookSoon(opened.around, session.id)
+      tasks.delete(id)
+      turn(id)
+      if (session.lookAgain) lookSoon(id)
     }
   }
-  const registry: Registry = { networks, run }
 
-  const looking = new Set<SessionId>()
+  const runUnasked: Registry['runUnasked'] = async (session, judged, work) => {
+    // Begun by a look, which is over first.
+    await looks.get(session.id)
+    if (ending) return
+    if (!tasks.has(session.id) && session.anchor === judged) return begin(session, work)
+    session.lookAgain = true
+    if (!tasks.has(session.id)) lookSoon(session.id)
+  }
 
-  /** One look at a session at a time, and only while nothing is being done with it: else again when that is over. */
-  const look = async (around: Surroundings, sessionId: SessionId): Promise<void> => {
-    const isBusy = (): boolean => {
-      const session = sessions.get(sessionId)
-      const busy = session !== undefined && (tasks.has(session) || looking.has(sessionId))
-      if (busy) session.lookAgain = true
-      return busy
+  const lookLater = (id: SessionId, afterMs = LOOK_AGAIN_MS): void => {
+    if (ending || later.has(id)) return
+    later.set(
+      id,
+      setTimeout(() => {
+        later.delete(id)
+        lookSoon(id)
+      }, afterMs),
+    )
+  }
+  const registry: Registry = { networks, run, runUnasked, lookLater }
+
+  /** Only while nothing is being done with it: else when that is over. */
+  const look = async (around: Surroundings, id: SessionId, circumstances: Circumstances = {}): Promise<void> => {
+    const again = (): void => {
+      const session = sessions.get(id)
+      if (session !== undefined) session.lookAgain = true
     }
-    if (isBusy() || looking.has(sessionId)) return
-    looking.add(sessionId)
+    if (tasks.has(id) || looks.has(id)) return again()
+    const looking = (async () => {
+      const before = turns.get(id)
+      const session = sessions.get(id)
+      if (session !== undefined) session.lookAgain = false
+      const found = await ownership.list(id)
+      if (tasks.has(id) || turns.get(id) !== before) return again()
+      await lookAt(around, registry, id, found, circumstances)
+    })()
+    looks.set(
+      id,
+      looking.catch(() => {}),
+    )
     try {
-      do {
-        const session = sessions.get(sessionId)
-        if (session !== undefined) session.lookAgain = false
-        const found = await ownership.list(sessionId)
-        if (session !== undefined && tasks.has(session)) {
-          session.lookAgain = true
-          return
-        }
-        await lookAt(around, registry, sessionId, found)
-      } while (sessions.get(sessionId)?.lookAgain === true && !tasks.has(sessions.get(sessionId) as Session))
+      await looking
     } finally {
-      looking.delete(sessionId)
+      looks.delete(id)
+      if (sessions.get(id)?.lookAgain === true && !tasks.has(id)) lookSoon(id)
     }
   }
 
-  const lookSoon = (around: Surroundings, sessionId: SessionId): Promise<void> =>
-    look(around, sessionId).catch((error: unknown) => around.trouble(error))
+  /** One that fails is tried again: nobody else would tell. */
+  const lookSoon = (id: SessionId): void => {
+    if (around === null || ending) return
+    look(around, id).catch((error: unknown) => {
+      trouble(error)
+      lookLater(id)
+    })
+  }
 
-  const everything = async (around: Surroundings, engineWasAway: boolean): Promise<void> => {
+  /** Of one that cannot be looked at now the others are not to suffer. */
+  const everything = async (engineWasAway: boolean): Promise<void> => {
+    if (around === null) return
     const found = bySession(around, engineWasAway ? await ownership.list() : await ownership.take())
-    for (const sessionId of new Set([...found.keys(), ...sessions.keys()])) {
-      const session = sessions.get(sessionId)
-      if (session !== undefined && tasks.has(session)) session.lookAgain = true
-      else await lookAt(around, registry, sessionId, found.get(sessionId) ?? [], { engineWasAway })
-    }
+    for (const id of new Set([...found.keys(), ...sessions.keys()]))
+      try {
+        await look(around, id, { engineWasAway })
+      } catch (error) {
+        if (isUnreachable(error)) throw error
+        log.warn({ sessionId: id, error: messageOf(error) }, 'a session cannot be looked at, trying again')
+        lookLater(id)
+      }
   }
 
   const trouble = (error: unknown): void => {
     const message = messageOf(error)
-    if (/no space left on device|disk quota exceeded/i.test(message))
-      opened?.around.listener.degraded(`the engine's disk is full: ${message}`)
+    if (isFullDisk(error)) {
+      diskIsFull = true
+      around?.listener.degraded(`the engine's disk is full: ${message}`)
+    }
     log.debug({ error: message }, 'a call to the engine failed')
     // Something that has to be there is not: perhaps because it is another agent's now.
     if (isMissing(error)) void tellIfLost()
@@ -122,7 +174,7 @@ export const createDockerPlatform = (
       { agentId: settings.agentId },
       'another agent of this id has taken over on this engine: this one can do nothing any more',
     )
-    opened?.around.listener.degraded('another agent of the same id has taken over on this engine')
+    around?.listener.degraded('another agent of the same id has taken over on this engine')
     options.lost?.()
   }
 
@@ -134,7 +186,7 @@ export const createDockerPlatform = (
   }
 
   const open = async (listener: PlatformListener): Promise<void> => {
-    const around: Surroundings = {
+    const here: Surroundings = {
       settings,
       engine,
       node: () => node,
@@ -145,28 +197,48 @@ export const createDockerPlatform = (
       trouble,
       step: options.step ?? (() => Promise.resolve()),
     }
+    around = here
+    let since = 0
     for (let tries = 0; ; tries += 1)
       try {
+        since = Math.floor(Date.now() / 1_000) - 1
         await readCapacity()
-        await everything(around, false)
+        await everything(false)
         break
       } catch (error) {
-        if (!isUnreachable(error)) throw error
+        if (!isUnreachable(error) && !isFullDisk(error)) throw error
         log.warn(
           { engine: settings.dockerHost, error: messageOf(error) },
-          'the Docker engine cannot be reached yet, trying again',
+          'the Docker engine cannot be used yet, trying again',
         )
         await wait(backoffCeiling(tries, OPEN_BACKOFF))
       }
-    const watch = watchEngine(around, {
-      everything: (again) => (again ? everything(around, true) : Promise.resolve()),
-      session: (sessionId) => look(around, sessionId),
-    })
-    const timer = setInterval(() => void keepHouse(around), HOUSEKEEPING_MS)
-    opened = { around, watch, timer }
+    const watch = watchEngine(
+      here,
+      {
+        everything: (again) => (again ? everything(true) : Promise.resolve()),
+        session: async (id) => lookSoon(id),
+      },
+      since,
+    )
+    const timer = setInterval(() => void keepHouse(here), HOUSEKEEPING_MS)
+    opened = { around: here, watch, timer }
+  }
+
+  /** Whether something can be made again. */
+  const lookForRoom = async (): Promise<void> => {
+    if (!diskIsFull) return
+    try {
+      await ownership.tryCreate()
+      diskIsFull = false
+      around?.listener.degraded(null)
+    } catch (error) {
+      log.debug({ error: messageOf(error) }, 'the disk is still full')
+    }
   }
 
   const keepHouse = async (around: Surroundings): Promise<void> => {
+    await lookForRoom()
     const inUse = (): ReadonlySet<string> =>
       new Set(
         [...sessions.values()].flatMap(({ anchor, workload, orgId }) => {
@@ -183,6 +255,7 @@ export const createDockerPlatform = (
     ending = true
     const { around, watch, timer } = opened
     clearInterval(timer)
+    for (const one of later.values()) clearTimeout(one)
     await watch.stop()
     const busy = [...tasks.values()]
     for (const { controller } of busy) controller.abort()

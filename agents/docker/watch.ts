@@ -22,12 +22,13 @@ const BACKOFF = { baseMs: 200, capMs: 5_000 }
 /** What changes nothing that is not seen otherwise. */
 const IGNORED = /^(exec_|attach|resize|top|archive|extract|copy|export|rename|create$|kill$)/
 
-export const watchEngine = (around: Surroundings, watcher: Watcher): Watch => {
+/** `since`: seconds since the epoch, from before everything was listed for the first time. */
+export const watchEngine = (around: Surroundings, watcher: Watcher, since: number): Watch => {
   const over = new AbortController()
   const { signal } = over
   const filters = { type: ['container'], label: [`${label.agent}=${around.settings.agentId}`] }
   let failures = 0
-  let lastSeen = Math.floor(Date.now() / 1_000) - 1
+  let lastSeen = since
 
   const heard = (event: EngineEvent): void => {
     lastSeen = Math.floor(Date.now() / 1_000) - 1
@@ -37,15 +38,20 @@ export const watchEngine = (around: Surroundings, watcher: Watcher): Watch => {
   }
 
   const follow = async (again: boolean): Promise<void> => {
-    const events = around.engine.events(filters, lastSeen, signal)
+    const ending = new AbortController()
+    const events = around.engine.events(filters, lastSeen, AbortSignal.any([signal, ending.signal]))
     // Asked for before everything is listed, so that nothing happens between the two unseen.
     const first = events.next()
     first.catch(() => {})
-    await around.engine.info()
-    await watcher.everything(again)
-    failures = 0
-    around.listener.degraded(null)
-    for (let next = await first; next.done !== true; next = await events.next()) heard(next.value)
+    try {
+      await around.engine.info()
+      await watcher.everything(again)
+      failures = 0
+      around.listener.degraded(null)
+      for (let next = await first; next.done !== true; next = await events.next()) heard(next.value)
+    } finally {
+      ending.abort()
+    }
     if (!signal.aborted) throw new Error('the engine ended the stream of its events')
   }
 
