@@ -155,6 +155,7 @@ export const ownEngine = async (more: readonly string[] = []): Promise<OwnEngine
           .remove()
           .catch(() => {})
     await stop()
+    if (more.includes('--userland-proxy=false')) forgetLoopbackRule()
     await endContainerd(folder)
     await removeFolder(folder)
   }
@@ -179,6 +180,19 @@ const argumentsIn = (folder: string, host: string): readonly string[] => [
   ...['--bridge', 'none'],
   ...['--shutdown-timeout', '2'],
 ]
+
+/**
+ * An engine without its proxy has what goes to a loopback address redirected by its rules, and leaves that so when it ends:
+ * ports that another engine of this machine publishes there would no longer be reached.
+ */
+const forgetLoopbackRule = (): void => {
+  const rule = ['-m', 'addrtype', '--dst-type', 'LOCAL', '-j', 'DOCKER']
+  try {
+    execFileSync('iptables', ['-t', 'nat', '-D', 'OUTPUT', ...rule], { stdio: 'ignore' })
+  } catch {
+    // It is not there.
+  }
+}
 
 /** A run that was killed leaves its engine running. */
 const removeLeftOvers = async (): Promise<void> => {

@@ -50,6 +50,11 @@ export type Place = DockerEngine & {
   readonly close: () => Promise<void>
 }
 
+/** What the agent asked the engine to remove may go in this very moment. */
+const unlessGone = (error: { readonly statusCode?: number }): void => {
+  if (error.statusCode !== 404 && error.statusCode !== 409) throw error
+}
+
 export const place = async (engine?: DockerEngine): Promise<Place> => {
   const { host, docker } = engine ?? (await dockerEngine())
   const mark = randomUUID().slice(0, 8)
@@ -138,7 +143,8 @@ export const place = async (engine?: DockerEngine): Promise<Place> => {
       docker.listContainers({ all: true, filters: JSON.stringify({ label: [`streamspace.io/session=${id}`] }) }),
     close: async () => {
       for (const one of agents) await one.close()
-      for (const { Id } of await ours()) await docker.getContainer(Id).remove({ force: true, v: true })
+      for (const { Id } of await ours())
+        await docker.getContainer(Id).remove({ force: true, v: true }).catch(unlessGone)
       const { Volumes } = await docker.listVolumes()
       for (const { Name, Labels } of Volumes)
         if (Labels?.['streamspace.io/agent']?.endsWith(mark)) await docker.getVolume(Name).remove()
