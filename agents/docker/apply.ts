@@ -5,7 +5,7 @@ import { type ContainerSpec, readContainerSpec } from '../container/spec.ts'
 import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
 import { advance, anchorAt, removeAnchor } from './anchors.ts'
 import { bringUp, type Death } from './bring-up.ts'
-import { isMissing, isUnreachable } from './engine.ts'
+import { isMissing, isStatus, isUnreachable } from './engine.ts'
 import { type Anchor, homeVolume } from './names.ts'
 import type { Networks } from './networks.ts'
 import { newSession, restingNow, runningNow, type Session, type Surroundings, startingNow } from './session.ts'
@@ -71,13 +71,13 @@ const dispatch = async (
     case 'hibernated': {
       const { state } = desired
       if (session !== null) return during(session, (signal) => rest(around, session, target, state, signal))
-      if (!desired.persistentHome) await removeHome(around, sessionId)
+      if (!desired.persistentHome) await removeUnknownHome(around, sessionId)
       return { kind: 'applied', observed: { status: state } }
     }
     case 'deleted':
       if (session !== null) return during(session, (signal) => remove(around, session, target, signal))
       // Somebody may have removed all that told of it, and left its home.
-      await removeHome(around, sessionId)
+      await removeUnknownHome(around, sessionId)
       return { kind: 'applied', observed: null }
   }
 }
@@ -85,6 +85,12 @@ const dispatch = async (
 const removeHome = (around: Surroundings, sessionId: SessionId): Promise<void> =>
   around.engine.removeVolume(homeVolume(sessionId)).catch((error: unknown) => {
     if (!isMissing(error)) throw error
+  })
+
+/** One that is in use belongs to another agent on this engine. */
+const removeUnknownHome = (around: Surroundings, sessionId: SessionId): Promise<void> =>
+  removeHome(around, sessionId).catch((error: unknown) => {
+    if (!isStatus(error, 409)) throw error
   })
 
 type Plan =

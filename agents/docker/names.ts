@@ -65,6 +65,12 @@ export const anchorName = (token: string, sessionId: SessionId, generation: numb
 export const nameFor = (token: string, name: string): string =>
   name.replace(/^streamspace-[0-9a-f]{10}-/, `streamspace-${token}-`)
 
+/** Whether it bears the name that another owner gave it. */
+export const isAnothers = (token: string, name: string): boolean => {
+  const [, owner] = /^streamspace-([0-9a-f]{10})-/.exec(name) ?? []
+  return owner !== undefined && owner !== token
+}
+
 export const homeVolume = (sessionId: SessionId): string => `streamspace-${sessionId}-home`
 
 export const anchorLabels = (

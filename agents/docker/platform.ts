@@ -10,6 +10,7 @@ import { advance } from './anchors.ts'
 import { apply, type Registry } from './apply.ts'
 import { connectEngine, isFullDisk, isMissing, isUnreachable } from './engine.ts'
 import { bySession, type Circumstances, lookAt } from './look.ts'
+import { isAnothers } from './names.ts'
 import { createNetworks } from './networks.ts'
 import { createOwnership } from './ownership.ts'
 import { generationOf, type Session, type Step, type Surroundings } from './session.ts'
@@ -119,6 +120,8 @@ export const createDockerPlatform = (
       const session = sessions.get(id)
       if (session !== undefined) session.lookAgain = false
       const found = await ownership.list(id)
+      // Their names are not to be learnt by an agent that is no longer the owner: they are what keeps it out.
+      if (found.some(({ name }) => isAnothers(ownership.token(), name)) && (await isLost())) return
       if (tasks.has(id) || turns.get(id) !== before) return again()
       await lookAt(around, registry, id, found, circumstances)
     })()
@@ -165,17 +168,18 @@ export const createDockerPlatform = (
     }
     log.debug({ error: message }, 'a call to the engine failed')
     // Something that has to be there is not: perhaps because it is another agent's now.
-    if (isMissing(error)) void tellIfLost()
+    if (isMissing(error)) isLost().catch(() => {})
   }
 
-  const tellIfLost = async (): Promise<void> => {
-    if (ending || !(await ownership.isLost().catch(() => false))) return
+  const isLost = async (): Promise<boolean> => {
+    if (ending || !(await ownership.isLost())) return false
     log.error(
       { agentId: settings.agentId },
       'another agent of this id has taken over on this engine: this one can do nothing any more',
     )
     around?.listener.degraded('another agent of the same id has taken over on this engine')
     options.lost?.()
+    return true
   }
 
   const readCapacity = async (): Promise<WireCapacity> => {
@@ -247,7 +251,7 @@ export const createDockerPlatform = (
         }),
       )
     await networks.removeEmpty(around, inUse).catch((error: unknown) => around.trouble(error))
-    await tellIfLost()
+    await isLost().catch(() => false)
   }
 
   const end = async (last: (around: Surroundings) => Promise<void>): Promise<void> => {

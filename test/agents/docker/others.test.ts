@@ -93,22 +93,78 @@ describe('what is not the agent’s own on an engine', function () {
     await agent.apply(mine, idle, { state: 'deleted', generation: 2 })
   })
 
-  it('the anchor of a session that somebody removed is written again, before the home can go', async () => {
+  for (const state of ['running', 'hibernated'] as const)
+    it(`the anchor of a ${state} session that somebody removed is written again, once, before the home can go`, async () => {
+      const session = aSessionId()
+      await agent.run(session, site())
+      if (state !== 'running') await agent.apply(session, site(), { state, generation: 2 })
+      const generation = state === 'running' ? 1 : 2
+      const anchors = async () =>
+        (await here.containersOf(session)).filter(({ Labels }) => Labels['streamspace.io/role'] === 'session')
+      const [before] = await anchors()
+      await here.docker.getContainer(before!.Id).remove({ force: true })
+      const again = await eventually(async () => {
+        const [one] = await anchors()
+        expect(one?.Id).to.be.a('string')
+        expect(one?.Id).not.to.equal(before?.Id)
+        return one
+      })
+      // Long enough for it to be seen, and answered wrongly.
+      const other = aSessionId()
+      await agent.run(other, site())
+      expect((await anchors()).map(({ Id }) => Id)).to.deep.equal([again?.Id])
+      expect(agent.platform.held(session)).to.deep.include({ generation })
+      const [refused] = await Promise.allSettled([here.docker.getVolume(`streamspace-${session}-home`).remove()])
+      expect(refused?.status).to.equal('rejected')
+      for (const id of [session, other]) await agent.apply(id, idle, { state: 'deleted', generation: 3 })
+    })
+
+  it('a home of which nothing tells any more goes when its session is deleted', async () => {
     const session = aSessionId()
     await agent.run(session, site())
-    const anchorOf = async () =>
-      (await here.containersOf(session)).find(({ Labels }) => Labels['streamspace.io/role'] === 'session')
-    const before = await anchorOf()
-    await here.docker.getContainer(before!.Id).remove({ force: true })
-    await eventually(async () => {
-      const again = await anchorOf()
-      expect(again?.Id).to.be.a('string')
-      expect(again?.Id).not.to.equal(before?.Id)
-    })
-    expect(agent.platform.held(session)).to.deep.include({ generation: 1 })
-    const [refused] = await Promise.allSettled([here.docker.getVolume(`streamspace-${session}-home`).remove()])
-    expect(refused?.status).to.equal('rejected')
-    await agent.apply(session, idle, { state: 'deleted', generation: 2 })
+    await agent.apply(session, site(), { state: 'hibernated', generation: 2 })
+    await agent.close()
+    for (const { Id } of await here.containersOf(session)) await here.docker.getContainer(Id).remove({ force: true })
+    agent = await here.agent()
+    expect(agent.platform.held(session)).to.equal(null)
+    expect(await agent.apply(session, idle, { state: 'deleted', generation: 3 })).to.include({ kind: 'applied' })
+    const { Volumes } = await here.docker.listVolumes()
+    expect(Volumes.map(({ Name }) => Name)).not.to.include(`streamspace-${session}-home`)
+  })
+})
+
+describe('a stop that comes just as the program ends', function () {
+  this.timeout(60_000)
+  let here: Place
+  let agent: DockerAgent
+  before(async function () {
+    needsDocker.call(this)
+    here = await place()
+    agent = await here.agent()
+  })
+  after(() => here?.close())
+
+  it('is what counts, though the restart policy would start it again', async () => {
+    for (let round = 0; round < 8; round += 1) {
+      const session = aSessionId()
+      const spec = script('exec sleep 600', { restart: { policy: 'always', maxRetries: 9 } })
+      const { containerId } = await agent.run(session, spec)
+      const [stopped] = await Promise.all([
+        // A little later each time.
+        new Promise((resolve) => setTimeout(resolve, round * 15)).then(() =>
+          agent.apply(session, spec, { state: 'stopped', generation: 2 }),
+        ),
+        here.docker.getContainer(containerId!).kill(),
+      ])
+      expect(stopped).to.deep.include({ kind: 'applied' })
+      const other = aSessionId()
+      await agent.run(other, idle)
+      const held = agent.platform.held(session)
+      expect([held?.generation, held?.observed.status], `round ${round}`).to.deep.equal([2, 'stopped'])
+      const containers = await here.containersOf(session)
+      expect(containers.map(({ Labels }) => Labels['streamspace.io/role'])).to.deep.equal(['session'])
+      for (const id of [session, other]) await agent.apply(id, idle, { state: 'deleted', generation: 3 })
+    }
   })
 })
 
