@@ -133,8 +133,8 @@ export const createDockerPlatform = (
       await looking
     } finally {
       looks.delete(id)
-      if (sessions.get(id)?.lookAgain === true && !tasks.has(id)) lookSoon(id)
     }
+    if (sessions.get(id)?.lookAgain === true && !tasks.has(id)) lookSoon(id)
   }
 
   /** One that fails is tried again: nobody else would tell. */

@@ -2,6 +2,11 @@
 import { join } from 'node:path'
 import type { KubernetesObject } from '@kubernetes/client-node'
 import { expect } from 'chai'
+import { eventually } from '../e2e/support/eventually.ts'
+import type { Json } from '../e2e/support/rest.ts'
+import { type Program, scene } from '../e2e/support/scene.ts'
+import { agent, enrol, migratedDatabase, type Server, server } from '../e2e/support/streamspace.ts'
+import { putTemplate } from '../e2e/support/templates.ts'
 import {
   BUSYBOX,
   type KubernetesCluster,
@@ -12,11 +17,6 @@ import {
   type TestNamespace,
   testNamespace,
 } from '../support/kubernetes-cluster.ts'
-import { eventually } from './support/eventually.ts'
-import type { Json } from './support/rest.ts'
-import { type Program, scene } from './support/scene.ts'
-import { agent, enrol, migratedDatabase, type Server, server } from './support/streamspace.ts'
-import { putTemplate } from './support/templates.ts'
 
 const AGENT = 'kubernetes-1'
 
