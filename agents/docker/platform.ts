@@ -222,6 +222,7 @@ export const createDockerPlatform = (
       {
         everything: (again) => (again ? everything(true) : Promise.resolve()),
         session: async (id) => lookSoon(id),
+        takenOver: () => void isLost().catch(() => false),
       },
       since,
     )

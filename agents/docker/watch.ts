@@ -7,20 +7,22 @@ import type { SessionId } from '../../domain/ids.ts'
 import { backoffCeiling } from '../runtime/backoff.ts'
 import { messageOf } from '../runtime/log.ts'
 import type { EngineEvent } from './engine.ts'
-import { label, sessionOf } from './names.ts'
+import { isAnothers, label, sessionOf } from './names.ts'
 import type { Surroundings } from './session.ts'
 
 export type Watcher = {
   /** Everything, as it is now. `engineWasAway`: not for the first time. */
   readonly everything: (engineWasAway: boolean) => Promise<void>
   readonly session: (sessionId: SessionId) => Promise<void>
+  /** Somebody else has renamed what is this agent's. */
+  readonly takenOver: () => void
 }
 
 export type Watch = { readonly stop: () => Promise<void> }
 
 const BACKOFF = { baseMs: 200, capMs: 5_000 }
 /** What changes nothing that is not seen otherwise. */
-const IGNORED = /^(exec_|attach|resize|top|archive|extract|copy|export|rename|create$|kill$)/
+const IGNORED = /^(exec_|attach|resize|top|archive|extract|copy|export|create$|kill$)/
 
 /** `since`: seconds since the epoch, from before everything was listed for the first time. */
 export const watchEngine = (around: Surroundings, watcher: Watcher, since: number): Watch => {
@@ -32,6 +34,10 @@ export const watchEngine = (around: Surroundings, watcher: Watcher, since: numbe
 
   const heard = (event: EngineEvent): void => {
     lastSeen = Math.floor(Date.now() / 1_000) - 1
+    if (event.action === 'rename') {
+      if (isAnothers(around.ownership.token(), event.labels.name ?? '')) watcher.takenOver()
+      return
+    }
     const known = sessionOf(event.labels)
     if (known === null || IGNORED.test(event.action)) return
     watcher.session(known.sessionId).catch((error: unknown) => around.trouble(error))

@@ -12,8 +12,11 @@ export type RecentAgents = {
   readonly fresh: (orgId: OrgId) => Promise<readonly Agent[]>
   /** What was just placed counts at once: otherwise a burst would all go to the agent that was emptiest. */
   readonly placed: (orgId: OrgId, agentId: AgentId, resources: Resources) => void
-  /** Counts a placement as under way while it is being committed. */
-  readonly whileCommitting: <A>(agentId: AgentId, commit: () => Promise<A>) => Promise<A>
+  /**
+   * Counts a placement as under way from the moment in which it is chosen until it is committed, or not: those who choose in the
+   * same moment see each other. The answer ends it, once.
+   */
+  readonly begin: (agentId: AgentId) => () => void
   readonly underWay: ReadonlyMap<AgentId, number>
 }
 
@@ -72,11 +75,9 @@ export const createRecentAgents = (
 
   return {
     underWay,
-    whileCommitting: async (agentId, commit) => {
+    begin: (agentId) => {
       underWay.set(agentId, (underWay.get(agentId) ?? 0) + 1)
-      try {
-        return await commit()
-      } finally {
+      return () => {
         const left = (underWay.get(agentId) ?? 1) - 1
         if (left > 0) underWay.set(agentId, left)
         else underWay.delete(agentId)

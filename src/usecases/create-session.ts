@@ -41,25 +41,35 @@ const commitPlaced = async (
   for (let attempt = 1; ; attempt += 1) {
     const placement = await placementOf(deps, draft, attempt === 1 ? 'recent' : 'fresh')
     if (E.isLeft(placement)) return placement
-    const slot: Slot = attempt > PLACEMENT_TRIES ? lostEveryRace : slotOf(placement.right)
-    const decision = create(draft, slot, {
-      actor: `user:${draft.userId}`,
-      at: draft.createdAt,
-      commandId: deps.ids.command(),
-      timeouts: deps.timeouts,
-    })
-    const commit = () => deps.unitOfWork.commit(decision, secrets)
-    const committed = await (slot.kind === 'placed' ? deps.agents.whileCommitting(slot.agentId, commit) : commit())
-    if (E.isLeft(committed)) {
-      if (attempt > 2 * PLACEMENT_TRIES) return E.left({ _tag: 'Contended', what: 'the new session' })
-      continue
+    const { chosen, end } = placement.right
+    try {
+      const slot: Slot = attempt > PLACEMENT_TRIES ? lostEveryRace : slotOf(chosen)
+      const decision = create(draft, slot, {
+        actor: `user:${draft.userId}`,
+        at: draft.createdAt,
+        commandId: deps.ids.command(),
+        timeouts: deps.timeouts,
+      })
+      const committed = await deps.unitOfWork.commit(decision, secrets)
+      if (E.isLeft(committed)) {
+        if (attempt > 2 * PLACEMENT_TRIES) return E.left({ _tag: 'Contended', what: 'the new session' })
+        continue
+      }
+      if (slot.kind === 'placed') {
+        deps.agents.placed(draft.orgId, slot.agentId, draft.resources)
+        deps.wake.agents([slot.agentId])
+      }
+      return E.right(sessionView(decision.session, slot.kind === 'placed'))
+    } finally {
+      end()
     }
-    if (slot.kind === 'placed') {
-      deps.agents.placed(draft.orgId, slot.agentId, draft.resources)
-      deps.wake.agents([slot.agentId])
-    }
-    return E.right(sessionView(decision.session, slot.kind === 'placed'))
   }
+}
+
+type Chosen = {
+  readonly chosen: Placement
+  /** The choice counts for others until this is called. */
+  readonly end: () => void
 }
 
 /** Nobody is refused, and nothing waits, because of figures that are a moment old. */
@@ -67,15 +77,17 @@ const placementOf = async (
   deps: CreateSessionDeps,
   draft: Session,
   figures: 'recent' | 'fresh',
-): Promise<E.Either<ApplicationError, Placement>> => {
+): Promise<E.Either<ApplicationError, Chosen>> => {
   const agents = await deps.agents[figures](draft.orgId)
   const placement = place({ ...constraintsOf(draft), underWay: deps.agents.underWay }, agents)
-  if (placement.kind === 'placed') return E.right(placement)
+  if (placement.kind === 'placed') return E.right({ chosen: placement, end: deps.agents.begin(placement.agent.id) })
   if (figures === 'recent') return placementOf(deps, draft, 'fresh')
   const asked = draft.placement.agentId
   if (asked !== null && !agents.some((agent) => agent.id === asked))
     return E.left({ _tag: 'UnknownAgent', agentId: asked })
-  return placement.kind === 'impossible' ? E.left(noAgent(draft, placement)) : E.right(placement)
+  return placement.kind === 'impossible'
+    ? E.left(noAgent(draft, placement))
+    : E.right({ chosen: placement, end: () => {} })
 }
 
 const lostEveryRace: Slot = {

@@ -77,6 +77,13 @@ describe('creating a session', () => {
     expect(log).to.deep.equal(['committed', 'woke'])
   })
 
+  it('is spread over agents that are alike also when all are placed in the same moment', async () => {
+    const { create } = aCreation({ agents: [[anAgent(), anAgent({ id: OTHER_AGENT })]] })
+    const views = await Promise.all(Array.from({ length: 8 }, async () => rightOf(await create())))
+    const on = (id: string) => views.filter(({ agentId }) => agentId === id).length
+    expect([on(AGENT), on(OTHER_AGENT)]).to.deep.equal([4, 4])
+  })
+
   it('keeps what was asked: name, labels, environment, timeouts, home', async () => {
     const { create, committed } = aCreation()
     const asked = {

@@ -77,7 +77,7 @@ const prepare = async ({ url, agents }: FloorStart): Promise<readonly Statement[
         recent: async () => [candidate],
         fresh: async () => [candidate],
         placed: () => {},
-        whileCommitting: (_agentId, commit) => commit(),
+        begin: () => () => {},
         underWay: new Map(),
       },
       unitOfWork: { commit: keep },

@@ -52,7 +52,7 @@ describe('the container part of a spec', () => {
         mounts: [{ hostPath: '/srv//data/./x', path: '/data', readOnly: true }],
       },
       { ports: [{ name: 'http', port: 8080, protocol: 'http' }], home: { path: '/root/', sizeMib: 5 } },
-      ['/srv/data'],
+      ['/srv/data/x'],
     )
     expect(spec).to.deep.include({
       command: ['httpd'],
@@ -129,10 +129,11 @@ describe('the container part of a spec', () => {
     expect(refusalOf({ image, env: { BIG: 'x'.repeat(140_000) } })).to.include('BIG is longer')
   })
 
-  it('refuses mounts of the host but below the paths that the agent allows', () => {
+  it('refuses mounts of the host but the paths that the agent allows, and none below them', () => {
     const mount = (hostPath: unknown) => ({ image, mounts: [{ hostPath, path: '/data' }] })
     expect(refusalOf(mount('/etc'))).to.include('STREAMSPACE_ALLOWED_MOUNTS')
     expect(refusalOf(mount('/srv/database'), {}, ['/srv/data'])).to.include('allowed: /srv/data')
+    expect(refusalOf(mount('/srv/data/link'), {}, ['/srv/data'])).to.include('allowed: /srv/data')
     expect(refusalOf(mount('/srv/data/../../etc'), {}, ['/srv/data'])).to.include('without ..')
     expect(refusalOf(mount('/'), {}, ['/srv'])).to.include('below /')
     expect(refusalOf(mount(7), {}, ['/srv'])).to.include('absolute path')
