@@ -1,12 +1,6 @@
 /** `streamspace agent <platform>`: one agent, from the environment, until it is told to stop. */
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { runDockerAgent } from '../agents/docker/main.ts'
-import { type DockerSettings, dockerSettingsFrom } from '../agents/docker/settings.ts'
-import { runKubernetesAgent } from '../agents/kubernetes/main.ts'
-import { type KubernetesSettings, kubernetesSettingsFrom } from '../agents/kubernetes/settings.ts'
-import { runProcessAgent } from '../agents/process/main.ts'
-import { type ProcessSettings, processSettingsFrom } from '../agents/process/settings.ts'
 import type { AgentSettings, RunningAgent } from '../agents/runtime/agent.ts'
 import type { Log } from '../agents/runtime/log.ts'
 import { E } from '../domain/fp.ts'
@@ -23,27 +17,39 @@ import { version } from './version.ts'
 export const SUSPEND = 'suspend'
 
 type Runner = (log: Log, lost: () => void) => Promise<RunningAgent>
+type Wrong = readonly string[]
 
-/** Each reads its own settings from the environment: what is wrong is said before anything is started. */
-const platforms: { readonly [platform: string]: (settings: AgentSettings) => E.Either<readonly string[], Runner> } = {
-  process: (agent) =>
-    E.map(
-      (process_: ProcessSettings): Runner =>
-        (log) =>
-          runProcessAgent({ agent, process: process_ }, log),
-    )(processSettingsFrom(process.env, agent.stateDir)),
-  docker: (agent) =>
-    E.map(
-      (docker: DockerSettings): Runner =>
-        (log, lost) =>
-          runDockerAgent({ agent, docker }, log, lost),
-    )(dockerSettingsFrom(process.env, agent.agentId)),
-  kubernetes: (agent) =>
-    E.map(
-      (kubernetes: KubernetesSettings): Runner =>
-        (log, lost) =>
-          runKubernetesAgent({ agent, kubernetes }, log, lost),
-    )(kubernetesSettingsFrom(process.env, agent.agentId)),
+/**
+ * Each reads its own settings from the environment: what is wrong is said before anything is started. Loaded only where it
+ * is asked for: an agent for processes has no use for the clients of engines.
+ */
+const platforms: { readonly [platform: string]: (agent: AgentSettings) => Promise<E.Either<Wrong, Runner>> } = {
+  process: async (agent) => {
+    const [{ runProcessAgent }, { processSettingsFrom }] = await Promise.all([
+      import('../agents/process/main.ts'),
+      import('../agents/process/settings.ts'),
+    ])
+    const read = processSettingsFrom(process.env, agent.stateDir)
+    return E.isLeft(read) ? read : E.right((log) => runProcessAgent({ agent, process: read.right }, log))
+  },
+  docker: async (agent) => {
+    const [{ runDockerAgent }, { dockerSettingsFrom }] = await Promise.all([
+      import('../agents/docker/main.ts'),
+      import('../agents/docker/settings.ts'),
+    ])
+    const read = dockerSettingsFrom(process.env, agent.agentId)
+    return E.isLeft(read) ? read : E.right((log, lost) => runDockerAgent({ agent, docker: read.right }, log, lost))
+  },
+  kubernetes: async (agent) => {
+    const [{ runKubernetesAgent }, { kubernetesSettingsFrom }] = await Promise.all([
+      import('../agents/kubernetes/main.ts'),
+      import('../agents/kubernetes/settings.ts'),
+    ])
+    const read = kubernetesSettingsFrom(process.env, agent.agentId)
+    return E.isLeft(read)
+      ? read
+      : E.right((log, lost) => runKubernetesAgent({ agent, kubernetes: read.right }, log, lost))
+  },
 }
 
 export const runAgent = async (platform: string): Promise<void> => {
@@ -54,7 +60,7 @@ export const runAgent = async (platform: string): Promise<void> => {
       `there is no ${platform} agent in this version; there are: ${Object.keys(platforms).join(', ')}`,
     )
   const settings = await agentSettings(process.env)
-  const run = settingsOf(settings)
+  const run = await settingsOf(settings)
   if (E.isLeft(run))
     throw new ExitError(2, `these settings are wrong, nothing was started:\n  ${run.left.join('\n  ')}`)
   const log = createLog(settings.logLevel)
