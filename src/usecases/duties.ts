@@ -94,6 +94,8 @@ export const deadlines = (deps: DutyDeps): Duty => ({
   },
 })
 
+const PLACED_IN_A_TURN = 20
+
 /** Pending sessions, by age and fairly between orgs, wherever there is room by now. */
 export const placement = (deps: DutyDeps): Duty => ({
   name: PLACEMENT,
@@ -103,7 +105,9 @@ export const placement = (deps: DutyDeps): Duty => ({
     // One reading of the agents serves a whole run; the commit says when it has become too old.
     const agents = new Map<OrgId, readonly Agent[]>()
     let placed = 0
-    for (const session of pending) {
+    for (const [index, session] of pending.entries()) {
+      // Where ten thousand agents are full, each takes a millisecond, and others wait for this thread too.
+      if (index % PLACED_IN_A_TURN === PLACED_IN_A_TURN - 1) await new Promise((resolve) => setImmediate(resolve))
       const known = agents.get(session.orgId) ?? (await deps.agents.candidates(session.orgId))
       agents.set(session.orgId, known)
       const decision = placePending(session, slotFor(session, known), {
