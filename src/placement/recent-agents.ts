@@ -23,6 +23,8 @@ export type RecentAgents = {
 const RECENT_MS = 200
 /** Ten thousand agents take a while to read: reading them is never more than a part of what a replica does. */
 const READING_SHARE = 0.1
+/** Not longer than this, however long it took: a database that stood still for a while says nothing about the agents. */
+const RECENT_AT_MOST_MS = 2_000
 const UNDER_WAY = Number.POSITIVE_INFINITY
 
 type Reading = {
@@ -52,7 +54,8 @@ export const createRecentAgents = (
     readings.set(orgId, reading)
     reading.agents.then(
       () => {
-        reading.until = began + Math.max(RECENT_MS, (now() - began) / READING_SHARE)
+        const took = now() - began
+        reading.until = began + Math.max(RECENT_MS, Math.min(took / READING_SHARE, took + RECENT_AT_MOST_MS))
       },
       () => {
         if (readings.get(orgId) === reading) readings.delete(orgId)

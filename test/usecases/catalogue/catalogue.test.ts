@@ -19,10 +19,10 @@ describe('the catalogue of templates that ship', () => {
       for (const parameter of document.parameters ?? []) expect(parameter.description).to.be.a('string')
     })
 
-    const program = document.spec.process?.command[1]
-    if (program !== undefined)
+    const command = document.spec.process?.command
+    if (command !== undefined)
       it(`${document.name} names a program that ships`, () => {
-        const file = program?.replace(/^\$\{apps\}\//, '')
+        const file = command[1]?.replace(/^\$\{apps\}\//, '')
         expect(existsSync(new URL(`../../../agents/process/apps/${file}`, import.meta.url))).to.equal(true)
       })
   }

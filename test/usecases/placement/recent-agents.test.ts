@@ -69,6 +69,20 @@ describe('the agents of a moment ago', () => {
     expect(began).to.have.length(2)
   })
 
+  it('are good for two seconds at most, however long the database took', async () => {
+    const { recent, began, clock, arrives } = reading([anAgent()])
+    const first = recent.recent(ACME)
+    clock.ms = 30_000
+    arrives()
+    await first
+    clock.ms = 31_999
+    await recent.recent(ACME)
+    expect(began).to.have.length(1)
+    clock.ms = 32_000
+    void recent.recent(ACME)
+    expect(began).to.have.length(2)
+  })
+
   it('are read afresh once for all who ask while they are being read, and after that', async () => {
     const { recent, began } = reading([])
     const first = recent.fresh(ACME)
