@@ -2,6 +2,7 @@
 
 import type { SessionId } from '../../domain/ids.ts'
 import { type ContainerSpec, readContainerSpec } from '../container/spec.ts'
+import { settledAs } from '../runtime/observed.ts'
 import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
 import { advance, anchorAt, removeAnchor } from './anchors.ts'
 import { bringUp, type Death } from './bring-up.ts'
@@ -153,16 +154,7 @@ const makeRunning = async (
     ...(plan.kind === 'go_on' && plan.death !== null ? { death: plan.death } : {}),
   })
   if (brought === 'interrupted') return { kind: 'interrupted' }
-  const { observed } = session
-  if (observed.status !== 'failed') return { kind: 'applied', observed }
-  const { reason, message } = observed
-  return {
-    kind: 'failed',
-    code: reason ?? 'exited_early',
-    message: message ?? 'the session failed',
-    retryable: false,
-    observed,
-  }
+  return settledAs(session.observed)
 }
 
 const rest = async (

@@ -1,6 +1,6 @@
 /** A session that should run, from whatever there is of it. */
-
 import type { Exit } from '../runtime/exit.ts'
+import { settledAs } from '../runtime/observed.ts'
 import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
 import { bringUp } from './bring-up.ts'
 import { type Life, runningNow, type Surroundings, save, settle, startingNow } from './session-life.ts'
@@ -44,16 +44,7 @@ export const makeRunning = async (
     ...(plan.kind === 'go_on' && plan.exit !== null ? { exit: plan.exit } : {}),
   })
   if (brought === 'interrupted') return { kind: 'interrupted' }
-  const { observed } = life
-  if (observed.status !== 'failed') return { kind: 'applied', observed }
-  const { reason, message } = observed
-  return {
-    kind: 'failed',
-    code: reason ?? 'exited_early',
-    message: message ?? 'the session failed',
-    retryable: false,
-    observed,
-  }
+  return settledAs(life.observed)
 }
 
 type Plan =

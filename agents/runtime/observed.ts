@@ -1,6 +1,7 @@
 /** What is shown of a session, in the words that all platforms share. */
 import type { WireEndpoint, WireObserved, WireSpec } from '../protocol.ts'
 import { type Exit, exitFields } from './exit.ts'
+import type { Applied } from './platform.ts'
 
 const inUrl = (host: string): string => (host.includes(':') ? `[${host}]` : host)
 
@@ -66,6 +67,18 @@ export const resting = (restarts: number, status: 'stopped' | 'hibernated'): Wir
   endpoint: null,
   restarts,
 })
+
+/** What a start that is over answers: it runs, or has ended well, or has failed for good. */
+export const settledAs = (observed: WireObserved): Applied =>
+  observed.status === 'failed'
+    ? {
+        kind: 'failed',
+        code: observed.reason ?? 'exited_early',
+        message: observed.message ?? 'the session failed',
+        retryable: false,
+        observed,
+      }
+    : { kind: 'applied', observed }
 
 export const LAST_OUTPUT_BYTES = 4_096
 
