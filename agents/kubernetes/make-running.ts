@@ -23,6 +23,7 @@ import {
   startTimeoutMs,
 } from './session-life.ts'
 import type { Seen } from './status.ts'
+import { keptPods } from './until-ended.ts'
 import { addressIn, findWay, readToken } from './way.ts'
 import { changeRecord, makeDeployment, putPart, scaleUp, stampDeployment, writeRecord } from './writes.ts'
 
@@ -138,7 +139,10 @@ const awaitRunning = async (
   { signal, progress }: ApplyContext,
 ): Promise<Applied> => {
   let told = ''
+  // Of its last start: a Deployment makes no pod before they are gone.
+  const kept = keptPods(around, life)
   for (;;) {
+    await kept.dismiss()
     const record = recordOf(life)
     if (signal.aborted || record === null) return { kind: 'interrupted' }
     const seen = look(around, life, record)
@@ -165,7 +169,7 @@ const awaitRunning = async (
           life.observed = startingNow(around, life, record, seen)
         }
         told = seen.message
-        await nextChange(life, deadline - Date.now(), signal)
+        await nextChange(life, Math.min(deadline, kept.next()) - Date.now(), signal)
     }
   }
 }
@@ -180,7 +184,7 @@ export const timedOut = (
   kind: 'over',
   status: 'failed',
   reason: TELLING.has(reason) ? reason : 'start_timeout',
-  message: `not ready within ${seconds(startTimeoutMs(record))}; last: ${message}`,
+  message: `waited ${seconds(startTimeoutMs(record))} for it to be ready; last: ${message}`,
   exit: null,
   output: null,
   pod,

@@ -98,7 +98,7 @@ export const createKubernetesPlatform = (
     const work = react(around, life)
     scheduleTimeout(life)
     if (work === null) return
-    void during(life, () => work(life)).then(
+    void during(life, (signal) => work(life, signal)).then(
       () => answer(life),
       (error: unknown) => troubled(life, error),
     )

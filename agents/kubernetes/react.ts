@@ -20,11 +20,12 @@ import {
 } from './session-life.ts'
 import { startAgain } from './start-again.ts'
 import type { Seen } from './status.ts'
+import { isKept, untilNoneIsKept } from './until-ended.ts'
 import { findWay } from './way.ts'
 import { changeRecord, Overtaken, scaleDown } from './writes.ts'
 
 /** What has to be written because of what was seen; null: nothing but showing it. */
-export type Work = (life: Life) => Promise<void>
+export type Work = (life: Life, signal: AbortSignal) => Promise<void>
 
 /** Shows a session as it is now, and says what has to be done about it. */
 export const react = (around: Surroundings, life: Life): Work | null => {
@@ -60,7 +61,8 @@ const reactTo = (around: Surroundings, life: Life, record: SessionRecord, seen: 
       if (Date.now() - life.startingSince >= startTimeoutMs(record))
         return () => giveUpAndShow(around, life, timedOut(record, seen))
       show(around, life, startingNow(around, life, record, seen))
-      return putBack ? () => startAgain(around, life, record) : null
+      if (putBack) return () => startAgain(around, life, record)
+      return [...life.pods.values()].some(isKept) ? (_, signal) => untilNoneIsKept(around, life, signal) : null
     }
     case 'restarting':
       return async () => {

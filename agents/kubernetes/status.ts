@@ -5,7 +5,7 @@
  */
 import type { Backoff } from '../../domain/template/restart.ts'
 import type { WireSpec } from '../protocol.ts'
-import { type Ending, type Exit, exitOf } from '../runtime/exit.ts'
+import { type Ending, type Exit, exitOf, outOfMemory } from '../runtime/exit.ts'
 import { afterExit } from '../runtime/restart-policy.ts'
 import type { SessionRecord } from './record.ts'
 import type { ContainerView, DeploymentView, EventView, PodView } from './views.ts'
@@ -70,18 +70,17 @@ const endings = (pod: PodView): number => {
   return ended === 0 && !isUsable(pod) ? 1 : ended
 }
 
-const faultOf = (pod: PodView): Fault => {
+const faultOf = (pod: PodView, { desired }: SessionRecord): Fault => {
   const ended = pod.container?.ended ?? null
   const exit: Exit = ended === null ? { kind: 'unknown' } : exitOf(ended.exitCode)
-  return { exit, ending: endingOf(pod, ended), termination: ended }
+  return { exit, ending: endingOf(pod, ended, desired.spec.resources.memoryMib), termination: ended }
 }
 
-const endingOf = (pod: PodView, ended: ContainerView['ended']): Ending | null => {
+const endingOf = (pod: PodView, ended: ContainerView['ended'], memoryMib: number): Ending | null => {
   if (pod.reason === 'Evicted') return { reason: 'evicted', message: `its pod was evicted: ${pod.message}` }
   if (pod.reason === 'NodeLost')
     return { reason: 'node_lost', message: `the node ${pod.node ?? ''} is lost: ${pod.message}` }
-  if (ended?.reason === 'OOMKilled')
-    return { reason: 'out_of_memory', message: 'it took more memory than it may and was ended' }
+  if (ended?.reason === 'OOMKilled') return outOfMemory(memoryMib)
   if (pod.going) return { reason: 'removed_outside', message: 'its pod was removed from outside' }
   if (isLost(pod) && ended === null)
     return { reason: 'platform_error', message: `its pod failed: ${pod.reason} ${pod.message}`.trim() }
@@ -108,7 +107,7 @@ const whenEnded = (
   sum: number,
 ): Seen => {
   const last = fresh.findLast(({ count }) => count > 0)?.pod as PodView
-  const { exit, ending, termination } = faultOf(last)
+  const { exit, ending, termination } = faultOf(last, record)
   const before = record.restarts + sum - 1
   const forgiven = (termination?.ranMs ?? 0) >= healthyAfterMs ? before : record.forgiven
   const next = policyOf(record.desired.spec.restart, { exit, ending }, before - forgiven)

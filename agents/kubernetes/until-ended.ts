@@ -13,6 +13,29 @@ const KEPT_MS = 1_500
 export const hasEnded = ({ going, phase, ran, container }: PodView): boolean =>
   phase === 'Failed' || phase === 'Succeeded' || (going && ran && container?.state !== 'running')
 
+/** Its containers have ended, and it is still there. */
+export const isKept = (pod: PodView): boolean => pod.going && hasEnded(pod)
+
+type KeptPods = {
+  /** Dismisses those that are kept; call it at each change, and at `next()`. */
+  readonly dismiss: () => Promise<void>
+  /** When the next one will have been kept for too long; milliseconds since the epoch. */
+  readonly next: () => number
+}
+
+/** The pods of a session that have ended and are still there. */
+export const keptPods = (around: Surroundings, life: Life): KeptPods => {
+  const endedSince = new Map<string, number>()
+  return {
+    dismiss: async () => {
+      for (const pod of life.pods.values())
+        if (isKept(pod)) endedSince.set(pod.uid, endedSince.get(pod.uid) ?? Date.now())
+      await dismissThose(around, life, endedSince)
+    },
+    next: () => Math.min(...[...endedSince.values()].map((since) => since + KEPT_MS)),
+  }
+}
+
 type Waiting = { readonly isSo: () => boolean; readonly withinMs: number; readonly signal: AbortSignal }
 
 export const untilEnded = async (
@@ -21,20 +44,28 @@ export const untilEnded = async (
   { isSo, withinMs, signal }: Waiting,
 ): Promise<'ended' | 'interrupted' | 'too_slow'> => {
   const until = Date.now() + withinMs
-  const endedSince = new Map<string, number>()
+  const kept = keptPods(around, life)
   while (!isSo()) {
     if (signal.aborted) return 'interrupted'
     if (Date.now() >= until) return 'too_slow'
-    for (const pod of life.pods.values())
-      if (pod.going && hasEnded(pod)) endedSince.set(pod.uid, endedSince.get(pod.uid) ?? Date.now())
-    await dismissKept(around, life, endedSince)
-    const next = Math.min(until, ...[...endedSince.values()].map((since) => since + KEPT_MS))
-    await nextChange(life, next - Date.now(), signal)
+    await kept.dismiss()
+    await nextChange(life, Math.min(until, kept.next()) - Date.now(), signal)
   }
   return 'ended'
 }
 
-const dismissKept = async (around: Surroundings, life: Life, endedSince: Map<string, number>): Promise<void> => {
+/** A little longer than it takes to dismiss one: whoever has come to nothing tries it at the next change. */
+const DISMISSING_MS = 10_000
+
+export const untilNoneIsKept = async (around: Surroundings, life: Life, signal: AbortSignal): Promise<void> => {
+  await untilEnded(around, life, {
+    isSo: () => ![...life.pods.values()].some(isKept),
+    withinMs: DISMISSING_MS,
+    signal,
+  })
+}
+
+const dismissThose = async (around: Surroundings, life: Life, endedSince: Map<string, number>): Promise<void> => {
   for (const [uid, since] of endedSince) {
     if (Date.now() - since < KEPT_MS) continue
     endedSince.delete(uid)

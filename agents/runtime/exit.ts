@@ -13,6 +13,12 @@ export type Exit =
 /** Why the agent itself ended it: the exit alone would look like somebody's kill. */
 export type Ending = { readonly reason: string; readonly message: string }
 
+/** By the kernel, at the limit of its container. */
+export const outOfMemory = (memoryMib: number): Ending => ({
+  reason: 'out_of_memory',
+  message: `the session used more than its ${memoryMib} MiB of memory, and was ended`,
+})
+
 const signalNames = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]))
 
 /** A shell says 128 + n of a program that signal n ended. */

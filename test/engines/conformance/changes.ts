@@ -2,7 +2,7 @@
 import type { SessionId } from '../../../domain/ids.ts'
 import { aSessionId } from '../../support/process-agent.ts'
 import type { Place } from './platform-under-test.ts'
-import { applied, ended, type Subject, wanting } from './subject.ts'
+import { applied, type Crew, ended, type Subject, wanting } from './subject.ts'
 
 export type Change = {
   readonly name: string
@@ -41,14 +41,28 @@ export const asked = (place: Place, { spec, rest }: Change, id: SessionId) =>
   wanting(id, spec(place), { generation: 2, ...rest })
 
 /** Each step that the change passes, in order: as it was when nobody disturbed it. */
-export const stepsOf = async ({ place, agent, killAgents }: Subject, change: Change): Promise<readonly string[]> => {
-  const id = aSessionId()
-  const one = await agent()
-  if (change.runs !== null) await applied(one, id, change.runs(place()))
-  const before = one.steps.length
-  await one.command(asked(place(), change, id))
-  const passed = [...new Set(one.steps.slice(before))]
-  await ended(one, id, 9)
-  await killAgents()
-  return passed
+export const stepsOf = ({ withCrew }: Subject, change: Change): Promise<readonly string[]> =>
+  withCrew(async ({ place, agent }) => {
+    const id = aSessionId()
+    const one = await agent()
+    if (change.runs !== null) await applied(one, id, change.runs(place))
+    const before = one.steps.length
+    await one.command(asked(place, change, id))
+    const passed = [...new Set(one.steps.slice(before))]
+    await ended(one, id, 9)
+    return passed
+  })
+
+/** Tries a change at each of its steps, side by side where the platform allows it; answers the steps. */
+export const atEachStep = async (
+  here: Subject,
+  change: Change,
+  attempt: (crew: Crew, step: string) => Promise<void>,
+): Promise<readonly string[]> => {
+  const steps = await stepsOf(here, change)
+  const outcomes = await Promise.allSettled(steps.map((step) => here.withCrew((crew) => attempt(crew, step))))
+  const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as Error] : []))
+  if (failures.length > 1) console.error(failures.slice(1))
+  if (failures[0] !== undefined) throw failures[0]
+  return steps
 }

@@ -1,103 +1,105 @@
 /** What commands do, whichever platform does it. */
 import { expect } from 'chai'
-import { eventually } from '../../support/eventually.ts'
 import { aSessionId } from '../../support/process-agent.ts'
+import { counted } from './changes.ts'
 import type { PlatformUnderTest } from './platform-under-test.ts'
-import { applied, ended, itemOf, served, startsOf, subject, wanting } from './subject.ts'
+import { applied, ended, itemOf, leftOf, served, startsOf, subject, wanting } from './subject.ts'
 
 export const commands = (platform: PlatformUnderTest): void => {
-  const { place, agent } = subject(platform)
-  const counted = () => place().server('echo once >>starts; echo hello >index.html')
+  const { test } = subject(platform)
 
-  it('a session runs, answers at its endpoint, and is removed with everything that was made for it', async () => {
+  test('a session runs, answers at its endpoint, and is removed with everything that was made for it', async ({
+    place,
+    agent,
+  }) => {
     const id = aSessionId()
     const one = await agent()
-    const observed = await applied(one, id, counted(), { generation: 3 })
+    const observed = await applied(one, id, counted(place), { generation: 3 })
     expect(observed).to.include({ status: 'running' })
     expect(await served(observed, 'index.html')).to.include('hello')
     expect(await itemOf(one, id, ({ status }) => status === 'running')).to.include({ generation: 3 })
     await ended(one, id, 4)
     expect(await one.inventoryOf(id)).to.equal(undefined)
-    expect((await place().left()).filter((name) => name.includes(id))).to.deep.equal([])
+    expect(await leftOf(place, id)).to.deep.equal([])
   })
 
-  it('asked twice for the same generation, at once or later, it is applied once', async () => {
+  test('asked twice for the same generation, at once or later, it is applied once', async ({ place, agent }) => {
     const id = aSessionId()
     const one = await agent()
-    const about = wanting(id, counted())
+    const about = wanting(id, counted(place))
     const [first, second] = await Promise.all([one.command(about), one.command(about)])
     const third = await one.command(about)
     for (const result of [first, second, third])
       expect(result, JSON.stringify(result)).to.include({ outcome: 'applied' })
-    expect(await startsOf(place(), id)).to.equal(1)
+    expect(await startsOf(place, id)).to.equal(1)
     await ended(one, id, 2)
   })
 
-  it('a lower generation is superseded and touches nothing', async () => {
+  test('a lower generation is superseded and touches nothing', async ({ agentId, place, agent }) => {
     const id = aSessionId()
     const one = await agent()
-    await applied(one, id, counted(), { generation: 5 })
-    const before = await place().picture()
+    await applied(one, id, counted(place), { generation: 5 })
+    const before = await place.picture(agentId)
     expect(await one.command(wanting(id, {}, { generation: 4, state: 'deleted' }))).to.include({
       outcome: 'superseded',
     })
-    expect(await place().picture()).to.equal(before)
+    expect(await place.picture(agentId)).to.equal(before)
     await ended(one, id, 6)
   })
 
-  it('of two generations that race the higher one stays', async () => {
+  test('of two generations that race the higher one stays', async ({ place, agent }) => {
     const id = aSessionId()
     const one = await agent()
     const [first, second] = await Promise.all([
-      one.command(wanting(id, counted(), { generation: 2 })),
-      one.command(wanting(id, counted(), { generation: 3, state: 'hibernated' })),
+      one.command(wanting(id, counted(place), { generation: 2 })),
+      one.command(wanting(id, counted(place), { generation: 3, state: 'hibernated' })),
     ])
     expect(first.outcome).to.be.oneOf(['applied', 'superseded'])
     expect(second, JSON.stringify(second)).to.include({ outcome: 'applied' })
     expect(await itemOf(one, id, () => true)).to.include({ status: 'hibernated', generation: 3 })
-    expect(await one.command(wanting(id, counted(), { generation: 2 }))).to.include({ outcome: 'superseded' })
+    expect(await one.command(wanting(id, counted(place), { generation: 2 }))).to.include({ outcome: 'superseded' })
     await ended(one, id, 4)
   })
 
-  it('hibernated and woken, stopped and started, it finds its home as it left it', async () => {
+  test('hibernated and woken, stopped and started, it finds its home as it left it', async ({ place, agent }) => {
     const id = aSessionId()
     const one = await agent()
-    await applied(one, id, counted())
+    await applied(one, id, counted(place))
     for (const [at, state] of (['hibernated', 'stopped'] as const).entries()) {
       expect(await applied(one, id, {}, { generation: 2 + 2 * at, state })).to.include({ status: state })
       expect(await itemOf(one, id, () => true)).to.include({ status: state })
-      await applied(one, id, counted(), { generation: 3 + 2 * at })
+      await applied(one, id, counted(place), { generation: 3 + 2 * at })
     }
-    expect(await startsOf(place(), id)).to.equal(3)
+    expect(await startsOf(place, id)).to.equal(3)
     await ended(one, id, 9)
   })
 
-  it('without a home to keep, nothing is left of what was hibernated', async () => {
+  test('without a home to keep, nothing is left of what was hibernated', async ({ place, agent }) => {
     const id = aSessionId()
     const one = await agent()
-    await applied(one, id, counted(), { persistentHome: false })
+    await applied(one, id, counted(place), { persistentHome: false })
     await applied(one, id, {}, { generation: 2, state: 'hibernated', persistentHome: false })
-    expect((await place().left()).filter((name) => name.includes(id))).to.deep.equal([])
+    expect(await leftOf(place, id)).to.deep.equal([])
   })
 
-  it('a new incarnation is started anew, the same one is left as it is', async () => {
+  test('a new incarnation is started anew, the same one is left as it is', async ({ place, agent }) => {
     const id = aSessionId()
     const one = await agent()
-    await applied(one, id, counted())
-    await applied(one, id, counted(), { generation: 2 })
-    expect(await startsOf(place(), id)).to.equal(1)
-    await applied(one, id, counted(), { generation: 3, incarnation: 1 })
-    expect(await startsOf(place(), id)).to.equal(2)
+    await applied(one, id, counted(place))
+    await applied(one, id, counted(place), { generation: 2 })
+    expect(await startsOf(place, id)).to.equal(1)
+    await applied(one, id, counted(place), { generation: 3, incarnation: 1 })
+    expect(await startsOf(place, id)).to.equal(2)
     await ended(one, id, 4)
   })
 
-  it('deleting takes what it made and nothing else', async () => {
+  test('deleting takes what it made and nothing else', async ({ place, agent }) => {
     const [kept, gone] = [aSessionId(), aSessionId()]
     const one = await agent()
-    const bystander = await place().bystander()
+    const bystander = await place.bystander()
     try {
-      await applied(one, kept, counted())
-      await applied(one, gone, counted())
+      await applied(one, kept, counted(place))
+      await applied(one, gone, counted(place))
       await ended(one, gone, 2)
       expect(await bystander.isThere()).to.equal(true)
       expect(await served(await itemOf(one, kept, () => true), 'index.html')).to.include('hello')
@@ -106,19 +108,5 @@ export const commands = (platform: PlatformUnderTest): void => {
     } finally {
       await bystander.remove()
     }
-  })
-
-  it('fifty sessions at once all run, and all go', async function () {
-    this.timeout(60_000 + 50 * platform.startMs)
-    const one = await agent()
-    const ids = Array.from({ length: 50 }, aSessionId)
-    const long = { ...counted(), startTimeoutSeconds: 120 }
-    const observed = await Promise.all(ids.map((id) => applied(one, id, long)))
-    for (const each of observed) expect(each).to.include({ status: 'running' })
-    await eventually(async () => expect(await served(observed[49] ?? null, 'index.html')).to.include('hello'))
-    expect((await one.inventory()).filter(({ status }) => status === 'running')).to.have.length(50)
-    await Promise.all(ids.map((id) => ended(one, id, 2)))
-    expect(await one.inventory()).to.deep.equal([])
-    expect(await place().left()).to.deep.equal([])
   })
 }

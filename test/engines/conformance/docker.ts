@@ -34,16 +34,19 @@ export const dockerPlace = async (
   const subnetPool = freePool()
   const agents: AgentProcess[] = []
   const agentIds = new Set([agentId])
-  const mine = async () =>
-    (await Promise.all([...agentIds].map((id) => containersOf(docker, [`${label.agent}=${id}`])))).flat()
-  const volumes = async () => {
+  const mine = async (of: Iterable<string> = agentIds) =>
+    (await Promise.all([...of].map((id) => containersOf(docker, [`${label.agent}=${id}`])))).flat()
+  const volumes = async (of: Iterable<string> = agentIds) => {
+    const owners = new Set(of)
     const { Volumes } = await docker.listVolumes()
     return (Volumes ?? []).filter(({ Labels }) =>
-      agentIds.has((Labels as { [name: string]: string } | null)?.[label.agent] ?? ''),
+      owners.has((Labels as { [name: string]: string } | null)?.[label.agent] ?? ''),
     )
   }
-  const networks = async () =>
-    (await docker.listNetworks()).filter(({ Labels }) => agentIds.has(Labels?.[label.agent] ?? ''))
+  const networks = async (of: Iterable<string> = agentIds) => {
+    const owners = new Set(of)
+    return (await docker.listNetworks()).filter(({ Labels }) => owners.has(Labels?.[label.agent] ?? ''))
+  }
 
   return {
     agent: async ({ dieAt, agentId: id = agentId } = {}) => {
@@ -81,11 +84,13 @@ export const dockerPlace = async (
         .map(({ Names }) => `container ${Names[0]}`),
       ...(await volumes()).map(({ Name }) => `volume ${Name}`),
     ],
-    picture: async () =>
+    picture: async (of) =>
       JSON.stringify([
-        (await mine()).map(({ Id, Names, State }) => [Id, Names, State]).sort(),
-        (await volumes()).map(({ Name, CreatedAt }: { Name: string; CreatedAt?: string }) => [Name, CreatedAt]).sort(),
-        (await networks()).map(({ Id, Name }) => [Id, Name]).sort(),
+        (await mine([of])).map(({ Id, Names, State }) => [Id, Names, State]).sort(),
+        (await volumes([of]))
+          .map(({ Name, CreatedAt }: { Name: string; CreatedAt?: string }) => [Name, CreatedAt])
+          .sort(),
+        (await networks([of])).map(({ Id, Name }) => [Id, Name]).sort(),
       ]),
     bystander: async () => {
       const container = await docker.createContainer({
@@ -133,5 +138,8 @@ export const dockerUnderTest: PlatformUnderTest = {
   fence: 'takes_over',
   recoversFromNothing: true,
   removedReason: 'removed_outside',
+  atOnce: 3,
+  openMs: 60_000,
   startMs: 1_500,
+  patienceMs: 8_000,
 }

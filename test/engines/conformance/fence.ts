@@ -4,17 +4,15 @@
  */
 import { expect } from 'chai'
 import { aSessionId } from '../../support/process-agent.ts'
-import { asked, type Change, changes, counted, stepsOf } from './changes.ts'
+import { asked, atEachStep, type Change, changes, counted } from './changes.ts'
 import type { PlatformUnderTest } from './platform-under-test.ts'
-import { applied, ended, itemOf, served, stoppedOr, subject } from './subject.ts'
+import { applied, type Crew, ended, itemOf, leftOf, served, stoppedOr, subject } from './subject.ts'
 
 export const fence = (platform: PlatformUnderTest): void => {
   const here = subject(platform)
-  const { place, agent, killAgents } = here
-  const server = () => counted(place())
 
   if (platform.fence === 'refuses') {
-    it('a second agent of one id is refused while the first one lives', async () => {
+    here.test('a second agent of one id is refused while the first one lives', async ({ agent }) => {
       await agent()
       const refused = await agent().then(
         () => null,
@@ -26,35 +24,36 @@ export const fence = (platform: PlatformUnderTest): void => {
   }
 
   for (const change of changes)
-    it(`stopped at each step of ${change.name} and continued after another has worked, it changes nothing`, async function () {
-      this.timeout(300_000)
-      const steps = await stepsOf(here, change)
-      for (const step of steps) await stoppedAt(change, step)
-      console.log(`      ${platform.name}: stopped at ${steps.length} steps of ${change.name}`)
-    })
+    here.testOfMany(
+      `stopped at each step of ${change.name} and continued after another has worked, it changes nothing`,
+      async () => {
+        const steps = await atEachStep(here, change, (crew, step) => stoppedAt(crew, change, step))
+        console.log(`      ${platform.name}: stopped at ${steps.length} steps of ${change.name}`)
+      },
+    )
 
-  const stoppedAt = async (change: Change, step: string): Promise<void> => {
+  const stoppedAt = async ({ agentId, place, agent }: Crew, change: Change, step: string): Promise<void> => {
     const id = aSessionId()
     const older = await agent()
-    if (change.runs !== null) await applied(older, id, change.runs(place()))
+    if (change.runs !== null) await applied(older, id, change.runs(place))
     await older.stopAt(step)
-    const begun = older.command(asked(place(), change, id)).catch(() => null)
+    const begun = older.command(asked(place, change, id)).catch(() => null)
     expect(await stoppedOr(older, begun), step).to.equal('stopped')
     const newer = await agent()
-    const observed = await applied(newer, id, server(), { generation: 3, incarnation: 2 })
-    const picture = await place().picture()
+    const observed = await applied(newer, id, counted(place), { generation: 3, incarnation: 2 })
+    const picture = await place.picture(agentId)
     older.child.kill('SIGCONT')
     await begun
-    expect(await place().picture(), `after ${step}`).to.equal(picture)
+    expect(await place.picture(agentId), `after ${step}`).to.equal(picture)
     expect(await served(observed, 'index.html')).to.include('hello')
     expect(await itemOf(newer, id, () => true)).to.include({ status: 'running', generation: 3, restarts: 0 })
     await older.kill9()
     await ended(newer, id, 9)
-    expect((await place().left()).filter((one) => one.includes(id))).to.deep.equal([])
-    await killAgents()
+    expect(await leftOf(place, id)).to.deep.equal([])
   }
 
-  it('two agents of different ids on one engine touch only their own', async () => {
+  here.test('two agents of different ids on one engine touch only their own', async ({ place, agent }) => {
+    const server = () => counted(place)
     const [first, second] = [aSessionId(), aSessionId()]
     const one = await agent()
     const other = await agent({ agentId: `other-${second}` })

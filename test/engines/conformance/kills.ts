@@ -4,32 +4,28 @@
  */
 import { expect } from 'chai'
 import { aSessionId } from '../../support/process-agent.ts'
-import { asked, type Change, changes, counted as countedAt, stepsOf } from './changes.ts'
+import { asked, atEachStep, type Change, changes, counted } from './changes.ts'
 import type { PlatformUnderTest } from './platform-under-test.ts'
-import { applied, ended, itemOf, served, startsOf, stoppedOr, subject, wanting } from './subject.ts'
+import { applied, type Crew, ended, itemOf, leftOf, served, startsOf, stoppedOr, subject, wanting } from './subject.ts'
 
 export const kills = (platform: PlatformUnderTest): void => {
   const here = subject(platform)
-  const { place, agent, killAgents } = here
-  const counted = () => countedAt(place())
+  const { test } = here
+  const within = platform.patienceMs
   const passed = new Set<string>()
 
   for (const change of changes)
-    it(`killed at each step of ${change.name}: the next one makes it so, once`, async function () {
-      this.timeout(300_000)
-      const steps = await stepsOf(here, change)
-      for (const step of steps) {
-        await killedAt(change, step)
-        passed.add(step)
-      }
+    here.testOfMany(`killed at each step of ${change.name}: the next one makes it so, once`, async () => {
+      const steps = await atEachStep(here, change, (crew, step) => killedAt(crew, change, step))
+      for (const step of steps) passed.add(step)
       console.log(`      ${platform.name}: killed at ${steps.length} steps of ${change.name}: ${steps.join(', ')}`)
     })
 
-  const killedAt = async (change: Change, step: string): Promise<void> => {
+  const killedAt = async ({ place, agent }: Crew, change: Change, step: string): Promise<void> => {
     const id = aSessionId()
-    const about = asked(place(), change, id)
+    const about = asked(place, change, id)
     const killed = await agent()
-    if (change.runs !== null) await applied(killed, id, change.runs(place()))
+    if (change.runs !== null) await applied(killed, id, change.runs(place))
     await killed.dieAt(step)
     await killed.command(about).catch(() => null)
     await killed.exited
@@ -39,11 +35,10 @@ export const kills = (platform: PlatformUnderTest): void => {
     const { state = 'running' } = change.rest
     if (state !== 'deleted') {
       expect(await itemOf(second, id, () => true), step).to.include({ status: state, generation: 2 })
-      expect(await startsOf(place(), id), step).to.equal(change.starts)
+      expect(await startsOf(place, id), step).to.equal(change.starts)
       await ended(second, id, 3)
     }
-    expect((await place().left()).filter((one) => one.includes(id))).to.deep.equal([])
-    await killAgents()
+    expect(await leftOf(place, id)).to.deep.equal([])
   }
 
   it('and these were all the steps that there are', () => {
@@ -51,47 +46,50 @@ export const kills = (platform: PlatformUnderTest): void => {
     expect([...passed].toSorted()).to.deep.equal([...platform.steps].toSorted())
   })
 
-  it('a new agent after a kill -9 takes over what runs, without touching it', async () => {
+  test('a new agent after a kill -9 takes over what runs, without touching it', async ({ place, agent }) => {
     const id = aSessionId()
     const first = await agent()
-    const before = await applied(first, id, counted(), { generation: 7 })
+    const before = await applied(first, id, counted(place), { generation: 7 })
     await first.kill9()
     expect(await served(before, 'index.html')).to.include('hello')
     const second = await agent()
-    expect(await itemOf(second, id, ({ status }) => status === 'running')).to.deep.include({
+    expect(await itemOf(second, id, ({ status }) => status === 'running', within)).to.deep.include({
       generation: 7,
       endpoint: before?.endpoint,
     })
-    expect(await startsOf(place(), id)).to.equal(1)
+    expect(await startsOf(place, id)).to.equal(1)
     await ended(second, id, 8)
   })
 
-  it('and what ended while there was no agent is judged when one is back', async () => {
+  test('and what ended while there was no agent is judged when one is back', async ({ place, agent }) => {
     const [never, always] = [aSessionId(), aSessionId()]
     const first = await agent()
-    await applied(first, never, counted())
-    await applied(first, always, { ...counted(), restart: { policy: 'always' } })
+    await applied(first, never, counted(place))
+    await applied(first, always, { ...counted(place), restart: { policy: 'always' } })
     await first.close()
-    await place().removeWorkload(never)
-    await place().removeWorkload(always)
+    await place.removeWorkload(never)
+    await place.removeWorkload(always)
     const second = await agent()
-    const item = await itemOf(second, never, ({ status }) => status === 'failed')
+    const item = await itemOf(second, never, ({ status }) => status === 'failed', within)
     expect(item).to.include({ reason: platform.removedReason })
-    await itemOf(second, always, ({ status }) => status === 'running')
-    expect(await startsOf(place(), always)).to.equal(2)
+    await itemOf(second, always, ({ status }) => status === 'running', within)
+    expect(await startsOf(place, always)).to.equal(2)
     await ended(second, never, 2)
     await ended(second, always, 2)
   })
 
   if (platform.recoversFromNothing)
-    it('a new agent with an empty disk knows every session, at rest and running, and their generations', async () => {
+    test('a new agent with an empty disk knows every session, at rest and running, and their generations', async ({
+      place,
+      agent,
+    }) => {
       const [running, resting, failed] = [aSessionId(), aSessionId(), aSessionId()]
       const first = await agent()
-      await applied(first, running, counted(), { generation: 4 })
-      await applied(first, resting, counted())
-      await applied(first, resting, counted(), { generation: 5, state: 'hibernated' })
+      await applied(first, running, counted(place), { generation: 4 })
+      await applied(first, resting, counted(place))
+      await applied(first, resting, counted(place), { generation: 5, state: 'hibernated' })
       await first.command(
-        wanting(failed, { ...place().script('exit 9'), ports: [{ name: 'x', port: 80 }] }, { generation: 6 }),
+        wanting(failed, { ...place.script('exit 9'), ports: [{ name: 'x', port: 80 }] }, { generation: 6 }),
       )
       await first.kill9()
       const second = await agent({ emptyDisk: true })
@@ -99,28 +97,31 @@ export const kills = (platform: PlatformUnderTest): void => {
       expect(items.get(running)).to.include({ status: 'running', generation: 4 })
       expect(items.get(resting)).to.include({ status: 'hibernated', generation: 5 })
       expect(items.get(failed)).to.include({ status: 'failed', generation: 6, exitCode: 9 })
-      await applied(second, resting, counted(), { generation: 6 })
-      expect(await startsOf(place(), resting)).to.equal(2)
+      await applied(second, resting, counted(place), { generation: 6 })
+      expect(await startsOf(place, resting)).to.equal(2)
       for (const id of [running, resting, failed]) await ended(second, id, 9)
     })
 
-  it('a workload that is removed at any step of a start ends in a session that runs or says why not', async function () {
-    this.timeout(300_000)
-    const [start] = changes
-    if (start === undefined) throw new Error('nothing to try')
-    for (const step of await stepsOf(here, start)) {
-      const id = aSessionId()
-      const one = await agent()
-      await one.stopAt(step)
-      const result = one.command(asked(place(), start, id))
-      expect(await stoppedOr(one, result), step).to.equal('stopped')
-      await place().removeWorkload(id)
-      one.child.kill('SIGCONT')
-      const { outcome, error } = await result
-      expect(outcome, `at ${step}: ${JSON.stringify(error)}`).to.be.oneOf(['applied', 'failed'])
-      await applied(one, id, counted(), { generation: 3, incarnation: 1 })
-      await ended(one, id, 4)
-      await killAgents()
-    }
-  })
+  here.testOfMany(
+    'a workload that is removed at any step of a start ends in a session that runs or says why not',
+    async () => {
+      const [start] = changes
+      if (start === undefined) throw new Error('nothing to try')
+      await atEachStep(here, start, (crew, step) => removedAt(crew, start, step))
+    },
+  )
+
+  const removedAt = async ({ place, agent }: Crew, start: Change, step: string): Promise<void> => {
+    const id = aSessionId()
+    const one = await agent()
+    await one.stopAt(step)
+    const result = one.command(asked(place, start, id))
+    expect(await stoppedOr(one, result), step).to.equal('stopped')
+    await place.removeWorkload(id)
+    one.child.kill('SIGCONT')
+    const { outcome, error } = await result
+    expect(outcome, `at ${step}: ${JSON.stringify(error)}`).to.be.oneOf(['applied', 'failed'])
+    await applied(one, id, counted(place), { generation: 3, incarnation: 1 })
+    await ended(one, id, 4)
+  }
 }

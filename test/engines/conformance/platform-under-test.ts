@@ -6,7 +6,6 @@ import type { AgentProcess } from '../../support/agent-process.ts'
 export type AgentOptions = {
   /** Ends itself with SIGKILL at this step. */
   readonly dieAt?: string
-  /** Of another agent than the usual one. */
   readonly agentId?: string
   /** What it kept on its own disk is gone. Not asked of a platform whose sessions are on that disk. */
   readonly emptyDisk?: boolean
@@ -25,8 +24,8 @@ export type Place = {
   readonly homeFile: (sessionId: SessionId, name: string) => Promise<string>
   /** Everything that there is of sessions and agents but what belongs to nobody's session, by names that stay. */
   readonly left: () => Promise<readonly string[]>
-  /** All that there is, as it is: equal texts when nothing was changed in between. */
-  readonly picture: () => Promise<string>
+  /** All that there is of an agent's sessions, as it is: equal texts when nothing was changed in between. */
+  readonly picture: (agentId: string) => Promise<string>
   /** Something that is not ours, whose picture is to stay. */
   readonly bystander: () => Promise<{ readonly isThere: () => Promise<boolean>; readonly remove: () => Promise<void> }>
   readonly close: () => Promise<void>
@@ -45,6 +44,12 @@ export type PlatformUnderTest = {
   readonly recoversFromNothing: boolean
   /** `statusReason` of a session whose workload somebody removed and that may not be started again. */
   readonly removedReason: string
+  /** How many crews of agents work side by side; 1 where a place has one agent at a time. */
+  readonly atOnce: number
+  /** Making its place may take so long. */
+  readonly openMs: number
   /** Roughly how long a session takes to start on two cores: what many at once may take. */
   readonly startMs: number
+  /** How long anything may take that the platform has to do: an ending and a start, while others do theirs. */
+  readonly patienceMs: number
 }

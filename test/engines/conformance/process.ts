@@ -79,5 +79,8 @@ export const processUnderTest: PlatformUnderTest = {
   fence: 'refuses',
   recoversFromNothing: false,
   removedReason: 'exited_early',
+  atOnce: 1,
+  openMs: 20_000,
   startMs: 1_000,
+  patienceMs: 8_000,
 }

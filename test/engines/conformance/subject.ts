@@ -1,47 +1,84 @@
-/** One place for a group of tests, whose agents end with each test. */
+/**
+ * One place for a group of tests, and a crew of agents for each of them: agents of an id of its own, killed when the test
+ * is over. Where a platform takes its time, tests run side by side: all begin together, and mocha waits for one after
+ * the other.
+ */
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
+import { createLimiter } from '../../../adapters/websocket/limiter.ts'
 import type { InventoryItem, WireObserved } from '../../../agents/protocol.ts'
 import type { SessionId } from '../../../domain/ids.ts'
 import type { AgentProcess } from '../../support/agent-process.ts'
 import { eventually } from '../../support/eventually.ts'
-import { target } from '../../support/process-agent.ts'
+import { aSessionId, target } from '../../support/process-agent.ts'
 import type { AgentOptions, Place, PlatformUnderTest } from './platform-under-test.ts'
+
+export type Crew = {
+  /** Of its agents: what they made is told apart by it. */
+  readonly agentId: string
+  readonly place: Place
+  readonly agent: (options?: AgentOptions) => Promise<AgentProcess>
+}
 
 export type Subject = {
   readonly place: () => Place
-  readonly agent: (options?: AgentOptions) => Promise<AgentProcess>
-  /** As if the machine had gone down, but for the sessions. */
-  readonly killAgents: () => Promise<void>
+  /** As soon as there is room for one more crew. */
+  readonly withCrew: <A>(work: (crew: Crew) => Promise<A>) => Promise<A>
+  /** A test with a crew. */
+  readonly test: (name: string, work: (crew: Crew) => Promise<void>) => void
+  /** A test of many crews: it calls `withCrew` itself. */
+  readonly testOfMany: (name: string, work: () => Promise<void>) => void
 }
 
 /** Call it inside `describe`. */
 export const subject = (platform: PlatformUnderTest): Subject => {
   let place: Place | undefined
-  const agents: AgentProcess[] = []
-  const killAgents = async (): Promise<void> => {
-    for (const agent of agents.splice(0))
-      if (agent.child.exitCode === null && agent.child.signalCode === null) await agent.kill9()
-  }
+  const takeTurn = createLimiter(platform.atOnce)
+  const begin: (() => void)[] = []
+
   before(platform.needs)
-  before(async () => {
+  before(async function () {
+    this.timeout(platform.openMs)
     place = await platform.place()
+    if (platform.atOnce > 1) for (const each of begin) each()
   })
-  afterEach(killAgents)
   after(() => place?.close())
+
   const here = (): Place => {
     if (place === undefined) throw new Error('asked before the tests began')
     return place
   }
-  return {
-    place: here,
-    agent: async (options) => {
-      const agent = await here().agent(options)
-      agents.push(agent)
-      return agent
-    },
-    killAgents,
+  const withCrew: Subject['withCrew'] = (work) =>
+    takeTurn(async () => {
+      const agentId = `crew-${aSessionId().slice(0, 8)}`
+      const agents: AgentProcess[] = []
+      const agent: Crew['agent'] = async (options = {}) => {
+        const one = await here().agent({ agentId, ...options })
+        agents.push(one)
+        return one
+      }
+      try {
+        return await work({ agentId, place: here(), agent })
+      } finally {
+        await killed(agents)
+      }
+    })
+  const testOfMany: Subject['testOfMany'] = (name, work) => {
+    let running: Promise<void> | undefined
+    const run = (): Promise<void> => {
+      running ??= work()
+      return running
+    }
+    // Its failure is told by its own test.
+    begin.push(() => void run().catch(() => {}))
+    it(name, run)
   }
+  return { place: here, withCrew, test: (name, work) => testOfMany(name, () => withCrew(work)), testOfMany }
+}
+
+/** As if the machine had gone down, but for the sessions. */
+export const killed = async (agents: readonly AgentProcess[]): Promise<void> => {
+  for (const agent of agents) if (agent.child.exitCode === null && agent.child.signalCode === null) await agent.kill9()
 }
 
 type Want = Partial<Parameters<typeof target>[2]>
@@ -62,6 +99,10 @@ export const applied = async (
 export const ended = async (agent: AgentProcess, sessionId: SessionId, generation: number): Promise<void> => {
   await applied(agent, sessionId, {}, { generation, state: 'deleted' })
 }
+
+/** What there is of a session, agents apart. */
+export const leftOf = async (place: Place, sessionId: SessionId): Promise<readonly string[]> =>
+  (await place.left()).filter((name) => name.includes(sessionId))
 
 export const itemOf = (
   agent: AgentProcess,
@@ -105,6 +146,6 @@ export const stoppedOr = async (agent: AgentProcess, asked: Promise<unknown>): P
       if (agent.stopped === null || state !== 'T') throw new Error(`state ${state}, stopped at ${agent.stopped}`)
       return 'stopped'
     },
-    { within: 30_000 },
+    { within: 60_000 },
   )
 }

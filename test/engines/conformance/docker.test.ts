@@ -1,0 +1,4 @@
+import { dockerUnderTest } from './docker.ts'
+import { conformance } from './suite.ts'
+
+conformance(dockerUnderTest)

@@ -1,0 +1,4 @@
+import { kubernetesUnderTest } from './kubernetes.ts'
+import { conformance } from './suite.ts'
+
+conformance(kubernetesUnderTest)

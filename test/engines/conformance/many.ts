@@ -1,0 +1,24 @@
+/** Many sessions at once. */
+import { expect } from 'chai'
+import { eventually } from '../../support/eventually.ts'
+import { aSessionId } from '../../support/process-agent.ts'
+import { counted } from './changes.ts'
+import type { PlatformUnderTest } from './platform-under-test.ts'
+import { applied, ended, served, subject } from './subject.ts'
+
+export const many = (platform: PlatformUnderTest): void => {
+  const { test } = subject(platform)
+
+  test('fifty sessions at once all run, and all go', async ({ place, agent }) => {
+    const one = await agent()
+    const ids = Array.from({ length: 50 }, aSessionId)
+    const long = { ...counted(place), startTimeoutSeconds: 240 }
+    const observed = await Promise.all(ids.map((id) => applied(one, id, long)))
+    for (const each of observed) expect(each).to.include({ status: 'running' })
+    await eventually(async () => expect(await served(observed[49] ?? null, 'index.html')).to.include('hello'))
+    expect((await one.inventory()).filter(({ status }) => status === 'running')).to.have.length(50)
+    await Promise.all(ids.map((id) => ended(one, id, 2)))
+    expect(await one.inventory()).to.deep.equal([])
+    expect(await place.left()).to.deep.equal([])
+  })
+}

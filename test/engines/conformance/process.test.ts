@@ -1,0 +1,4 @@
+import { processUnderTest } from './process.ts'
+import { conformance } from './suite.ts'
+
+conformance(processUnderTest)
