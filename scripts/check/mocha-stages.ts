@@ -1,6 +1,6 @@
 /**
- * The kinds of tests, in the order in which they run: the fast ones first. `engines` need a Docker engine and a Kubernetes, and
- * are not part of `npm test` yet, as their agents are not finished.
+ * The kinds of tests, in the order in which they run: the fast ones first. `docker` and `kubernetes` are those of their agents, on
+ * a real engine and a real cluster.
  */
 import { globSync } from 'node:fs'
 
@@ -9,7 +9,8 @@ export const mochaStages = {
   adapters: ['test/adapters', 'test/agents'],
   e2e: ['test/e2e'],
   faults: ['test/faults'],
-  engines: ['test/engines'],
+  docker: ['test/engines/docker'],
+  kubernetes: ['test/engines/kubernetes'],
 } as const satisfies Record<string, readonly string[]>
 
 export type MochaStage = keyof typeof mochaStages

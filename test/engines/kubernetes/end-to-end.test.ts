@@ -2,11 +2,11 @@
 import { join } from 'node:path'
 import type { KubernetesObject } from '@kubernetes/client-node'
 import { expect } from 'chai'
-import { eventually } from '../e2e/support/eventually.ts'
-import type { Json } from '../e2e/support/rest.ts'
-import { type Program, scene } from '../e2e/support/scene.ts'
-import { agent, enrol, migratedDatabase, type Server, server } from '../e2e/support/streamspace.ts'
-import { putTemplate } from '../e2e/support/templates.ts'
+import { eventually } from '../../e2e/support/eventually.ts'
+import type { Json } from '../../e2e/support/rest.ts'
+import { type Program, scene } from '../../e2e/support/scene.ts'
+import { agent, enrol, migratedDatabase, type Server, server } from '../../e2e/support/streamspace.ts'
+import { putTemplate } from '../../e2e/support/templates.ts'
 import {
   BUSYBOX,
   type KubernetesCluster,
@@ -16,7 +16,7 @@ import {
   START_MS,
   type TestNamespace,
   testNamespace,
-} from '../support/kubernetes-cluster.ts'
+} from '../../support/kubernetes-cluster.ts'
 
 const AGENT = 'kubernetes-1'
 

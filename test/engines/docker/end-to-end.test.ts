@@ -1,12 +1,12 @@
 /** A server and `streamspace agent docker`, as a person starts them, on a real engine. */
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { eventually } from '../e2e/support/eventually.ts'
-import type { Json } from '../e2e/support/rest.ts'
-import { type Program, scene } from '../e2e/support/scene.ts'
-import { agent, enrol, migratedDatabase, type Server, server } from '../e2e/support/streamspace.ts'
-import { putTemplate } from '../e2e/support/templates.ts'
-import { BUSYBOX, type DockerEngine, dockerEngine, needsDocker } from '../support/docker-engine.ts'
+import { eventually } from '../../e2e/support/eventually.ts'
+import type { Json } from '../../e2e/support/rest.ts'
+import { type Program, scene } from '../../e2e/support/scene.ts'
+import { agent, enrol, migratedDatabase, type Server, server } from '../../e2e/support/streamspace.ts'
+import { putTemplate } from '../../e2e/support/templates.ts'
+import { BUSYBOX, type DockerEngine, dockerEngine, needsDocker } from '../../support/docker-engine.ts'
 
 const AGENT = 'docker-1'
 

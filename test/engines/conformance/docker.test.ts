@@ -1,4 +1,0 @@
-import { dockerUnderTest } from './docker.ts'
-import { conformance } from './suite.ts'
-
-conformance(dockerUnderTest)

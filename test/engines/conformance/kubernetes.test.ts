@@ -1,4 +1,0 @@
-import { kubernetesUnderTest } from './kubernetes.ts'
-import { conformance } from './suite.ts'
-
-conformance(kubernetesUnderTest)

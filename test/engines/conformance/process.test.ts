@@ -1,4 +1,0 @@
-import { processUnderTest } from './process.ts'
-import { conformance } from './suite.ts'
-
-conformance(processUnderTest)
