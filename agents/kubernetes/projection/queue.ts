@@ -1,0 +1,77 @@
+/**
+ * Names whose turn comes after a while, each at most once in the queue and at most once under way, and few at a time:
+ * what happens to a thousand sessions in one moment is a steady trickle of writes.
+ */
+export type Queue = {
+  /** Its turn comes after so long, or sooner where that was said before. */
+  readonly mark: (name: string, inMs: number) => void
+  /** Nobody's turn comes for so long. */
+  readonly pause: (ms: number) => void
+  /** Resolves when what was under way is over; nothing is begun any more. */
+  readonly close: () => Promise<void>
+}
+
+/** `work` never rejects. */
+export const createQueue = (parallel: number, work: (name: string) => Promise<void>): Queue => {
+  const waiting = new Map<string, { readonly at: number; readonly timer: NodeJS.Timeout }>()
+  const ready = new Set<string>()
+  const running = new Map<string, Promise<void>>()
+  /** Marked while they were under way. */
+  const again = new Map<string, number>()
+  let pausedUntil = 0
+  let resume: NodeJS.Timeout | null = null
+  let closed = false
+
+  const mark = (name: string, inMs: number): void => {
+    if (closed || ready.has(name)) return
+    const at = performance.now() + inMs
+    if (running.has(name)) {
+      again.set(name, Math.min(at, again.get(name) ?? at))
+      return
+    }
+    const before = waiting.get(name)
+    if (before !== undefined && before.at <= at) return
+    clearTimeout(before?.timer)
+    const timer = setTimeout(
+      () => {
+        waiting.delete(name)
+        ready.add(name)
+        pump()
+      },
+      Math.max(0, inMs),
+    )
+    waiting.set(name, { at, timer })
+  }
+
+  const pump = (): void => {
+    for (const name of ready) {
+      if (closed || running.size >= parallel || performance.now() < pausedUntil) return
+      ready.delete(name)
+      running.set(
+        name,
+        work(name).then(() => {
+          running.delete(name)
+          const at = again.get(name)
+          again.delete(name)
+          if (at !== undefined) mark(name, at - performance.now())
+          pump()
+        }),
+      )
+    }
+  }
+
+  return {
+    mark,
+    pause: (ms) => {
+      pausedUntil = Math.max(pausedUntil, performance.now() + ms)
+      if (resume !== null) clearTimeout(resume)
+      resume = setTimeout(pump, pausedUntil - performance.now() + 1)
+    },
+    close: async () => {
+      closed = true
+      if (resume !== null) clearTimeout(resume)
+      for (const { timer } of waiting.values()) clearTimeout(timer)
+      await Promise.all(running.values())
+    },
+  }
+}
