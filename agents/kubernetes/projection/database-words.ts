@@ -34,7 +34,7 @@ export const databaseStatus = ({ desiredState, settled, going, observed }: Situa
     case 'running':
       return { status: 'running', reason: reason === 'restored' ? reason : null, message }
     case 'failed':
-      return { status: 'failed', reason: reason ?? (observed.reason ? 'platform_error' : 'exited_early'), message }
+      return { status: 'failed', reason: reason ?? failureReason(desiredState, observed), message }
     case 'stopped':
     case 'hibernated':
       return { status: observed.status, reason: reason ?? restReason(desiredState), message }
@@ -43,6 +43,9 @@ export const databaseStatus = ({ desiredState, settled, going, observed }: Situa
 
 const restReason = (desiredState: Desired['state']): StatusReason =>
   desiredState === 'running' ? 'exited_early' : 'by_request'
+
+const failureReason = (desiredState: Desired['state'], { reason }: WireObserved): StatusReason =>
+  desiredState === 'running' && !reason ? 'exited_early' : 'platform_error'
 
 const onTheWay = (
   desiredState: Exclude<Desired['state'], 'deleted'>,
