@@ -35,7 +35,18 @@ export type Keeper = {
   readonly close: () => Promise<void>
 }
 
-type Kept = { readonly name: Name; entry: Entry; goneUid: string | null; notBefore: number; pace: Pace; ration: Ration }
+type Kept = {
+  readonly name: Name
+  readonly pace: Pace
+  readonly ration: Ration
+  entry: Entry
+  /** Of the last that was seen to go: an answer that comes late does not bring it back. */
+  goneUid: string | null
+  /** When it is written again at the earliest; of `performance.now()`, as `leftAt`. */
+  notBefore: number
+  /** Since when nothing of this name is wanted. */
+  leftAt: number | null
+}
 
 const PARALLEL = 4
 /** What changes in steps is written once. */
@@ -48,13 +59,14 @@ const keyOf = ({ kind, name }: Name): string => `${kind.plural}/${name}`
 
 export const createKeeper = ({ requests, trouble, log, wanted, putBack }: KeeperOptions): Keeper => {
   const all = new Map<string, Kept>()
+  let closed = false
 
   const keptFor = (name: Name): Kept => {
     const key = keyOf(name)
     const known = all.get(key)
     if (known !== undefined) return known
     const entry = { written: null, sent: null, seen: null }
-    const kept = { name, entry, goneUid: null, notBefore: 0, pace: createPace(), ration: createRation() }
+    const kept = { name, entry, goneUid: null, notBefore: 0, leftAt: null, pace: createPace(), ration: createRation() }
     all.set(key, kept)
     return kept
   }
@@ -67,8 +79,9 @@ export const createKeeper = ({ requests, trouble, log, wanted, putBack }: Keeper
   const work = async (key: string): Promise<void> => {
     const kept = all.get(key)
     if (kept === undefined) return
-    const step = judge(kept.entry, askedOf(kept))
     try {
+      const step = judge(kept.entry, askedOf(kept))
+      if (step.kind !== 'remove') kept.leftAt = null
       await carryOut(kept, step)
       if (step.kind === 'write' || step.kind === 'remove') trouble.over('writes')
     } catch (error) {
@@ -87,12 +100,21 @@ export const createKeeper = ({ requests, trouble, log, wanted, putBack }: Keeper
         kept.entry = { ...kept.entry, written: kept.entry.seen, sent: step.sent }
         return
       case 'remove':
+        if (isLeftToCollector(kept)) return
         await requests.remove(kept.name, step.uid)
         if (step.edit !== null) await tell(kept, step.edit, step.uid)
         return
       case 'write':
         return write(kept, step)
     }
+  }
+
+  const isLeftToCollector = (kept: Kept): boolean => {
+    if (kept.entry.seen?.content.owner === null) return false
+    kept.leftAt ??= performance.now()
+    const leftMs = kept.leftAt + LEFT_TO_COLLECTOR_MS - performance.now()
+    if (leftMs > 0) mark(kept, leftMs)
+    return leftMs > 0
   }
 
   const write = async (kept: Kept, step: Extract<Step, { kind: 'write' }>): Promise<void> => {
@@ -127,6 +149,7 @@ export const createKeeper = ({ requests, trouble, log, wanted, putBack }: Keeper
   }
 
   const failed = (kept: Kept, error: unknown): void => {
+    if (closed) return
     if (isConflict(error)) mark(kept, COALESCE_MS)
     else if (isGone(error) && kept.entry.seen !== null && !isKindUnknown(error)) drop(kept.name, kept.entry.seen.uid)
     else refused(kept, error)
@@ -152,9 +175,7 @@ export const createKeeper = ({ requests, trouble, log, wanted, putBack }: Keeper
 
   return {
     changed: (name) => {
-      const kept = keptFor(name)
-      const left = wanted(name, null) === null && kept.entry.seen !== null
-      mark(kept, left ? LEFT_TO_COLLECTOR_MS : COALESCE_MS)
+      mark(keptFor(name), COALESCE_MS)
     },
     put: (name, view) => {
       const kept = keptFor(name)
@@ -163,13 +184,14 @@ export const createKeeper = ({ requests, trouble, log, wanted, putBack }: Keeper
       // What we wrote ourselves is kept once.
       const isOurs = written !== null && isSame(view.content, written.content)
       kept.entry = { ...kept.entry, seen: isOurs ? { ...view, content: written.content } : view }
-      if (isOurs) return
-      const isUnknown = written === null && wanted(name, null) === null
-      mark(kept, isUnknown ? LEFT_TO_COLLECTOR_MS : 0)
+      if (!isOurs) mark(kept, 0)
     },
     drop,
     uids: () => new Map([...all].map(([key, { name, entry }]) => [key, { name, uid: entry.seen?.uid ?? null }])),
-    close: () => queue.close(),
+    close: () => {
+      closed = true
+      return queue.close()
+    },
   }
 }
 

@@ -71,8 +71,18 @@ export const openProjection = (options: ProjectionOptions): Projection => {
     },
   })
 
+  const usedBy = (sessionId: SessionId): readonly string[] => {
+    try {
+      return uses.changed(sessionId, lives.get(sessionId))
+    } catch (error) {
+      // A record that somebody edited may be anything.
+      trouble.happened('records', error)
+      return []
+    }
+  }
+
   const changed = (sessionId: SessionId): void => {
-    for (const name of uses.changed(sessionId, lives.get(sessionId))) {
+    for (const name of usedBy(sessionId)) {
       templateNames.add(name)
       if (listed.has(kinds.template)) keeper.changed({ kind: kinds.template, name })
     }

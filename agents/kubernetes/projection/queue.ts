@@ -2,14 +2,18 @@
  * Names whose turn comes after a while, each at most once in the queue and at most once under way, and few at a time:
  * what happens to a thousand sessions in one moment is a steady trickle of writes.
  */
+import { setTimeout as wait } from 'node:timers/promises'
+
 export type Queue = {
   /** Its turn comes after so long, or sooner where that was said before. */
   readonly mark: (name: string, inMs: number) => void
   /** Nobody's turn comes for so long. */
   readonly pause: (ms: number) => void
-  /** Resolves when what was under way is over; nothing is begun any more. */
+  /** Nothing is begun any more. Resolves when what was under way is over, or soon: nobody waits for a server that is away. */
   readonly close: () => Promise<void>
 }
+
+const CLOSED_WITHIN_MS = 1_000
 
 /** `work` never rejects. */
 export const createQueue = (parallel: number, work: (name: string) => Promise<void>): Queue => {
@@ -65,13 +69,22 @@ export const createQueue = (parallel: number, work: (name: string) => Promise<vo
     pause: (ms) => {
       pausedUntil = Math.max(pausedUntil, performance.now() + ms)
       if (resume !== null) clearTimeout(resume)
-      resume = setTimeout(pump, pausedUntil - performance.now() + 1)
+      resume = setTimeout(() => {
+        // A timer may fire a moment early, and no other follows.
+        pausedUntil = 0
+        pump()
+      }, pausedUntil - performance.now())
     },
     close: async () => {
       closed = true
       if (resume !== null) clearTimeout(resume)
       for (const { timer } of waiting.values()) clearTimeout(timer)
-      await Promise.all(running.values())
+      const patience = new AbortController()
+      await Promise.race([
+        Promise.all(running.values()),
+        wait(CLOSED_WITHIN_MS, undefined, { signal: patience.signal }).catch(() => {}),
+      ])
+      patience.abort()
     },
   }
 }

@@ -380,11 +380,23 @@ describe('the queue of objects', () => {
     await queue.close()
   })
 
+  it('is closed though something under way never ends', async () => {
+    let begun = false
+    const queue = createQueue(1, () => {
+      begun = true
+      return new Promise(() => {})
+    })
+    queue.mark('a', 0)
+    await eventually(() => expect(begun).to.equal(true))
+    await queue.close()
+    queue.mark('b', 0)
+  })
+
   it('begins nothing while it is paused, and goes on by itself', async () => {
     const begun: string[] = []
     const queue = createQueue(2, async (name) => void begun.push(name))
-    queue.pause(60)
     const since = performance.now()
+    queue.pause(60)
     queue.mark('a', 0)
     await eventually(() => expect(begun).to.deep.equal(['a']))
     expect(performance.now() - since).to.be.above(50)
