@@ -176,7 +176,7 @@ describe('the rights of the Kubernetes agent', function () {
 
   it('are enough: nothing is refused to an agent with the account’s own token', async () => {
     await allow(rules)
-    await eventually(async () => expect(await work()).to.deep.equal([]), { within: 20_000 })
+    await eventually(async () => expect(await work()).to.deep.equal([]), { within: 45_000 })
   })
 
   for (const rule of rules) {
@@ -188,7 +188,7 @@ describe('the rights of the Kubernetes agent', function () {
           const refused = (await work()).filter((message) => message.includes('is forbidden'))
           expect(refused.join('\n')).to.include(`"${resource}"`)
         },
-        { within: 30_000 },
+        { within: 45_000 },
       )
       await allow(rules)
     })
