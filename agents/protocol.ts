@@ -116,6 +116,10 @@ const observedDetails = {
 const observed = c.openObject({ status: observedStatus }, observedDetails)
 export type WireObserved = c.TypeOf<typeof observed>
 
+/** Something for a session's history that changes nothing of it. One whose type is not known is left out of it. */
+const note = c.openObject({ type: text(64), message: text(4_096) })
+export type WireNote = c.TypeOf<typeof note>
+
 const inventoryItem = c.openObject(
   { sessionId, generation, status: observedStatus },
   {
@@ -172,7 +176,7 @@ export const agentFrames = {
   ),
   status: c.openObject(
     { type: c.oneOf(['status']), sessionId, generation, status: observedStatus },
-    { at: time, ...observedDetails },
+    { at: time, note, ...observedDetails },
   ),
   activity: c.openObject({ type: c.oneOf(['activity']), sessionId, lastActivityAt: time }),
   degraded: c.openObject({ type: c.oneOf(['degraded']), reason: c.nullable(text(1_024)) }),

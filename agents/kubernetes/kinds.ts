@@ -17,6 +17,8 @@ export const kinds = {
   deployment: { apiVersion: 'apps/v1', kind: 'Deployment', plural: 'deployments' },
   networkPolicy: { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', plural: 'networkpolicies' },
   ingress: { apiVersion: 'networking.k8s.io/v1', kind: 'Ingress', plural: 'ingresses' },
+  session: { apiVersion: 'streamspace.io/v1', kind: 'Session', plural: 'sessions' },
+  template: { apiVersion: 'streamspace.io/v1', kind: 'Template', plural: 'templates' },
   lease: { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', plural: 'leases' },
 } as const satisfies Record<string, Kind>
 

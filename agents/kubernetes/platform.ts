@@ -13,6 +13,7 @@ import { createCluster } from './cluster.ts'
 import { createHealth, type Health } from './health.ts'
 import { makeRunning } from './make-running.ts'
 import { objectsIn } from './objects-client.ts'
+import { openProjection, type Projection } from './projection/projection.ts'
 import { createReach } from './reach.ts'
 import { afterTrouble, react } from './react.ts'
 import { remove, rest } from './rest.ts'
@@ -59,6 +60,7 @@ export const createKubernetesPlatform = (
     { well: (kind) => health?.well(kind), unwell: (kind, why) => health?.unwell(kind, why) },
     (life) => answer(life),
   )
+  let projection: Projection | null = null
 
   const open = async (listener: PlatformListener): Promise<void> => {
     health = createHealth(listener, settings.degradedAfterMs)
@@ -81,6 +83,15 @@ export const createKubernetesPlatform = (
     }
     around = opened
     for (const life of cluster.lives.values()) adopt(life)
+    if (settings.projection)
+      projection = openProjection({
+        transport,
+        namespace,
+        agentId: settings.agentId,
+        lives: cluster.lives,
+        listener,
+        log,
+      })
   }
 
   /** Whether it answers is not asked again: a session that is busy for a moment must not be ended for it. */
@@ -94,6 +105,7 @@ export const createKubernetesPlatform = (
 
   /** Something of it has changed in the cluster, and nobody is doing anything with it. */
   const answer = (life: Life): void => {
+    projection?.changed(life.sessionId)
     if (around === null || life.task !== null || ending.signal.aborted) return
     const work = react(around, life)
     scheduleTimeout(life)
@@ -184,13 +196,14 @@ export const createKubernetesPlatform = (
     await Promise.all(tasks)
     health?.stop()
     for (const timer of timeouts.values()) clearTimeout(timer)
+    await projection?.close()
     await cluster.close()
     transport.close()
   }
 
   return {
     name: 'kubernetes',
-    calls: api.calls,
+    calls: () => api.calls() + (projection?.calls() ?? 0),
     capacity: () => capacityOf(api, namespace, settings),
     open,
     held: (sessionId) => {

@@ -86,6 +86,9 @@ export type Learn = {
   readonly deployment: (object: object) => void
 }
 
+/** Of one that was not looked at yet. */
+export const notSeenYet = starting(0, 'starting', 'starting')
+
 export const lifeOf = (sessionId: SessionId): Life => ({
   sessionId,
   anchor: null,
@@ -96,7 +99,7 @@ export const lifeOf = (sessionId: SessionId): Life => ({
   address: null,
   wasReady: null,
   startingSince: null,
-  observed: starting(0, 'starting', 'starting'),
+  observed: notSeenYet,
   basis: { anchor: null, deployment: null },
   task: null,
   watchers: new Set(),

@@ -22,6 +22,8 @@ export type KubernetesSettings = {
   readonly allowedMounts?: readonly string[]
   /** Whether replicas of this agent take turns: one works, the others wait. */
   readonly lease?: boolean
+  /** Whether sessions and templates are shown as objects of the cluster, for people with kubectl. */
+  readonly projection?: boolean
   readonly maxSessions?: number
   readonly cpuMillis?: number
   readonly memoryMib?: number
@@ -36,6 +38,7 @@ export const defaults = {
   imagePullSecrets: [] as readonly string[],
   allowedMounts: [] as readonly string[],
   lease: true,
+  projection: false,
   healthyAfterMs: HEALTHY_AFTER_MS,
   degradedAfterMs: 5_000,
 } as const
@@ -95,6 +98,7 @@ export const kubernetesSettingsFrom = (
     imagePullSecrets: read('STREAMSPACE_IMAGE_PULL_SECRETS', names, 'names of Secrets, between commas'),
     allowedMounts: read('STREAMSPACE_ALLOWED_MOUNTS', paths, 'absolute paths below / without .., between colons'),
     lease: yesOrNo('STREAMSPACE_LEASE'),
+    projection: yesOrNo('STREAMSPACE_PROJECTION'),
     maxSessions: wholeNumber('STREAMSPACE_MAX_SESSIONS'),
     cpuMillis: wholeNumber('STREAMSPACE_CPU_MILLIS'),
     memoryMib: wholeNumber('STREAMSPACE_MEMORY_MIB'),

@@ -14,6 +14,8 @@ export type Asked = {
   /** From `/api` or `/apis` on, with its query. */
   readonly path: string
   readonly contentType?: string
+  /** In which form it is to be answered. */
+  readonly accept?: string
   readonly body?: string
   readonly signal?: AbortSignal
 }
@@ -56,11 +58,11 @@ export const connect = (kubeconfig: string | null): Transport => {
     server: cluster.server,
     namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? null,
     close: () => connections?.destroy(),
-    send: async ({ method, path, contentType, body, signal }) => {
+    send: async ({ method, path, contentType, accept, body, signal }) => {
       const options = await identity()
       const headers = {
         ...options.headers,
-        accept: 'application/json',
+        accept: accept ?? 'application/json',
         'user-agent': 'streamspace-agent',
         ...(body === undefined
           ? {}

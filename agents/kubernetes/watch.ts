@@ -5,7 +5,7 @@
  */
 import { setTimeout as wait } from 'node:timers/promises'
 import type { KubernetesObject } from '@kubernetes/client-node'
-import { fullJitter } from '../runtime/backoff.ts'
+import { type BackoffLimits, fullJitter } from '../runtime/backoff.ts'
 import { type Log, messageOf } from '../runtime/log.ts'
 import { type Api, ApiError, isExpired, isForbidden } from './api.ts'
 import { type Kind, pathOf } from './kinds.ts'
@@ -14,6 +14,8 @@ export type Watched = {
   readonly kind: Kind
   /** Such as `labelSelector=…`, encoded. */
   readonly selector: string
+  /** How soon one that was cut is opened anew. */
+  readonly backoff?: BackoffLimits
   /** Everything there is: what is not among it is gone. */
   readonly listed: (objects: readonly KubernetesObject[]) => void
   readonly changed: (object: KubernetesObject) => void
@@ -22,7 +24,7 @@ export type Watched = {
 
 export type WatchHealth = {
   readonly well: (kind: Kind) => void
-  readonly unwell: (kind: Kind, why: string) => void
+  readonly unwell: (kind: Kind, why: string, error?: unknown) => void
 }
 
 export type Watching = {
@@ -127,11 +129,13 @@ export const watchKind = (api: Api, namespace: string, watched: Watched, health:
           continue
         }
         failures = performance.now() - openedAt > 30_000 ? 1 : failures + 1
-        health.unwell(watched.kind, messageOf(error))
+        health.unwell(watched.kind, messageOf(error), error)
         log.warn({ kind: plural, failures, error: messageOf(error) }, 'a watch was cut and is opened anew')
       }
       if (failures > 0)
-        await wait(fullJitter(failures, Math.random(), BACKOFF), undefined, { signal: over.signal }).catch(() => {})
+        await wait(fullJitter(failures, Math.random(), watched.backoff ?? BACKOFF), undefined, {
+          signal: over.signal,
+        }).catch(() => {})
     }
   }
 

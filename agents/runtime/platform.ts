@@ -4,13 +4,18 @@
  * is kept by the platform on the resource itself (session id, generation), never by the runtime.
  */
 import type { SessionId } from '../../domain/ids.ts'
-import type { Desired, InventoryItem, WireCapacity, WireObserved } from '../protocol.ts'
+import type { Desired, InventoryItem, WireCapacity, WireNote, WireObserved } from '../protocol.ts'
 
 /** One session at one generation, complete: nothing has to be looked up. */
 export type Target = { readonly sessionId: SessionId; readonly generation: number; readonly desired: Desired }
 
 /** What the platform says by itself: a change that no command asked for, or progress of an apply. */
-export type PlatformReport = { readonly sessionId: SessionId; readonly generation: number } & WireObserved
+export type PlatformReport = {
+  readonly sessionId: SessionId
+  readonly generation: number
+  /** For the session's history, beside how it is. */
+  readonly note?: WireNote
+} & WireObserved
 
 export type PlatformListener = {
   readonly report: (report: PlatformReport) => void

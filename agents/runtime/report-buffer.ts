@@ -41,7 +41,12 @@ export const createReportBuffer = (limit = 10_000): ReportBuffer => {
   return {
     put: (report) => {
       if (report.type === 'result') keep(results, report.commandId, report)
-      else keep(statuses, `${report.sessionId}:${report.generation}`, report)
+      else {
+        const key = `${report.sessionId}:${report.generation}`
+        // What is for the history is not made old by a newer status.
+        const note = report.note ?? statuses.get(key)?.frame.note
+        keep(statuses, key, note === undefined ? report : { ...report, note })
+      }
       if (results.size + statuses.size > limit) dropFirst(statuses.size > 0 ? statuses : results)
     },
     take: () => {

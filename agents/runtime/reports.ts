@@ -18,8 +18,9 @@ const clipped = (observed: WireObserved): WireObserved => ({
 })
 
 export const statusFrame = (report: PlatformReport, at: Date): Frame<'status'> => {
-  const { sessionId, generation, ...observed } = report
-  return { type: 'status', sessionId, generation, ...clipped(observed), at: at.toISOString() }
+  const { sessionId, generation, note, ...observed } = report
+  const history = note === undefined ? {} : { note: { ...note, message: cut(note.message) } }
+  return { type: 'status', sessionId, generation, ...clipped(observed), ...history, at: at.toISOString() }
 }
 
 export const progressFrame = (

@@ -114,6 +114,8 @@ export type WireReport = {
   readonly imageDigest?: string | null
   readonly restarts?: number
   readonly lastOutput?: string | null
+  /** For its history. */
+  readonly note?: { readonly type: string; readonly message: string }
 }
 
 export type CommandResult = {

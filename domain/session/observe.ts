@@ -6,9 +6,9 @@
 import type { AgentId } from '../ids.ts'
 import { canonicalJson } from '../template/template.ts'
 import { settled, unchanged } from './decision.ts'
-import type { Decision, Observed, Session, SessionEvent } from './session.ts'
+import { type Decision, isUnchanged, type Observed, type Session, type SessionEvent } from './session.ts'
 import { after, startTimeoutMs, type Timeouts } from './timeouts.ts'
-import type { ObservedStatus, SessionEventType, StatusReason } from './words.ts'
+import type { NoteType, ObservedStatus, SessionEventType, StatusReason } from './words.ts'
 
 export type Report = {
   readonly generation: number
@@ -17,6 +17,8 @@ export type Report = {
   readonly message: string | null
   /** Only what the agent mentioned: what it did not say stays as it was. */
   readonly observed: Partial<Observed>
+  /** For the history; of the session nothing changes by it. */
+  readonly note?: { readonly type: NoteType; readonly message: string }
 }
 
 export type ReportContext = { readonly agentId: AgentId; readonly at: Date; readonly timeouts: Timeouts }
@@ -32,7 +34,22 @@ export const observe = (session: Session, report: Report, context: ReportContext
   if (session.agentId !== context.agentId && session.reservedOn !== context.agentId) return { kind: 'not_yours' }
   if (report.generation > session.generation) return { kind: 'unexpected_generation' }
   if (report.generation < session.generation) return { kind: 'stale' }
-  return { kind: 'decided', decision: decideReport(session, report, context) }
+  return { kind: 'decided', decision: noted(decideReport(session, report, context), report, context) }
+}
+
+const noted = (decision: Decision, { note }: Report, context: ReportContext): Decision => {
+  if (note === undefined) return decision
+  const { session } = decision
+  const event: SessionEvent = {
+    type: note.type,
+    generation: session.generation,
+    actor: `agent:${context.agentId}`,
+    at: context.at,
+    data: { message: note.message },
+  }
+  // The time of a row is the time of its events.
+  const touched = isUnchanged(decision) ? { revision: session.revision + 1, updatedAt: context.at } : {}
+  return { ...decision, session: { ...session, ...touched }, events: [...decision.events, event] }
 }
 
 const decideReport = (session: Session, report: Report, context: ReportContext): Decision => {

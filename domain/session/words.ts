@@ -89,8 +89,13 @@ export const sessionEventTypes = [
   'restored',
   'command_redriven',
   'command_cancelled',
+  'projection_edited',
 ] as const
 export type SessionEventType = (typeof sessionEventTypes)[number]
+
+/** Those that an agent may add to a history in a `note`. */
+export const noteTypes = ['projection_edited'] as const satisfies readonly SessionEventType[]
+export type NoteType = (typeof noteTypes)[number]
 
 export const observedStatuses = ['starting', 'running', 'hibernated', 'stopped', 'failed'] as const
 export type ObservedStatus = (typeof observedStatuses)[number]

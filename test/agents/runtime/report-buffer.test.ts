@@ -39,6 +39,14 @@ describe('the report buffer', () => {
     expect(takeAll(buffer)).to.deep.equal([applied, status(1, 1, 'stopped')])
   })
 
+  it('keeps what is for the history when a newer status takes the place of the one that told it', () => {
+    const buffer = createReportBuffer()
+    const note = { type: 'projection_edited', message: 'why' }
+    buffer.put({ ...status(1, 1, 'running'), note })
+    buffer.put(status(1, 1, 'stopped'))
+    expect(takeAll(buffer)).to.deep.equal([{ ...status(1, 1, 'stopped'), note }])
+  })
+
   it('keeps the statuses of different generations', () => {
     const buffer = createReportBuffer()
     buffer.put(status(1, 1, 'stopped'))

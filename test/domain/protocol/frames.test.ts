@@ -49,6 +49,7 @@ const examples: readonly object[] = [
   { ...result, outcome: 'failed', error: { code: 'engine', message: 'gone', retryable: true } },
   status,
   { ...status, at: TIME, reason: null, exitCode: 137, endpoint: null, restarts: 1 },
+  { ...status, note: { type: 'projection_edited', message: 'spec.user was changed' } },
   { type: 'activity', sessionId: SESSION, lastActivityAt: TIME },
   { type: 'degraded', reason: null },
   { type: 'error' },

@@ -104,6 +104,30 @@ describe('what a report makes of a session', () => {
       ])
     })
 
+  it('what is for its history is an event, and changes nothing else of it', () => {
+    const session = aSession()
+    const note = { type: 'projection_edited', message: 'spec.user was changed' } as const
+    const decision = decisionOf(observe(session, aReport({ status: 'running', note }), heard()))
+    expect(decision.session).to.deep.equal({
+      ...session,
+      revision: session.revision + 1,
+      updatedAt: decision.session.updatedAt,
+    })
+    expect(decision.events).to.deep.equal([
+      {
+        type: 'projection_edited',
+        generation: session.generation,
+        actor: `agent:${AGENT}`,
+        at: later(100),
+        data: { message: note.message },
+      },
+    ])
+    const failed = decisionOf(observe(session, aReport({ status: 'failed', note }), heard()))
+    expect(failed.events.map(({ type }) => type)).to.deep.equal(['failed', 'projection_edited'])
+    expect(failed.session).to.include({ status: 'failed', revision: session.revision + 1 })
+    expect(observe(session, aReport({ generation: 2, note }), heard()).kind).to.equal('stale')
+  })
+
   it('capacity of a session that is to rest is not released while the agent says that it runs', () => {
     for (const said of ['starting', 'running'] as const) {
       const stopping = aSession({ status: 'stopping', statusMessage: null })

@@ -37,6 +37,13 @@ describe('a report in the words of an agent', () => {
     expect(reportOf(7, { status: 'failed', ...said }).observed).to.deep.equal(said)
   })
 
+  it('has what is for the history, where its type is one of ours', () => {
+    const message = 'spec.user was changed'
+    const noteOf = (type: string) => reportOf(3, { status: 'running', note: { type, message } }).note
+    expect(noteOf('projection_edited')).to.deep.equal({ type: 'projection_edited', message })
+    for (const type of ['failed', 'of_a_newer_agent', '']) expect(noteOf(type)).to.equal(undefined)
+  })
+
   it('an endpoint without ports has none', () => {
     const { ports, ...bare } = anEndpoint
     expect(ports).to.have.length(1)

@@ -5,9 +5,11 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { CoreV1Event, KubernetesObject } from '@kubernetes/client-node'
 import { expect } from 'chai'
 import { parse, parseAllDocuments, stringify } from 'yaml'
 import { createApi } from '../../../agents/kubernetes/api.ts'
+import { type Kind, kinds, pathOf } from '../../../agents/kubernetes/kinds.ts'
 import { holdLease } from '../../../agents/kubernetes/lease.ts'
 import { objectsIn } from '../../../agents/kubernetes/objects-client.ts'
 import { createKubernetesPlatform } from '../../../agents/kubernetes/platform.ts'
@@ -24,6 +26,7 @@ import {
   testNamespace,
 } from '../../support/kubernetes-cluster.ts'
 import { aSessionId, target } from '../../support/process-agent.ts'
+import { applyCrds } from './projection-place.ts'
 
 type Rule = { readonly apiGroups: string[]; readonly resources: string[]; readonly verbs: string[] }
 type Document = { readonly kind: string; readonly metadata: { readonly name: string; namespace: string } } & Record<
@@ -48,6 +51,7 @@ describe('the rights of the Kubernetes agent', function () {
     needsKubernetes.call(this)
     this.timeout(START_MS)
     cluster = await kubernetesCluster()
+    await applyCrds(cluster.api)
     namespace = await testNamespace(cluster)
     folder = await mkdtemp(join(tmpdir(), 'rights-'))
     kubeconfig = await installed()
@@ -100,7 +104,13 @@ describe('the rights of the Kubernetes agent', function () {
     }
     const warn = ({ error }: { readonly error?: string }): void => void refused.push(String(error))
     const log = { debug: () => {}, info: () => {}, warn: warn as never, error: () => {} }
-    const settings = { agentId: 'rights', kubeconfig, namespace: namespace.name, ingressHost: '{session}.example.org' }
+    const settings = {
+      agentId: 'rights',
+      kubeconfig,
+      namespace: namespace.name,
+      ingressHost: '{session}.example.org',
+      projection: true,
+    }
     const platform = createKubernetesPlatform(settings, log)
     const over = new AbortController()
     const transport = connect(kubeconfig)
@@ -122,6 +132,7 @@ describe('the rights of the Kubernetes agent', function () {
       }
       for (const generation of [1, 2])
         noteAnswer(await platform.apply(target(id, nowhere as never, { generation }), context))
+      await meddle(id, refused)
       noteAnswer(await platform.apply(target(id, {}, { generation: 3, state: 'deleted' }), context))
     } catch (error) {
       note(error)
@@ -133,21 +144,51 @@ describe('the rights of the Kubernetes agent', function () {
     return refused
   }
 
+  /** Somebody edits the session's object: an agent that may puts that back, and an event says so. */
+  const meddle = async (id: string, refused: readonly string[]): Promise<void> => {
+    const name = `session-${id}`
+    const list = async <T>(kind: Kind) => namespace.list<T & KubernetesObject>(kind)
+    const done = async (check: () => Promise<boolean>): Promise<void> => {
+      await eventually(
+        async () => {
+          if (!refused.some((message) => message.includes('is forbidden')) && !(await check()))
+            throw new Error('not yet')
+        },
+        { within: 15_000 },
+      )
+    }
+    const shown = async () =>
+      (await list<{ status?: { status?: string } }>(kinds.session)).find(({ metadata }) => metadata?.name === name)
+    await done(async () => (await shown())?.status?.status === 'failed')
+    if ((await shown()) === undefined) return
+    await cluster.api.call({
+      method: 'PATCH',
+      path: `${pathOf(kinds.session, namespace.name, name)}?fieldManager=kubectl-edit`,
+      contentType: 'application/merge-patch+json',
+      body: JSON.stringify({ spec: { user: 'somebody else' } }),
+    })
+    await done(async () =>
+      (await list<CoreV1Event>(kinds.event)).some(
+        ({ involvedObject }) => involvedObject.kind === 'Session' && involvedObject.name === name,
+      ),
+    )
+  }
+
   it('are enough: nothing is refused to an agent with the account’s own token', async () => {
     await allow(rules)
-    await eventually(async () => expect(await work()).to.deep.equal([]), { within: 20_000 })
+    await eventually(async () => expect(await work()).to.deep.equal([]), { within: 45_000 })
   })
 
   for (const rule of rules) {
     const [resource] = rule.resources
-    it(`without ${resource} something is refused that names them`, async () => {
+    it(`without ${resource} (${rule.verbs.join(', ')}) something is refused that names them`, async () => {
       await allow(rules.filter((one) => one !== rule))
       await eventually(
         async () => {
           const refused = (await work()).filter((message) => message.includes('is forbidden'))
           expect(refused.join('\n')).to.include(`"${resource}"`)
         },
-        { within: 30_000 },
+        { within: 45_000 },
       )
       await allow(rules)
     })
