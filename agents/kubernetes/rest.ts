@@ -8,8 +8,8 @@ import { type Life, recordOf, restingNow, type Surroundings } from './session-li
 import { hasEnded, untilEnded } from './until-ended.ts'
 import { changeRecord, Overtaken, scaleDown } from './writes.ts'
 
-/** What ends may take its grace, and a cluster its time. */
-const LONGER_THAN_GRACE_MS = 60_000
+/** What ends may take its grace, and a cluster its time: a kubelet before 1.22 may keep a pod for a minute. */
+const LONGER_THAN_GRACE_MS = 120_000
 
 const patience = ({ desired }: Target): number => (desired.spec.stopGraceSeconds ?? 10) * 1_000 + LONGER_THAN_GRACE_MS
 

@@ -128,7 +128,12 @@ export const podView = (pod: V1Pod, before?: PodView): PodView => {
     node: spec?.nodeName ?? null,
     unschedulable: scheduled?.status === 'False' ? (scheduled.message ?? scheduled.reason ?? 'no place yet') : null,
     container,
-    ran: before?.ran === true || container?.state === 'running' || container?.ended != null,
+    // The phase says so to an agent that was not there: it never goes back from Running to Pending.
+    ran:
+      before?.ran === true ||
+      container?.state === 'running' ||
+      container?.ended != null ||
+      (status?.phase === 'Running' && container !== null),
   }
 }
 
