@@ -10,7 +10,7 @@ import { type Kind, kinds } from './kinds.ts'
 import { AGENT_LABEL, sessionOf, sessionOfPod } from './names.ts'
 import { type Learn, type Life, lifeOf } from './session-life.ts'
 import { anchorView, deploymentView, eventView, podView } from './views.ts'
-import { type Watched, type WatchHealth, type Watching, watchKind } from './watch.ts'
+import { type Watched, type WatchHealth, type Watching, type WatchTimes, watchKind } from './watch.ts'
 
 export type Cluster = {
   readonly lives: Map<SessionId, Life>
@@ -25,7 +25,13 @@ const isOlder = (object: KubernetesObject, than: { readonly resourceVersion: str
   than !== undefined && BigInt(object.metadata?.resourceVersion || 0) < BigInt(than.resourceVersion || 0)
 
 export const createCluster = (
-  about: { readonly api: Api; readonly namespace: string; readonly agentId: string; readonly log: Log },
+  about: {
+    readonly api: Api
+    readonly namespace: string
+    readonly agentId: string
+    readonly log: Log
+    readonly times: WatchTimes
+  },
   health: WatchHealth,
   changed: (life: Life) => void,
 ): Cluster => {
@@ -82,13 +88,15 @@ export const createCluster = (
   const watchedSingles = (kind: Kind, { put, drop }: typeof anchors, field: 'anchor' | 'deployment'): Watched => ({
     kind,
     selector: `labelSelector=${encodeURIComponent(`${AGENT_LABEL}=${about.agentId}`)}`,
-    listed: (objects) => {
-      const there = new Set(objects.map(({ metadata }) => metadata?.uid))
-      for (const object of objects) put(object)
-      for (const life of [...lives.values()])
-        if (life[field] !== null && !there.has(life[field]?.seen.uid)) drop(life.sessionId, undefined)
-    },
     changed: put,
+    complete: (there, place) => {
+      for (const life of [...lives.values()]) {
+        const seen = life[field]?.seen
+        // What this agent has made since the list was read is not in it.
+        if (seen !== undefined && !there.has(seen.uid) && BigInt(seen.resourceVersion) <= BigInt(place))
+          drop(life.sessionId, seen.uid)
+      }
+    },
     removed: (object) => {
       remember(object)
       drop(sessionOf(object.metadata?.name), object.metadata?.uid)
@@ -111,13 +119,11 @@ export const createCluster = (
   const pods: Watched = {
     kind: kinds.pod,
     selector: `labelSelector=${encodeURIComponent(`${AGENT_LABEL}=${about.agentId}`)}`,
-    listed: (objects) => {
-      const there = new Set(objects.map(({ metadata }) => metadata?.uid))
-      for (const object of objects) putPod(object)
+    changed: putPod,
+    complete: (there) => {
       for (const life of [...lives.values()])
         for (const uid of [...life.pods.keys()]) if (!there.has(uid)) dropPod(life, uid)
     },
-    changed: putPod,
     removed: (object) => {
       const sessionId = sessionOfPod(object.metadata?.name)
       const life = sessionId === null ? undefined : lives.get(sessionId)
@@ -137,8 +143,8 @@ export const createCluster = (
   const events: Watched = {
     kind: kinds.event,
     selector: 'fieldSelector=involvedObject.kind%3DPod',
-    listed: (objects) => objects.forEach(putEvent),
     changed: putEvent,
+    complete: () => {},
     // They go after an hour, which says nothing of the pod.
     removed: () => {},
   }
@@ -153,7 +159,7 @@ export const createCluster = (
         pods,
         events,
       ]
-      watchings = all.map((watched) => watchKind(about.api, about.namespace, watched, health, about.log))
+      watchings = all.map((watched) => watchKind(about, watched, health))
       await Promise.all(watchings.map(({ synced }) => synced))
     },
     close: async () => {

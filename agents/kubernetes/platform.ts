@@ -7,7 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Log } from '../runtime/log.ts'
 import { messageOf } from '../runtime/log.ts'
 import type { Applied, ApplyContext, Platform, PlatformListener, Target } from '../runtime/platform.ts'
-import { ApiError, createApi, isForbidden, isPassing } from './api.ts'
+import { ApiError, apiLimits, createApi, isForbidden, isPassing } from './api.ts'
 import { capacityOf } from './capacity.ts'
 import { createCluster } from './cluster.ts'
 import { createHealth, type Health } from './health.ts'
@@ -27,12 +27,17 @@ import {
 } from './session-life.ts'
 import { defaults, type KubernetesSettings, type Settings } from './settings.ts'
 import { connect, type Transport } from './transport.ts'
+import { type WatchTimes, watchTimes } from './watch.ts'
 import { Overtaken } from './writes.ts'
+
+/** What an API server that does not answer is given, of the ten seconds that an agent has to end. */
+const CLOSE_WITHIN_MS = 3_000
 
 export type KubernetesPlatformOptions = {
   /** For tests that end the agent between any two steps. */
   readonly step?: (name: Step) => Promise<void>
   readonly transport?: Transport
+  readonly watchTimes?: WatchTimes
 }
 
 export type KubernetesPlatform = Platform & {
@@ -48,14 +53,15 @@ export const createKubernetesPlatform = (
   const settings: Settings = { ...defaults, ...given }
   const { namespace } = settings
   const transport = options.transport ?? connect(settings.kubeconfig ?? null)
-  const api = createApi(transport)
   const ending = new AbortController()
+  const hurry = new AbortController()
+  const api = createApi(transport, apiLimits, { retries: ending.signal, calls: hurry.signal })
   const tasks = new Set<Promise<unknown>>()
   let around: Surroundings | null = null
   let health: Health | null = null
 
   const cluster = createCluster(
-    { api, namespace, agentId: settings.agentId, log },
+    { api, namespace, agentId: settings.agentId, log, times: options.watchTimes ?? watchTimes },
     { well: (kind) => health?.well(kind), unwell: (kind, why) => health?.unwell(kind, why) },
     (life) => answer(life),
   )
@@ -165,7 +171,7 @@ export const createKubernetesPlatform = (
         return dispatch(opened, held, target, inTask)
       })
     } catch (error) {
-      return refused(target, error)
+      return ending.signal.aborted ? { kind: 'interrupted' } : refused(target, error)
     } finally {
       answer(held)
     }
@@ -181,10 +187,11 @@ export const createKubernetesPlatform = (
 
   const close = async (): Promise<void> => {
     ending.abort()
-    await Promise.all(tasks)
+    const hurried = setTimeout(() => hurry.abort(), CLOSE_WITHIN_MS)
+    await Promise.all([...tasks, cluster.close()])
+    clearTimeout(hurried)
     health?.stop()
     for (const timer of timeouts.values()) clearTimeout(timer)
-    await cluster.close()
     transport.close()
   }
 
