@@ -7,7 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Log } from '../runtime/log.ts'
 import { messageOf } from '../runtime/log.ts'
 import type { Applied, ApplyContext, Platform, PlatformListener, Target } from '../runtime/platform.ts'
-import { ApiError, apiLimits, createApi, isForbidden, isPassing } from './api.ts'
+import { ApiError, apiLimits, createApi, isForbidden } from './api.ts'
 import { capacityOf } from './capacity.ts'
 import { createCluster } from './cluster.ts'
 import { createHealth, type Health } from './health.ts'
@@ -28,7 +28,7 @@ import {
 import { defaults, type KubernetesSettings, type Settings } from './settings.ts'
 import { connect, type Transport } from './transport.ts'
 import { type WatchTimes, watchTimes } from './watch.ts'
-import { Overtaken } from './writes.ts'
+import { NameTaken, Overtaken } from './writes.ts'
 
 /** What an API server that does not answer is given, of the ten seconds that an agent has to end. */
 const CLOSE_WITHIN_MS = 3_000
@@ -181,7 +181,7 @@ export const createKubernetesPlatform = (
     const message = messageOf(error)
     log.warn({ sessionId, generation, error: message }, 'a session could not be made as asked')
     const code = error instanceof Overtaken ? 'taken_over' : 'platform_error'
-    const isFinal = error instanceof ApiError && !isPassing(error) && error.status === 422
+    const isFinal = error instanceof NameTaken || (error instanceof ApiError && error.status === 422)
     return { kind: 'failed', code, message: explained(error, namespace), retryable: !isFinal }
   }
 

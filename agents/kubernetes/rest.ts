@@ -1,8 +1,9 @@
 /** A session that should not run: stopped, hibernated or deleted. */
 import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
-import { isGone } from './api.ts'
+import { isConflict, isGone } from './api.ts'
 import { kinds } from './kinds.ts'
 import { nameOf } from './names.ts'
+import type { Seen } from './objects-client.ts'
 import { withoutEnvironment } from './record.ts'
 import { type Life, recordOf, restingNow, type Surroundings } from './session-life.ts'
 import { hasEnded, untilEnded } from './until-ended.ts'
@@ -61,12 +62,7 @@ export const remove = async (
 ): Promise<Applied> => {
   const { anchor } = life
   if (anchor === null) return { kind: 'applied', observed: null }
-  if (!anchor.going)
-    try {
-      await around.objects.remove(kinds.configMap, nameOf(life.sessionId), life.basis.anchor ?? anchor.seen)
-    } catch (error) {
-      if (!isGone(error)) throw error instanceof Overtaken ? error : asOvertaken(error)
-    }
+  if (!anchor.going) await removeAnchor(around, life, life.basis.anchor ?? anchor.seen)
   await around.step('anchor_removed')
   // Its end is the end of all that it owns: it waits for them.
   const ended = await untilEnded(around, life, {
@@ -79,5 +75,19 @@ export const remove = async (
   return { kind: 'applied', observed: null }
 }
 
-const asOvertaken = (error: unknown): unknown =>
-  (error as { status?: number }).status === 409 ? new Overtaken('the record') : error
+const removeAnchor = async ({ objects }: Surroundings, life: Life, seen: Seen): Promise<void> => {
+  const name = nameOf(life.sessionId)
+  try {
+    await objects.remove(kinds.configMap, name, seen)
+  } catch (error) {
+    if (isGone(error)) return
+    if (!isConflict(error)) throw error
+    // An answer that was lost on the way makes the second try a conflict: it is going already.
+    const there = await objects.get(kinds.configMap, name).catch((gone: unknown) => {
+      if (isGone(gone)) return null
+      throw gone
+    })
+    const isGoing = there?.metadata?.uid === seen.uid && there.metadata.deletionTimestamp !== undefined
+    if (there !== null && !isGoing) throw new Overtaken('the record')
+  }
+}

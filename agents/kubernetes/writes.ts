@@ -24,6 +24,14 @@ export class Overtaken extends Error {
   }
 }
 
+/** Something of somebody else has the name: it is left as it is. */
+export class NameTaken extends Error {
+  override readonly name = 'NameTaken'
+  constructor({ kind }: Kind, name: string) {
+    super(`there is a ${kind} ${name} in the namespace that is not of this session: remove it, or delete this session`)
+  }
+}
+
 const orOvertaken = (error: unknown, what: string): unknown =>
   isConflict(error) || isGone(error) ? new Overtaken(what) : error
 
@@ -62,6 +70,9 @@ export const changeRecord = async (
   return next
 }
 
+/** How often an answer may be lost on the way, or the cluster itself be faster. */
+const TRIES = 5
+
 /** Makes a part, or makes it as it should be now; what belongs to a later start is somebody else's. */
 export const putPart = async (
   around: Surroundings,
@@ -69,25 +80,50 @@ export const putPart = async (
   kind: Kind,
   object: KubernetesObject,
 ): Promise<KubernetesObject> => {
-  const { objects } = around
-  const name = nameOf(blueprint.sessionId)
   try {
-    return await objects.create(kind, object)
+    return await around.objects.create(kind, object)
   } catch (error) {
     if (!isConflict(error)) throw error
   }
-  try {
-    const there = await objects.get(kind, name)
-    const start = Number(there.metadata?.annotations?.[START] ?? 0)
-    const isOurs = there.metadata?.ownerReferences?.some(({ uid }) => uid === blueprint.owner) === true
-    if (start > blueprint.start && isOurs) throw new Overtaken(`the ${kind.kind}`)
-    if (!isOurs) await checkStillOurs(around, blueprint)
-    // A home is made once and stays as it is.
-    if (kind === kinds.claim) return there
-    return await objects.apply(kind, object, seenOf(there))
-  } catch (error) {
-    throw orOvertaken(error, `the ${kind.kind}`)
+  for (let tries = 1; ; tries += 1)
+    try {
+      return await changePart(around, blueprint, kind, object)
+    } catch (error) {
+      // Each time it is read anew whose it is: only one start of a session has this number.
+      if (!isConflict(error) || tries === TRIES) throw orOvertaken(error, `the ${kind.kind}`)
+    }
+}
+
+const changePart = async (
+  around: Surroundings,
+  blueprint: Blueprint,
+  kind: Kind,
+  object: KubernetesObject,
+): Promise<KubernetesObject> => {
+  const { objects } = around
+  const there = await objects.get(kind, nameOf(blueprint.sessionId))
+  const start = Number(there.metadata?.annotations?.[START] ?? 0)
+  switch (whoseIs(there, blueprint)) {
+    case 'ours':
+      if (start > blueprint.start) throw new Overtaken(`the ${kind.kind}`)
+      break
+    case 'earlier':
+      await checkStillOurs(around, blueprint)
+      break
+    case 'foreign':
+      throw new NameTaken(kind, nameOf(blueprint.sessionId))
   }
+  // A home is made once and stays as it is.
+  return kind === kinds.claim ? there : objects.apply(kind, object, seenOf(there))
+}
+
+/** `earlier`: of a session of this id whose record is gone; the cluster has not taken it away yet. */
+const whoseIs = ({ metadata }: KubernetesObject, { owner, sessionId }: Blueprint): 'ours' | 'earlier' | 'foreign' => {
+  const owners = metadata?.ownerReferences ?? []
+  if (owners.some(({ uid }) => uid === owner)) return 'ours'
+  const isRecord = (one: { kind: string; name: string }) =>
+    one.kind === kinds.configMap.kind && one.name === nameOf(sessionId)
+  return owners.some(isRecord) ? 'earlier' : 'foreign'
 }
 
 /** What is there was left by an earlier session's end, or made by an agent that has begun this one anew. */
@@ -110,6 +146,8 @@ export const makeDeployment = async (around: Surroundings, life: Life, blueprint
   } catch (error) {
     if (!isConflict(error)) throw error
     const there = await around.objects.get<V1Deployment>(kinds.deployment, nameOf(life.sessionId)).catch(() => null)
+    if (there !== null && whoseIs(there, blueprint) === 'foreign')
+      throw new NameTaken(kinds.deployment, nameOf(life.sessionId))
     if (there === null || deploymentView(there).stamp !== stamp) throw new Overtaken('the Deployment')
     standOnDeployment(around, life, there)
   }

@@ -32,6 +32,8 @@ export type FaultyProxy = {
   readonly openWatches: () => readonly string[]
   /** What is answered in the server's place; null: the server answers. */
   answerInstead: (asked: AskedOfProxy) => Fault | null
+  /** Whether the server's answer is dropped, and the connection with it: it was done, and nobody knows. */
+  loseAnswer: (asked: AskedOfProxy) => boolean
   /** The path that the server is asked for. */
   rewrite: (path: string) => string
   /** What a watch's line is replaced with. */
@@ -88,6 +90,10 @@ export const faultyProxy = async (kubeconfig: string): Promise<FaultyProxy> => {
       ...(body === '' ? {} : { body, contentType: request.headers['content-type'] ?? 'application/json' }),
     })
     one.status = forwarded.statusCode ?? 502
+    if (proxy.loseAnswer(one)) {
+      await textOf(forwarded)
+      return void answer.destroy()
+    }
     answer.writeHead(one.status, contentType(forwarded))
     answer.flushHeaders()
     if (one.watch && forwarded.statusCode === 200) return stream(path, forwarded, answer)
@@ -134,6 +140,7 @@ export const faultyProxy = async (kubeconfig: string): Promise<FaultyProxy> => {
 
   const behave = {
     answerInstead: (): Fault | null => null,
+    loseAnswer: () => false,
     rewrite: (path: string) => path,
     alter: (line: string) => line,
     isAway: false,
