@@ -12,6 +12,7 @@ import { capacityOf } from './capacity.ts'
 import { createCluster } from './cluster.ts'
 import { createHealth, type Health } from './health.ts'
 import { makeRunning } from './make-running.ts'
+import { seekAnchor, seekDeployment } from './mend.ts'
 import { objectsIn } from './objects-client.ts'
 import { createReach } from './reach.ts'
 import { afterTrouble, react } from './react.ts'
@@ -81,6 +82,8 @@ export const createKubernetesPlatform = (
     }
     try {
       await cluster.open()
+      const without = [...cluster.lives.values()].filter(({ anchor }) => anchor === null)
+      await Promise.all(without.map((life) => seekAnchor(opened, life)))
     } catch (error) {
       await close()
       throw new Error(explained(error, namespace), { cause: error })
@@ -228,13 +231,20 @@ const dispatch = async (around: Surroundings, life: Life, target: Target, contex
   if ((life.anchor?.record?.generation ?? 0) > target.generation) throw new Overtaken('the record')
   switch (state) {
     case 'running':
+      await seekFirst(around, life)
       return makeRunning(around, life, target, context)
     case 'stopped':
     case 'hibernated':
+      await seekFirst(around, life)
       return rest(around, life, target, state, context)
     case 'deleted':
       return remove(around, life, target, context)
   }
+}
+
+/** What stands on it has not begun yet: what is found is what it begins with. */
+const seekFirst = async (around: Surroundings, life: Life): Promise<void> => {
+  if (life.deployment === null && (await seekDeployment(around, life))) life.basis = basisOf(life)
 }
 
 /** What a person has to do about it, where the server's words do not say. */

@@ -4,10 +4,10 @@ import { isConflict, isGone } from './api.ts'
 import { kinds } from './kinds.ts'
 import { nameOf } from './names.ts'
 import type { Seen } from './objects-client.ts'
-import { withoutEnvironment } from './record.ts'
+import { type SessionRecord, withoutEnvironment } from './record.ts'
 import { type Life, recordOf, restingNow, type Surroundings } from './session-life.ts'
 import { hasEnded, untilEnded } from './until-ended.ts'
-import { changeRecord, Overtaken, scaleDown } from './writes.ts'
+import { changeRecord, Overtaken, scaleDown, writeRecord } from './writes.ts'
 
 /** What ends may take its grace, and a cluster its time. */
 const LONGER_THAN_GRACE_MS = 60_000
@@ -28,14 +28,13 @@ export const rest = async (
   status: 'stopped' | 'hibernated',
   context: ApplyContext,
 ): Promise<Applied> => {
-  if (!target.desired.persistentHome || life.anchor?.record === null) {
+  if (!target.desired.persistentHome) {
     const removed = await remove(around, life, target, context)
     return removed.kind === 'applied' ? { kind: 'applied', observed: { status, reason: 'by_request' } } : removed
   }
-  const { generation, desired } = target
-  await changeRecord(around, life, { generation, desired: withoutEnvironment(desired), settled: false, phase: 'down' })
+  await writeRecord(around, life, recordOfRest(life, target))
   await around.step('asked_to_end')
-  if (life.deployment !== null && !life.deployment.going) await scaleDown(around, life, generation)
+  if (life.deployment !== null && !life.deployment.going) await scaleDown(around, life, target.generation)
   await around.step('scaled_down')
   const ended = await untilEnded(around, life, {
     isSo: () => [...life.pods.values()].every(hasEnded),
@@ -52,6 +51,26 @@ export const rest = async (
   life.observed = observed
   await around.step('settled')
   return { kind: 'applied', observed }
+}
+
+/** Of a record that cannot be read everything is written anew: its home is kept. */
+const recordOfRest = (life: Life, { generation, desired }: Target): SessionRecord => {
+  const before = recordOf(life)
+  if (life.anchor === null) throw new Overtaken('the record')
+  return {
+    version: 1,
+    start: life.deployment?.start ?? 0,
+    restarts: 0,
+    forgiven: 0,
+    counted: {},
+    address: null,
+    observed: life.observed,
+    ...before,
+    generation,
+    desired: withoutEnvironment(desired),
+    settled: false,
+    phase: 'down',
+  }
 }
 
 export const remove = async (

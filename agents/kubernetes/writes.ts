@@ -9,12 +9,12 @@ import type { KubernetesObject, V1ConfigMap, V1Deployment } from '@kubernetes/cl
 import { isConflict, isGone } from './api.ts'
 import { deploymentOf } from './deployment.ts'
 import { type Kind, kinds } from './kinds.ts'
-import { GENERATION, nameOf, STAMP, START } from './names.ts'
+import { GENERATION, labelsOf, nameOf, STAMP, START } from './names.ts'
 import { seenOf } from './objects-client.ts'
-import type { Blueprint } from './parts.ts'
-import { anchorOf, type SessionRecord } from './record.ts'
+import { type Blueprint, ownedBy } from './parts.ts'
+import { anchorOf, ownerIn, type SessionRecord } from './record.ts'
 import type { Life, Surroundings } from './session-life.ts'
-import { type DeploymentView, deploymentView } from './views.ts'
+import { type DeploymentView, deploymentView, isMade } from './views.ts'
 
 /** Somebody else works on this session. */
 export class Overtaken extends Error {
@@ -28,7 +28,7 @@ export class Overtaken extends Error {
 export class NameTaken extends Error {
   override readonly name = 'NameTaken'
   constructor({ kind }: Kind, name: string) {
-    super(`there is a ${kind} ${name} in the namespace that is not of this session: remove it, or delete this session`)
+    super(`there is a ${kind} ${name} in the namespace that is not this agent's: remove it, or delete this session`)
   }
 }
 
@@ -53,7 +53,13 @@ export const writeRecord = async (around: Surroundings, life: Life, record: Sess
     if (!isConflict(error)) throw orOvertaken(error, 'the record')
     // An answer that was lost on the way makes the second try of the very same write a conflict.
     const there = await objects.get<V1ConfigMap>(kinds.configMap, nameOf(life.sessionId)).catch(() => null)
-    if (there === null || there.data?.record !== anchor.data?.record) throw new Overtaken('the record')
+    if (there !== null && ownerIn(there) !== settings.agentId)
+      throw new NameTaken(kinds.configMap, nameOf(life.sessionId))
+    if (there === null || there.data?.record !== anchor.data?.record) {
+      // One that no watch shows, as its label was taken off: known when it is asked for again.
+      if (there !== null) learn.anchor(there)
+      throw new Overtaken('the record')
+    }
     standOn(there)
   }
 }
@@ -146,8 +152,7 @@ export const makeDeployment = async (around: Surroundings, life: Life, blueprint
   } catch (error) {
     if (!isConflict(error)) throw error
     const there = await around.objects.get<V1Deployment>(kinds.deployment, nameOf(life.sessionId)).catch(() => null)
-    if (there !== null && whoseIs(there, blueprint) === 'foreign')
-      throw new NameTaken(kinds.deployment, nameOf(life.sessionId))
+    if (there !== null && !isMade(there)) throw new NameTaken(kinds.deployment, nameOf(life.sessionId))
     if (there === null || deploymentView(there).stamp !== stamp) throw new Overtaken('the Deployment')
     standOnDeployment(around, life, there)
   }
@@ -197,7 +202,22 @@ export const stampDeployment = (around: Surroundings, life: Life, generation: nu
   mergeDeployment(around, life, generation, {})
 
 export const scaleDown = (around: Surroundings, life: Life, generation: number): Promise<void> =>
-  mergeDeployment(around, life, generation, { spec: { replicas: 0 } })
+  scaleTo(around, life, generation, 0)
+
+export const scaleTo = (around: Surroundings, life: Life, generation: number, replicas: 0 | 1): Promise<void> =>
+  mergeDeployment(around, life, generation, { spec: { replicas } })
+
+/** Found again, and gone with its record. */
+export const mendDeployment = (around: Surroundings, life: Life, owner: string): Promise<void> => {
+  const stamp = randomUUID()
+  const name = nameOf(life.sessionId)
+  const metadata = {
+    labels: labelsOf(life.sessionId, around.settings.agentId),
+    annotations: { [STAMP]: stamp },
+    ownerReferences: [ownedBy(name, owner)],
+  }
+  return onDeployment(around, life, stamp, (seen) => around.objects.merge(kinds.deployment, name, { metadata }, seen))
+}
 
 const mergeDeployment = (around: Surroundings, life: Life, generation: number, change: object): Promise<void> => {
   const stamp = randomUUID()

@@ -24,6 +24,8 @@ const aRecord = (restart?: Restart, more: Partial<SessionRecord> = {}): SessionR
 
 const aDeployment = (more: Partial<DeploymentView> = {}): DeploymentView => ({
   seen: { uid: 'd', resourceVersion: '1' },
+  agent: 'agent-a',
+  owner: 'a',
   generation: 1,
   start: 1,
   stamp: 's',
@@ -57,6 +59,10 @@ const aPod = (container: Partial<ContainerView> | null = {}, more: Partial<PodVi
   unschedulable: null,
   container: container === null ? null : aContainer(container),
   ran: true,
+  agent: 'agent-a',
+  released: false,
+  wasOurs: true,
+  departed: false,
   ...more,
 })
 
