@@ -36,10 +36,16 @@ export const isForbidden = (error: unknown): boolean =>
 export const isPassing = (error: unknown): boolean =>
   error instanceof ApiError && (error.status === 0 || error.status === 429 || error.status >= 500)
 
+export type Hearing = {
+  /** It was accepted; there may be nothing to say for long. */
+  readonly opened: () => void
+  readonly line: (text: string) => void
+}
+
 export type Api = {
   readonly call: <T>(asked: Omit<Asked, 'signal'>) => Promise<T>
   /** One try, no limit of time: hands over each line until the stream ends. Rejects when it is refused or cut. */
-  readonly lines: (path: string, signal: AbortSignal, line: (text: string) => void) => Promise<void>
+  readonly lines: (path: string, signal: AbortSignal, hear: Hearing) => Promise<void>
   /** How many requests were sent, watches not counted. */
   readonly calls: () => number
 }
@@ -51,7 +57,14 @@ export const apiLimits: ApiLimits = { parallel: 32, timeoutMs: 10_000, attempts:
 const BACKOFF = { baseMs: 100, capMs: 5_000 }
 const LONGEST_RETRY_AFTER_MS = 30_000
 
-export const createApi = (transport: Transport, limits: ApiLimits = apiLimits): Api => {
+export type Ending = {
+  /** Aborted: nothing is tried again. */
+  readonly retries: AbortSignal
+  /** Aborted: what is under way is not waited for. */
+  readonly calls: AbortSignal
+}
+
+export const createApi = (transport: Transport, limits: ApiLimits = apiLimits, ending?: Ending): Api => {
   let calls = 0
   const gate = createGate<() => void>(limits.parallel, (enter) => {
     enter()
@@ -62,7 +75,8 @@ export const createApi = (transport: Transport, limits: ApiLimits = apiLimits): 
     await new Promise<void>((resolve) => gate.enter(resolve))
     calls += 1
     try {
-      const signal = AbortSignal.timeout(limits.timeoutMs)
+      const inTime = AbortSignal.timeout(limits.timeoutMs)
+      const signal = ending === undefined ? inTime : AbortSignal.any([inTime, ending.calls])
       const answer = await transport.send({ ...asked, signal })
       const text = await bodyOf(answer)
       const status = answer.statusCode ?? 0
@@ -81,16 +95,20 @@ export const createApi = (transport: Transport, limits: ApiLimits = apiLimits): 
         return await once<T>(asked)
       } catch (error) {
         if (!isPassing(error) || attempt >= limits.attempts) throw error
-        await wait((error as ApiError).retryAfterMs ?? fullJitter(attempt, Math.random(), BACKOFF))
+        const pauseMs = (error as ApiError).retryAfterMs ?? fullJitter(attempt, Math.random(), BACKOFF)
+        await wait(pauseMs, undefined, ending && { signal: ending.retries }).catch(() => {
+          throw error
+        })
       }
   }
 
-  const lines: Api['lines'] = async (path, signal, line) => {
+  const lines: Api['lines'] = async (path, signal, hear) => {
     try {
       const answer = await transport.send({ method: 'GET', path, signal })
       const status = answer.statusCode ?? 0
       if (status !== 200) throw refusal({ method: 'GET', path }, answer, await bodyOf(answer))
-      await eachLine(answer, line)
+      hear.opened()
+      await eachLine(answer, hear.line)
     } catch (error) {
       throw error instanceof ApiError ? error : unanswered(transport, error, limits)
     }
@@ -106,18 +124,24 @@ const bodyOf = async (answer: IncomingMessage): Promise<string> => {
 }
 
 const NEWLINE = 0x0a
+/** No object of etcd's is as long by far. */
+const LONGEST_LINE = 8 * 2 ** 20
 
 const eachLine = async (answer: IncomingMessage, line: (text: string) => void): Promise<void> => {
   let begun: Buffer[] = []
+  let length = 0
   for await (const chunk of answer as AsyncIterable<Buffer>) {
     let from = 0
     for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, from)) {
       begun.push(chunk.subarray(from, end))
       line(Buffer.concat(begun).toString('utf8'))
       begun = []
+      length = 0
       from = end + 1
     }
     if (from < chunk.length) begun.push(chunk.subarray(from))
+    length += chunk.length - from
+    if (length > LONGEST_LINE) throw new ApiError(`a watch sent a line of more than ${LONGEST_LINE} bytes`, 0, '')
   }
 }
 

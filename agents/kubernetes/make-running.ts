@@ -79,7 +79,8 @@ const startAnew = async (
     desired: withoutEnvironment(desired),
     settled: false,
     phase: 'up',
-    start: (before?.start ?? 0) + 1,
+    // A record that cannot be read does not say, but what was made by it does.
+    start: (before?.start ?? life.deployment?.start ?? 0) + 1,
     restarts: 0,
     forgiven: 0,
     counted: {},

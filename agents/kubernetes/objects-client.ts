@@ -9,6 +9,8 @@ import { type Kind, kinds, pathOf } from './kinds.ts'
 import { FIELD_MANAGER } from './names.ts'
 
 export type Seen = { readonly uid: string; readonly resourceVersion: string }
+/** Without a version: whatever was written since, as long as it is the same one. */
+type Same = { readonly uid: string; readonly resourceVersion?: string }
 
 export type Objects = {
   readonly get: <T extends KubernetesObject>(kind: Kind, name: string) => Promise<T>
@@ -17,9 +19,11 @@ export type Objects = {
   /** Server-side apply of the whole object. Conflicts when it is no longer what was seen, gone included. */
   readonly apply: <T extends KubernetesObject>(kind: Kind, object: T, seen: Seen) => Promise<T>
   /** Changes only what is named. Conflicts as `apply` does. */
-  readonly merge: <T extends KubernetesObject>(kind: Kind, name: string, change: object, seen: Seen) => Promise<T>
+  readonly merge: <T extends KubernetesObject>(kind: Kind, name: string, change: object, seen: Same) => Promise<T>
   /** Together with all that it owns; what it answers is the object, which may take its time to go. */
   readonly remove: (kind: Kind, name: string, seen: Seen) => Promise<KubernetesObject | V1Status>
+  /** With its grace. */
+  readonly removePod: (pod: { readonly name: string; readonly uid: string }) => Promise<void>
   /** Takes a pod away at once, without its node's word: only for one whose containers have ended. */
   readonly dismiss: (pod: { readonly name: string; readonly uid: string }) => Promise<void>
 }
@@ -65,21 +69,24 @@ export const objectsIn = (api: Api, namespace: string): Objects => ({
         preconditions: preconditions(seen),
       }),
     }),
-  dismiss: async ({ name, uid }) => {
-    await api.call({
-      method: 'DELETE',
-      path: pathOf(kinds.pod, namespace, name),
-      body: JSON.stringify({
-        apiVersion: 'v1',
-        kind: 'DeleteOptions',
-        gracePeriodSeconds: 0,
-        preconditions: { uid },
-      }),
-    })
-  },
+  removePod: (pod) => endPod(api, namespace, pod, {}),
+  dismiss: (pod) => endPod(api, namespace, pod, { gracePeriodSeconds: 0 }),
 })
 
-const preconditions = ({ uid, resourceVersion }: Seen) => ({ uid, resourceVersion })
+const endPod = async (
+  api: Api,
+  namespace: string,
+  { name, uid }: { readonly name: string; readonly uid: string },
+  options: object,
+): Promise<void> => {
+  await api.call({
+    method: 'DELETE',
+    path: pathOf(kinds.pod, namespace, name),
+    body: JSON.stringify({ apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid }, ...options }),
+  })
+}
+
+const preconditions = ({ uid, resourceVersion }: Same) => ({ uid, resourceVersion })
 
 export const seenOf = (object: KubernetesObject): Seen => ({
   uid: object.metadata?.uid ?? '',

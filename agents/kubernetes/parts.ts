@@ -29,7 +29,7 @@ export type Blueprint = {
   readonly container: ContainerSpec
 }
 
-const ownedBy = (name: string, uid: string): V1OwnerReference => ({
+export const ownedBy = (name: string, uid: string): V1OwnerReference => ({
   apiVersion: 'v1',
   kind: 'ConfigMap',
   name,

@@ -7,11 +7,12 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Log } from '../runtime/log.ts'
 import { messageOf } from '../runtime/log.ts'
 import type { Applied, ApplyContext, Platform, PlatformListener, Target } from '../runtime/platform.ts'
-import { ApiError, createApi, isForbidden, isPassing } from './api.ts'
+import { ApiError, apiLimits, createApi, isForbidden } from './api.ts'
 import { capacityOf } from './capacity.ts'
 import { createCluster } from './cluster.ts'
 import { createHealth, type Health } from './health.ts'
 import { makeRunning } from './make-running.ts'
+import { seekAnchor, seekDeployment } from './mend.ts'
 import { objectsIn } from './objects-client.ts'
 import { openProjection, type Projection } from './projection/projection.ts'
 import { createReach } from './reach.ts'
@@ -28,12 +29,17 @@ import {
 } from './session-life.ts'
 import { defaults, type KubernetesSettings, type Settings } from './settings.ts'
 import { connect, type Transport } from './transport.ts'
-import { Overtaken } from './writes.ts'
+import { type WatchTimes, watchTimes } from './watch.ts'
+import { NameTaken, Overtaken } from './writes.ts'
+
+/** What an API server that does not answer is given, of the ten seconds that an agent has to end. */
+const CLOSE_WITHIN_MS = 3_000
 
 export type KubernetesPlatformOptions = {
   /** For tests that end the agent between any two steps. */
   readonly step?: (name: Step) => Promise<void>
   readonly transport?: Transport
+  readonly watchTimes?: WatchTimes
 }
 
 export type KubernetesPlatform = Platform & {
@@ -49,14 +55,15 @@ export const createKubernetesPlatform = (
   const settings: Settings = { ...defaults, ...given }
   const { namespace } = settings
   const transport = options.transport ?? connect(settings.kubeconfig ?? null)
-  const api = createApi(transport)
   const ending = new AbortController()
+  const hurry = new AbortController()
+  const api = createApi(transport, apiLimits, { retries: ending.signal, calls: hurry.signal })
   const tasks = new Set<Promise<unknown>>()
   let around: Surroundings | null = null
   let health: Health | null = null
 
   const cluster = createCluster(
-    { api, namespace, agentId: settings.agentId, log },
+    { api, namespace, agentId: settings.agentId, log, times: options.watchTimes ?? watchTimes },
     { well: (kind) => health?.well(kind), unwell: (kind, why) => health?.unwell(kind, why) },
     (life) => answer(life),
   )
@@ -77,6 +84,8 @@ export const createKubernetesPlatform = (
     }
     try {
       await cluster.open()
+      const without = [...cluster.lives.values()].filter(({ anchor }) => anchor === null)
+      await Promise.all(without.map((life) => seekAnchor(opened, life)))
     } catch (error) {
       await close()
       throw new Error(explained(error, namespace), { cause: error })
@@ -177,7 +186,7 @@ export const createKubernetesPlatform = (
         return dispatch(opened, held, target, inTask)
       })
     } catch (error) {
-      return refused(target, error)
+      return ending.signal.aborted ? { kind: 'interrupted' } : refused(target, error)
     } finally {
       answer(held)
     }
@@ -187,17 +196,18 @@ export const createKubernetesPlatform = (
     const message = messageOf(error)
     log.warn({ sessionId, generation, error: message }, 'a session could not be made as asked')
     const code = error instanceof Overtaken ? 'taken_over' : 'platform_error'
-    const isFinal = error instanceof ApiError && !isPassing(error) && error.status === 422
+    const isFinal = error instanceof NameTaken || (error instanceof ApiError && error.status === 422)
     return { kind: 'failed', code, message: explained(error, namespace), retryable: !isFinal }
   }
 
   const close = async (): Promise<void> => {
     ending.abort()
-    await Promise.all(tasks)
+    const hurried = setTimeout(() => hurry.abort(), CLOSE_WITHIN_MS)
+    await Promise.all([...tasks, cluster.close()])
+    clearTimeout(hurried)
     health?.stop()
     for (const timer of timeouts.values()) clearTimeout(timer)
     await projection?.close()
-    await cluster.close()
     transport.close()
   }
 
@@ -234,13 +244,20 @@ const dispatch = async (around: Surroundings, life: Life, target: Target, contex
   if ((life.anchor?.record?.generation ?? 0) > target.generation) throw new Overtaken('the record')
   switch (state) {
     case 'running':
+      await seekFirst(around, life)
       return makeRunning(around, life, target, context)
     case 'stopped':
     case 'hibernated':
+      await seekFirst(around, life)
       return rest(around, life, target, state, context)
     case 'deleted':
       return remove(around, life, target, context)
   }
+}
+
+/** What stands on it has not begun yet: what is found is what it begins with. */
+const seekFirst = async (around: Surroundings, life: Life): Promise<void> => {
+  if (life.deployment === null && (await seekDeployment(around, life))) life.basis = basisOf(life)
 }
 
 /** What a person has to do about it, where the server's words do not say. */

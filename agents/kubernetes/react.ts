@@ -6,6 +6,7 @@ import { messageOf } from '../runtime/log.ts'
 import { isPassing } from './api.ts'
 import { giveUp } from './give-up.ts'
 import { timedOut } from './make-running.ts'
+import { mend, seekAnchor, seekDeployment } from './mend.ts'
 import type { SessionRecord } from './record.ts'
 import {
   type Life,
@@ -17,18 +18,20 @@ import {
   show,
   startingNow,
   startTimeoutMs,
+  type Work,
 } from './session-life.ts'
 import { startAgain } from './start-again.ts'
 import type { Seen } from './status.ts'
 import { isKept, untilNoneIsKept } from './until-ended.ts'
 import { findWay } from './way.ts'
-import { changeRecord, Overtaken, scaleDown } from './writes.ts'
+import { changeRecord, Overtaken, scaleDown, scaleTo } from './writes.ts'
 
-/** What has to be written because of what was seen; null: nothing but showing it. */
-export type Work = (life: Life, signal: AbortSignal) => Promise<void>
-
-/** Shows a session as it is now, and says what has to be done about it. */
+/** Shows a session as it is now, and says what has to be done about it; null: nothing but showing it. */
 export const react = (around: Surroundings, life: Life): Work | null => {
+  if (life.anchor === null && !life.sought && (life.deployment !== null || life.pods.size > 0))
+    return () => seekAnchor(around, life)
+  const mending = mend(around, life)
+  if (mending !== null) return mending
   const record = recordOf(life)
   // Cut short or under way: the server asks for it again.
   if (record === null || !record.settled || life.anchor?.going === true) return null
@@ -42,6 +45,8 @@ export const react = (around: Surroundings, life: Life): Work | null => {
 }
 
 const reactTo = (around: Surroundings, life: Life, record: SessionRecord, seen: Seen): Work | null => {
+  // Two pods on one home: somebody has scaled it by hand.
+  if ((life.deployment?.replicas ?? 1) > 1) return () => scaleTo(around, life, record.generation, 1)
   switch (seen.kind) {
     case 'running':
       if ((record.desired.spec.ports ?? []).length > 0 && (life.address === null || life.accessToken === null))
@@ -78,16 +83,16 @@ const reactTo = (around: Surroundings, life: Life, record: SessionRecord, seen: 
     case 'over':
       return () => giveUpAndShow(around, life, seen)
     case 'missing':
-      return seen.answer === 'over'
-        ? () => giveUpAndShow(around, life, removed(seen.message))
-        : async () => {
-            show(
-              around,
-              life,
-              startingNow(around, life, record, { reason: 'restarting', message: seen.message, pod: null }),
-            )
-            await startAgain(around, life, { ...record, restarts: record.restarts + 1 })
-          }
+      return async () => {
+        if (await seekDeployment(around, life)) return
+        if (seen.answer === 'over') return giveUpAndShow(around, life, removed(seen.message))
+        show(
+          around,
+          life,
+          startingNow(around, life, record, { reason: 'restarting', message: seen.message, pod: null }),
+        )
+        await startAgain(around, life, { ...record, restarts: record.restarts + 1 })
+      }
   }
 }
 

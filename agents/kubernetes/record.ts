@@ -32,6 +32,8 @@ export type SessionRecord = {
 }
 
 const KEY = 'record'
+/** Labels are for finding and anybody edits them; this is what counts. */
+const OWNER = 'agent'
 
 export const withoutEnvironment = (desired: Desired): Desired => {
   const { container, process: _process, ...spec } = desired.spec
@@ -46,8 +48,11 @@ export const anchorOf = (sessionId: SessionId, agentId: string, record: SessionR
     // For people who look with kubectl; what counts is in the record.
     annotations: { 'streamspace.io/name': record.desired.name, 'streamspace.io/user': record.desired.userId },
   },
-  data: { [KEY]: JSON.stringify(record) },
+  data: { [OWNER]: agentId, [KEY]: JSON.stringify(record) },
 })
+
+/** Which agent has made it; null: it does not say. */
+export const ownerIn = (anchor: V1ConfigMap): string | null => anchor.data?.[OWNER] ?? null
 
 /** null: not one that this version understands. */
 export const recordIn = (anchor: V1ConfigMap): SessionRecord | null => {

@@ -1,12 +1,13 @@
 /** A session that should not run: stopped, hibernated or deleted. */
 import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
-import { isGone } from './api.ts'
+import { isConflict, isGone } from './api.ts'
 import { kinds } from './kinds.ts'
 import { nameOf } from './names.ts'
-import { withoutEnvironment } from './record.ts'
+import type { Seen } from './objects-client.ts'
+import { type SessionRecord, withoutEnvironment } from './record.ts'
 import { type Life, recordOf, restingNow, type Surroundings } from './session-life.ts'
 import { hasEnded, untilEnded } from './until-ended.ts'
-import { changeRecord, Overtaken, scaleDown } from './writes.ts'
+import { changeRecord, Overtaken, scaleDown, writeRecord } from './writes.ts'
 
 /** What ends may take its grace, and a cluster its time: a kubelet before 1.22 may keep a pod for a minute. */
 const LONGER_THAN_GRACE_MS = 120_000
@@ -27,14 +28,13 @@ export const rest = async (
   status: 'stopped' | 'hibernated',
   context: ApplyContext,
 ): Promise<Applied> => {
-  if (!target.desired.persistentHome || life.anchor?.record === null) {
+  if (!target.desired.persistentHome) {
     const removed = await remove(around, life, target, context)
     return removed.kind === 'applied' ? { kind: 'applied', observed: { status, reason: 'by_request' } } : removed
   }
-  const { generation, desired } = target
-  await changeRecord(around, life, { generation, desired: withoutEnvironment(desired), settled: false, phase: 'down' })
+  await writeRecord(around, life, recordOfRest(life, target))
   await around.step('asked_to_end')
-  if (life.deployment !== null && !life.deployment.going) await scaleDown(around, life, generation)
+  if (life.deployment !== null && !life.deployment.going) await scaleDown(around, life, target.generation)
   await around.step('scaled_down')
   const ended = await untilEnded(around, life, {
     isSo: () => [...life.pods.values()].every(hasEnded),
@@ -53,6 +53,26 @@ export const rest = async (
   return { kind: 'applied', observed }
 }
 
+/** Of a record that cannot be read everything is written anew: its home is kept. */
+const recordOfRest = (life: Life, { generation, desired }: Target): SessionRecord => {
+  const before = recordOf(life)
+  if (life.anchor === null) throw new Overtaken('the record')
+  return {
+    version: 1,
+    start: life.deployment?.start ?? 0,
+    restarts: 0,
+    forgiven: 0,
+    counted: {},
+    address: null,
+    observed: life.observed,
+    ...before,
+    generation,
+    desired: withoutEnvironment(desired),
+    settled: false,
+    phase: 'down',
+  }
+}
+
 export const remove = async (
   around: Surroundings,
   life: Life,
@@ -61,12 +81,7 @@ export const remove = async (
 ): Promise<Applied> => {
   const { anchor } = life
   if (anchor === null) return { kind: 'applied', observed: null }
-  if (!anchor.going)
-    try {
-      await around.objects.remove(kinds.configMap, nameOf(life.sessionId), life.basis.anchor ?? anchor.seen)
-    } catch (error) {
-      if (!isGone(error)) throw error instanceof Overtaken ? error : asOvertaken(error)
-    }
+  if (!anchor.going) await removeAnchor(around, life, life.basis.anchor ?? anchor.seen)
   await around.step('anchor_removed')
   // Its end is the end of all that it owns: it waits for them.
   const ended = await untilEnded(around, life, {
@@ -79,5 +94,19 @@ export const remove = async (
   return { kind: 'applied', observed: null }
 }
 
-const asOvertaken = (error: unknown): unknown =>
-  (error as { status?: number }).status === 409 ? new Overtaken('the record') : error
+const removeAnchor = async ({ objects }: Surroundings, life: Life, seen: Seen): Promise<void> => {
+  const name = nameOf(life.sessionId)
+  try {
+    await objects.remove(kinds.configMap, name, seen)
+  } catch (error) {
+    if (isGone(error)) return
+    if (!isConflict(error)) throw error
+    // An answer that was lost on the way makes the second try a conflict: it is going already.
+    const there = await objects.get(kinds.configMap, name).catch((gone: unknown) => {
+      if (isGone(gone)) return null
+      throw gone
+    })
+    const isGoing = there?.metadata?.uid === seen.uid && there.metadata.deletionTimestamp !== undefined
+    if (there !== null && !isGoing) throw new Overtaken('the record')
+  }
+}

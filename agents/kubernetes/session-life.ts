@@ -28,6 +28,10 @@ export type Life = {
   /** Since when it starts without anyone waiting for it; milliseconds since the epoch. */
   startingSince: number | null
   observed: WireObserved
+  /** When what somebody edited was put back last; milliseconds since the epoch. */
+  mendedAt: number
+  /** Its record was looked for by its name. */
+  sought: boolean
   /** What the work under way stands on: seen when it began, or written by itself. The views above go on meanwhile. */
   basis: Basis
   /** What is being done with it; the next one interrupts it and waits for it. */
@@ -46,6 +50,9 @@ export const basisOf = ({ anchor, deployment }: Pick<Life, 'anchor' | 'deploymen
   anchor: anchor?.seen ?? null,
   deployment: deployment === null ? null : { uid: deployment.seen.uid, stamp: deployment.stamp },
 })
+
+/** What has to be written because of what was seen. */
+export type Work = (life: Life, signal: AbortSignal) => Promise<void>
 
 /** Every place after which the agent may be killed; a write to the cluster lies between two of them. */
 export const steps = [
@@ -100,6 +107,8 @@ export const lifeOf = (sessionId: SessionId): Life => ({
   wasReady: null,
   startingSince: null,
   observed: notSeenYet,
+  mendedAt: 0,
+  sought: false,
   basis: { anchor: null, deployment: null },
   task: null,
   watchers: new Set(),

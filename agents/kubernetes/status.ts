@@ -48,20 +48,25 @@ type Fault = { readonly exit: Exit; readonly ending: Ending | null; readonly ter
 
 export const weigh = (situation: Situation): Seen => {
   const { record, deployment, pods } = situation
-  const present = pods.filter(({ start }) => start === record.start)
+  const started = pods.filter(({ start }) => start === record.start)
+  const present = started.filter((pod) => !isSurplus(pod, started))
   const fresh = present.map((pod) => ({ pod, count: endings(pod) - (record.counted[pod.uid] ?? 0) }))
   const sum = fresh.reduce((total, { count }) => total + Math.max(0, count), 0)
   if (deployment === null || deployment.going) return whenMissing(situation)
   if (sum > 0) return whenEnded(situation, present, fresh, sum)
   if (deployment.refusal !== null && !present.some(isUsable)) return whenRefused(deployment.refusal)
-  const pod = present.filter(isUsable).sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1))[0]
+  const pod = present.filter(isUsable).sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1))[0]
   if (pod === undefined)
     return { kind: 'starting', reason: 'starting', message: 'waiting for Kubernetes to make a pod', pod: null }
   return ofPod(pod, situation)
 }
 
 const isLost = ({ phase, reason }: PodView): boolean => phase === 'Failed' || reason === 'NodeLost'
-const isUsable = (pod: PodView): boolean => !pod.going && !isLost(pod)
+const isUsable = (pod: PodView): boolean => !pod.going && !pod.released && !isLost(pod)
+
+/** Made because somebody scaled it up by hand, and taken away as it was put back: the session's own pod is the elder one. */
+const isSurplus = (pod: PodView, all: readonly PodView[]): boolean =>
+  pod.going && all.some((other) => isUsable(other) && other.createdAt < pod.createdAt)
 
 /** How often its command has ended, or was taken away, in the life of a pod. */
 const endings = (pod: PodView): number => {
@@ -81,7 +86,7 @@ const endingOf = (pod: PodView, ended: ContainerView['ended'], memoryMib: number
   if (pod.reason === 'NodeLost')
     return { reason: 'node_lost', message: `the node ${pod.node ?? ''} is lost: ${pod.message}` }
   if (ended?.reason === 'OOMKilled') return outOfMemory(memoryMib)
-  if (pod.going) return { reason: 'removed_outside', message: 'its pod was removed from outside' }
+  if (pod.going || pod.released) return { reason: 'removed_outside', message: 'its pod was removed from outside' }
   if (isLost(pod) && ended === null)
     return { reason: 'platform_error', message: `its pod failed: ${pod.reason} ${pod.message}`.trim() }
   return null

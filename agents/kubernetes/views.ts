@@ -2,15 +2,35 @@
  * What is remembered of objects in the cluster: a few fields of each, as a cache of whole objects for a thousand
  * sessions would take more memory than all else together.
  */
-import type { CoreV1Event, V1ConfigMap, V1ContainerState, V1Deployment, V1Pod } from '@kubernetes/client-node'
-import { GENERATION, STAMP, START } from './names.ts'
+import type {
+  CoreV1Event,
+  KubernetesObject,
+  V1ConfigMap,
+  V1ContainerState,
+  V1Deployment,
+  V1Pod,
+} from '@kubernetes/client-node'
+import { AGENT_LABEL, GENERATION, nameOf, SESSION_LABEL, STAMP, START, sessionOf, sessionOfPod } from './names.ts'
 import { type Seen, seenOf } from './objects-client.ts'
 import { recordIn, type SessionRecord } from './record.ts'
 
-export type AnchorView = { readonly seen: Seen; readonly record: SessionRecord | null; readonly going: boolean }
+export type AnchorView = {
+  readonly seen: Seen
+  /** The last one that could be read. */
+  readonly record: SessionRecord | null
+  readonly going: boolean
+  /** Its agent's label is on it: without, nobody finds it again. */
+  readonly agent: string | null
+  /** Somebody has edited what is in it, and it cannot be read any more. */
+  readonly damaged: boolean
+}
 
 export type DeploymentView = {
   readonly seen: Seen
+  /** Of its label. */
+  readonly agent: string | null
+  /** The uid of the record that it belongs to; null: it does not go when the record goes. */
+  readonly owner: string | null
   readonly generation: number
   readonly start: number
   /** Of whoever wrote it last among agents. */
@@ -56,15 +76,44 @@ export type PodView = {
   readonly container: ContainerView | null
   /** Its container was seen to run: one that does not any more has ended, whatever the kubelet calls it. */
   readonly ran: boolean
+  /** Of its label. */
+  readonly agent: string | null
+  /** Somebody has taken the session's label off: its ReplicaSet has let it go and made another. */
+  readonly released: boolean
+  /** It was seen with the session's label. */
+  readonly wasOurs: boolean
+  /** It is no longer there, and its end was not counted yet. */
+  readonly departed: boolean
 }
 
 export type EventView = { readonly reason: string; readonly message: string; readonly warning: boolean }
 
-export const anchorView = (object: V1ConfigMap): AnchorView => ({
-  seen: seenOf(object),
-  record: recordIn(object),
-  going: object.metadata?.deletionTimestamp !== undefined,
-})
+/** `before`: as it was seen last. */
+export const anchorView = (object: V1ConfigMap, before: AnchorView | null = null): AnchorView => {
+  const seen = seenOf(object)
+  const read = recordIn(object)
+  const known = before?.seen.uid === seen.uid ? before.record : null
+  return {
+    seen,
+    record: read ?? known,
+    going: object.metadata?.deletionTimestamp !== undefined,
+    agent: object.metadata?.labels?.[AGENT_LABEL] ?? null,
+    damaged: read === null,
+  }
+}
+
+/** The record that an object belongs to; null: none of its name. */
+const ownerOf = ({ metadata }: KubernetesObject): string | null => {
+  const sessionId = sessionOf(metadata?.name)
+  const owner = metadata?.ownerReferences?.find(
+    ({ kind, name }) => kind === 'ConfigMap' && sessionId !== null && name === nameOf(sessionId),
+  )
+  return owner?.uid ?? null
+}
+
+/** Whether an agent has made it, whoever has edited it since. */
+export const isMade = (object: V1Deployment): boolean =>
+  ownerOf(object) !== null || object.metadata?.annotations?.[STAMP] !== undefined
 
 const numberIn = (text: string | undefined): number =>
   text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : 0
@@ -74,6 +123,8 @@ export const deploymentView = (object: V1Deployment): DeploymentView => {
   const failure = status?.conditions?.find(({ type, status }) => type === 'ReplicaFailure' && status === 'True')
   return {
     seen: seenOf(object),
+    agent: metadata?.labels?.[AGENT_LABEL] ?? null,
+    owner: ownerOf(object),
     generation: numberIn(metadata?.annotations?.[GENERATION]),
     start: numberIn(metadata?.annotations?.[START]),
     stamp: metadata?.annotations?.[STAMP] ?? '',
@@ -116,10 +167,12 @@ export const podView = (pod: V1Pod, before?: PodView): PodView => {
   const { metadata, status, spec } = pod
   const container = containerView(pod)
   const scheduled = status?.conditions?.find(({ type }) => type === 'PodScheduled')
+  const released = metadata?.labels?.[SESSION_LABEL] !== sessionOfPod(metadata?.name)
   return {
     uid: metadata?.uid ?? '',
     name: metadata?.name ?? '',
-    start: numberIn(metadata?.annotations?.[START]),
+    // It never changes: another number is somebody's edit.
+    start: before?.start ?? numberIn(metadata?.annotations?.[START]),
     createdAt: String(metadata?.creationTimestamp ?? ''),
     going: metadata?.deletionTimestamp !== undefined,
     phase: status?.phase ?? 'Unknown',
@@ -134,8 +187,21 @@ export const podView = (pod: V1Pod, before?: PodView): PodView => {
       container?.state === 'running' ||
       container?.ended != null ||
       (status?.phase === 'Running' && container !== null),
+    agent: metadata?.labels?.[AGENT_LABEL] ?? null,
+    released,
+    wasOurs: !released || before?.wasOurs === true,
+    departed: false,
   }
 }
+
+/** One that is no longer there, until its end was counted. */
+export const departed = (pod: PodView): PodView => ({
+  ...pod,
+  going: true,
+  departed: true,
+  phase: 'Failed',
+  container: null,
+})
 
 export const eventView = (event: CoreV1Event): EventView => ({
   reason: event.reason ?? '',

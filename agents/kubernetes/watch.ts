@@ -7,7 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { KubernetesObject } from '@kubernetes/client-node'
 import { type BackoffLimits, fullJitter } from '../runtime/backoff.ts'
 import { type Log, messageOf } from '../runtime/log.ts'
-import { type Api, ApiError, isExpired, isForbidden } from './api.ts'
+import { type Api, ApiError, isExpired, isForbidden, isPassing } from './api.ts'
 import { type Kind, pathOf } from './kinds.ts'
 
 export type Watched = {
@@ -16,16 +16,25 @@ export type Watched = {
   readonly selector: string
   /** How soon one that was cut is opened anew. */
   readonly backoff?: BackoffLimits
-  /** Everything there is: what is not among it is gone. */
-  readonly listed: (objects: readonly KubernetesObject[]) => void
   readonly changed: (object: KubernetesObject) => void
   readonly removed: (object: KubernetesObject) => void
+  /** Said after a list: what is older than `place` and not among these uids is gone. */
+  readonly complete: (there: ReadonlySet<string>, place: string) => void
 }
 
 export type WatchHealth = {
   readonly well: (kind: Kind) => void
   readonly unwell: (kind: Kind, why: string, error?: unknown) => void
 }
+
+export type WatchTimes = {
+  /** A connection that was cut without a word is noticed by its silence: bookmarks come about once a minute. */
+  readonly silenceMs: number
+  /** A watch that was open for so long is well, though there was nothing to say. */
+  readonly steadyMs: number
+}
+
+export const watchTimes: WatchTimes = { silenceMs: 150_000, steadyMs: 1_000 }
 
 export type Watching = {
   /** Resolves when everything was listed once; rejects when that is not allowed. */
@@ -43,16 +52,21 @@ type Change = {
 }
 
 const PAGE = 500
+/** How soon one that was cut is opened anew, where nothing else is said. */
 const BACKOFF = { baseMs: 200, capMs: 5_000 }
 /** The server ends a watch after so long; ours are spread, so that not all are opened anew at once. */
 const WATCH_SECONDS = 300
-/** A connection that was cut without a word is noticed by its silence: bookmarks come about once a minute. */
-const SILENCE_MS = 150_000
 
-export const watchKind = (api: Api, namespace: string, watched: Watched, health: WatchHealth, log: Log): Watching => {
+export const watchKind = (
+  about: { readonly api: Api; readonly namespace: string; readonly log: Log; readonly times: WatchTimes },
+  watched: Watched,
+  health: WatchHealth,
+): Watching => {
+  const { api, log, times } = about
   const over = new AbortController()
-  const path = pathOf(watched.kind, namespace)
+  const path = pathOf(watched.kind, about.namespace)
   const { plural } = watched.kind
+  const { backoff = BACKOFF } = watched
   let place: string | null = null
   let synced = (): void => {}
   let refused = (_error: unknown): void => {}
@@ -61,9 +75,19 @@ export const watchKind = (api: Api, namespace: string, watched: Watched, health:
     refused = reject
   })
 
-  const list = async (): Promise<void> => {
+  /** One object that nobody understands must not keep all others from being seen. */
+  const handOver = (to: (object: KubernetesObject) => void, object: KubernetesObject): void => {
+    try {
+      to(object)
+    } catch (error) {
+      log.error({ kind: plural, name: object.metadata?.name, err: error }, 'an object was not understood')
+    }
+  }
+
+  const list = async (): Promise<string> => {
     const items: KubernetesObject[] = []
     let next: string | undefined
+    let listedAt = ''
     do {
       const page: List = await api.call({
         method: 'GET',
@@ -71,71 +95,85 @@ export const watchKind = (api: Api, namespace: string, watched: Watched, health:
       })
       items.push(...(page.items ?? []))
       next = page.metadata.continue
-      place = page.metadata.resourceVersion
-    } while (next)
-    watched.listed(items)
+      listedAt = page.metadata.resourceVersion
+    } while (next && !over.signal.aborted)
+    for (const object of items) handOver(watched.changed, object)
+    watched.complete(new Set(items.map(({ metadata }) => metadata?.uid ?? '')), listedAt)
     health.well(watched.kind)
     synced()
+    return listedAt
   }
 
   const take = (text: string): void => {
-    const { type, object }: Change = JSON.parse(text)
+    const { type, object } = read(text)
     if (type === 'ERROR') throw new ApiError(object.message ?? 'the watch was ended', object.code ?? 500, '')
-    place = object.metadata?.resourceVersion ?? place
-    if (type === 'ADDED' || type === 'MODIFIED') watched.changed(object)
-    else if (type === 'DELETED') watched.removed(object)
+    if (type === 'ADDED' || type === 'MODIFIED') handOver(watched.changed, object)
+    else if (type === 'DELETED') handOver(watched.removed, object)
+    place = object.metadata?.resourceVersion || place
   }
 
-  const follow = async (heard: () => void): Promise<void> => {
+  const follow = async (from: string, well: () => void): Promise<void> => {
     const silence = new AbortController()
-    let timer = setTimeout(() => silence.abort(), SILENCE_MS)
+    const listen = () => setTimeout(() => silence.abort(), times.silenceMs)
+    let silent = listen()
+    let steady: NodeJS.Timeout | undefined
     const seconds = WATCH_SECONDS + Math.floor(Math.random() * WATCH_SECONDS)
     const query = `${watched.selector}&watch=true&allowWatchBookmarks=true&timeoutSeconds=${seconds}`
     try {
-      await api.lines(
-        `${path}?${query}&resourceVersion=${place}`,
-        AbortSignal.any([over.signal, silence.signal]),
-        (text) => {
-          clearTimeout(timer)
-          timer = setTimeout(() => silence.abort(), SILENCE_MS)
-          take(text)
-          heard()
+      await api.lines(`${path}?${query}&resourceVersion=${from}`, AbortSignal.any([over.signal, silence.signal]), {
+        opened: () => {
+          steady = setTimeout(well, times.steadyMs)
         },
-      )
+        line: (text) => {
+          clearTimeout(silent)
+          silent = listen()
+          take(text)
+          well()
+        },
+      })
+    } catch (error) {
+      if (!silence.signal.aborted) throw error
+      throw new ApiError(`nothing was heard of ${plural} for ${times.silenceMs} ms`, 0, '')
     } finally {
-      clearTimeout(timer)
+      clearTimeout(silent)
+      clearTimeout(steady)
     }
   }
 
+  /** How long until it is tried again. */
+  const troubled = (error: unknown, failures: number): number => {
+    // Of the first list only: a right that is taken away later is as any other trouble.
+    if (isForbidden(error)) refused(error)
+    if (isPlaceLost(error)) place = null
+    if (isExpired(error))
+      log.info({ kind: plural }, 'the place in the stream of changes is too old: everything is listed anew')
+    else {
+      health.unwell(watched.kind, messageOf(error), error)
+      log.warn({ kind: plural, failures, error: messageOf(error) }, 'a watch was cut and is opened anew')
+    }
+    const asked = error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0
+    return Math.max(asked, fullJitter(failures, Math.random(), backoff))
+  }
+
   const run = async (): Promise<void> => {
-    for (let failures = 0; !over.signal.aborted; ) {
-      let openedAt = performance.now()
+    let failures = 0
+    const well = (): void => {
+      failures = 0
+      health.well(watched.kind)
+    }
+    while (!over.signal.aborted) {
+      // One that ends at once, again and again, is no better than one that is refused: only `well` forgives it.
+      failures += 1
+      let pauseMs = 0
       try {
-        if (place === null) await list()
-        openedAt = performance.now()
-        await follow(() => {
-          failures = 0
-          health.well(watched.kind)
-        })
-        // A watch that ends at once, again and again, is no better than one that is refused.
-        failures = performance.now() - openedAt > 1_000 ? 0 : failures + 1
+        place ??= await list()
+        await follow(place, well)
+        if (failures > 1) pauseMs = fullJitter(failures, Math.random(), backoff)
       } catch (error) {
         if (over.signal.aborted) return
-        // Of the first list only: a right that is taken away later is as any other trouble.
-        if (isForbidden(error)) refused(error)
-        if (isExpired(error)) {
-          log.info({ kind: plural }, 'the place in the stream of changes is too old: everything is listed anew')
-          place = null
-          continue
-        }
-        failures = performance.now() - openedAt > 30_000 ? 1 : failures + 1
-        health.unwell(watched.kind, messageOf(error), error)
-        log.warn({ kind: plural, failures, error: messageOf(error) }, 'a watch was cut and is opened anew')
+        pauseMs = troubled(error, Math.max(1, failures))
       }
-      if (failures > 0)
-        await wait(fullJitter(failures, Math.random(), watched.backoff ?? BACKOFF), undefined, {
-          signal: over.signal,
-        }).catch(() => {})
+      await wait(pauseMs, undefined, { signal: over.signal }).catch(() => {})
     }
   }
 
@@ -148,3 +186,19 @@ export const watchKind = (api: Api, namespace: string, watched: Watched, health:
     },
   }
 }
+
+const read = (text: string): Change => {
+  try {
+    const change = JSON.parse(text) as Change
+    const version = change.object.metadata?.resourceVersion
+    // What is no version would be asked for in vain for ever.
+    if (typeof change.type === 'string' && (version === undefined || /^\d*$/.test(version))) return change
+  } catch {
+    // As below.
+  }
+  throw new ApiError(`the API server sent what is no change: ${JSON.stringify(text.slice(0, 100))}`, 0, '')
+}
+
+/** Too old, or not one that the server understands. */
+const isPlaceLost = (error: unknown): boolean =>
+  error instanceof ApiError && (isExpired(error) || (error.status >= 400 && !isPassing(error) && !isForbidden(error)))

@@ -9,18 +9,26 @@ import type { KubernetesObject, V1ConfigMap, V1Deployment } from '@kubernetes/cl
 import { isConflict, isGone } from './api.ts'
 import { deploymentOf } from './deployment.ts'
 import { type Kind, kinds } from './kinds.ts'
-import { GENERATION, nameOf, STAMP, START } from './names.ts'
+import { GENERATION, labelsOf, nameOf, STAMP, START } from './names.ts'
 import { seenOf } from './objects-client.ts'
-import type { Blueprint } from './parts.ts'
-import { anchorOf, type SessionRecord } from './record.ts'
+import { type Blueprint, ownedBy } from './parts.ts'
+import { anchorOf, ownerIn, type SessionRecord } from './record.ts'
 import type { Life, Surroundings } from './session-life.ts'
-import { type DeploymentView, deploymentView } from './views.ts'
+import { type DeploymentView, deploymentView, isMade } from './views.ts'
 
 /** Somebody else works on this session. */
 export class Overtaken extends Error {
   override readonly name = 'Overtaken'
   constructor(what: string) {
     super(`somebody else has changed ${what} of this session meanwhile: nothing more was done, ask again`)
+  }
+}
+
+/** Something of somebody else has the name: it is left as it is. */
+export class NameTaken extends Error {
+  override readonly name = 'NameTaken'
+  constructor({ kind }: Kind, name: string) {
+    super(`there is a ${kind} ${name} in the namespace that is not this agent's: remove it, or delete this session`)
   }
 }
 
@@ -45,7 +53,13 @@ export const writeRecord = async (around: Surroundings, life: Life, record: Sess
     if (!isConflict(error)) throw orOvertaken(error, 'the record')
     // An answer that was lost on the way makes the second try of the very same write a conflict.
     const there = await objects.get<V1ConfigMap>(kinds.configMap, nameOf(life.sessionId)).catch(() => null)
-    if (there === null || there.data?.record !== anchor.data?.record) throw new Overtaken('the record')
+    if (there !== null && ownerIn(there) !== settings.agentId)
+      throw new NameTaken(kinds.configMap, nameOf(life.sessionId))
+    if (there === null || there.data?.record !== anchor.data?.record) {
+      // One that no watch shows, as its label was taken off: known when it is asked for again.
+      if (there !== null) learn.anchor(there)
+      throw new Overtaken('the record')
+    }
     standOn(there)
   }
 }
@@ -62,6 +76,9 @@ export const changeRecord = async (
   return next
 }
 
+/** How often an answer may be lost on the way, or the cluster itself be faster. */
+const TRIES = 5
+
 /** Makes a part, or makes it as it should be now; what belongs to a later start is somebody else's. */
 export const putPart = async (
   around: Surroundings,
@@ -69,25 +86,50 @@ export const putPart = async (
   kind: Kind,
   object: KubernetesObject,
 ): Promise<KubernetesObject> => {
-  const { objects } = around
-  const name = nameOf(blueprint.sessionId)
   try {
-    return await objects.create(kind, object)
+    return await around.objects.create(kind, object)
   } catch (error) {
     if (!isConflict(error)) throw error
   }
-  try {
-    const there = await objects.get(kind, name)
-    const start = Number(there.metadata?.annotations?.[START] ?? 0)
-    const isOurs = there.metadata?.ownerReferences?.some(({ uid }) => uid === blueprint.owner) === true
-    if (start > blueprint.start && isOurs) throw new Overtaken(`the ${kind.kind}`)
-    if (!isOurs) await checkStillOurs(around, blueprint)
-    // A home is made once and stays as it is.
-    if (kind === kinds.claim) return there
-    return await objects.apply(kind, object, seenOf(there))
-  } catch (error) {
-    throw orOvertaken(error, `the ${kind.kind}`)
+  for (let tries = 1; ; tries += 1)
+    try {
+      return await changePart(around, blueprint, kind, object)
+    } catch (error) {
+      // Each time it is read anew whose it is: only one start of a session has this number.
+      if (!isConflict(error) || tries === TRIES) throw orOvertaken(error, `the ${kind.kind}`)
+    }
+}
+
+const changePart = async (
+  around: Surroundings,
+  blueprint: Blueprint,
+  kind: Kind,
+  object: KubernetesObject,
+): Promise<KubernetesObject> => {
+  const { objects } = around
+  const there = await objects.get(kind, nameOf(blueprint.sessionId))
+  const start = Number(there.metadata?.annotations?.[START] ?? 0)
+  switch (whoseIs(there, blueprint)) {
+    case 'ours':
+      if (start > blueprint.start) throw new Overtaken(`the ${kind.kind}`)
+      break
+    case 'earlier':
+      await checkStillOurs(around, blueprint)
+      break
+    case 'foreign':
+      throw new NameTaken(kind, nameOf(blueprint.sessionId))
   }
+  // A home is made once and stays as it is.
+  return kind === kinds.claim ? there : objects.apply(kind, object, seenOf(there))
+}
+
+/** `earlier`: of a session of this id whose record is gone; the cluster has not taken it away yet. */
+const whoseIs = ({ metadata }: KubernetesObject, { owner, sessionId }: Blueprint): 'ours' | 'earlier' | 'foreign' => {
+  const owners = metadata?.ownerReferences ?? []
+  if (owners.some(({ uid }) => uid === owner)) return 'ours'
+  const isRecord = (one: { kind: string; name: string }) =>
+    one.kind === kinds.configMap.kind && one.name === nameOf(sessionId)
+  return owners.some(isRecord) ? 'earlier' : 'foreign'
 }
 
 /** What is there was left by an earlier session's end, or made by an agent that has begun this one anew. */
@@ -110,6 +152,7 @@ export const makeDeployment = async (around: Surroundings, life: Life, blueprint
   } catch (error) {
     if (!isConflict(error)) throw error
     const there = await around.objects.get<V1Deployment>(kinds.deployment, nameOf(life.sessionId)).catch(() => null)
+    if (there !== null && !isMade(there)) throw new NameTaken(kinds.deployment, nameOf(life.sessionId))
     if (there === null || deploymentView(there).stamp !== stamp) throw new Overtaken('the Deployment')
     standOnDeployment(around, life, there)
   }
@@ -159,7 +202,22 @@ export const stampDeployment = (around: Surroundings, life: Life, generation: nu
   mergeDeployment(around, life, generation, {})
 
 export const scaleDown = (around: Surroundings, life: Life, generation: number): Promise<void> =>
-  mergeDeployment(around, life, generation, { spec: { replicas: 0 } })
+  scaleTo(around, life, generation, 0)
+
+export const scaleTo = (around: Surroundings, life: Life, generation: number, replicas: 0 | 1): Promise<void> =>
+  mergeDeployment(around, life, generation, { spec: { replicas } })
+
+/** Found again, and gone with its record. */
+export const mendDeployment = (around: Surroundings, life: Life, owner: string): Promise<void> => {
+  const stamp = randomUUID()
+  const name = nameOf(life.sessionId)
+  const metadata = {
+    labels: labelsOf(life.sessionId, around.settings.agentId),
+    annotations: { [STAMP]: stamp },
+    ownerReferences: [ownedBy(name, owner)],
+  }
+  return onDeployment(around, life, stamp, (seen) => around.objects.merge(kinds.deployment, name, { metadata }, seen))
+}
 
 const mergeDeployment = (around: Surroundings, life: Life, generation: number, change: object): Promise<void> => {
   const stamp = randomUUID()

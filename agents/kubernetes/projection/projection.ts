@@ -11,7 +11,7 @@ import { type Kind, kinds } from '../kinds.ts'
 import { AGENT_LABEL, labelsOf, nameOf, sessionOf } from '../names.ts'
 import type { Life } from '../session-life.ts'
 import type { Transport } from '../transport.ts'
-import { type Watched, type Watching, watchKind } from '../watch.ts'
+import { type Watched, type Watching, watchKind, watchTimes } from '../watch.ts'
 import { createKeeper, type Name } from './keeper.ts'
 import { type Content, viewOf } from './object.ts'
 import { requestsIn } from './requests.ts'
@@ -96,15 +96,13 @@ export const openProjection = (options: ProjectionOptions): Projection => {
       kind,
       selector: `labelSelector=${encodeURIComponent(`${AGENT_LABEL}=${agentId}`)}`,
       backoff: WATCH_BACKOFF,
-      listed: (objects) => {
-        const there = new Set(objects.map(({ metadata }) => metadata?.uid))
-        for (const object of objects) put(object)
+      changed: put,
+      complete: (there) => {
         for (const { name, uid } of keeper.uids().values())
           if (name.kind === kind && uid !== null && !there.has(uid)) keeper.drop(name, uid)
         listed.add(kind)
         for (const name of everything()) keeper.changed({ kind, name })
       },
-      changed: put,
       removed: (object) => keeper.drop(nameIn(object), object.metadata?.uid ?? ''),
     }
   }
@@ -117,7 +115,7 @@ export const openProjection = (options: ProjectionOptions): Projection => {
   const watchings: readonly Watching[] = [
     watched(kinds.session, sessionLabels, () => [...lives.keys()].map(nameOf)),
     watched(kinds.template, Object.keys(templateLabels(agentId)), () => templateNames),
-  ].map((one) => watchKind(api, namespace, one, health, quiet))
+  ].map((one) => watchKind({ api, namespace, log: quiet, times: watchTimes }, one, health))
   // What they are refused is in the log already, and they go on asking.
   for (const { synced } of watchings) synced.catch(() => {})
   for (const sessionId of lives.keys()) changed(sessionId)

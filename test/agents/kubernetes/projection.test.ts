@@ -38,6 +38,8 @@ const lifeWith = (record: Partial<SessionRecord>, observed: WireObserved, more: 
   life.anchor = {
     seen: { uid: 'anchor-uid', resourceVersion: '5' },
     going: false,
+    agent: 'agent-1',
+    damaged: false,
     record: {
       version: 1,
       generation: 3,

@@ -24,6 +24,8 @@ const aRecord = (restart?: Restart, more: Partial<SessionRecord> = {}): SessionR
 
 const aDeployment = (more: Partial<DeploymentView> = {}): DeploymentView => ({
   seen: { uid: 'd', resourceVersion: '1' },
+  agent: 'agent-a',
+  owner: 'a',
   generation: 1,
   start: 1,
   stamp: 's',
@@ -57,6 +59,10 @@ const aPod = (container: Partial<ContainerView> | null = {}, more: Partial<PodVi
   unschedulable: null,
   container: container === null ? null : aContainer(container),
   ran: true,
+  agent: 'agent-a',
+  released: false,
+  wasOurs: true,
+  departed: false,
   ...more,
 })
 
@@ -95,7 +101,13 @@ const failures: readonly [string, PodView | null, Partial<DeploymentView>, strin
   ],
   ['a refusal of another kind', null, { refusal: 'admission webhook said no' }, 'platform_error', 'said no'],
   ['a program that ended badly', ended(3), {}, 'exited_early', 'exit code 3'],
-  ['a program that took too much memory', ended(137, 'OOMKilled'), {}, 'out_of_memory', 'more memory'],
+  [
+    'a program that took too much memory',
+    ended(137, 'OOMKilled'),
+    {},
+    'out_of_memory',
+    'more than its 256 MiB of memory',
+  ],
   [
     'an evicted pod',
     aPod(null, { phase: 'Failed', reason: 'Evicted', message: 'The node was low on memory.' }),

@@ -24,7 +24,7 @@ import {
 } from '../../support/kubernetes-cluster.ts'
 import type { Place, PlatformUnderTest } from './platform-under-test.ts'
 
-const program = (script: string): Partial<WireSpec> => ({
+export const program = (script: string): Partial<WireSpec> => ({
   container: { image: BUSYBOX, command: ['sh', '-c'], args: [script], user: 1000 },
   // Of the kubelet's own pace: seconds, not milliseconds.
   startTimeoutSeconds: 60,

@@ -1,0 +1,86 @@
+/**
+ * What somebody has edited of a session's objects is put back, so that no session is lost and nothing of it outlives it:
+ * labels, by which they are found, the owner, with which they go, and the record (docs/decisions/0086).
+ */
+import { setTimeout as wait } from 'node:timers/promises'
+import type { V1ConfigMap, V1Deployment } from '@kubernetes/client-node'
+import { isConflict, isGone } from './api.ts'
+import { kinds } from './kinds.ts'
+import { AGENT_LABEL, labelsOf, nameOf } from './names.ts'
+import { ownerIn } from './record.ts'
+import type { Life, Surroundings, Work } from './session-life.ts'
+import { isMade, type PodView } from './views.ts'
+import { mendDeployment, writeRecord } from './writes.ts'
+
+/** Somebody who edits again and again is answered so often at most. */
+const PAUSE_MS = 1_000
+
+/** null: nothing of it was edited. */
+export const mend = (around: Surroundings, life: Life): Work | null => {
+  const work = found(around, life)
+  if (work === null) return null
+  return async () => {
+    const sinceMs = Date.now() - life.mendedAt
+    if (sinceMs < PAUSE_MS) await wait(PAUSE_MS - sinceMs)
+    life.mendedAt = Date.now()
+    around.log.warn({ sessionId: life.sessionId }, 'somebody has edited what belongs to a session: it is put back')
+    await work()
+  }
+}
+
+const found = (around: Surroundings, life: Life): (() => Promise<void>) | null => {
+  const { anchor, deployment } = life
+  const { agentId } = around.settings
+  for (const pod of life.pods.values()) {
+    if (pod.going) continue
+    if (pod.released && (anchor !== null || pod.wasOurs)) return () => removePod(around, pod)
+    if (pod.agent !== agentId && anchor !== null) return () => labelPod(around, pod, labelsOf(life.sessionId, agentId))
+  }
+  if (anchor === null || anchor.going || anchor.record === null) return null
+  const { record } = anchor
+  if (anchor.agent !== agentId || anchor.damaged) return () => writeRecord(around, life, record)
+  if (deployment === null || deployment.going) return null
+  if (deployment.agent !== agentId || deployment.owner === null)
+    return () => mendDeployment(around, life, anchor.seen.uid)
+  return null
+}
+
+/** Its ReplicaSet has made another, and two may not have one home. It is watched until it has ended. */
+const removePod = async (around: Surroundings, pod: PodView): Promise<void> => {
+  await labelPod(around, pod, { [AGENT_LABEL]: around.settings.agentId })
+  await unlessGone(around.objects.removePod(pod))
+}
+
+const labelPod = ({ objects }: Surroundings, { name, uid }: PodView, labels: Record<string, string>): Promise<void> =>
+  unlessGone(objects.merge(kinds.pod, name, { metadata: { labels } }, { uid }))
+
+const unlessGone = async (asked: Promise<unknown>): Promise<void> => {
+  try {
+    await asked
+  } catch (error) {
+    if (!isGone(error) && !isConflict(error)) throw error
+  }
+}
+
+/** The record of a session of which only other things are found: its label may have been taken off while no agent looked. */
+export const seekAnchor = async (around: Surroundings, life: Life): Promise<void> => {
+  life.sought = true
+  try {
+    const there = await around.objects.get<V1ConfigMap>(kinds.configMap, nameOf(life.sessionId))
+    if (ownerIn(there) === around.settings.agentId) around.learn.anchor(there)
+  } catch (error) {
+    if (!isGone(error)) throw error
+  }
+}
+
+/** Whether its Deployment is there after all, without its label. */
+export const seekDeployment = async (around: Surroundings, life: Life): Promise<boolean> => {
+  if (life.deployment !== null || life.anchor === null) return life.deployment !== null
+  try {
+    const there = await around.objects.get<V1Deployment>(kinds.deployment, nameOf(life.sessionId))
+    if (isMade(there)) around.learn.deployment(there)
+  } catch (error) {
+    if (!isGone(error)) throw error
+  }
+  return life.deployment !== null
+}
