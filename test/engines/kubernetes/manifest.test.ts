@@ -1,6 +1,7 @@
 /**
  * The agent as an operator gets it: the image, the manifests as they are, two replicas in pods with the rights and the
- * restrictions that are written there. What it does with sessions is tested at length elsewhere; here it has to do it from there.
+ * restrictions that are written there. What it does with sessions is tested at length elsewhere; here it has to do it from there,
+ * with one session from its first day to its last.
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -59,6 +60,7 @@ describe('the manifests of the Kubernetes agent', function () {
   let namespace: TestNamespace
   let control: Server
   let installed: Installation
+  let id: string
 
   before(async function () {
     needsKubernetes.call(this)
@@ -165,23 +167,13 @@ describe('the manifests of the Kubernetes agent', function () {
     ])
   })
 
-  it('let it run a session, keep its home over hibernating and waking, and leave nothing of it', async () => {
-    const { id } = await control.rest.create({ template: 'site' })
+  it('let it run a session, which is reached from outside', async () => {
+    id = (await control.rest.create({ template: 'site' })).id
     expect(await pageOf(await control.rest.until(id, 'running', PATIENCE_MS))).to.equal('begun\n')
-    expect((await control.rest.post(`/sessions/${id}/hibernate`)).status).to.equal(202)
-    await control.rest.until(id, 'hibernated', PATIENCE_MS)
-    expect((await control.rest.post(`/sessions/${id}/wake`)).status).to.equal(202)
-    expect(await pageOf(await control.rest.until(id, 'running', PATIENCE_MS))).to.equal('begun\nbegun\n')
-    await control.rest.ask('DELETE', `/sessions/${id}`)
-    await control.rest.gone(id, PATIENCE_MS)
-    expect(await leftOf(id)).to.deep.equal([])
   })
 
-  it('have the other replica go on when the one that works is deleted or killed, and sessions notice nothing', async () => {
-    const { id } = await control.rest.create({ template: 'site' })
-    await control.rest.until(id, 'running', PATIENCE_MS)
+  it('have the other replica go on when the one that works is deleted or killed, and the session notices nothing', async () => {
     const before = await pictureOf(id)
-
     const first = await bothThere(PATIENCE_MS)
     await installed.deletePod(first.worker)
     const afterDelete = await takenOver(first.waiting)
@@ -193,25 +185,29 @@ describe('the manifests of the Kubernetes agent', function () {
     const afterKill = await takenOver(second.waiting)
     console.log(`      the other one works: ${afterDelete} ms after a delete, ${afterKill} ms after a kill`)
     expect(await pictureOf(id)).to.deep.equal(before)
-    const { id: next } = await control.rest.create({ template: 'site' })
-    expect(await pageOf(await control.rest.until(next, 'running', PATIENCE_MS))).to.equal('begun\n')
-    expect(await pageOf(await control.rest.session(id))).to.equal('begun\n')
+    expect(await pageOf(before)).to.equal('begun\n')
   })
 
-  it('have it give back the lease when there is to be none any more, and take its sessions up when there is one again', async () => {
-    const { id } = await control.rest.create({ template: 'site' })
-    await control.rest.until(id, 'running', PATIENCE_MS)
+  it('have it give back the lease when there is to be none any more, and take the session up when there is one again', async () => {
     const before = await pictureOf(id)
     await bothThere(PATIENCE_MS)
     await installed.scale(0)
     await eventually(async () => expect(await installed.worker()).to.equal(''), { within: 5_000 })
     await eventually(async () => expect((await agentSeen()).status).to.equal('offline'))
-    expect(await pageOf(await control.rest.session(id))).to.equal('begun\n')
+    expect(await pageOf(before)).to.equal('begun\n')
     await installed.scale(2)
     await bothThere(PATIENCE_MS)
     expect(await pictureOf(id)).to.deep.equal(before)
-    expect((await control.rest.post(`/sessions/${id}/stop`)).status).to.equal(202)
-    await control.rest.until(id, 'stopped', PATIENCE_MS)
+  })
+
+  it('let it keep the home over hibernating and waking, and leave nothing of what is deleted', async () => {
+    expect((await control.rest.post(`/sessions/${id}/hibernate`)).status).to.equal(202)
+    await control.rest.until(id, 'hibernated', PATIENCE_MS)
+    expect((await control.rest.post(`/sessions/${id}/wake`)).status).to.equal(202)
+    expect(await pageOf(await control.rest.until(id, 'running', PATIENCE_MS))).to.equal('begun\nbegun\n')
+    await control.rest.ask('DELETE', `/sessions/${id}`)
+    await control.rest.gone(id, PATIENCE_MS)
+    expect(await leftOf(id)).to.deep.equal([])
   })
 })
 
