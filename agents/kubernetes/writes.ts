@@ -82,8 +82,6 @@ export const putPart = async (
     const isOurs = there.metadata?.ownerReferences?.some(({ uid }) => uid === blueprint.owner) === true
     if (start > blueprint.start && isOurs) throw new Overtaken(`the ${kind.kind}`)
     if (!isOurs) await checkStillOurs(around, blueprint)
-    // A home is made once and stays as it is.
-    if (kind === kinds.claim) return there
     return await objects.apply(kind, object, seenOf(there))
   } catch (error) {
     throw orOvertaken(error, `the ${kind.kind}`)
@@ -91,8 +89,10 @@ export const putPart = async (
 }
 
 /** What is there was left by an earlier session's end, or made by an agent that has begun this one anew. */
-const checkStillOurs = async ({ objects }: Surroundings, { sessionId, owner }: Blueprint): Promise<void> => {
-  const anchor = await objects.get<V1ConfigMap>(kinds.configMap, nameOf(sessionId))
+export const checkStillOurs = async ({ objects }: Surroundings, { sessionId, owner }: Blueprint): Promise<void> => {
+  const anchor = await objects.get<V1ConfigMap>(kinds.configMap, nameOf(sessionId)).catch((error: unknown) => {
+    throw orOvertaken(error, 'the record')
+  })
   if (anchor.metadata?.uid !== owner) throw new Overtaken('the record')
 }
 

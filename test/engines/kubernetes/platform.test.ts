@@ -1,6 +1,6 @@
 /** Sessions on a real Kubernetes: many at a time in each test, as a kubelet counts in seconds. */
 
-import type { V1Deployment, V1Pod } from '@kubernetes/client-node'
+import type { V1Deployment, V1PersistentVolumeClaim, V1Pod } from '@kubernetes/client-node'
 import { expect } from 'chai'
 import type { WireSpec } from '../../../agents/protocol.ts'
 import type { AgentProcess } from '../../support/agent-process.ts'
@@ -106,6 +106,24 @@ describe('sessions on Kubernetes', function () {
     )
     expect(await served(repaired, 'starts')).to.equal('once\nonce\n')
     await itemOf(agent, pod, ({ status, restarts }) => status === 'running' && restarts === 1, 60_000)
+  })
+
+  it('whose record somebody deletes lose everything with it, and are begun anew with an empty home', async function () {
+    this.timeout(180_000)
+    const id = aSessionId()
+    // A kubelet of 1.20 may keep what has ended for a minute.
+    const spec = { ...server(), restart: { policy: 'always' }, startTimeoutSeconds: 150 } as const
+    await agent.apply(target(id, spec))
+    await place.namespace.remove(kinds.configMap, `session-${id}`)
+    // What is deleted of it is still going: its claim waits for the pod.
+    const answer = await agent.apply(target(id, spec, { generation: 2 }))
+    expect(answer, JSON.stringify(answer)).to.include({ kind: 'applied' })
+    const anew = observedOf(answer)
+    expect(anew).to.include({ status: 'running' })
+    expect(await served(anew, 'starts')).to.equal('once\n')
+    const claims = await place.namespace.list<V1PersistentVolumeClaim>(kinds.claim)
+    const home = claims.find(({ metadata }) => metadata?.name === `session-${id}`)
+    expect(home?.metadata?.deletionTimestamp, 'the home it has will not be taken away').to.equal(undefined)
   })
 
   it('are started again as often as their policy says, then failed', async () => {
