@@ -29,6 +29,9 @@ import { defaults, type KubernetesSettings, type Settings } from './settings.ts'
 import { connect, type Transport } from './transport.ts'
 import { Overtaken } from './writes.ts'
 
+/** A cluster that is slow to answer about a thousand sessions must not keep the agent from its server. */
+const KNOWN_WITHIN_MS = 5_000
+
 export type KubernetesPlatformOptions = {
   /** For tests that end the agent between any two steps. */
   readonly step?: (name: Step) => Promise<void>
@@ -57,7 +60,7 @@ export const createKubernetesPlatform = (
   const cluster = createCluster(
     { api, namespace, agentId: settings.agentId, log },
     { well: (kind) => health?.well(kind), unwell: (kind, why) => health?.unwell(kind, why) },
-    (life) => answer(life),
+    (life) => void answer(life),
   )
 
   const open = async (listener: PlatformListener): Promise<void> => {
@@ -80,28 +83,33 @@ export const createKubernetesPlatform = (
       throw new Error(explained(error, namespace), { cause: error })
     }
     around = opened
-    for (const life of cluster.lives.values()) adopt(life)
+    // What the server is told first is what is so: until a session's way is read it would be one that starts, without an endpoint.
+    const known = Promise.all([...cluster.lives.values()].map(adopt))
+    await Promise.race([known, wait(KNOWN_WITHIN_MS, undefined, { signal: ending.signal, ref: false }).catch(() => {})])
   }
 
   /** Whether it answers is not asked again: a session that is busy for a moment must not be ended for it. */
-  const adopt = (life: Life): void => {
+  const adopt = (life: Life): Promise<void> => {
     const record = life.anchor?.record
     if (record?.settled && record.phase === 'up')
       for (const { container, start } of life.pods.values())
         if (start === record.start && container?.state === 'running') life.wasReady = container.id
-    answer(life)
+    return answer(life)
   }
 
-  /** Something of it has changed in the cluster, and nobody is doing anything with it. */
-  const answer = (life: Life): void => {
+  /** Something of it has changed in the cluster, and nobody is doing anything with it. Resolves when it is shown as it is. */
+  const answer = async (life: Life): Promise<void> => {
     if (around === null || life.task !== null || ending.signal.aborted) return
     const work = react(around, life)
     scheduleTimeout(life)
     if (work === null) return
-    void during(life, () => work(life)).then(
-      () => answer(life),
-      (error: unknown) => troubled(life, error),
-    )
+    try {
+      await during(life, () => work(life))
+    } catch (error) {
+      troubled(life, error)
+      return
+    }
+    await answer(life)
   }
 
   const troubled = (life: Life, error: unknown): void => {
@@ -121,7 +129,7 @@ export const createKubernetesPlatform = (
     timeouts.delete(life)
     if (record === null || record === undefined || life.startingSince === null) return
     const ms = Math.max(0, life.startingSince + startTimeoutMs(record) - Date.now())
-    const timer = setTimeout(() => answer(life), Math.min(ms + 50, 2 ** 31 - 1))
+    const timer = setTimeout(() => void answer(life), Math.min(ms + 50, 2 ** 31 - 1))
     timer.unref()
     timeouts.set(life, timer)
   }
@@ -167,7 +175,7 @@ export const createKubernetesPlatform = (
     } catch (error) {
       return refused(target, error)
     } finally {
-      answer(held)
+      void answer(held)
     }
   }
 
