@@ -6,8 +6,9 @@ import { containerEnvironment } from '../container/environment.ts'
 import { type ContainerSpec, readContainerSpec } from '../container/spec.ts'
 import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
 import { giveUp } from './give-up.ts'
+import { putHome } from './home.ts'
 import { type Kind, kinds } from './kinds.ts'
-import { type Blueprint, claimOf, ingressOf, networkPolicyOf, secretOf, serviceOf } from './parts.ts'
+import { type Blueprint, ingressOf, networkPolicyOf, secretOf, serviceOf } from './parts.ts'
 import { type SessionRecord, withoutEnvironment } from './record.ts'
 import { refusalOf } from './refuse.ts'
 import {
@@ -47,7 +48,10 @@ export const makeRunning = async (
     await around.step('settled')
     return { kind: 'applied', observed: life.observed }
   }
-  if (plan === 'anew') await startAnew(around, life, target, read.spec, context)
+  if (plan === 'anew') {
+    const answer = await startAnew(around, life, target, read.spec, deadline, context)
+    if (answer !== null) return answer
+  }
   await findWay(around, life)
   return awaitRunning(around, life, deadline, context)
 }
@@ -65,13 +69,15 @@ const planFor = (around: Surroundings, life: Life, { generation, desired }: Targ
   return look(around, life, record).kind === 'running' ? 'as_it_is' : 'anew'
 }
 
+/** null: it was begun. */
 const startAnew = async (
   around: Surroundings,
   life: Life,
   { sessionId, generation, desired }: Target,
   container: ContainerSpec,
-  { progress }: ApplyContext,
-): Promise<void> => {
+  deadline: number,
+  context: ApplyContext,
+): Promise<Applied | null> => {
   const before = recordOf(life)
   const record: SessionRecord = {
     version: 1,
@@ -87,16 +93,30 @@ const startAnew = async (
     address: before?.address ?? null,
     observed: life.observed,
   }
-  progress('starting', 'making what it needs in the cluster')
+  context.progress('starting', 'making what it needs in the cluster')
   await writeRecord(around, life, record)
   await around.step('anchored')
   const { settings } = around
   const owner = life.anchor?.seen.uid ?? ''
   const blueprint: Blueprint = { sessionId, settings, owner, start: record.start, generation, desired, container }
-  await Promise.all([makeParts(around, life, blueprint), whenNoneIsThere(around, life, blueprint)])
+  const makeHome = async (): Promise<Applied | null> => {
+    if (!desired.persistentHome) return null
+    const answer = await putHome(around, life, blueprint, deadline, context)
+    await around.step('home_made')
+    return answer
+  }
+  const [answer] = await Promise.all([
+    makeHome(),
+    makeParts(around, life, blueprint),
+    whenNoneIsThere(around, life, blueprint),
+  ])
+  if (answer !== null) return answer
+  // Where an earlier home had to go first, its Deployment went with it.
+  await whenNoneIsThere(around, life, blueprint)
   await around.step('parts_made')
   await scaleUp(around, life, blueprint)
   await around.step('scaled_up')
+  return null
 }
 
 const makeParts = async (around: Surroundings, life: Life, blueprint: Blueprint): Promise<void> => {
@@ -114,7 +134,6 @@ const makeParts = async (around: Surroundings, life: Life, blueprint: Blueprint)
     put(kinds.service, serviceOf(blueprint), 'service_made'),
     put(kinds.secret, secretOf(blueprint, environment), 'secret_made'),
     put(kinds.networkPolicy, networkPolicyOf(blueprint), 'network_policy_made'),
-    put(kinds.claim, desired.persistentHome ? claimOf(blueprint) : null, 'home_made'),
     put(kinds.ingress, ingressOf(blueprint), 'ingress_made'),
   ])
   life.address = addressIn(made as V1Service | null)

@@ -35,6 +35,9 @@ import { NameTaken, Overtaken } from './writes.ts'
 /** What an API server that does not answer is given, of the ten seconds that an agent has to end. */
 const CLOSE_WITHIN_MS = 3_000
 
+/** A cluster that is slow to answer about a thousand sessions must not keep the agent from its server. */
+const KNOWN_WITHIN_MS = 5_000
+
 export type KubernetesPlatformOptions = {
   /** For tests that end the agent between any two steps. */
   readonly step?: (name: Step) => Promise<void>
@@ -65,7 +68,7 @@ export const createKubernetesPlatform = (
   const cluster = createCluster(
     { api, namespace, agentId: settings.agentId, log, times: options.watchTimes ?? watchTimes },
     { well: (kind) => health?.well(kind), unwell: (kind, why) => health?.unwell(kind, why) },
-    (life) => answer(life),
+    (life) => void answer(life),
   )
   let projection: Projection | null = null
 
@@ -91,7 +94,9 @@ export const createKubernetesPlatform = (
       throw new Error(explained(error, namespace), { cause: error })
     }
     around = opened
-    for (const life of cluster.lives.values()) adopt(life)
+    // What the server is told first is what is so: until a session's way is read it would be one that starts, without an endpoint.
+    const known = Promise.all([...cluster.lives.values()].map(adopt))
+    await Promise.race([known, wait(KNOWN_WITHIN_MS, undefined, { signal: ending.signal, ref: false }).catch(() => {})])
     if (settings.projection)
       projection = openProjection({
         transport,
@@ -104,25 +109,28 @@ export const createKubernetesPlatform = (
   }
 
   /** Whether it answers is not asked again: a session that is busy for a moment must not be ended for it. */
-  const adopt = (life: Life): void => {
+  const adopt = (life: Life): Promise<void> => {
     const record = life.anchor?.record
     if (record?.settled && record.phase === 'up')
       for (const { container, start } of life.pods.values())
         if (start === record.start && container?.state === 'running') life.wasReady = container.id
-    answer(life)
+    return answer(life)
   }
 
-  /** Something of it has changed in the cluster, and nobody is doing anything with it. */
-  const answer = (life: Life): void => {
+  /** Something of it has changed in the cluster, and nobody is doing anything with it. Resolves when it is shown as it is. */
+  const answer = async (life: Life): Promise<void> => {
     projection?.changed(life.sessionId)
     if (around === null || life.task !== null || ending.signal.aborted) return
     const work = react(around, life)
     scheduleTimeout(life)
     if (work === null) return
-    void during(life, (signal) => work(life, signal)).then(
-      () => answer(life),
-      (error: unknown) => troubled(life, error),
-    )
+    try {
+      await during(life, (signal) => work(life, signal))
+    } catch (error) {
+      troubled(life, error)
+      return
+    }
+    await answer(life)
   }
 
   const troubled = (life: Life, error: unknown): void => {
@@ -142,7 +150,7 @@ export const createKubernetesPlatform = (
     timeouts.delete(life)
     if (record === null || record === undefined || life.startingSince === null) return
     const ms = Math.max(0, life.startingSince + startTimeoutMs(record) - Date.now())
-    const timer = setTimeout(() => answer(life), Math.min(ms + 50, 2 ** 31 - 1))
+    const timer = setTimeout(() => void answer(life), Math.min(ms + 50, 2 ** 31 - 1))
     timer.unref()
     timeouts.set(life, timer)
   }
@@ -188,7 +196,7 @@ export const createKubernetesPlatform = (
     } catch (error) {
       return ending.signal.aborted ? { kind: 'interrupted' } : refused(target, error)
     } finally {
-      answer(held)
+      void answer(held)
     }
   }
 

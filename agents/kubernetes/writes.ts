@@ -119,12 +119,14 @@ const changePart = async (
     case 'foreign':
       throw new NameTaken(kind, nameOf(blueprint.sessionId))
   }
-  // A home is made once and stays as it is.
-  return kind === kinds.claim ? there : objects.apply(kind, object, seenOf(there))
+  return objects.apply(kind, object, seenOf(there))
 }
 
 /** `earlier`: of a session of this id whose record is gone; the cluster has not taken it away yet. */
-const whoseIs = ({ metadata }: KubernetesObject, { owner, sessionId }: Blueprint): 'ours' | 'earlier' | 'foreign' => {
+export const whoseIs = (
+  { metadata }: KubernetesObject,
+  { owner, sessionId }: Blueprint,
+): 'ours' | 'earlier' | 'foreign' => {
   const owners = metadata?.ownerReferences ?? []
   if (owners.some(({ uid }) => uid === owner)) return 'ours'
   const isRecord = (one: { kind: string; name: string }) =>
@@ -133,8 +135,10 @@ const whoseIs = ({ metadata }: KubernetesObject, { owner, sessionId }: Blueprint
 }
 
 /** What is there was left by an earlier session's end, or made by an agent that has begun this one anew. */
-const checkStillOurs = async ({ objects }: Surroundings, { sessionId, owner }: Blueprint): Promise<void> => {
-  const anchor = await objects.get<V1ConfigMap>(kinds.configMap, nameOf(sessionId))
+export const checkStillOurs = async ({ objects }: Surroundings, { sessionId, owner }: Blueprint): Promise<void> => {
+  const anchor = await objects.get<V1ConfigMap>(kinds.configMap, nameOf(sessionId)).catch((error: unknown) => {
+    throw orOvertaken(error, 'the record')
+  })
   if (anchor.metadata?.uid !== owner) throw new Overtaken('the record')
 }
 

@@ -35,7 +35,7 @@ export type OwnEngine = DockerEngine & {
 const CONTAINERD_PID = 'exec/containerd/containerd.pid'
 const PREFIX = 'streamspace-test-docker-'
 
-const find = (name: string): string | null => {
+export const find = (name: string): string | null => {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/local/sbin', '/bin']
   for (const folder of folders) {
     const path = join(folder, name)
@@ -272,11 +272,16 @@ export const busyboxFiles = async (rootfs: string): Promise<void> => {
   await writeFile(join(rootfs, 'etc/passwd'), 'root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n')
 }
 
-/** What `docker import` does with the files of a folder. */
-export const importImage = async (docker: Docker, rootfs: string, image: string): Promise<void> => {
+/** What `docker import` does with the files of a folder; `changes` are instructions of a Dockerfile. */
+export const importImage = async (
+  docker: Docker,
+  rootfs: string,
+  image: string,
+  changes: readonly string[] = [],
+): Promise<void> => {
   const tar = spawn('tar', ['-c', '-C', rootfs, '.'], { stdio: ['ignore', 'pipe', 'inherit'] })
   const [repo, tag] = [image.slice(0, image.lastIndexOf(':')), image.slice(image.lastIndexOf(':') + 1)]
-  const answer = (await docker.importImage(tar.stdout, { fromSrc: '-', repo, tag })) as unknown as Readable
+  const answer = (await docker.importImage(tar.stdout, { fromSrc: '-', repo, tag, changes })) as unknown as Readable
   let words = ''
   for await (const chunk of answer) words += String(chunk)
   if (words.includes('"error"')) throw new Error(`${image} could not be imported: ${words}`)

@@ -2,6 +2,9 @@
  * A real Kubernetes: the one of `KUBECONFIG`, or one that the script named by `STREAMSPACE_TEST_KUBE` starts for this run
  * (`kube up DIR` prints what to export, `kube down DIR` ends it). Where there is neither, a person's run leaves those
  * tests out and says so in one line; a run with CI set fails.
+ *
+ * Tests that bring an image of their own need the Docker engine which runs the node's pods: `kube up` exports its
+ * `DOCKER_HOST`; of the cluster of `KUBECONFIG` it is said by `STREAMSPACE_TEST_KUBE_DOCKER`.
  */
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -19,7 +22,12 @@ import { eventually } from './eventually.ts'
 /** Has a shell, and `httpd`. */
 export const BUSYBOX = 'docker.io/library/busybox:1.36'
 
-export type KubernetesCluster = { readonly kubeconfig: string; readonly api: Api }
+export type KubernetesCluster = {
+  readonly kubeconfig: string
+  readonly api: Api
+  /** Of the engine that runs the pods, as in `DOCKER_HOST`; null when nobody has said. */
+  readonly dockerHost: string | null
+}
 
 const run = promisify(execFile)
 
@@ -38,11 +46,25 @@ export function needsKubernetes(this: Mocha.Context): void {
   this.skip()
 }
 
+let saidOfImages = false
+
+/** For a `before` that is to bring an image into this cluster. */
+export function needsImages(this: Mocha.Context, { dockerHost }: KubernetesCluster): string {
+  if (dockerHost !== null) return dockerHost
+  const why = 'the Docker engine of the cluster is not known: set STREAMSPACE_TEST_KUBE_DOCKER to its unix:// address'
+  if (process.env.CI) throw new Error(why)
+  if (!saidOfImages) console.error(`Tests with an image of their own in Kubernetes are skipped: ${why}`)
+  saidOfImages = true
+  return this.skip()
+}
+
 let shared: Promise<KubernetesCluster> | undefined
 
 /** One for the whole run: starting it takes half a minute, so a `before` that asks for it needs the time. */
 export const kubernetesCluster = (): Promise<KubernetesCluster> => {
-  shared ??= process.env.KUBECONFIG ? clusterOf(process.env.KUBECONFIG) : started()
+  shared ??= process.env.KUBECONFIG
+    ? clusterOf(process.env.KUBECONFIG, process.env.STREAMSPACE_TEST_KUBE_DOCKER || null)
+    : started()
   return shared
 }
 
@@ -69,11 +91,11 @@ const openHomes = async (): Promise<void> => {
   for (const name of await readdir(HOMES)) await open(name)
 }
 
-const clusterOf = async (kubeconfig: string): Promise<KubernetesCluster> => {
+const clusterOf = async (kubeconfig: string, dockerHost: string | null): Promise<KubernetesCluster> => {
   await openHomes()
   const transport = connect(kubeconfig)
   atEndOfRun(async () => transport.close())
-  return { kubeconfig, api: createApi(transport) }
+  return { kubeconfig, api: createApi(transport), dockerHost }
 }
 
 const started = async (): Promise<KubernetesCluster> => {
@@ -86,7 +108,7 @@ const started = async (): Promise<KubernetesCluster> => {
   const exported = /export KUBECONFIG=(\S+)/.exec(stdout)?.[1]
   if (exported === undefined) throw new Error(`${kube} up did not say where its kubeconfig is: ${stdout}`)
   await run(kube, ['image', folder, BUSYBOX])
-  return clusterOf(exported)
+  return clusterOf(exported, /export DOCKER_HOST=(\S+)/.exec(stdout)?.[1] ?? null)
 }
 
 export type TestNamespace = {
@@ -99,14 +121,9 @@ export type TestNamespace = {
 
 const NAMESPACES = '/api/v1/namespaces'
 
-/** A namespace of its own, that takes everything along. */
-export const testNamespace = async ({ api }: KubernetesCluster): Promise<TestNamespace> => {
+/** One that is not there yet, for a test that makes it. */
+export const unusedNamespace = ({ api }: KubernetesCluster): TestNamespace => {
   const name = `test-${randomBytes(5).toString('hex')}`
-  await api.call({ method: 'POST', path: NAMESPACES, body: JSON.stringify({ metadata: { name } }) })
-  // Pods are refused until the account that they run under is there.
-  await eventually(() => api.call({ method: 'GET', path: `${NAMESPACES}/${name}/serviceaccounts/default` }), {
-    within: 20_000,
-  })
   const ignoreGone = async (asked: Promise<unknown>): Promise<void> => {
     await asked.catch((error: { status?: number }) => {
       if (error.status !== 404) throw error
@@ -119,6 +136,18 @@ export const testNamespace = async ({ api }: KubernetesCluster): Promise<TestNam
       ignoreGone(api.call({ method: 'DELETE', path: `${pathOf(kind, name, object)}${query}` })),
     close: () => ignoreGone(api.call({ method: 'DELETE', path: `${NAMESPACES}/${name}` })),
   }
+}
+
+/** A namespace of its own, that takes everything along. */
+export const testNamespace = async (cluster: KubernetesCluster): Promise<TestNamespace> => {
+  const namespace = unusedNamespace(cluster)
+  const { name } = namespace
+  await cluster.api.call({ method: 'POST', path: NAMESPACES, body: JSON.stringify({ metadata: { name } }) })
+  // Pods are refused until the account that they run under is there.
+  await eventually(() => cluster.api.call({ method: 'GET', path: `${NAMESPACES}/${name}/serviceaccounts/default` }), {
+    within: 20_000,
+  })
+  return namespace
 }
 
 export { kinds }

@@ -63,6 +63,7 @@ export const controlPlane = async (): Promise<ControlPlane> => {
   return {
     kubeconfig,
     api,
+    dockerHost: null,
     close,
     killServer: async () => {
       process.kill(server, 'SIGKILL')
