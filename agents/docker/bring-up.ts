@@ -34,6 +34,8 @@ export type Effort = {
   readonly death?: Death
 }
 
+const PING_WITHIN_MS = 5_000
+
 export type BroughtUp = 'settled' | 'interrupted'
 
 export const bringUp = async (
@@ -190,8 +192,11 @@ const giveUp = async (
   return 'settled'
 }
 
-export const exitOfDeath = (around: Surroundings, { inspected, engineWasAway = false }: Death): Exit => {
-  if (endedWithEngine(around.engineStartedAt(), inspected, engineWasAway)) return { kind: 'host_restarted' }
+/** Rejects when the engine is going down, which may be why it ended: that is judged when it is back. */
+const exitOfDeath = async ({ engine }: Surroundings, death: Death): Promise<Exit> => {
+  const { inspected, engineWasAway = false } = death
+  await engine.ping(PING_WITHIN_MS)
+  if (endedWithEngine(await engine.startedAt(), inspected, engineWasAway)) return { kind: 'host_restarted' }
   return inspected === null ? { kind: 'unknown' } : exitOf(inspected.exitCode)
 }
 
@@ -231,7 +236,7 @@ const weigh = async (
   if (inspected === null) session.workload = null
   else if (session.workload !== null) session.workload = { ...session.workload, running: false }
   const asFound = { ...death, inspected }
-  const exit = exitOfDeath(around, asFound)
+  const exit = await exitOfDeath(around, asFound)
   const { restarts } = anchor.progress
   const retries = wasHealthy(inspected, settings.healthyAfterMs) ? 0 : anchor.progress.retries
   const ending = endingOfDeath(session, asFound)

@@ -2,6 +2,8 @@
  * The engine's API, as far as sessions need it (dockerode underneath; docs.docker.com/engine/api). Every error is an
  * `EngineError`: with the engine's status, or without one when the engine was not reached.
  */
+import { Agent as HttpAgent } from 'node:http'
+import { Agent as HttpsAgent } from 'node:https'
 import type { Readable } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import Docker from 'dockerode'
@@ -74,6 +76,9 @@ export const connectEngine = (host: string, wrote: (what: string) => void = () =
   const docker = new Docker({ ...address, timeout: CALL_TIMEOUT_MS })
   /** For what takes as long as it takes: events, pulls. */
   const patient = new Docker(address)
+  /** On a new connection each time: an engine on its way down takes no new ones, and still answers on those that it has. */
+  const agent = new (address.protocol === 'https' ? HttpsAgent : HttpAgent)()
+  const knocking = new Docker({ ...address, agent } as Docker.DockerOptions)
   const container = (ref: string) => docker.getContainer(ref)
   const patience = createPatience(CALL_TIMEOUT_MS * 1.5)
   const asked = <A>(call: () => Promise<A>): Promise<A> => patience.during(call)
@@ -109,10 +114,12 @@ export const connectEngine = (host: string, wrote: (what: string) => void = () =
   }
 
   /** Asked although nobody has patience any more: it tells when there is an engine again. */
-  const ping = async (withinMs: number, signal: AbortSignal): Promise<void> => {
+  const ping = async (withinMs: number, signal?: AbortSignal): Promise<void> => {
     const late = AbortSignal.timeout(withinMs)
     try {
-      await (docker.ping as (options: object) => Promise<unknown>)({ abortSignal: AbortSignal.any([signal, late]) })
+      await (knocking.ping as (options: object) => Promise<unknown>)({
+        abortSignal: signal === undefined ? late : AbortSignal.any([signal, late]),
+      })
     } catch (error) {
       throw late.aborted ? new EngineError(`it did not answer within ${seconds(withinMs)}`, null) : engineErrorOf(error)
     }

@@ -54,7 +54,6 @@ export const createDockerPlatform = (
   /** Taken over and looked at once: before that nobody knows what there is. */
   let adopted = false
   let health: Health | null = null
-  let engineStartedAt: number | null = null
   let capacity: WireCapacity | null = null
 
   /** How often something was begun or ended with a session: what was listed before is old then. */
@@ -154,7 +153,6 @@ export const createDockerPlatform = (
     if (around === null) return
     const engineWasAway = adopted
     await readCapacity()
-    engineStartedAt = await engine.startedAt()
     const found = bySession(around, engineWasAway ? await ownership.list() : await ownership.take())
     for (const id of new Set([...found.keys(), ...sessions.keys()]))
       try {
@@ -201,7 +199,6 @@ export const createDockerPlatform = (
     const here: Surroundings = {
       settings,
       health: told,
-      engineStartedAt: () => engineStartedAt,
       engine,
       node: () => node,
       ownership,

@@ -43,8 +43,6 @@ export type Surroundings = {
   readonly log: Log
   readonly listener: Pick<PlatformListener, 'report'>
   readonly health: Health
-  /** Milliseconds since the epoch of the engine's clock; null: not known. */
-  readonly engineStartedAt: () => number | null
   readonly sessions: Map<SessionId, Session>
   /** Told of what went wrong with the engine itself. */
   readonly trouble: (error: unknown) => void
