@@ -14,9 +14,9 @@ export const isStatus = (error: unknown, ...statuses: readonly number[]): boolea
 /** There is nothing of that name or id (any more). */
 export const isMissing = (error: unknown): boolean =>
   isStatus(error, 404) || (error instanceof EngineError && /^No such container/.test(error.message))
-/** At the end of what the engine says: a template may have any words in the middle. */
+/** At the end of what the engine says (its runtime adds `: unknown`): a template may have any words in the middle. */
 export const isFullDisk = (error: unknown): boolean =>
-  error instanceof EngineError && /(no space left on device|disk quota exceeded)\.?$/i.test(error.message)
+  error instanceof EngineError && /(no space left on device|disk quota exceeded)(: unknown)?\.?$/i.test(error.message)
 export const isUnreachable = (error: unknown): boolean => error instanceof EngineError && error.status === null
 
 /** What a person can do about an engine that is not reached, where that can be known. */

@@ -27,6 +27,8 @@ export type DockerPlatformOptions = {
 }
 
 const HOUSEKEEPING_MS = 30_000
+/** While the disk is full. */
+const LOOK_FOR_ROOM_MS = 5_000
 const LOOK_AGAIN_MS = 5_000
 const SUSPEND_GRACE_MS = 3_000
 /** How long what is under way may take to notice that the agent ends: a hung engine would keep it. */
@@ -50,7 +52,11 @@ export const createDockerPlatform = (
   let node: string | null = null
   let ending = false
   let around: Surroundings | null = null
-  let opened: { readonly around: Surroundings; readonly watch: Watch; readonly timer: NodeJS.Timeout } | null = null
+  let opened: {
+    readonly around: Surroundings
+    readonly watch: Watch
+    readonly timers: readonly NodeJS.Timeout[]
+  } | null = null
   /** Taken over and looked at once: before that nobody knows what there is. */
   let adopted = false
   let health: Health | null = null
@@ -214,8 +220,11 @@ export const createDockerPlatform = (
       session: async (id) => lookSoon(id),
       takenOver: () => void isLost().catch(() => false),
     })
-    const timer = setInterval(() => void keepHouse(here), HOUSEKEEPING_MS)
-    opened = { around: here, watch, timer }
+    const timers = [
+      setInterval(() => void keepHouse(here), HOUSEKEEPING_MS),
+      setInterval(() => void lookForRoom(), LOOK_FOR_ROOM_MS),
+    ]
+    opened = { around: here, watch, timers }
     try {
       await watch.tried
     } catch (error) {
@@ -226,7 +235,7 @@ export const createDockerPlatform = (
 
   /** Whether something can be made again. */
   const lookForRoom = async (): Promise<void> => {
-    if (health?.isUnwell('disk') !== true) return
+    if (health?.isUnwell('disk') !== true || !adopted || ending) return
     try {
       await ownership.tryCreate()
       health.well('disk')
@@ -236,7 +245,6 @@ export const createDockerPlatform = (
   }
 
   const keepHouse = async (around: Surroundings): Promise<void> => {
-    await lookForRoom()
     const inUse = (): ReadonlySet<string> =>
       new Set(
         [...sessions.values()].flatMap(({ anchor, workload, orgId }) => {
@@ -251,8 +259,8 @@ export const createDockerPlatform = (
   const end = async (last: (around: Surroundings) => Promise<void>): Promise<void> => {
     if (opened === null || ending) return
     ending = true
-    const { around, watch, timer } = opened
-    clearInterval(timer)
+    const { around, watch, timers } = opened
+    for (const timer of timers) clearInterval(timer)
     for (const one of later.values()) clearTimeout(one)
     const patience = setTimeout(() => engine.giveUp('the agent is ending'), END_WITHIN_MS)
     await watch.stop()

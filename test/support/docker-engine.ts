@@ -28,6 +28,8 @@ export type DockerEngine = {
 export type OwnEngine = DockerEngine & {
   readonly stop: (signal?: NodeJS.Signals) => Promise<void>
   readonly start: () => Promise<void>
+  /** Where it keeps everything. */
+  readonly dataRoot: string
   /** It takes connections and never answers, until `goOn`. */
   readonly hang: () => void
   readonly goOn: () => void
@@ -111,11 +113,20 @@ const given = (): Promise<DockerEngine> | null => {
   return makeImages(engine).then(() => engine)
 }
 
-export const ownEngine = async (more: readonly string[] = []): Promise<OwnEngine> => {
+/** `diskMib`: of a disk of its own, which a test can fill. */
+export const ownEngine = async (
+  more: readonly string[] = [],
+  { diskMib }: { readonly diskMib?: number } = {},
+): Promise<OwnEngine> => {
   await removeLeftOvers()
   const folder = await mkdtemp(join(tmpdir(), PREFIX))
   await writeFile(join(folder, 'owner'), String(process.pid))
   const host = `unix://${join(folder, 'sock')}`
+  const dataRoot = join(folder, 'data')
+  if (diskMib !== undefined) {
+    await mkdir(dataRoot)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${diskMib}m`, 'tmpfs', dataRoot])
+  }
   const docker = new Docker(addressOf(host))
   let child: ChildProcess | null = null
 
@@ -177,7 +188,7 @@ export const ownEngine = async (more: readonly string[] = []): Promise<OwnEngine
     await removeFolder(folder)
   }
   atEndOfRun(remove)
-  const engine = { host, docker, start, stop, hang, goOn, losePower, remove }
+  const engine = { host, docker, dataRoot, start, stop, hang, goOn, losePower, remove }
   try {
     await start()
     await makeImages(engine)
