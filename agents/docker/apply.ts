@@ -6,7 +6,7 @@ import { settledAs } from '../runtime/observed.ts'
 import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
 import { advance, anchorAt, removeAnchor } from './anchors.ts'
 import { bringUp, type Death } from './bring-up.ts'
-import { isMissing, isStatus, isUnreachable } from './engine.ts'
+import { isFullDisk, isMissing, isStatus, isUnreachable } from './engine.ts'
 import { type Anchor, homeVolume } from './names.ts'
 import type { Networks } from './networks.ts'
 import { newSession, restingNow, runningNow, type Session, type Surroundings, startingNow } from './session.ts'
@@ -38,7 +38,7 @@ export const apply = async (
     around.log.error({ sessionId, generation, error: message }, 'a session could not be made as asked')
     return {
       kind: 'failed',
-      code: isUnreachable(error) ? 'agent_degraded' : 'platform_error',
+      code: isUnreachable(error) || isFullDisk(error) ? 'agent_degraded' : 'platform_error',
       message,
       retryable: true,
     }
@@ -189,15 +189,30 @@ const homeOf = ({ anchor }: Session, around: Surroundings, { desired }: Target):
   return '/home/user'
 }
 
+/**
+ * By an anchor without the home, which could not be removed otherwise. False: there is no room for it. What is deleted makes room, so it is not
+ * kept from that; cut short, the session is looked at as one that was not asked to go, until that is asked again.
+ */
+const writeDownDeletion = async (around: Surroundings, session: Session, target: Target): Promise<boolean> => {
+  try {
+    await anchorAt(around, session, target, { phase: 'deleting', reason: '', restarts: 0, retries: 0 }, null)
+    return true
+  } catch (error) {
+    if (!isFullDisk(error)) throw error
+    around.trouble(error)
+    return false
+  }
+}
+
 const remove = async (
   around: Surroundings,
   session: Session,
   target: Target,
   signal: AbortSignal,
 ): Promise<Applied> => {
-  // Without the home, which could not be removed otherwise.
-  await anchorAt(around, session, target, { phase: 'deleting', reason: '', restarts: 0, retries: 0 }, null)
+  const isWrittenDown = await writeDownDeletion(around, session, target)
   if ((await endWorkload(around, session, { signal })) === 'interrupted') return { kind: 'interrupted' }
+  if (!isWrittenDown && session.anchor !== null) await removeAnchor(around, session.anchor)
   await removeHome(around, session.id)
   await around.step('home_removed')
   if (session.anchor !== null) await removeAnchor(around, session.anchor)

@@ -10,6 +10,7 @@ import { afterExit } from '../runtime/restart-policy.ts'
 import { advance } from './anchors.ts'
 import { awaitReady } from './await-ready.ts'
 import { EngineError, type Inspected, isMissing } from './engine.ts'
+import { endedWithEngine } from './engine-start.ts'
 import { giveHome } from './home.ts'
 import { ensureImage } from './image.ts'
 import type { Networks } from './networks.ts'
@@ -20,7 +21,7 @@ import { createWorkload, endWorkload, workloadOptions } from './workload.ts'
 export type Death = {
   /** null: its container is gone. */
   readonly inspected: Inspected | null
-  /** Found when the engine was back after it had been away: its end was not the program's own. */
+  /** Found when the engine was back after it had been away from an agent that watched it. */
   readonly engineWasAway?: boolean
 }
 
@@ -32,6 +33,8 @@ export type Effort = {
   /** It has ended already, and that is to be judged first. */
   readonly death?: Death
 }
+
+const PING_WITHIN_MS = 5_000
 
 export type BroughtUp = 'settled' | 'interrupted'
 
@@ -189,8 +192,11 @@ const giveUp = async (
   return 'settled'
 }
 
-export const exitOfDeath = ({ inspected, engineWasAway }: Death): Exit => {
-  if (engineWasAway === true) return { kind: 'host_restarted' }
+/** Rejects when the engine is going down, which may be why it ended: that is judged when it is back. */
+const exitOfDeath = async ({ engine }: Surroundings, death: Death): Promise<Exit> => {
+  const { inspected, engineWasAway = false } = death
+  await engine.ping(PING_WITHIN_MS)
+  if (endedWithEngine(await engine.startedAt(), inspected, engineWasAway)) return { kind: 'host_restarted' }
   return inspected === null ? { kind: 'unknown' } : exitOf(inspected.exitCode)
 }
 
@@ -230,7 +236,7 @@ const weigh = async (
   if (inspected === null) session.workload = null
   else if (session.workload !== null) session.workload = { ...session.workload, running: false }
   const asFound = { ...death, inspected }
-  const exit = exitOfDeath(asFound)
+  const exit = await exitOfDeath(around, asFound)
   const { restarts } = anchor.progress
   const retries = wasHealthy(inspected, settings.healthyAfterMs) ? 0 : anchor.progress.retries
   const ending = endingOfDeath(session, asFound)

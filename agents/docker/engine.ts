@@ -2,28 +2,17 @@
  * The engine's API, as far as sessions need it (dockerode underneath; docs.docker.com/engine/api). Every error is an
  * `EngineError`: with the engine's status, or without one when the engine was not reached.
  */
+import { Agent as HttpAgent } from 'node:http'
+import { Agent as HttpsAgent } from 'node:https'
 import type { Readable } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import Docker from 'dockerode'
-import { messageOf } from '../runtime/log.ts'
+import { seconds } from '../../domain/template/restart.ts'
+import { EngineError, engineErrorOf, isMissing, isStatus } from './engine-error.ts'
+import { engineStart } from './engine-start.ts'
+import { createPatience } from './patience.ts'
 
-export class EngineError extends Error {
-  readonly status: number | null
-  constructor(message: string, status: number | null) {
-    super(message)
-    this.status = status
-  }
-}
-
-export const isStatus = (error: unknown, ...statuses: readonly number[]): boolean =>
-  error instanceof EngineError && error.status !== null && statuses.includes(error.status)
-/** There is nothing of that name or id (any more). */
-export const isMissing = (error: unknown): boolean =>
-  isStatus(error, 404) || (error instanceof EngineError && /^No such container/.test(error.message))
-/** At the end of what the engine says: a template may have any words in the middle. */
-export const isFullDisk = (error: unknown): boolean =>
-  error instanceof EngineError && /(no space left on device|disk quota exceeded)\.?$/i.test(error.message)
-export const isUnreachable = (error: unknown): boolean => error instanceof EngineError && error.status === null
+export { EngineError, isFullDisk, isMissing, isStatus, isUnreachable } from './engine-error.ts'
 
 export type Labels = { readonly [name: string]: string }
 
@@ -79,30 +68,6 @@ export const addressOf = (host: string): Docker.DockerOptions => {
   }
 }
 
-const engineErrorOf = (error: unknown): EngineError => {
-  if (error instanceof EngineError) return error
-  const { statusCode, json } = error as { statusCode?: number; json?: { message?: string } | null }
-  const message = json?.message ?? messageOf(error).replace(/^\(HTTP code \d+\) [a-z ]+ - /, '')
-  return new EngineError(message.trim(), typeof statusCode === 'number' ? statusCode : null)
-}
-
-const LATE = new EngineError('the engine did not answer in time', null)
-
-/** An answer that breaks off in the middle would be waited for for ever: the library does not say so. */
-const asked = async <A>(call: () => Promise<A>, withinMs = CALL_TIMEOUT_MS * 1.5): Promise<A> => {
-  let patience: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    patience = setTimeout(() => reject(LATE), withinMs)
-  })
-  try {
-    return await Promise.race([call(), late])
-  } catch (error) {
-    throw engineErrorOf(error)
-  } finally {
-    clearTimeout(patience)
-  }
-}
-
 export type Engine = ReturnType<typeof connectEngine>
 
 /** `wrote` is told of each call that changes something on the engine, after it. */
@@ -111,7 +76,12 @@ export const connectEngine = (host: string, wrote: (what: string) => void = () =
   const docker = new Docker({ ...address, timeout: CALL_TIMEOUT_MS })
   /** For what takes as long as it takes: events, pulls. */
   const patient = new Docker(address)
+  /** On a new connection each time: an engine on its way down takes no new ones, and still answers on those that it has. */
+  const agent = new (address.protocol === 'https' ? HttpsAgent : HttpAgent)()
+  const knocking = new Docker({ ...address, agent } as Docker.DockerOptions)
   const container = (ref: string) => docker.getContainer(ref)
+  const patience = createPatience(CALL_TIMEOUT_MS * 1.5)
+  const asked = <A>(call: () => Promise<A>): Promise<A> => patience.during(call)
   const write = async <A>(what: string, call: () => Promise<A>): Promise<A> => {
     const answer = await asked(call)
     wrote(what)
@@ -129,6 +99,7 @@ export const connectEngine = (host: string, wrote: (what: string) => void = () =
     )) as Readable
     const stop = (): void => void stream.destroy()
     signal.addEventListener('abort', stop)
+    const forget = patience.onEnd((error) => void stream.destroy(error))
     try {
       for await (const event of jsonLines(stream)) {
         if (typeof event.error === 'string') throw new EngineError(event.error, 500)
@@ -138,7 +109,29 @@ export const connectEngine = (host: string, wrote: (what: string) => void = () =
       throw engineErrorOf(error)
     } finally {
       signal.removeEventListener('abort', stop)
+      forget()
     }
+  }
+
+  /** Asked although nobody has patience any more: it tells when there is an engine again. */
+  const ping = async (withinMs: number, signal?: AbortSignal): Promise<void> => {
+    const late = AbortSignal.timeout(withinMs)
+    try {
+      await (knocking.ping as (options: object) => Promise<unknown>)({
+        abortSignal: signal === undefined ? late : AbortSignal.any([signal, late]),
+      })
+    } catch (error) {
+      throw late.aborted ? new EngineError(`it did not answer within ${seconds(withinMs)}`, null) : engineErrorOf(error)
+    }
+  }
+
+  /** When it was started, in its own time, as far as can be known (`engine-start.ts`). */
+  const startedAt = async (): Promise<number | null> => {
+    const bridge = await asked(() => docker.getNetwork('bridge').inspect()).catch((error: unknown) => {
+      if (isMissing(error)) return null
+      throw error
+    })
+    return engineStart(bridge?.Created, address.socketPath)
   }
 
   const exec = async (
@@ -160,6 +153,11 @@ export const connectEngine = (host: string, wrote: (what: string) => void = () =
   }
 
   return {
+    /** Every call that waits ends with this, and every one that comes is refused with it, until `resume`. */
+    giveUp: patience.giveUp,
+    resume: patience.resume,
+    ping,
+    startedAt,
     info: () => asked(() => docker.info()),
     hasImage: (image: string) =>
       asked(() => docker.getImage(image).inspect()).then(

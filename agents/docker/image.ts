@@ -1,7 +1,7 @@
 /** The image of a session: found, or pulled with progress; what goes wrong is said so that a person can act. */
 import { readFile } from 'node:fs/promises'
 import { seconds } from '../../domain/template/restart.ts'
-import { type Auth, type Engine, EngineError } from './engine.ts'
+import { type Auth, type Engine, EngineError, isFullDisk } from './engine.ts'
 
 export type ImageFound =
   | { readonly kind: 'there'; readonly id: string; readonly digest: string | null; readonly user: string }
@@ -93,7 +93,8 @@ export const ensureImage = async (
   } catch (error) {
     if (waiting.signal.aborted) return { kind: 'interrupted' }
     if (stalled.signal.aborted) return stalledFor(image, waiting.withinMs)
-    if (!(error instanceof EngineError) || error.status === null) throw error
+    // Neither says anything of the image: an engine that is gone, or has no room.
+    if (!(error instanceof EngineError) || error.status === null || isFullDisk(error)) throw error
     return { kind: 'failed', ...whyNotPulled(image, error.message) }
   } finally {
     clearTimeout(patience)

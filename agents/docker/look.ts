@@ -4,10 +4,11 @@
  */
 import type { SessionId } from '../../domain/ids.ts'
 import { readContainerSpec } from '../container/spec.ts'
+import { describeExit, type Exit, exitOf } from '../runtime/exit.ts'
 import { over } from '../runtime/observed.ts'
 import { anchorAt, newestAnchor } from './anchors.ts'
 import type { Registry } from './apply.ts'
-import { bringUpUnasked, type Death, endingOfDeath, exitOfDeath, outputOf } from './bring-up.ts'
+import { bringUpUnasked, type Death, endingOfDeath, outputOf } from './bring-up.ts'
 import { type Inspected, isMissing, isStatus, type Listed } from './engine.ts'
 import { type Anchor, incarnationOf, label, sessionOf } from './names.ts'
 import {
@@ -171,12 +172,11 @@ const showEnd = async (
   if (session.observed.status === (phase === 'failed' ? 'failed' : 'stopped')) return
   const inspected = await inspectWorkload(around, session)
   const death: Death = { inspected }
-  const exit = inspected === null ? null : exitOfDeath(death)
+  const exit: Exit | null =
+    reason === 'host_restarted' ? { kind: 'host_restarted' } : inspected === null ? null : exitOf(inspected.exitCode)
   const message =
     (inspected === null ? null : endingOfDeath(session, death)?.message) ??
-    (inspected === null
-      ? 'it is over; its container is gone'
-      : `the command ended with exit code ${inspected.exitCode}`)
+    (exit === null ? 'it is over; its container is gone' : `the command ${describeExit(exit)}`)
   const output = await outputOf(around, session, inspected?.startedAt)
   const status = phase === 'failed' ? 'failed' : 'stopped'
   session.observed = overNow(around, session, { status, reason: reason || 'exited_early', message }, exit, output)

@@ -6,6 +6,6 @@ import type { DockerSettings } from './settings.ts'
 
 export type DockerAgentSettings = { readonly agent: AgentSettings; readonly docker: DockerSettings }
 
-/** Resolves when the engine is reached and its sessions are taken over. `lost`: another agent of this id has taken over. */
+/** Resolves when the engine's sessions are taken over, or when it is known why they cannot be yet. `lost`: another agent of this id has taken over. */
 export const runDockerAgent = (settings: DockerAgentSettings, log: Log, lost: () => void): Promise<RunningAgent> =>
   startAgent(settings.agent, createDockerPlatform(settings.docker, log, { lost }), log)

@@ -7,7 +7,7 @@
 import type { SessionId } from '../../domain/ids.ts'
 import type { Log } from '../runtime/log.ts'
 import { type Engine, isMissing, isStatus, type Listed } from './engine.ts'
-import { agentName, label, nameFor, newToken } from './names.ts'
+import { agentName, isAnothers, label, nameFor, newToken } from './names.ts'
 
 export type Ownership = {
   readonly token: () => string
@@ -43,12 +43,19 @@ export const createOwnership = (engine: Engine, agentId: string, log: Log): Owne
 
   const makeOwn = async (): Promise<string> => {
     await ensureAnchorImage(engine)
-    return engine.create(agentName(token), {
-      Image: ANCHOR_IMAGE,
-      Cmd: ['/none'],
-      Labels: { [label.agent]: agentId, [label.role]: 'agent' },
-      HostConfig: { NetworkMode: 'none' },
-    })
+    const name = agentName(token)
+    try {
+      return await engine.create(name, {
+        Image: ANCHOR_IMAGE,
+        Cmd: ['/none'],
+        Labels: { [label.agent]: agentId, [label.role]: 'agent' },
+        HostConfig: { NetworkMode: 'none' },
+      })
+    } catch (error) {
+      // Made by an attempt whose answer was lost: nobody else knows this token.
+      if (!isStatus(error, 409)) throw error
+      return (await engine.inspect(name)).id
+    }
   }
 
   const list = async (sessionId?: SessionId): Promise<readonly Listed[]> => {
@@ -76,9 +83,7 @@ export const createOwnership = (engine: Engine, agentId: string, log: Log): Owne
     if (own === null || (await engine.list({ id: [own] })).length === 0) own = await makeOwn()
     for (const other of await engine.list(ofAgent('agent')))
       if (other.id !== own) {
-        await engine.remove(other.id, true).catch((error: unknown) => {
-          if (!isMissing(error)) throw error
-        })
+        await removeUnlessGone(other.id)
         log.info({ container: other.name }, 'took over from an earlier agent of this id')
       }
     const queue = [...(await list())]
@@ -94,20 +99,41 @@ export const createOwnership = (engine: Engine, agentId: string, log: Log): Owne
   }
 
   const isLost = async (): Promise<boolean> => {
+    if (own === null) return false
     const owners = await engine.list(ofAgent('agent'))
     if (owners.some(({ id }) => id === own)) return false
-    // Removed by hand, with nobody else there: it is made again.
-    if (owners.length === 0) {
-      own = await makeOwn()
+    return owners.length > 0 || !(await ownAgain())
+  }
+
+  /**
+   * Removed by hand, with nobody else's there: it is made again. Not where another agent has named things since: that one's was
+   * removed, too. Two that make theirs at once, with nothing there that bears a name, see it at least once, as each looks after it
+   * has made its own: whoever sees another gives up. False: somebody else is the owner.
+   */
+  const ownAgain = async (): Promise<boolean> => {
+    if ((await list()).some(({ name }) => isAnothers(token, name))) return false
+    const made = await makeOwn()
+    if ((await engine.list(ofAgent('agent'))).some(({ id }) => id !== made)) {
+      await removeUnlessGone(made)
       return false
     }
+    own = made
     return true
   }
 
+  const removeUnlessGone = (ref: string): Promise<void> =>
+    engine.remove(ref, true).catch((error: unknown) => {
+      if (!isMissing(error)) throw error
+    })
+
   const tryCreate = async (): Promise<void> => {
     const name = `${agentName(token)}-room`
-    await engine.create(name, { Image: ANCHOR_IMAGE, Cmd: ['/none'], HostConfig: { NetworkMode: 'none' } })
-    await engine.remove(name, true)
+    const options = { Image: ANCHOR_IMAGE, Cmd: ['/none'], HostConfig: { NetworkMode: 'none' } }
+    await engine.create(name, options).catch((error: unknown) => {
+      // Of a try before this one, whose answer was lost.
+      if (!isStatus(error, 409)) throw error
+    })
+    await removeUnlessGone(name)
   }
 
   return {

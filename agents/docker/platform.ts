@@ -1,14 +1,13 @@
 /** Sessions as containers of a Docker engine: the `Platform` of the Docker agent. */
-import { setTimeout as wait } from 'node:timers/promises'
 import type { SessionId } from '../../domain/ids.ts'
 import type { WireCapacity } from '../protocol.ts'
-import { backoffCeiling } from '../runtime/backoff.ts'
 import { type Log, messageOf } from '../runtime/log.ts'
 import { capacityOf } from '../runtime/measured-capacity.ts'
 import type { Held, Platform, PlatformListener } from '../runtime/platform.ts'
 import { advance } from './anchors.ts'
 import { apply, type Registry } from './apply.ts'
 import { connectEngine, isFullDisk, isMissing, isUnreachable } from './engine.ts'
+import { createHealth, type Health } from './health.ts'
 import { bySession, type Circumstances, lookAt } from './look.ts'
 import { isAnothers } from './names.ts'
 import { createNetworks } from './networks.ts'
@@ -27,10 +26,13 @@ export type DockerPlatformOptions = {
   readonly lost?: () => void
 }
 
-const OPEN_BACKOFF = { baseMs: 200, capMs: 5_000 }
 const HOUSEKEEPING_MS = 30_000
+/** While the disk is full. */
+const LOOK_FOR_ROOM_MS = 5_000
 const LOOK_AGAIN_MS = 5_000
 const SUSPEND_GRACE_MS = 3_000
+/** How long what is under way may take to notice that the agent ends: a hung engine would keep it. */
+const END_WITHIN_MS = 4_000
 
 type Task = { readonly controller: AbortController; readonly done: Promise<unknown> }
 
@@ -50,8 +52,14 @@ export const createDockerPlatform = (
   let node: string | null = null
   let ending = false
   let around: Surroundings | null = null
-  let opened: { readonly around: Surroundings; readonly watch: Watch; readonly timer: NodeJS.Timeout } | null = null
-  let diskIsFull = false
+  let opened: {
+    readonly around: Surroundings
+    readonly watch: Watch
+    readonly timers: readonly NodeJS.Timeout[]
+  } | null = null
+  /** Taken over and looked at once: before that nobody knows what there is. */
+  let adopted = false
+  let health: Health | null = null
   let capacity: WireCapacity | null = null
 
   /** How often something was begun or ended with a session: what was listed before is old then. */
@@ -147,8 +155,10 @@ export const createDockerPlatform = (
   }
 
   /** Of one that cannot be looked at now the others are not to suffer. */
-  const everything = async (engineWasAway: boolean): Promise<void> => {
+  const everything = async (): Promise<void> => {
     if (around === null) return
+    const engineWasAway = adopted
+    await readCapacity()
     const found = bySession(around, engineWasAway ? await ownership.list() : await ownership.take())
     for (const id of new Set([...found.keys(), ...sessions.keys()]))
       try {
@@ -158,14 +168,14 @@ export const createDockerPlatform = (
         log.warn({ sessionId: id, error: messageOf(error) }, 'a session cannot be looked at, trying again')
         lookLater(id)
       }
+    // Its own container could be made.
+    if (!adopted) health?.well('disk')
+    adopted = true
   }
 
   const trouble = (error: unknown): void => {
     const message = messageOf(error)
-    if (isFullDisk(error)) {
-      diskIsFull = true
-      around?.listener.degraded(`the engine's disk is full: ${message}`)
-    }
+    if (isFullDisk(error)) health?.unwell('disk', `the engine's disk is full: ${message}`)
     log.debug({ error: message }, 'a call to the engine failed')
     // Something that has to be there is not: perhaps because it is another agent's now.
     if (isMissing(error)) isLost().catch(() => {})
@@ -177,7 +187,7 @@ export const createDockerPlatform = (
       { agentId: settings.agentId },
       'another agent of this id has taken over on this engine: this one can do nothing any more',
     )
-    around?.listener.degraded('another agent of the same id has taken over on this engine')
+    health?.unwell('owner', 'another agent of the same id has taken over on this engine')
     options.lost?.()
     return true
   }
@@ -190,8 +200,11 @@ export const createDockerPlatform = (
   }
 
   const open = async (listener: PlatformListener): Promise<void> => {
+    const told = createHealth(listener)
+    health = told
     const here: Surroundings = {
       settings,
+      health: told,
       engine,
       node: () => node,
       ownership,
@@ -202,48 +215,36 @@ export const createDockerPlatform = (
       step: options.step ?? (() => Promise.resolve()),
     }
     around = here
-    let since = 0
-    for (let tries = 0; ; tries += 1)
-      try {
-        since = Math.floor(Date.now() / 1_000) - 1
-        await readCapacity()
-        await everything(false)
-        break
-      } catch (error) {
-        if (!isUnreachable(error) && !isFullDisk(error)) throw error
-        log.warn(
-          { engine: settings.dockerHost, error: messageOf(error) },
-          'the Docker engine cannot be used yet, trying again',
-        )
-        await wait(backoffCeiling(tries, OPEN_BACKOFF))
-      }
-    const watch = watchEngine(
-      here,
-      {
-        everything: (again) => (again ? everything(true) : Promise.resolve()),
-        session: async (id) => lookSoon(id),
-        takenOver: () => void isLost().catch(() => false),
-      },
-      since,
-    )
-    const timer = setInterval(() => void keepHouse(here), HOUSEKEEPING_MS)
-    opened = { around: here, watch, timer }
+    const watch = watchEngine(here, {
+      everything,
+      session: async (id) => lookSoon(id),
+      takenOver: () => void isLost().catch(() => false),
+    })
+    const timers = [
+      setInterval(() => void keepHouse(here), HOUSEKEEPING_MS),
+      setInterval(() => void lookForRoom(), LOOK_FOR_ROOM_MS),
+    ]
+    opened = { around: here, watch, timers }
+    try {
+      await watch.tried
+    } catch (error) {
+      await close()
+      throw error
+    }
   }
 
   /** Whether something can be made again. */
   const lookForRoom = async (): Promise<void> => {
-    if (!diskIsFull) return
+    if (health?.isUnwell('disk') !== true || !adopted || ending) return
     try {
       await ownership.tryCreate()
-      diskIsFull = false
-      around?.listener.degraded(null)
+      health.well('disk')
     } catch (error) {
       log.debug({ error: messageOf(error) }, 'the disk is still full')
     }
   }
 
   const keepHouse = async (around: Surroundings): Promise<void> => {
-    await lookForRoom()
     const inUse = (): ReadonlySet<string> =>
       new Set(
         [...sessions.values()].flatMap(({ anchor, workload, orgId }) => {
@@ -258,15 +259,18 @@ export const createDockerPlatform = (
   const end = async (last: (around: Surroundings) => Promise<void>): Promise<void> => {
     if (opened === null || ending) return
     ending = true
-    const { around, watch, timer } = opened
-    clearInterval(timer)
+    const { around, watch, timers } = opened
+    for (const timer of timers) clearInterval(timer)
     for (const one of later.values()) clearTimeout(one)
+    const patience = setTimeout(() => engine.giveUp('the agent is ending'), END_WITHIN_MS)
     await watch.stop()
     const busy = [...tasks.values()]
     for (const { controller } of busy) controller.abort()
     await Promise.all(busy.map(({ done }) => done))
+    clearTimeout(patience)
     await last(around)
   }
+  const close = (): Promise<void> => end(() => Promise.resolve())
 
   const suspendOne = async (around: Surroundings, session: Session): Promise<void> => {
     const { phase } = session.anchor?.progress ?? {}
@@ -283,11 +287,26 @@ export const createDockerPlatform = (
 
   return {
     name: 'docker',
-    capacity: () => (capacity !== null && ending ? Promise.resolve(capacity) : readCapacity()),
+    capacity: async () => {
+      if (capacity !== null && ending) return capacity
+      return readCapacity().catch((error: unknown) => {
+        // Never reached: it is connected, says why, and can take nothing.
+        if (capacity === null) return { maxSessions: 0, cpuMillis: 0, memoryMib: 0 }
+        throw error
+      })
+    },
     open,
+    adopted: () => adopted,
     held,
     apply: async (target, context) => {
       if (opened === null || ending) return { kind: 'interrupted' }
+      if (!adopted)
+        return {
+          kind: 'failed',
+          code: 'agent_degraded',
+          message: health?.why() ?? 'the engine has not been looked at yet',
+          retryable: true,
+        }
       const applied = await apply(opened.around, registry, target, context)
       if (target.desired.state === 'deleted') void keepHouse(opened.around)
       return applied
@@ -296,10 +315,15 @@ export const createDockerPlatform = (
       [...sessions.values()]
         .filter(({ anchor, workload }) => anchor !== null || workload !== null)
         .map((session) => ({ sessionId: session.id, generation: generationOf(session), ...session.observed })),
-    close: () => end(() => Promise.resolve()),
+    close,
     suspend: () =>
       end(async (around) => {
-        await Promise.all([...sessions.values()].map((session) => suspendOne(around, session)))
+        const suspended = [...sessions.values()].map((session) =>
+          suspendOne(around, session).catch((error: unknown) =>
+            log.error({ sessionId: session.id, error: messageOf(error) }, 'a session could not be suspended'),
+          ),
+        )
+        await Promise.all(suspended)
       }),
   }
 }

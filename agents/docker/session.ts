@@ -5,6 +5,7 @@ import type { Log } from '../runtime/log.ts'
 import { endpointOf, over, resting, running, starting } from '../runtime/observed.ts'
 import type { PlatformListener } from '../runtime/platform.ts'
 import type { Engine } from './engine.ts'
+import type { Health } from './health.ts'
 import type { Anchor, Progress } from './names.ts'
 import type { Ownership } from './ownership.ts'
 import type { Settings } from './settings.ts'
@@ -40,7 +41,8 @@ export type Surroundings = {
   readonly node: () => string | null
   readonly ownership: Ownership
   readonly log: Log
-  readonly listener: PlatformListener
+  readonly listener: Pick<PlatformListener, 'report'>
+  readonly health: Health
   readonly sessions: Map<SessionId, Session>
   /** Told of what went wrong with the engine itself. */
   readonly trouble: (error: unknown) => void

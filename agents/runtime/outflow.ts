@@ -25,7 +25,7 @@ export type Outflow = {
 /** Requests beyond these are answered by the inventories that answer the others. */
 const MOST_REQUESTS = 8
 
-export const createOutflow = (platform: Pick<Platform, 'inventory' | 'held'>): Outflow => {
+export const createOutflow = (platform: Pick<Platform, 'inventory' | 'held' | 'adopted'>): Outflow => {
   const kept = createReportBuffer()
   let link: Link | null = null
   let reason: string | null = null
@@ -35,6 +35,8 @@ export const createOutflow = (platform: Pick<Platform, 'inventory' | 'held'>): O
   let requests: (string | null)[] = []
 
   const nextPage = (): Frame<'inventory'> | null => {
+    // What was asked for is answered when it is known what there is.
+    if (platform.adopted?.() === false) return null
     for (;;) {
       const page = pages?.next() ?? null
       if (page !== null) return page

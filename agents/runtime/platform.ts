@@ -55,6 +55,11 @@ export type Platform = {
   readonly capacity: () => Promise<WireCapacity>
   /** Adopts what is there from earlier runs, then watches. Called once, before the first connection. */
   readonly open: (listener: PlatformListener) => Promise<void>
+  /**
+   * False while what is there cannot be known yet, because the platform was not to be used at `open`: no inventory is
+   * sent then, which would say that everything is gone. `degraded(null)` tells that it is known. Without this: always.
+   */
+  readonly adopted?: () => boolean
   /** What is held of a session now, or null when nothing is left of it. */
   readonly held: (sessionId: SessionId) => Held | null
   /**

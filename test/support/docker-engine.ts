@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { accessSync, constants, readFileSync } from 'node:fs'
+import { accessSync, constants, readdirSync, readFileSync } from 'node:fs'
 import { copyFile, mkdir, mkdtemp, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -28,6 +28,13 @@ export type DockerEngine = {
 export type OwnEngine = DockerEngine & {
   readonly stop: (signal?: NodeJS.Signals) => Promise<void>
   readonly start: () => Promise<void>
+  /** Where it keeps everything. */
+  readonly dataRoot: string
+  /** It takes connections and never answers, until `goOn`. */
+  readonly hang: () => void
+  readonly goOn: () => void
+  /** Ends it together with everything that runs in it, at once, as a loss of power does. */
+  readonly losePower: () => Promise<void>
   /** With all that is in it. */
   readonly remove: () => Promise<void>
 }
@@ -106,11 +113,20 @@ const given = (): Promise<DockerEngine> | null => {
   return makeImages(engine).then(() => engine)
 }
 
-export const ownEngine = async (more: readonly string[] = []): Promise<OwnEngine> => {
+/** `diskMib`: of a disk of its own, which a test can fill. */
+export const ownEngine = async (
+  more: readonly string[] = [],
+  { diskMib }: { readonly diskMib?: number } = {},
+): Promise<OwnEngine> => {
   await removeLeftOvers()
   const folder = await mkdtemp(join(tmpdir(), PREFIX))
   await writeFile(join(folder, 'owner'), String(process.pid))
   const host = `unix://${join(folder, 'sock')}`
+  const dataRoot = join(folder, 'data')
+  if (diskMib !== undefined) {
+    await mkdir(dataRoot)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${diskMib}m`, 'tmpfs', dataRoot])
+  }
   const docker = new Docker(addressOf(host))
   let child: ChildProcess | null = null
 
@@ -141,7 +157,19 @@ export const ownEngine = async (more: readonly string[] = []): Promise<OwnEngine
     child.kill(signal)
     await ended
   }
+  const hang = (): void => void child?.kill('SIGSTOP')
+  const goOn = (): void => void child?.kill('SIGCONT')
+  const losePower = async (): Promise<void> => {
+    const running = await docker.listContainers()
+    const inspected = await Promise.all(running.map(({ Id }) => docker.getContainer(Id).inspect()))
+    // Or it would write down how the others ended.
+    hang()
+    for (const pid of processesOf(folder)) process.kill(pid, 'SIGKILL')
+    for (const { State } of inspected) if (isAlive(State.Pid)) process.kill(State.Pid, 'SIGKILL')
+    await stop('SIGKILL')
+  }
   const remove = async (): Promise<void> => {
+    goOn()
     // Or they would be given their time to end.
     for (const { Id } of await docker.listContainers({ all: true }).catch(() => []))
       await docker
@@ -160,7 +188,7 @@ export const ownEngine = async (more: readonly string[] = []): Promise<OwnEngine
     await removeFolder(folder)
   }
   atEndOfRun(remove)
-  const engine = { host, docker, start, stop, remove }
+  const engine = { host, docker, dataRoot, start, stop, hang, goOn, losePower, remove }
   try {
     await start()
     await makeImages(engine)
@@ -216,6 +244,20 @@ const isAlive = (pid: number): boolean => {
 
 /** Of an engine that was killed, or that another of its life had started. */
 const endContainerd = (folder: string): Promise<void> => endProcess(folder, join(folder, CONTAINERD_PID), 'SIGTERM')
+
+/** containerd and the shims of an engine: its folder is in their arguments. */
+const processesOf = (folder: string): readonly number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter((pid) => {
+      try {
+        const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+        return line.includes('containerd') && line.includes(`${folder}/exec/`) && !line.includes('dockerd\0')
+      } catch {
+        return false
+      }
+    })
+    .map(Number)
 
 /** Only what bears the folder in its arguments: the number may be somebody else's by now. */
 const endProcess = async (folder: string, pidFile: string, signal: NodeJS.Signals): Promise<void> => {

@@ -28,6 +28,14 @@ describe('archives as the engine takes and gives them', () => {
       expect(listed).to.match(new RegExp(`^drwxr-xr-x ${uid}/${gid} .* user/\\n$`))
     })
 
+  for (const name of ['n'.repeat(99), 'n'.repeat(100), 'n'.repeat(254), 'ü'.repeat(100)])
+    it(`say to tar(1) a name of ${Buffer.byteLength(name)} bytes whole`, () => {
+      const path = join(folder, 'long.tar')
+      writeFileSync(path, folderArchive(name, { uid: 1_000, gid: 1_000, mode: 0o755 }))
+      const listed = execFileSync('tar', ['--quoting-style=literal', '-tf', path], { encoding: 'utf8' })
+      expect(listed).to.equal(`${name}/\n`)
+    })
+
   it('give the first file of what tar(1) has packed, and nothing of a folder', () => {
     writeFileSync(join(folder, 'passwd'), 'root:x:0:0::/:/bin/sh\n')
     const packed = execFileSync('tar', ['--format=ustar', '-C', folder, '-c', 'passwd'])

@@ -42,6 +42,21 @@ describe('the outflow', () => {
     expect(types(link.sent)).to.deep.equal(['status', 'degraded', 'inventory'])
   })
 
+  it('says nothing of what is there while the platform cannot know it, and all of it as soon as it does', () => {
+    let adopted = false
+    const outflow = createOutflow({ ...holding(1), adopted: () => adopted })
+    const link = scriptedLink()
+    outflow.degraded('the engine is not there')
+    outflow.open(link)
+    outflow.requestInventory('asked')
+    outflow.report(status(1))
+    expect(types(link.sent)).to.deep.equal(['degraded', 'status'])
+    adopted = true
+    outflow.degraded(null)
+    expect(types(link.sent).slice(2)).to.deep.equal(['degraded', 'inventory', 'inventory'])
+    expect(link.sent.at(-1)).to.include({ requestId: 'asked' })
+  })
+
   it('passes facts straight on when the link is fast', () => {
     const outflow = createOutflow(holding(0))
     const link = scriptedLink()

@@ -6,7 +6,15 @@ import type { Json } from '../../e2e/support/rest.ts'
 import { type Program, scene } from '../../e2e/support/scene.ts'
 import { agent, enrol, migratedDatabase, type Server, server } from '../../e2e/support/streamspace.ts'
 import { putTemplate } from '../../e2e/support/templates.ts'
-import { BUSYBOX, type DockerEngine, dockerEngine, needsDocker } from '../../support/docker-engine.ts'
+import {
+  BUSYBOX,
+  type DockerEngine,
+  dockerEngine,
+  needsDocker,
+  needsOwnDocker,
+  type OwnEngine,
+  ownEngine,
+} from '../../support/docker-engine.ts'
 
 const AGENT = 'docker-1'
 
@@ -127,5 +135,57 @@ describe('the Docker agent', function () {
     expect((await second.end()).code).to.equal(0)
     // An agent that leaves, leaves its sessions as they are.
     expect(await pageOf(restarted)).to.equal('Home\nHome\n')
+  })
+})
+
+describe('the Docker agent, as the server shows it', function () {
+  this.timeout(120_000)
+  const here = scene('suite')
+  let engine: OwnEngine
+  before(async function () {
+    needsOwnDocker.call(this)
+    engine = await ownEngine()
+  })
+  after(() => engine?.remove())
+
+  it('is degraded, with why, while its engine is not there, and loses no session by that', async () => {
+    const control = await server(here, await migratedDatabase(here), { STREAMSPACE_HEARTBEAT_INTERVAL_MS: '500' })
+    const token = await enrol(control.rest, AGENT, 'docker')
+    const dataDir = join(await here.folder(), 'agent')
+    const start = () =>
+      agent(here, { id: AGENT, token, url: control.url, dataDir, platform: 'docker' }, { DOCKER_HOST: engine.host })
+    const shown = async (): Promise<Json> => (await control.rest.get(`/agents/${AGENT}`)).body
+    const first = start()
+    await putTemplate(control.rest, site('once', { policy: 'never' }))
+    await putTemplate(control.rest, site('steady', { policy: 'on-failure', maxRetries: 3 }))
+    const { id: once } = await control.rest.create({ template: 'once' })
+    const { id: steady } = await control.rest.create({ template: 'steady' })
+    for (const id of [once, steady]) await control.rest.until(id, 'running')
+    first.signal('SIGTERM')
+    await first.end()
+    await engine.stop()
+    const second = start()
+    await eventually(
+      async () => {
+        const { status, statusReason } = await shown()
+        expect({ status, statusReason }).to.have.property('status', 'degraded')
+        expect(statusReason).to.match(/the Docker engine at unix:.* cannot be reached: .*start the engine or set/)
+      },
+      { within: 10_000 },
+    )
+    // Nothing is said to be gone that only cannot be seen.
+    for (const id of [once, steady])
+      expect(await control.rest.session(id)).to.include({ status: 'running', restarts: 0 })
+    await engine.start()
+    await eventually(async () => expect(await shown()).to.include({ status: 'online', statusReason: null }), {
+      within: 10_000,
+    })
+    expect(await control.rest.until(once, 'failed', 10_000)).to.include({ statusReason: 'host_restarted' })
+    await eventually(
+      async () => expect(await control.rest.session(steady)).to.include({ status: 'running', restarts: 1 }),
+      { within: 10_000 },
+    )
+    second.signal('SIGTERM')
+    await second.end()
   })
 })

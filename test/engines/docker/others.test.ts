@@ -76,6 +76,46 @@ describe('what is not the agent’s own on an engine', function () {
     expect(await agent.apply(session, idle, { state: 'deleted', generation: 2 })).to.include({ kind: 'applied' })
   })
 
+  it('an anchor whose record cannot be read changes nothing of the session, nor of others, at a new start either', async () => {
+    const [session, broken, empty] = [aSessionId(), aSessionId(), aSessionId()]
+    const { containerId } = await agent.run(session, idle)
+    for (const [of, desired] of [
+      [session, '{"spec": '],
+      [broken, 'null'],
+      [empty, '{"spec": {}, "state": "running"}'],
+    ] as const)
+      await here.docker.createContainer({
+        name: `streamspace-0123456789-${of}-anchor-7-up--0-0`,
+        Image: BUSYBOX,
+        Cmd: ['/none'],
+        Labels: {
+          'streamspace.io/agent': here.agentId,
+          'streamspace.io/role': 'session',
+          'streamspace.io/session': of,
+          'streamspace.io/generation': '7',
+          'streamspace.io/desired': desired,
+        },
+      })
+    await agent.close()
+    agent = await here.agent()
+    expect(agent.platform.held(session)).to.deep.include({ generation: 1 })
+    expect(agent.platform.held(session)?.observed).to.include({ status: 'running', containerId })
+    expect(agent.platform.held(broken)).to.equal(null)
+    expect(agent.platform.held(empty)?.observed).to.include({ status: 'failed', reason: 'rejected' })
+    await agent.run(broken, idle, { generation: 8 })
+    for (const id of [session, broken, empty])
+      expect(await agent.apply(id, idle, { state: 'deleted', generation: 9 })).to.include({ kind: 'applied' })
+    expect(agent.platform.inventory()).to.deep.equal([])
+  })
+
+  it('a home whose name is as long as a name can be belongs to the session’s user', async () => {
+    const session = aSessionId()
+    const path = `/home/${'n'.repeat(249)}`
+    const probe = { type: 'exec' as const, command: ['test', '-f', 'mine'] }
+    await agent.run(session, script('echo me >mine; exec sleep 600', { home: { path }, probe }))
+    await agent.apply(session, idle, { state: 'deleted', generation: 2 })
+  })
+
   it('two agents with different ids touch only their own', async () => {
     const other = await here.agent({ agentId: `other-${here.agentId}` })
     const [mine, theirs] = [aSessionId(), aSessionId()]
