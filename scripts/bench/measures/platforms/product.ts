@@ -26,8 +26,8 @@ export const startPlatformAgent = async (
   const { token } = (await call('POST', '/agents', { id, platform })) as { token: string }
   const program = await startProgram(bench, {
     what: `the ${platform} agent`,
-    command: process.execPath,
-    args: [join(ROOT, 'src/cli.ts'), 'agent', platform],
+    command: join(ROOT, 'scripts/streamspace'),
+    args: ['agent', platform],
     env: {
       STREAMSPACE_URL: url,
       STREAMSPACE_AGENT_ID: id,
