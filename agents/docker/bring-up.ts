@@ -4,14 +4,14 @@
  */
 import { setTimeout as wait } from 'node:timers/promises'
 import type { ContainerSpec } from '../container/spec.ts'
-import { type Ending, type Exit, exitOf } from '../runtime/exit.ts'
+import { type Ending, type Exit, exitOf, outOfMemory } from '../runtime/exit.ts'
 import { LAST_OUTPUT_BYTES, presentable } from '../runtime/observed.ts'
 import { afterExit } from '../runtime/restart-policy.ts'
 import { advance } from './anchors.ts'
 import { awaitReady } from './await-ready.ts'
 import { EngineError, type Inspected, isMissing } from './engine.ts'
 import { endedWithEngine } from './engine-start.ts'
-import { giveHome } from './home.ts'
+import { giveHome, ownerByName, ownerOf } from './home.ts'
 import { ensureImage } from './image.ts'
 import type { Networks } from './networks.ts'
 import { overNow, runningNow, type Session, type Surroundings, startingNow, startTimeoutMs } from './session.ts'
@@ -111,15 +111,25 @@ const make = async (
   if (image.kind === 'failed') return giveUp(around, session, image.reason, image.message, null, null)
   const network = await networks.ensure(around, anchor.desired.orgId)
   await around.step('network_there')
-  session.workload = await createWorkload(
-    around,
-    session,
-    workloadOptions(around, session, spec, { network, imageDigest: image.digest ?? image.id }),
-  )
-  await around.step('workload_created')
-  await giveHome(around, session, spec, image.user)
+  const create = async (): Promise<void> => {
+    const options = workloadOptions(around, session, spec, { network, imageDigest: image.digest ?? image.id })
+    session.workload = await createWorkload(around, session, options)
+    await around.step('workload_created')
+  }
+  const owner = ownerOf(spec, image.user)
+  // Side by side where it can be: giving the home takes the engine longer than making the container.
+  if (owner !== null) await both(create(), giveHome(around, session, spec, owner))
+  else {
+    await create()
+    await giveHome(around, session, spec, await ownerByName(around, session, image.user))
+  }
   await around.step('home_given')
   return 'made'
+}
+
+/** Rejects when both are over: nothing is still being written then. */
+const both = async (...writes: readonly Promise<void>[]): Promise<void> => {
+  for (const write of await Promise.allSettled(writes)) if (write.status === 'rejected') throw write.reason
 }
 
 /** Its network is not there, or only in the engine's list. */
@@ -204,9 +214,7 @@ const exitOfDeath = async ({ engine }: Surroundings, death: Death): Promise<Exit
 export const endingOfDeath = (session: Session, { inspected }: Death): Ending | null => {
   if (inspected === null) return { reason: 'removed_outside', message: 'its container was removed from outside' }
   const memoryMib = session.anchor?.desired.spec.resources.memoryMib
-  return inspected.oomKilled
-    ? { reason: 'out_of_memory', message: `the session used more than its ${memoryMib} MiB of memory, and was ended` }
-    : null
+  return inspected.oomKilled && memoryMib !== undefined ? outOfMemory(memoryMib) : null
 }
 
 export const outputOf = async (

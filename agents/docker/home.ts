@@ -5,17 +5,19 @@ import { isMissing } from './engine.ts'
 import type { Session, Surroundings } from './session.ts'
 import { firstFile, folderArchive } from './tar.ts'
 
-/** Numbers, from the template, the image, or the image's own list of users when it names one. */
-const userOf = async (
-  around: Surroundings,
-  session: Session,
-  spec: ContainerSpec,
-  imageUser: string,
-): Promise<{ readonly uid: number; readonly gid: number }> => {
+type Owner = { readonly uid: number; readonly gid: number }
+
+/** Numbers, from the template or the image; null: the image has a name, and its own list of users says whose. */
+export const ownerOf = (spec: ContainerSpec, imageUser: string): Owner | null => {
   if (spec.user !== null) return { uid: spec.user, gid: spec.user }
   const [user = '', group = ''] = imageUser.split(':')
   if (user === '') return { uid: 0, gid: 0 }
-  if (/^\d+$/.test(user)) return { uid: Number(user), gid: /^\d+$/.test(group) ? Number(group) : 0 }
+  return /^\d+$/.test(user) ? { uid: Number(user), gid: /^\d+$/.test(group) ? Number(group) : 0 } : null
+}
+
+/** The session's container has to be there: the list is read from it. */
+export const ownerByName = async (around: Surroundings, session: Session, imageUser: string): Promise<Owner> => {
+  const [user = ''] = imageUser.split(':')
   const entry = (await passwd(around, session)).split('\n').find((line) => line.startsWith(`${user}:`))
   const [, , uid = '0', gid = '0'] = entry?.split(':') ?? []
   return { uid: Number(uid), gid: Number(gid) }
@@ -34,13 +36,11 @@ const passwd = async (around: Surroundings, { workload }: Session): Promise<stri
 /** Through the anchor, which has the home mounted too, and whose own files nobody made read-only. */
 export const giveHome = async (
   around: Surroundings,
-  session: Session,
+  { anchor }: Session,
   spec: ContainerSpec,
-  imageUser: string,
+  owner: Owner,
 ): Promise<void> => {
-  const { anchor } = session
   if (anchor === null) return
-  const owner = await userOf(around, session, spec, imageUser)
   if (owner.uid === 0 && owner.gid === 0) return
   const { path } = spec.home
   await around.engine.putArchive(anchor.name, folderArchive(basename(path), { ...owner, mode: 0o755 }), dirname(path))

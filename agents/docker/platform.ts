@@ -308,7 +308,8 @@ export const createDockerPlatform = (
           retryable: true,
         }
       const applied = await apply(opened.around, registry, target, context)
-      if (target.desired.state === 'deleted') void keepHouse(opened.around)
+      // Its network may go when housekeeping comes by: making one takes the engine longer than all else before a start.
+      if (target.desired.state === 'deleted') void lookForRoom()
       return applied
     },
     inventory: () =>

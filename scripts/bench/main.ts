@@ -14,18 +14,26 @@ import { createEndings, type Endings } from './bench.ts'
 import { ROOT } from './installation.ts'
 import { machineLines, machineOf } from './machine.ts'
 import { machineUse, usedByOthers } from './machine-use.ts'
-import { type Line, type Measure, type Measured, verdictOf } from './measure.ts'
+import { type Line, type Measure, type Measured, NotHere, verdictOf } from './measure.ts'
 import { measures } from './measures/all.ts'
 import { tableOf } from './table.ts'
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
 const complain = (text: string): void => void process.stderr.write(`${text}\n`)
 
+const isCalled =
+  (name: string) =>
+  (measure: Measure): boolean =>
+    measure.name === name || measure.groups?.includes(name) === true
+const groups = [...new Set(measures.flatMap((measure) => measure.groups ?? []))]
+
 const usage = (): string =>
   [
     'npm run bench -- [measure …] [--json file] [--quick] [--profile directory]',
     '',
     ...measures.map(({ name, about }) => `  ${name.padEnd(22)} ${about}`),
+    '',
+    `  Several together: ${groups.join(', ')}`,
     '',
     '  --json file            where the figures go as JSON (default: .bench/latest.json)',
     '  --quick                a fifth of the time: shows that everything works; its figures count for nothing',
@@ -43,7 +51,7 @@ const readArguments = () => {
         help: { type: 'boolean', short: 'h', default: false },
       },
     })
-    const unknown = positionals.filter((name) => !measures.some((measure) => measure.name === name))
+    const unknown = positionals.filter((name) => !measures.some(isCalled(name)))
     if (unknown.length > 0) throw new Error(`no such measure: ${unknown.join(', ')}`)
     return { ...values, names: positionals }
   } catch (error) {
@@ -57,7 +65,10 @@ if (options.help) {
   say(usage())
   process.exit(0)
 }
-const chosen = options.names.length === 0 ? measures : measures.filter(({ name }) => options.names.includes(name))
+const chosen =
+  options.names.length === 0
+    ? measures
+    : measures.filter((measure) => options.names.some((name) => isCalled(name)(measure)))
 const profiles = options.profile === undefined ? null : resolve(options.profile)
 if (profiles !== null) await mkdir(profiles, { recursive: true })
 await mkdir(join(ROOT, '.bench'), { recursive: true })
@@ -108,6 +119,7 @@ const runOne = async (measure: Measure): Promise<Measured> => {
 type Outcome = { readonly measure: Measure; readonly measured: Measured }
 const outcomes: Outcome[] = []
 const failed: string[] = []
+const notHere: string[] = []
 const date = new Date()
 const machine = machineOf(directory)
 say(`${date.toISOString()}${options.quick ? '   QUICK: these figures count for nothing' : ''}`)
@@ -124,6 +136,10 @@ for (const measure of chosen) {
     for (const doubt of measured.doubts) say(`  DOUBTFUL: ${doubt}`)
   } catch (error) {
     if (stoppedBy !== null) break
+    if (error instanceof NotHere) {
+      notHere.push(`${measure.name}: ${error.message}`)
+      continue
+    }
     failed.push(measure.name)
     complain(`${measure.name} could not be measured: ${(error as Error).stack}`)
   }
@@ -141,6 +157,7 @@ if (postgres !== null)
   )
 const doubts = outcomes.flatMap(({ measure, measured }) => measured.doubts.map((doubt) => `${measure.name}: ${doubt}`))
 for (const doubt of doubts) say(`DOUBTFUL  ${doubt}`)
+for (const why of notHere) say(`NOT HERE  ${why}`)
 for (const name of failed) say(`FAILED    ${name}`)
 
 /** An interrupted run does not take the place of a whole one. */
@@ -157,6 +174,7 @@ const report = {
     details: measured.details,
     doubts: measured.doubts,
   })),
+  notHere,
   failed,
 }
 if (!interrupted) {

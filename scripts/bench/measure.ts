@@ -1,7 +1,7 @@
 /** What a measure is, and what it answers: lines for the table, each with the bar that it is held against. */
 import type { Bench } from './bench.ts'
 
-export type Unit = 'ms' | 's' | '/s' | '%' | 'MiB' | 'KiB' | 'buffers'
+export type Unit = 'ms' | 's' | '/s' | '%' | '×' | 'MiB' | 'KiB' | 'buffers' | 'calls'
 
 export type Bar = { readonly atMost: number } | { readonly atLeast: number }
 
@@ -27,7 +27,14 @@ export type Measured = {
 export type Measure = {
   readonly name: string
   readonly about: string
+  /** Names under which several are chosen together. */
+  readonly groups?: readonly string[]
   readonly run: (bench: Bench) => Promise<Measured>
+}
+
+/** What a measure needs is not on this machine: said in one line, and no failure. */
+export class NotHere extends Error {
+  override readonly name = 'NotHere'
 }
 
 export type Verdict = 'met' | 'missed' | null

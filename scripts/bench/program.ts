@@ -18,6 +18,8 @@ export type ProgramStart = {
   readonly channel?: true
   /** How it is asked to end. Default: SIGTERM. */
   readonly askToEnd?: (child: ChildProcess) => void
+  /** What takes longer to end is killed. Default: 12 s. */
+  readonly endWithinMs?: number
 }
 
 export type Program = {
@@ -75,10 +77,11 @@ export const startProgram = async (bench: Bench, start: ProgramStart): Promise<P
     if (ended()) return
     if (start.askToEnd === undefined) child.kill('SIGTERM')
     else start.askToEnd(child)
-    const late = AbortSignal.timeout(END_WITHIN_MS)
+    const withinMs = start.endWithinMs ?? END_WITHIN_MS
+    const late = AbortSignal.timeout(withinMs)
     await Promise.race([gone, once(late, 'abort')])
     if (ended()) return
-    bench.say(`${start.what} did not end within ${END_WITHIN_MS / 1000} s and is killed`)
+    bench.say(`${start.what} did not end within ${withinMs / 1000} s and is killed`)
     child.kill('SIGKILL')
     await gone
   }

@@ -2,7 +2,17 @@
 import { type Column, renderTable } from '../../src/cli/table.ts'
 import { type Line, type Unit, verdictOf } from './measure.ts'
 
-const DIGITS: { readonly [U in Unit]: number } = { ms: 1, s: 2, '/s': 0, '%': 1, MiB: 1, KiB: 1, buffers: 0 }
+const DIGITS: { readonly [U in Unit]: number } = {
+  ms: 1,
+  s: 2,
+  '/s': 0,
+  '%': 1,
+  '×': 2,
+  MiB: 1,
+  KiB: 1,
+  buffers: 0,
+  calls: 0,
+}
 
 export const shown = (value: number, unit: Unit): string => {
   const digits = DIGITS[unit]

@@ -56,7 +56,8 @@ export const find = (name: string): string | null => {
   return null
 }
 
-const whyNone = (): string | null => {
+/** Why there is no engine here; null: there is one, or can be. */
+export const whyNoDocker = (): string | null => {
   if (find('busybox') === null) return 'there is no busybox to make images of: apt-get install -y busybox-static'
   if (process.env.DOCKER_HOST) return null
   if (find('dockerd') === null) return 'there is no Docker engine: set DOCKER_HOST, or apt-get install -y docker.io'
@@ -84,7 +85,7 @@ let said = false
 
 /** For `before(needsDocker)`. */
 export function needsDocker(this: Mocha.Context): void {
-  const why = whyNone()
+  const why = whyNoDocker()
   if (why === null) return
   if (process.env.CI) throw new Error(why)
   if (!said) console.error(`Tests with Docker are skipped: ${why}`)

@@ -31,15 +31,21 @@ export type KubernetesCluster = {
 
 const run = promisify(execFile)
 
-const script = (): string | null =>
+export const kubeScript = (): string | null =>
   process.env.STREAMSPACE_TEST_KUBE ? resolve(process.env.STREAMSPACE_TEST_KUBE) : null
+
+/** Why there is no cluster here; null: there is one, or can be. */
+export const whyNoKubernetes = (): string | null =>
+  process.env.KUBECONFIG || kubeScript() !== null
+    ? null
+    : 'there is no Kubernetes: set KUBECONFIG, or STREAMSPACE_TEST_KUBE to a script that starts one'
 
 let said = false
 
 /** For `before(needsKubernetes)`. */
 export function needsKubernetes(this: Mocha.Context): void {
-  if (process.env.KUBECONFIG || script() !== null) return
-  const why = 'there is no Kubernetes: set KUBECONFIG, or STREAMSPACE_TEST_KUBE to a script that starts one'
+  const why = whyNoKubernetes()
+  if (why === null) return
   if (process.env.CI) throw new Error(why)
   if (!said) console.error(`Tests with Kubernetes are skipped: ${why}`)
   said = true
@@ -99,7 +105,7 @@ const clusterOf = async (kubeconfig: string, dockerHost: string | null): Promise
 }
 
 const started = async (): Promise<KubernetesCluster> => {
-  const kube = script() ?? ''
+  const kube = kubeScript() ?? ''
   const folder = await mkdtemp(join(tmpdir(), 'streamspace-test-kube-'))
   atEndOfRun(async () => {
     await run(kube, ['down', folder]).catch(() => {})

@@ -9,6 +9,7 @@ import { idleAgents } from './idle-agents.ts'
 import { idleMemory } from './idle-memory.ts'
 import { laneCost } from './lane-cost.ts'
 import { neighbours } from './neighbours.ts'
+import { platforms } from './platforms/all.ts'
 import { processAgent } from './process-agent.ts'
 import { acrossReplicas } from './replicas.ts'
 import { start } from './start.ts'
@@ -32,4 +33,5 @@ export const measures: readonly Measure[] = [
   statuses,
   laneCost,
   stormOfAgents,
+  ...platforms,
 ]
