@@ -11,7 +11,7 @@ import { type Kind, kinds, pathOf } from '../../../../agents/kubernetes/kinds.ts
 import { AGENT_LABEL, nameOf, SESSION_LABEL } from '../../../../agents/kubernetes/names.ts'
 import { type Blueprint, claimOf, networkPolicyOf, secretOf, serviceOf } from '../../../../agents/kubernetes/parts.ts'
 import { connect } from '../../../../agents/kubernetes/transport.ts'
-import { type Watching, watchKind } from '../../../../agents/kubernetes/watch.ts'
+import { type Watched, type Watching, watchKind, watchTimes } from '../../../../agents/kubernetes/watch.ts'
 import { probeHttp } from '../../../../agents/runtime/probe.ts'
 import type { SessionId } from '../../../../domain/ids.ts'
 import type { Bench } from '../../bench.ts'
@@ -63,19 +63,15 @@ const followPods = ({ api, name }: Namespace): Pods => {
     there.set(metadata?.uid ?? '', id)
     if (status?.conditions?.some(({ type, status: so }) => type === 'Ready' && so === 'True')) ready.get(id)?.()
   }
-  const watching = watchKind(
-    api,
-    name,
-    {
-      kind: kinds.pod,
-      selector: `labelSelector=${encodeURIComponent(`${AGENT_LABEL}=${AGENT}`)}`,
-      listed: (objects) => objects.forEach(changed),
-      changed,
-      removed: ({ metadata }) => void there.delete(metadata?.uid ?? ''),
-    },
-    { well: () => {}, unwell: () => {} },
-    quiet,
-  )
+  const watched: Watched = {
+    kind: kinds.pod,
+    selector: `labelSelector=${encodeURIComponent(`${AGENT_LABEL}=${AGENT}`)}`,
+    changed,
+    removed: ({ metadata }) => void there.delete(metadata?.uid ?? ''),
+    complete: () => {},
+  }
+  const about = { api, namespace: name, log: quiet, times: watchTimes }
+  const watching = watchKind(about, watched, { well: () => {}, unwell: () => {} })
   return {
     ...watching,
     ready: (id) => new Promise<void>((resolve) => void ready.set(id, resolve)).then(() => void ready.delete(id)),
