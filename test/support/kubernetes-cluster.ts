@@ -13,6 +13,8 @@ import { chmod, mkdir, mkdtemp, readdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import Docker from 'dockerode'
+import { addressOf } from '../../agents/docker/engine.ts'
 import { type Api, createApi } from '../../agents/kubernetes/api.ts'
 import { type Kind, kinds, pathOf } from '../../agents/kubernetes/kinds.ts'
 import { connect } from '../../agents/kubernetes/transport.ts'
@@ -114,7 +116,24 @@ const started = async (): Promise<KubernetesCluster> => {
   const exported = /export KUBECONFIG=(\S+)/.exec(stdout)?.[1]
   if (exported === undefined) throw new Error(`${kube} up did not say where its kubeconfig is: ${stdout}`)
   await run(kube, ['image', folder, BUSYBOX])
-  return clusterOf(exported, /export DOCKER_HOST=(\S+)/.exec(stdout)?.[1] ?? null)
+  const dockerHost = /export DOCKER_HOST=(\S+)/.exec(stdout)?.[1] ?? null
+  if (dockerHost !== null) await hurryPauses(new Docker(addressOf(dockerHost)))
+  return clusterOf(exported, dockerHost)
+}
+
+const PAUSE = 'pause:test'
+
+/**
+ * The container that holds a pod's network ends when it is asked to, as the one of any other cluster does. The script's own
+ * waits for its kill, and the kubelet with it: ten seconds for each pod that ends.
+ */
+const hurryPauses = async (docker: Docker): Promise<void> => {
+  const [repo, tag] = PAUSE.split(':')
+  const container = await docker.createContainer({ Image: PAUSE }).catch(() => null)
+  if (container === null) return
+  const command = ['/bin/sh', '-c', "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait; done"]
+  await container.commit({ repo, tag, changes: `CMD ${JSON.stringify(command)}` })
+  await container.remove()
 }
 
 export type TestNamespace = {
