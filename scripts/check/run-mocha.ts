@@ -15,20 +15,23 @@ export type MochaRun = {
 export type MochaProgram = MochaRun & {
   /** Where V8 writes coverage of mocha and of the Node processes that tests start with this environment. */
   readonly coverageDirectory?: string
-  readonly quiet?: boolean
+  readonly output?: 'ignore' | number
+  /** A program that runs it, such as one that gives it a network of its own. */
+  readonly through?: readonly string[]
 }
 
 /** A mocha that died before its end counts as one failure: nobody knows how many tests it did not run. */
-export const runMocha = async ({ coverageDirectory, quiet = false, ...run }: MochaProgram): Promise<Counts> => {
+export const runMocha = async ({ coverageDirectory, output, through = [], ...run }: MochaProgram): Promise<Counts> => {
   if (run.specs.length === 0) return noCounts
   const prepared = prepare(run)
   try {
+    const [command = process.execPath, ...args] = [...through, process.execPath, ...prepared.args]
     const status = await runProgram({
-      command: process.execPath,
-      args: prepared.args,
+      command,
+      args,
       cwd: run.root,
       env: coverageDirectory ? { ...process.env, NODE_V8_COVERAGE: coverageDirectory } : process.env,
-      quiet,
+      ...(output === undefined ? {} : { output }),
     })
     return prepared.counts(status)
   } finally {

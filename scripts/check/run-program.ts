@@ -1,4 +1,4 @@
-/** Runs one program of the toolchain with this terminal's output and waits for its end. */
+/** Runs one program of the toolchain and waits for its end. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { constants } from 'node:os'
@@ -8,7 +8,8 @@ export type Program = {
   readonly args: readonly string[]
   readonly cwd: string
   readonly env?: NodeJS.ProcessEnv
-  readonly quiet?: boolean
+  /** Where its output goes; this terminal when not said. A number is an open file. */
+  readonly output?: 'ignore' | number
 }
 
 /**
@@ -16,8 +17,8 @@ export type Program = {
  * A terminal sends Ctrl-C to the program as well; from elsewhere (`kill`) it is passed on as SIGINT, on which
  * mocha still runs its teardown.
  */
-export const runProgram = async ({ command, args, cwd, env = process.env, quiet }: Program): Promise<number> => {
-  const child = spawn(command, args, { cwd, env, stdio: quiet ? 'ignore' : 'inherit' })
+export const runProgram = async ({ command, args, cwd, env = process.env, output }: Program): Promise<number> => {
+  const child = spawn(command, args, { cwd, env, stdio: output === undefined ? 'inherit' : ['ignore', output, output] })
   const passOn = (): void => void child.kill('SIGINT')
   const leaveToChild = (): void => {}
   process.on('SIGTERM', passOn)

@@ -8,16 +8,19 @@
  * test (format, types, layers, the floor of coverage) counts as one failure when it fails and as nothing when
  * it holds. Exit status 1 when anything failed.
  */
-import { rm } from 'node:fs/promises'
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type Counts, closingLine, noCounts, oneFailure, sum } from './counts.ts'
 import { type MochaStage, mochaStages, specsOf } from './mocha-stages.ts'
-import { runMocha } from './run-mocha.ts'
+import { ownNetwork } from './own-network.ts'
+import { type MochaProgram, runMocha } from './run-mocha.ts'
 import { runProgram } from './run-program.ts'
 
-type Stage = { readonly name: string; readonly run: () => Promise<Counts> }
+type How = Pick<MochaProgram, 'output' | 'through'>
+type Stage = { readonly name: string; readonly run: (how?: How) => Promise<Counts> }
 type Outcome = { readonly name: string; readonly seconds: number; readonly counts: Counts }
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -38,8 +41,9 @@ const measured: readonly MochaStage[] = ['unit', 'adapters']
 
 const mocha = (name: MochaStage): Stage => ({
   name,
-  run: () =>
+  run: (how) =>
     runMocha({
+      ...how,
       root,
       specs: specsOf(root, name),
       args: ['--forbid-only'],
@@ -85,16 +89,46 @@ process.on('SIGTERM', () => {
   interrupted = true
 })
 
+const timed = async (stage: Stage, how?: How): Promise<Outcome> => {
+  const began = performance.now()
+  const counts = await stage.run(how)
+  const outcome = { name: stage.name, seconds: (performance.now() - began) / 1000, counts }
+  console.log(`── ${stage.name}: ${verdict(outcome)}, ${outcome.seconds.toFixed(1)} s`)
+  return outcome
+}
+
+const alone = async (stage: Stage): Promise<readonly Outcome[]> => {
+  console.log(`\n── ${stage.name} ──`)
+  return [await timed(stage)]
+}
+
+/** What the first one says is shown when both are over. */
+const sideBySide = async (first: Stage, through: readonly string[], second: Stage): Promise<readonly Outcome[]> => {
+  console.log(`\n── ${second.name}, and ${first.name} beside it ──`)
+  const folder = await mkdtemp(join(tmpdir(), 'streamspace-stage-'))
+  const said = await open(join(folder, 'output'), 'w+')
+  try {
+    const outcomes = await Promise.all([timed(first, { output: said.fd, through }), timed(second)])
+    console.log(`\n── what ${first.name} said ──`)
+    console.log(await readFile(join(folder, 'output'), 'utf8'))
+    return outcomes
+  } finally {
+    await said.close()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
 await rm(coverageDirectory, { recursive: true, force: true })
 const outcomes: Outcome[] = []
-for (const stage of chosen()) {
-  if (interrupted) break
-  console.log(`\n── ${stage.name} ──`)
-  const began = performance.now()
-  const counts = await stage.run()
-  const outcome = { name: stage.name, seconds: (performance.now() - began) / 1000, counts }
-  outcomes.push(outcome)
-  console.log(`── ${stage.name}: ${verdict(outcome)}, ${outcome.seconds.toFixed(1)} s`)
+const stages = chosen()
+// Both wait for their engines most of the time, and two Docker engines in one network would undo each other's rules.
+const through = stages.some(({ name }) => name === 'kubernetes') ? ownNetwork() : null
+while (stages.length > 0 && !interrupted) {
+  const [stage, next] = stages.splice(0, stages[0]?.name === 'docker' && through !== null ? 2 : 1)
+  if (stage === undefined) break
+  outcomes.push(
+    ...(next === undefined || through === null ? await alone(stage) : await sideBySide(stage, through, next)),
+  )
 }
 
 const total = sum([...outcomes.map(({ counts }) => counts), interrupted ? oneFailure : noCounts])

@@ -23,7 +23,7 @@ describe('counting tests', () => {
 
   const countsOf = async (text: string, ...args: string[]) => {
     await writeFile(join(root, 'test/some.test.ts'), text)
-    return runMocha({ root, specs: ['test/some.test.ts'], args, quiet: true })
+    return runMocha({ root, specs: ['test/some.test.ts'], args, output: 'ignore' })
   }
 
   it('ends in a line that programs can read', () => {
