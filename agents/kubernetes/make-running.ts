@@ -142,10 +142,14 @@ const makeParts = async (around: Surroundings, life: Life, blueprint: Blueprint)
 /** What is going is gone in moments, or the making of another says that it is not. */
 const GOING_MS = 10_000
 
+/** Of a record that is gone: the cluster is about to take it, too, though it may not have begun to. */
+const isGoing = ({ deployment }: Life, { owner }: Blueprint): boolean =>
+  deployment !== null && (deployment.going || (deployment.owner !== null && deployment.owner !== owner))
+
 /** Beside the parts: it has no pods yet, and its controller has seen it by the time they are to come. */
 const whenNoneIsThere = async (around: Surroundings, life: Life, blueprint: Blueprint): Promise<void> => {
   const until = Date.now() + GOING_MS
-  while (life.deployment?.going === true && Date.now() < until)
+  while (isGoing(life, blueprint) && Date.now() < until)
     await nextChange(life, until - Date.now(), new AbortController().signal)
   if (life.deployment !== null) return
   await makeDeployment(around, life, blueprint)

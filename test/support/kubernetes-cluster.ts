@@ -8,8 +8,7 @@
  */
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { watch } from 'node:fs'
-import { chmod, mkdir, mkdtemp, readdir } from 'node:fs/promises'
+import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
@@ -78,29 +77,7 @@ export const kubernetesCluster = (): Promise<KubernetesCluster> => {
 
 export const START_MS = 240_000
 
-/** Where the host-path provisioner of a test cluster makes homes, with root's rights and nobody else's. */
-const HOMES = '/tmp/hostpath_pv'
-
-/** What `fsGroup` has a real cluster's volume driver do: the session's user may write its home. */
-const openHomes = async (): Promise<void> => {
-  await mkdir(HOMES, { recursive: true })
-  const seen = new Set<string>()
-  // Once each: opening one is a change that is told of again.
-  const open = async (name: string): Promise<void> => {
-    if (seen.has(name)) return
-    seen.add(name)
-    await chmod(join(HOMES, name), 0o777).catch(() => {})
-  }
-  const watcher = watch(HOMES, (_, name) => {
-    if (name !== null) void open(name)
-  })
-  watcher.unref()
-  atEndOfRun(async () => watcher.close())
-  for (const name of await readdir(HOMES)) await open(name)
-}
-
 const clusterOf = async (kubeconfig: string, dockerHost: string | null): Promise<KubernetesCluster> => {
-  await openHomes()
   const transport = connect(kubeconfig)
   atEndOfRun(async () => transport.close())
   return { kubeconfig, api: createApi(transport), dockerHost }
@@ -112,7 +89,8 @@ const started = async (): Promise<KubernetesCluster> => {
   atEndOfRun(async () => {
     await run(kube, ['down', folder]).catch(() => {})
   })
-  const { stdout } = await run(kube, ['up', folder])
+  // Its provisioner makes homes as root; without a mask sessions may write them, as `fsGroup` has a real volume driver see to.
+  const { stdout } = await run('sh', ['-c', 'umask 0; exec "$0" up "$1"', kube, folder])
   const exported = /export KUBECONFIG=(\S+)/.exec(stdout)?.[1]
   if (exported === undefined) throw new Error(`${kube} up did not say where its kubeconfig is: ${stdout}`)
   await run(kube, ['image', folder, BUSYBOX])
