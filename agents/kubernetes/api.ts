@@ -27,6 +27,8 @@ export class ApiError extends Error {
 export const isGone = (error: unknown): boolean => error instanceof ApiError && error.status === 404
 /** Somebody else was faster: what was read is no longer so, or what was to be made is there. */
 export const isConflict = (error: unknown): boolean => error instanceof ApiError && error.status === 409
+/** Not an object that there can be, or a test of a patch has failed. */
+export const isInvalid = (error: unknown): boolean => error instanceof ApiError && error.status === 422
 /** Too old a place in the stream of changes. */
 export const isExpired = (error: unknown): boolean => error instanceof ApiError && error.status === 410
 /** No account, or one without the right. */

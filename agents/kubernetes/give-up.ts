@@ -6,7 +6,9 @@ import { changeRecord, scaleDown } from './writes.ts'
 /** Written down first: whoever is killed in between leaves a record by which the next one scales down. */
 export const giveUp = async (around: Surroundings, life: Life, observed: WireObserved): Promise<void> => {
   const { endpoint: _endpoint, ...kept } = observed
-  await changeRecord(around, life, { settled: true, phase: 'down', observed: { ...kept, endpoint: null } })
+  // Whatever it failed for, the next start makes its parts anew.
+  const change = { settled: true, phase: 'down', parts: null, observed: { ...kept, endpoint: null } } as const
+  await changeRecord(around, life, change)
   life.observed = observed
   life.startingSince = null
   await around.step('settled')

@@ -8,7 +8,7 @@ import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
 import { giveUp } from './give-up.ts'
 import { putHome } from './home.ts'
 import { type Kind, kinds } from './kinds.ts'
-import { type Blueprint, ingressOf, networkPolicyOf, secretOf, serviceOf } from './parts.ts'
+import { type Blueprint, digestOf, ingressOf, networkPolicyOf, secretOf, serviceOf } from './parts.ts'
 import { type SessionRecord, withoutEnvironment } from './record.ts'
 import { refusalOf } from './refuse.ts'
 import {
@@ -79,14 +79,22 @@ const startAnew = async (
   context: ApplyContext,
 ): Promise<Applied | null> => {
   const before = recordOf(life)
+  const { settings } = around
+  // A record that cannot be read does not say, but what was made by it does.
+  const start = (before?.start ?? life.deployment?.start ?? 0) + 1
+  const asked = { sessionId, settings, owner: life.anchor?.seen.uid ?? '', start, generation, desired, container }
+  const accessToken = await tokenFor(around, life, start)
+  const environment = containerEnvironment(sessionId, desired, container, accessToken)
+  // Only a start that was finished is believed, and nothing of it when it was for something else.
+  const areThere = before?.parts === digestOf(asked, environment)
   const record: SessionRecord = {
     version: 1,
     generation,
     desired: withoutEnvironment(desired),
     settled: false,
     phase: 'up',
-    // A record that cannot be read does not say, but what was made by it does.
-    start: (before?.start ?? life.deployment?.start ?? 0) + 1,
+    start,
+    parts: areThere ? before.parts : null,
     restarts: 0,
     forgiven: 0,
     counted: {},
@@ -94,36 +102,43 @@ const startAnew = async (
     observed: life.observed,
   }
   context.progress('starting', 'making what it needs in the cluster')
+  life.parts = null
   await writeRecord(around, life, record)
+  life.accessToken = accessToken
   await around.step('anchored')
-  const { settings } = around
-  const owner = life.anchor?.seen.uid ?? ''
-  const blueprint: Blueprint = { sessionId, settings, owner, start: record.start, generation, desired, container }
+  const blueprint: Blueprint = { ...asked, owner: life.anchor?.seen.uid ?? '' }
   const makeHome = async (): Promise<Applied | null> => {
-    if (!desired.persistentHome) return null
+    if (!desired.persistentHome || areThere) return null
     const answer = await putHome(around, life, blueprint, deadline, context)
     await around.step('home_made')
     return answer
   }
   const [answer] = await Promise.all([
     makeHome(),
-    makeParts(around, life, blueprint),
+    areThere ? null : makeParts(around, life, blueprint, environment),
     whenNoneIsThere(around, life, blueprint),
   ])
   if (answer !== null) return answer
   // Where an earlier home had to go first, its Deployment went with it.
   await whenNoneIsThere(around, life, blueprint)
+  life.parts = digestOf(blueprint, environment)
   await around.step('parts_made')
   await scaleUp(around, life, blueprint)
   await around.step('scaled_up')
   return null
 }
 
-const makeParts = async (around: Surroundings, life: Life, blueprint: Blueprint): Promise<void> => {
-  if (blueprint.start > 1) life.accessToken ??= await readToken(around, life.sessionId)
-  life.accessToken ??= randomBytes(24).toString('base64url')
-  const { sessionId, desired, container } = blueprint
-  const environment = containerEnvironment(sessionId, desired, container, life.accessToken)
+const tokenFor = async (around: Surroundings, life: Life, start: number): Promise<string> =>
+  life.accessToken ??
+  (start > 1 ? await readToken(around, life.sessionId) : null) ??
+  randomBytes(24).toString('base64url')
+
+const makeParts = async (
+  around: Surroundings,
+  life: Life,
+  blueprint: Blueprint,
+  environment: { readonly [name: string]: string },
+): Promise<void> => {
   const put = async (kind: Kind, object: KubernetesObject | null, step: Step): Promise<KubernetesObject | null> => {
     if (object === null) return null
     const made = await putPart(around, blueprint, kind, object)
@@ -221,7 +236,7 @@ const settle = async (around: Surroundings, life: Life, seen: Extract<Seen, { ki
   await around.reach(life.address, record.desired.spec.ports?.[0]?.port)
   life.wasReady = seen.pod.container?.id ?? null
   const observed = runningNow(around, life, record, seen.pod)
-  await changeRecord(around, life, { settled: true, address: life.address })
+  await changeRecord(around, life, { settled: true, address: life.address, parts: life.parts ?? record.parts ?? null })
   life.observed = observed
   await around.step('settled')
   return { kind: 'applied', observed }

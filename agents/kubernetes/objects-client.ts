@@ -9,8 +9,13 @@ import { type Kind, kinds, pathOf } from './kinds.ts'
 import { FIELD_MANAGER } from './names.ts'
 
 export type Seen = { readonly uid: string; readonly resourceVersion: string }
-/** Without a version: whatever was written since, as long as it is the same one. */
-type Same = { readonly uid: string; readonly resourceVersion?: string }
+/** Whatever was written since, as long as it is the same one. */
+type Same = Pick<Seen, 'uid'>
+
+export type Operation = { readonly op: 'test' | 'add' | 'replace'; readonly path: string; readonly value: unknown }
+
+/** In a path of an operation (RFC 6901). */
+export const annotationPath = (name: string): string => `/metadata/annotations/${name.replace('/', '~1')}`
 
 export type Objects = {
   readonly get: <T extends KubernetesObject>(kind: Kind, name: string) => Promise<T>
@@ -18,8 +23,10 @@ export type Objects = {
   readonly create: <T extends KubernetesObject>(kind: Kind, object: T) => Promise<T>
   /** Server-side apply of the whole object. Conflicts when it is no longer what was seen, gone included. */
   readonly apply: <T extends KubernetesObject>(kind: Kind, object: T, seen: Seen) => Promise<T>
-  /** Changes only what is named. Conflicts as `apply` does. */
-  readonly merge: <T extends KubernetesObject>(kind: Kind, name: string, change: object, seen: Same) => Promise<T>
+  /** Changes only what is named. Conflicts when it is another one. */
+  readonly merge: <T extends KubernetesObject>(kind: Kind, name: string, change: object, same: Same) => Promise<T>
+  /** All of these or nothing (RFC 6902). Refused with 422 when one of its tests fails; what else is written meanwhile is no conflict. */
+  readonly patch: <T extends KubernetesObject>(kind: Kind, name: string, operations: readonly Operation[]) => Promise<T>
   /** Together with all that it owns; what it answers is the object, which may take its time to go. */
   readonly remove: (kind: Kind, name: string, seen: Seen) => Promise<KubernetesObject | V1Status>
   /** With its grace. */
@@ -48,15 +55,22 @@ export const objectsIn = (api: Api, namespace: string): Objects => ({
         metadata: { ...object.metadata, ...preconditions(seen) },
       }),
     }),
-  merge: (kind, name, change, seen) =>
+  merge: (kind, name, change, { uid }) =>
     api.call({
       method: 'PATCH',
       path: `${pathOf(kind, namespace, name)}?fieldManager=${FIELD_MANAGER}`,
       contentType: 'application/merge-patch+json',
       body: JSON.stringify({
         ...change,
-        metadata: { ...(change as KubernetesObject).metadata, ...preconditions(seen) },
+        metadata: { ...(change as KubernetesObject).metadata, uid },
       }),
+    }),
+  patch: (kind, name, operations) =>
+    api.call({
+      method: 'PATCH',
+      path: `${pathOf(kind, namespace, name)}?fieldManager=${FIELD_MANAGER}`,
+      contentType: 'application/json-patch+json',
+      body: JSON.stringify(operations),
     }),
   remove: (kind, name, seen) =>
     api.call({
@@ -86,7 +100,7 @@ const endPod = async (
   })
 }
 
-const preconditions = ({ uid, resourceVersion }: Same) => ({ uid, resourceVersion })
+const preconditions = ({ uid, resourceVersion }: Seen) => ({ uid, resourceVersion })
 
 export const seenOf = (object: KubernetesObject): Seen => ({
   uid: object.metadata?.uid ?? '',

@@ -2,6 +2,7 @@
  * What a session consists of beside its Deployment, as pure functions: where its environment, its home and its
  * address are, and who may reach it. Everything is owned by its ConfigMap, so that one delete takes all.
  */
+import { createHash } from 'node:crypto'
 import type {
   V1Ingress,
   V1NetworkPolicy,
@@ -148,4 +149,21 @@ export const ingressOf = (blueprint: Blueprint): V1Ingress | null => {
       ],
     },
   }
+}
+
+/**
+ * What parts are made from, in one word: where it is the same, they are as they should be. The environment in it cannot be
+ * guessed from it, as the access token is part of it. Another incarnation makes them anew in any case.
+ */
+export const digestOf = (blueprint: Blueprint, environment: { readonly [name: string]: string }): string => {
+  const sameStart = { ...blueprint, start: 0 }
+  const parts = [
+    blueprint.desired.incarnation,
+    serviceOf(sameStart),
+    secretOf(sameStart, environment),
+    networkPolicyOf(sameStart),
+    blueprint.desired.persistentHome ? claimOf(sameStart) : null,
+    ingressOf(sameStart),
+  ]
+  return createHash('sha256').update(JSON.stringify(parts)).digest('base64')
 }

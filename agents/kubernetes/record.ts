@@ -28,6 +28,8 @@ export type SessionRecord = {
   readonly counted: { readonly [pod: string]: number }
   /** The address of its Service. */
   readonly address: string | null
+  /** What its parts were made from by a start that was finished (`digestOf`); null: they are to be made, or made anew. */
+  readonly parts?: string | null
   readonly observed: WireObserved
 }
 

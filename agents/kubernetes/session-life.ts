@@ -23,6 +23,8 @@ export type Life = {
   accessToken: string | null
   /** Of its Service; null: none, or not known here. */
   address: string | null
+  /** What its parts were made from by the start under way (`digestOf`). */
+  parts: string | null
   /** The container that was ready last. */
   wasReady: string | null
   /** Since when it starts without anyone waiting for it; milliseconds since the epoch. */
@@ -104,6 +106,7 @@ export const lifeOf = (sessionId: SessionId): Life => ({
   events: new Map(),
   accessToken: null,
   address: null,
+  parts: null,
   wasReady: null,
   startingSince: null,
   observed: notSeenYet,

@@ -2,19 +2,19 @@
  * Writes of a session's objects, each refused when somebody else has written since it was read. Whoever is refused
  * does not read again and try once more: an agent that was stopped, and goes on after another has worked in its
  * place, must change nothing (docs/decisions/0080). Only what the cluster itself writes (a Deployment's status) is
- * read again; the stamp tells the difference.
+ * changed on the condition that no agent has: its stamp tells.
  */
 import { randomUUID } from 'node:crypto'
 import type { KubernetesObject, V1ConfigMap, V1Deployment } from '@kubernetes/client-node'
-import { isConflict, isGone } from './api.ts'
+import { isConflict, isGone, isInvalid } from './api.ts'
 import { deploymentOf } from './deployment.ts'
 import { type Kind, kinds } from './kinds.ts'
 import { GENERATION, labelsOf, nameOf, STAMP, START } from './names.ts'
-import { seenOf } from './objects-client.ts'
+import { annotationPath, type Operation, seenOf } from './objects-client.ts'
 import { type Blueprint, ownedBy } from './parts.ts'
 import { anchorOf, ownerIn, type SessionRecord } from './record.ts'
 import type { Life, Surroundings } from './session-life.ts'
-import { type DeploymentView, deploymentView, isMade } from './views.ts'
+import { deploymentView, isMade } from './views.ts'
 
 /** Somebody else works on this session. */
 export class Overtaken extends Error {
@@ -162,71 +162,76 @@ export const makeDeployment = async (around: Surroundings, life: Life, blueprint
   }
 }
 
-/** A write of the Deployment that was seen, again and again while only the cluster itself has touched it. */
-const onDeployment = async (
-  around: Surroundings,
-  life: Life,
-  stamp: string,
-  write: (seen: DeploymentView['seen']) => Promise<V1Deployment>,
-): Promise<void> => {
+/**
+ * A change of the Deployment that was seen, in one request: the server itself tests that the stamp is still the one that
+ * this work stands on. What the cluster's own controllers write meanwhile is no conflict.
+ */
+const changeDeployment = async (around: Surroundings, life: Life, change: readonly Operation[]): Promise<void> => {
   const { deployment: basis } = life.basis
-  let base = life.deployment
-  if (base === null || base.stamp !== basis?.stamp || base.seen.uid !== basis.uid) throw new Overtaken('the Deployment')
-  for (;;)
+  const base = life.deployment
+  if (basis === null || base === null || base.stamp !== basis.stamp || base.seen.uid !== basis.uid)
+    throw new Overtaken('the Deployment')
+  const stamp = randomUUID()
+  const name = nameOf(life.sessionId)
+  const operations: readonly Operation[] = [
+    { op: 'test', path: '/metadata/uid', value: basis.uid },
+    basis.stamp === ''
+      ? // Somebody has taken it off by hand, and the others may have gone with it.
+        { op: 'add', path: '/metadata/annotations', value: {} }
+      : { op: 'test', path: annotationPath(STAMP), value: basis.stamp },
+    ...change,
+    { op: 'add', path: annotationPath(STAMP), value: stamp },
+  ]
+  for (let tries = 1; ; tries += 1)
     try {
-      standOnDeployment(around, life, await write(base.seen))
+      standOnDeployment(around, life, await around.objects.patch(kinds.deployment, name, operations))
       return
     } catch (error) {
-      if (!isConflict(error)) throw orOvertaken(error, 'the Deployment')
-      const there = await around.objects
-        .get<V1Deployment>(kinds.deployment, nameOf(life.sessionId))
-        .catch((gone: unknown) => {
-          throw orOvertaken(gone, 'the Deployment')
-        })
+      if (!isConflict(error) && !isInvalid(error)) throw orOvertaken(error, 'the Deployment')
+      const there = await around.objects.get<V1Deployment>(kinds.deployment, name).catch((gone: unknown) => {
+        throw orOvertaken(gone, 'the Deployment')
+      })
       const now = deploymentView(there)
+      // An answer that was lost on the way: the first try was taken.
       if (now.stamp === stamp) {
         standOnDeployment(around, life, there)
         return
       }
       around.learn.deployment(there)
-      if (now.stamp !== base.stamp || now.seen.uid !== base.seen.uid) throw new Overtaken('the Deployment')
-      base = now
+      if (now.stamp !== basis.stamp || now.seen.uid !== basis.uid) throw new Overtaken('the Deployment')
+      // Nobody of ours has written: what it asks for is refused, or the server was too busy to find a moment for it.
+      if (isInvalid(error) || tries === TRIES) throw error
     }
 }
 
+const annotate = (name: string, value: string): Operation => ({ op: 'add', path: annotationPath(name), value })
+
 export const scaleUp = (around: Surroundings, life: Life, blueprint: Blueprint): Promise<void> => {
-  const stamp = randomUUID()
-  return onDeployment(around, life, stamp, (seen) =>
-    around.objects.apply(kinds.deployment, deploymentOf(blueprint, 1, stamp), seen),
-  )
+  const { metadata, spec } = deploymentOf(blueprint, 1, '')
+  return changeDeployment(around, life, [
+    { op: 'add', path: '/metadata/labels', value: metadata?.labels },
+    { op: 'add', path: '/metadata/ownerReferences', value: metadata?.ownerReferences },
+    ...Object.entries(metadata?.annotations ?? {}).map(([name, value]) => annotate(name, value)),
+    { op: 'replace', path: '/spec', value: spec },
+  ])
 }
 
 /** Nothing of it changes but whose generation it is: its pods go on. */
 export const stampDeployment = (around: Surroundings, life: Life, generation: number): Promise<void> =>
-  mergeDeployment(around, life, generation, {})
+  changeDeployment(around, life, [annotate(GENERATION, String(generation))])
 
 export const scaleDown = (around: Surroundings, life: Life, generation: number): Promise<void> =>
   scaleTo(around, life, generation, 0)
 
 export const scaleTo = (around: Surroundings, life: Life, generation: number, replicas: 0 | 1): Promise<void> =>
-  mergeDeployment(around, life, generation, { spec: { replicas } })
+  changeDeployment(around, life, [
+    annotate(GENERATION, String(generation)),
+    { op: 'replace', path: '/spec/replicas', value: replicas },
+  ])
 
 /** Found again, and gone with its record. */
-export const mendDeployment = (around: Surroundings, life: Life, owner: string): Promise<void> => {
-  const stamp = randomUUID()
-  const name = nameOf(life.sessionId)
-  const metadata = {
-    labels: labelsOf(life.sessionId, around.settings.agentId),
-    annotations: { [STAMP]: stamp },
-    ownerReferences: [ownedBy(name, owner)],
-  }
-  return onDeployment(around, life, stamp, (seen) => around.objects.merge(kinds.deployment, name, { metadata }, seen))
-}
-
-const mergeDeployment = (around: Surroundings, life: Life, generation: number, change: object): Promise<void> => {
-  const stamp = randomUUID()
-  const metadata = { annotations: { [GENERATION]: String(generation), [STAMP]: stamp } }
-  return onDeployment(around, life, stamp, (seen) =>
-    around.objects.merge(kinds.deployment, nameOf(life.sessionId), { ...change, metadata }, seen),
-  )
-}
+export const mendDeployment = (around: Surroundings, life: Life, owner: string): Promise<void> =>
+  changeDeployment(around, life, [
+    { op: 'add', path: '/metadata/labels', value: labelsOf(life.sessionId, around.settings.agentId) },
+    { op: 'add', path: '/metadata/ownerReferences', value: [ownedBy(nameOf(life.sessionId), owner)] },
+  ])
