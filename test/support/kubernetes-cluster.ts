@@ -6,11 +6,13 @@
  * Tests that bring an image of their own need the Docker engine which runs the node's pods: `kube up` exports its
  * `DOCKER_HOST`; of the cluster of `KUBECONFIG` it is said by `STREAMSPACE_TEST_KUBE_DOCKER`.
  */
-import { execFile } from 'node:child_process'
+import { execFile, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import Docker from 'dockerode'
 import { addressOf } from '../../agents/docker/engine.ts'
@@ -78,8 +80,15 @@ export const kubernetesCluster = (): Promise<KubernetesCluster> => {
 export const START_MS = 240_000
 
 const clusterOf = async (kubeconfig: string, dockerHost: string | null): Promise<KubernetesCluster> => {
+  const opener = fork(fileURLToPath(new URL('open-homes.ts', import.meta.url)))
+  await once(opener, 'message')
+  opener.unref()
+  opener.channel?.unref()
   const transport = connect(kubeconfig)
-  atEndOfRun(async () => transport.close())
+  atEndOfRun(async () => {
+    opener.disconnect()
+    transport.close()
+  })
   return { kubeconfig, api: createApi(transport), dockerHost }
 }
 
@@ -89,8 +98,7 @@ const started = async (): Promise<KubernetesCluster> => {
   atEndOfRun(async () => {
     await run(kube, ['down', folder]).catch(() => {})
   })
-  // Its provisioner makes homes as root; without a mask sessions may write them, as `fsGroup` has a real volume driver see to.
-  const { stdout } = await run('sh', ['-c', 'umask 0; exec "$0" up "$1"', kube, folder])
+  const { stdout } = await run(kube, ['up', folder])
   const exported = /export KUBECONFIG=(\S+)/.exec(stdout)?.[1]
   if (exported === undefined) throw new Error(`${kube} up did not say where its kubeconfig is: ${stdout}`)
   await run(kube, ['image', folder, BUSYBOX])
