@@ -1,7 +1,7 @@
 /**
  * Writes of a session's objects, each refused when somebody else has written since it was read. Whoever is refused
  * does not read again and try once more: an agent that was stopped, and goes on after another has worked in its
- * place, must change nothing (docs/decisions/0080). Only what the cluster itself writes (a Deployment's status) is
+ * place, must change nothing (docs/decisions/0080). A Deployment, which the cluster's own controllers write too, is
  * changed on the condition that no agent has: its stamp tells.
  */
 import { randomUUID } from 'node:crypto'

@@ -6,6 +6,7 @@ import { deploymentOf } from '../../../agents/kubernetes/deployment.ts'
 import {
   type Blueprint,
   claimOf,
+  digestOf,
   ingressOf,
   networkPolicyOf,
   secretOf,
@@ -114,6 +115,20 @@ describe('objects of a session on Kubernetes', () => {
     ])
     expect(JSON.stringify(spec.egress)).to.include('169.254.169.254/32')
     expect(networkPolicyOf(blueprint({}, { ports: [] })).spec?.ingress).to.deep.equal([])
+  })
+
+  it('parts are as they should be while nothing that they are made from has changed', () => {
+    const about = blueprint()
+    const digest = digestOf(about, { A: 'a' })
+    expect(digestOf({ ...about, start: 7, generation: 9 }, { A: 'a' })).to.equal(digest)
+    const others = [
+      digestOf(about, { A: 'b' }),
+      digestOf({ ...about, owner: 'another' }, { A: 'a' }),
+      digestOf({ ...about, desired: { ...about.desired, incarnation: 1 } }, { A: 'a' }),
+      digestOf({ ...about, container: { ...about.container, ports: [] } }, { A: 'a' }),
+      digestOf({ ...about, settings: { ...about.settings, ingressHost: '{session}.example.org' } }, { A: 'a' }),
+    ]
+    expect(new Set([digest, ...others])).to.have.property('size', others.length + 1)
   })
 
   it('the record has no environment', () => {
