@@ -177,6 +177,7 @@ const awaitRunning = async (
   deadline: number,
   { signal, progress }: ApplyContext,
 ): Promise<Applied> => {
+  let until = deadline
   let told = ''
   // Of its last start: a Deployment makes no pod before they are gone.
   const kept = keptPods(around, life)
@@ -194,6 +195,7 @@ const awaitRunning = async (
           forgiven: seen.forgiven,
           counted: seen.counted,
         })
+        until = Date.now() + startTimeoutMs(record)
         progress('restarting', seen.message)
         continue
       case 'over':
@@ -202,13 +204,15 @@ const awaitRunning = async (
         // Whoever removed it meanwhile is answered by a new start.
         return { kind: 'failed', code: 'removed_outside', message: seen.message, retryable: true }
       case 'starting':
-        if (Date.now() >= deadline) return failure(around, life, timedOut(record, seen))
+        // Each start has its time, and how long the kubelet waits before it is not of it.
+        if (seen.reason === 'restarting') until = Date.now() + startTimeoutMs(record)
+        if (Date.now() >= until) return failure(around, life, timedOut(record, seen))
         if (seen.message !== told) {
           progress(seen.reason, seen.message)
           life.observed = startingNow(around, life, record, seen)
         }
         told = seen.message
-        await nextChange(life, Math.min(deadline, kept.next()) - Date.now(), signal)
+        await nextChange(life, Math.min(until, kept.next()) - Date.now(), signal)
     }
   }
 }

@@ -62,7 +62,8 @@ const reactTo = (around: Surroundings, life: Life, record: SessionRecord, seen: 
       return null
     case 'starting': {
       const putBack = life.deployment?.replicas === 0
-      life.startingSince ??= Date.now()
+      // How long the kubelet waits before it starts it again is not of the start's time.
+      if (life.startingSince === null || seen.reason === 'restarting') life.startingSince = Date.now()
       if (Date.now() - life.startingSince >= startTimeoutMs(record))
         return () => giveUpAndShow(around, life, timedOut(record, seen))
       show(around, life, startingNow(around, life, record, seen))
