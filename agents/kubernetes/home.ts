@@ -32,6 +32,7 @@ export const putHome = async (
 ): Promise<Applied | null> => {
   let told = false
   for (;;) {
+    if (signal.aborted) return { kind: 'interrupted' }
     const there = await madeOrFound(around, blueprint)
     if (there === 'made') return null
     if (there !== null) {
@@ -45,7 +46,7 @@ export const putHome = async (
     const ended = await untilEnded(around, life, { isSo, withinMs: until - Date.now(), signal })
     if (ended === 'interrupted') return { kind: 'interrupted' }
     if (ended === 'too_slow' || Date.now() >= until) return stillThere
-    await wait(PAUSE_MS)
+    await wait(PAUSE_MS, undefined, { signal }).catch(() => {})
   }
 }
 

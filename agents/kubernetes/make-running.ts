@@ -5,6 +5,7 @@ import { seconds } from '../../domain/template/restart.ts'
 import { containerEnvironment } from '../container/environment.ts'
 import { type ContainerSpec, readContainerSpec } from '../container/spec.ts'
 import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
+import { allDone } from './all-done.ts'
 import { giveUp } from './give-up.ts'
 import { putHome } from './home.ts'
 import { type Kind, kinds } from './kinds.ts'
@@ -80,8 +81,9 @@ const startAnew = async (
 ): Promise<Applied | null> => {
   const before = recordOf(life)
   const { settings } = around
-  // A record that cannot be read does not say, but what was made by it does.
-  const start = (before?.start ?? life.deployment?.start ?? 0) + 1
+  // A record that cannot be read, or is gone, does not say, but what was made by it does.
+  const starts = [...life.pods.values()].map((pod) => pod.start)
+  const start = Math.max(before?.start ?? 0, life.deployment?.start ?? 0, ...starts) + 1
   const asked = { sessionId, settings, owner: life.anchor?.seen.uid ?? '', start, generation, desired, container }
   const accessToken = await tokenFor(around, life, start)
   const environment = containerEnvironment(sessionId, desired, container, accessToken)
@@ -107,20 +109,30 @@ const startAnew = async (
   life.accessToken = accessToken
   await around.step('anchored')
   const blueprint: Blueprint = { ...asked, owner: life.anchor?.seen.uid ?? '' }
+  const failed = new AbortController()
+  const inTime = { ...context, signal: AbortSignal.any([context.signal, failed.signal]) }
+  /** None of them goes on for a start that has failed. */
+  const orAllFail = <A>(work: Promise<A>): Promise<A> =>
+    work.catch((error: unknown) => {
+      failed.abort()
+      throw error
+    })
   const makeHome = async (): Promise<Applied | null> => {
     if (!desired.persistentHome || areThere) return null
-    const answer = await putHome(around, life, blueprint, deadline, context)
+    const answer = await putHome(around, life, blueprint, deadline, inTime)
     await around.step('home_made')
     return answer
   }
-  const [answer] = await Promise.all([
-    makeHome(),
-    areThere ? null : makeParts(around, life, blueprint, environment),
-    whenNoneIsThere(around, life, blueprint),
+  const { signal } = inTime
+  const [answer] = await allDone([
+    orAllFail(makeHome()),
+    orAllFail(areThere ? Promise.resolve() : makeParts(around, life, blueprint, environment)),
+    orAllFail(whenNoneIsThere(around, life, blueprint, signal)),
   ])
   if (answer !== null) return answer
   // Where an earlier home had to go first, its Deployment went with it.
-  await whenNoneIsThere(around, life, blueprint)
+  await whenNoneIsThere(around, life, blueprint, signal)
+  if (signal.aborted) return { kind: 'interrupted' }
   life.parts = digestOf(blueprint, environment)
   await around.step('parts_made')
   await scaleUp(around, life, blueprint)
@@ -129,8 +141,9 @@ const startAnew = async (
 }
 
 const tokenFor = async (around: Surroundings, life: Life, start: number): Promise<string> =>
-  life.accessToken ??
-  (start > 1 ? await readToken(around, life.sessionId) : null) ??
+  // An empty one would let everybody in.
+  life.accessToken ||
+  (start > 1 ? await readToken(around, life.sessionId) : null) ||
   randomBytes(24).toString('base64url')
 
 const makeParts = async (
@@ -145,7 +158,7 @@ const makeParts = async (
     await around.step(step)
     return made
   }
-  const [made] = await Promise.all([
+  const [made] = await allDone([
     put(kinds.service, serviceOf(blueprint), 'service_made'),
     put(kinds.secret, secretOf(blueprint, environment), 'secret_made'),
     put(kinds.networkPolicy, networkPolicyOf(blueprint), 'network_policy_made'),
@@ -162,11 +175,16 @@ const isGoing = ({ deployment }: Life, { owner }: Blueprint): boolean =>
   deployment !== null && (deployment.going || (deployment.owner !== null && deployment.owner !== owner))
 
 /** Beside the parts: it has no pods yet, and its controller has seen it by the time they are to come. */
-const whenNoneIsThere = async (around: Surroundings, life: Life, blueprint: Blueprint): Promise<void> => {
+const whenNoneIsThere = async (
+  around: Surroundings,
+  life: Life,
+  blueprint: Blueprint,
+  signal: AbortSignal,
+): Promise<void> => {
   const until = Date.now() + GOING_MS
-  while (isGoing(life, blueprint) && Date.now() < until)
-    await nextChange(life, until - Date.now(), new AbortController().signal)
-  if (life.deployment !== null) return
+  while (isGoing(life, blueprint) && Date.now() < until && !signal.aborted)
+    await nextChange(life, until - Date.now(), signal)
+  if (life.deployment !== null || signal.aborted) return
   await makeDeployment(around, life, blueprint)
   await around.step('deployment_made')
 }

@@ -64,12 +64,13 @@ const unlessGone = async (asked: Promise<unknown>): Promise<void> => {
 
 /** The record of a session of which only other things are found: its label may have been taken off while no agent looked. */
 export const seekAnchor = async (around: Surroundings, life: Life): Promise<void> => {
-  life.sought = true
   try {
     const there = await around.objects.get<V1ConfigMap>(kinds.configMap, nameOf(life.sessionId))
+    life.sought = true
     if (ownerIn(there) === around.settings.agentId) around.learn.anchor(there)
   } catch (error) {
     if (!isGone(error)) throw error
+    life.sought = true
   }
 }
 

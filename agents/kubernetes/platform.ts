@@ -35,6 +35,9 @@ import { NameTaken, Overtaken } from './writes.ts'
 /** What an API server that does not answer is given, of the ten seconds that an agent has to end. */
 const CLOSE_WITHIN_MS = 3_000
 
+/** A deadline that passed so long ago was answered. */
+const PASSED_MS = 500
+
 /** A cluster that is slow to answer about a thousand sessions must not keep the agent from its server. */
 const KNOWN_WITHIN_MS = 5_000
 
@@ -136,12 +139,18 @@ export const createKubernetesPlatform = (
   const troubled = (life: Life, error: unknown): void => {
     if (around === null) return
     const againMs = afterTrouble(around, life, error)
-    if (againMs === null) return
+    if (troubledLives.has(life)) return
+    troubledLives.add(life)
     void wait(againMs, undefined, { signal: ending.signal }).then(
-      () => answer(life),
+      () => {
+        troubledLives.delete(life)
+        return answer(life)
+      },
       () => {},
     )
   }
+  /** Those that are looked at again in a while. */
+  const troubledLives = new Set<Life>()
 
   /** A start that nobody waits for is given up in time too, though nothing is heard of it. */
   const scheduleTimeout = (life: Life): void => {
@@ -149,8 +158,10 @@ export const createKubernetesPlatform = (
     clearTimeout(timeouts.get(life))
     timeouts.delete(life)
     if (record === null || record === undefined || life.startingSince === null) return
-    const ms = Math.max(0, life.startingSince + startTimeoutMs(record) - Date.now())
-    const timer = setTimeout(() => void answer(life), Math.min(ms + 50, 2 ** 31 - 1))
+    const ms = life.startingSince + startTimeoutMs(record) - Date.now()
+    // It was answered; what went wrong with that is tried again as any trouble.
+    if (ms < -PASSED_MS) return
+    const timer = setTimeout(() => void answer(life), Math.min(Math.max(0, ms) + 50, 2 ** 31 - 1))
     timer.unref()
     timeouts.set(life, timer)
   }
@@ -162,6 +173,8 @@ export const createKubernetesPlatform = (
       life.task.controller.abort()
       await life.task.done
     }
+    // Meanwhile the last of it may have gone, and the life with it.
+    if (!cluster.lives.has(life.sessionId)) cluster.lives.set(life.sessionId, life)
     const controller = new AbortController()
     life.basis = basisOf(life)
     const result = work(AbortSignal.any([controller.signal, ending.signal]))
@@ -173,7 +186,8 @@ export const createKubernetesPlatform = (
     } finally {
       tasks.delete(task.done)
       if (life.task === task) life.task = null
-      if (life.anchor === null && life.deployment === null && life.pods.size === 0) cluster.lives.delete(life.sessionId)
+      const isEmpty = life.anchor === null && life.deployment === null && life.pods.size === 0
+      if (isEmpty && cluster.lives.get(life.sessionId) === life) cluster.lives.delete(life.sessionId)
     }
   }
 

@@ -33,6 +33,7 @@ export const react = (around: Surroundings, life: Life): Work | null => {
   const mending = mend(around, life)
   if (mending !== null) return mending
   const record = recordOf(life)
+  if (record?.settled !== true || record.phase === 'down' || life.anchor?.going === true) life.startingSince = null
   // Cut short or under way: the server asks for it again.
   if (record === null || !record.settled || life.anchor?.going === true) return null
   if (record.phase === 'down') {
@@ -84,8 +85,17 @@ const reactTo = (around: Surroundings, life: Life, record: SessionRecord, seen: 
     case 'over':
       return () => giveUpAndShow(around, life, seen)
     case 'missing':
+      // Its pods are still ending: another can be made when it is gone, which is told.
+      if (life.deployment !== null && seen.answer === 'again') {
+        show(
+          around,
+          life,
+          startingNow(around, life, record, { reason: 'restarting', message: seen.message, pod: null }),
+        )
+        return null
+      }
       return async () => {
-        if (await seekDeployment(around, life)) return
+        if (life.deployment === null && (await seekDeployment(around, life))) return
         if (seen.answer === 'over') return giveUpAndShow(around, life, removed(seen.message))
         show(
           around,
@@ -132,12 +142,13 @@ const giveUpAndShow = async (
 const SOON_MS = 1_000
 const LATER_MS = 30_000
 
-/** How long until it is tried again though nothing new is heard of the session; null: not at all. */
-export const afterTrouble = (around: Surroundings, life: Life, error: unknown): number | null => {
+/** How long until it is tried again though nothing new is heard of the session, in milliseconds. */
+export const afterTrouble = (around: Surroundings, life: Life, error: unknown): number => {
   const { sessionId } = life
   if (error instanceof Overtaken) {
     around.log.info({ sessionId, error: error.message }, 'a session was left to whoever works on it')
-    return null
+    // Or to nobody, where it was somebody's edit: looked at again.
+    return LATER_MS
   }
   around.log.warn({ sessionId, error: messageOf(error) }, 'what was seen of a session could not be answered')
   return isPassing(error) ? SOON_MS : LATER_MS

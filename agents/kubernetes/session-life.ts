@@ -42,15 +42,18 @@ export type Life = {
   readonly watchers: Set<() => void>
 }
 
-/** `stamp`: of whoever wrote the Deployment last among agents; null: there was none. */
+/**
+ * `stamp`: of whoever wrote the Deployment last among agents; empty where somebody has taken it off, and only the
+ * `resourceVersion` tells whether it was written since. null: there was none.
+ */
 export type Basis = {
   readonly anchor: SeenObject | null
-  readonly deployment: { readonly uid: string; readonly stamp: string } | null
+  readonly deployment: (SeenObject & { readonly stamp: string }) | null
 }
 
 export const basisOf = ({ anchor, deployment }: Pick<Life, 'anchor' | 'deployment'>): Basis => ({
   anchor: anchor?.seen ?? null,
-  deployment: deployment === null ? null : { uid: deployment.seen.uid, stamp: deployment.stamp },
+  deployment: deployment === null ? null : { ...deployment.seen, stamp: deployment.stamp },
 })
 
 /** What has to be written because of what was seen. */

@@ -35,6 +35,8 @@ export type DeploymentView = {
   readonly start: number
   /** Of whoever wrote it last among agents. */
   readonly stamp: string
+  /** Somebody may have taken off all. */
+  readonly hasAnnotations: boolean
   readonly replicas: number
   readonly going: boolean
   /** Why no pod can be made, in the server's words. */
@@ -128,6 +130,7 @@ export const deploymentView = (object: V1Deployment): DeploymentView => {
     generation: numberIn(metadata?.annotations?.[GENERATION]),
     start: numberIn(metadata?.annotations?.[START]),
     stamp: metadata?.annotations?.[STAMP] ?? '',
+    hasAnnotations: metadata?.annotations !== undefined,
     replicas: spec?.replicas ?? 1,
     going: metadata?.deletionTimestamp !== undefined,
     refusal: failure?.message ?? null,

@@ -30,5 +30,6 @@ export const findWay = async (around: Surroundings, life: Life): Promise<void> =
   if (record === null || (record.desired.spec.ports ?? []).length === 0) return
   life.address ??= record.address
   life.address ??= addressIn(await orNull(around.objects.get<V1Service>(kinds.service, nameOf(life.sessionId))))
-  life.accessToken ??= await readToken(around, life.sessionId)
+  // Empty: asked for in vain, while there was none.
+  life.accessToken ||= await readToken(around, life.sessionId)
 }

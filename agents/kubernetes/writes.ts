@@ -144,7 +144,7 @@ export const checkStillOurs = async ({ objects }: Surroundings, { sessionId, own
 
 const standOnDeployment = (around: Surroundings, life: Life, object: V1Deployment): void => {
   const { stamp, seen } = deploymentView(object)
-  life.basis = { ...life.basis, deployment: { uid: seen.uid, stamp } }
+  life.basis = { ...life.basis, deployment: { ...seen, stamp } }
   around.learn.deployment(object)
 }
 
@@ -162,6 +162,8 @@ export const makeDeployment = async (around: Surroundings, life: Life, blueprint
   }
 }
 
+const annotate = (name: string, value: string): Operation => ({ op: 'add', path: annotationPath(name), value })
+
 /**
  * A change of the Deployment that was seen, in one request: the server itself tests that the stamp is still the one that
  * this work stands on. What the cluster's own controllers write meanwhile is no conflict.
@@ -176,9 +178,10 @@ const changeDeployment = async (around: Surroundings, life: Life, change: readon
   const operations: readonly Operation[] = [
     { op: 'test', path: '/metadata/uid', value: basis.uid },
     basis.stamp === ''
-      ? // Somebody has taken it off by hand, and the others may have gone with it.
-        { op: 'add', path: '/metadata/annotations', value: {} }
+      ? { op: 'test', path: '/metadata/resourceVersion', value: basis.resourceVersion }
       : { op: 'test', path: annotationPath(STAMP), value: basis.stamp },
+    ...(base.hasAnnotations ? [] : [{ op: 'add', path: '/metadata/annotations', value: {} } as const]),
+    ...(base.start === 0 ? [annotate(START, String(life.anchor?.record?.start ?? 0))] : []),
     ...change,
     { op: 'add', path: annotationPath(STAMP), value: stamp },
   ]
@@ -199,12 +202,12 @@ const changeDeployment = async (around: Surroundings, life: Life, change: readon
       }
       around.learn.deployment(there)
       if (now.stamp !== basis.stamp || now.seen.uid !== basis.uid) throw new Overtaken('the Deployment')
+      if (basis.stamp === '' && now.seen.resourceVersion !== basis.resourceVersion)
+        throw new Overtaken('the Deployment')
       // Nobody of ours has written: what it asks for is refused, or the server was too busy to find a moment for it.
       if (isInvalid(error) || tries === TRIES) throw error
     }
 }
-
-const annotate = (name: string, value: string): Operation => ({ op: 'add', path: annotationPath(name), value })
 
 export const scaleUp = (around: Surroundings, life: Life, blueprint: Blueprint): Promise<void> => {
   const { metadata, spec } = deploymentOf(blueprint, 1, '')

@@ -31,7 +31,7 @@ export type Keeper = {
   /** Seen to go. */
   readonly drop: (name: Name, uid: string) => void
   /** Of each that is known. */
-  readonly uids: () => ReadonlyMap<string, { readonly name: Name; readonly uid: string | null }>
+  readonly seen: () => readonly { readonly name: Name; readonly view: View }[]
   readonly close: () => Promise<void>
 }
 
@@ -42,6 +42,8 @@ type Kept = {
   entry: Entry
   /** Of the last that was seen to go: an answer that comes late does not bring it back. */
   goneUid: string | null
+  /** How often one was seen to go. */
+  drops: number
   /** When it is written again at the earliest; of `performance.now()`, as `leftAt`. */
   notBefore: number
   /** Since when nothing of this name is wanted. */
@@ -66,7 +68,16 @@ export const createKeeper = ({ requests, trouble, log, wanted, putBack }: Keeper
     const known = all.get(key)
     if (known !== undefined) return known
     const entry = { written: null, sent: null, seen: null }
-    const kept = { name, entry, goneUid: null, notBefore: 0, leftAt: null, pace: createPace(), ration: createRation() }
+    const kept = {
+      name,
+      entry,
+      goneUid: null,
+      drops: 0,
+      notBefore: 0,
+      leftAt: null,
+      pace: createPace(),
+      ration: createRation(),
+    }
     all.set(key, kept)
     return kept
   }
@@ -121,9 +132,12 @@ export const createKeeper = ({ requests, trouble, log, wanted, putBack }: Keeper
     const { wanted: object, main, status, edit } = step
     kept.notBefore = performance.now() + kept.pace.written(performance.now(), edit !== null)
     const before = kept.entry
+    const { goneUid, drops } = kept
     let answer = main ? await requests.applyMain(object) : null
     if (status) answer = await requests.applyStatus(object)
     if (answer === null) return
+    // Only its label was taken off: it answers.
+    if (answer.uid === goneUid && kept.drops === drops) kept.goneUid = null
     const after = afterWrite(before, answer, step)
     const { seen } = kept.entry
     const isNews = seen === null || !isOlder(answer, seen)
@@ -131,7 +145,7 @@ export const createKeeper = ({ requests, trouble, log, wanted, putBack }: Keeper
     kept.entry = { ...after, seen: answer.uid === kept.goneUid ? null : isNews ? answer : seen }
     if (kept.entry.seen === null || !isSame(kept.entry.seen.content, after.written?.content ?? answer.content))
       mark(kept, 0)
-    if (edit !== null) await tell(kept, told(edit, before, answer, kept.goneUid), answer.uid)
+    if (edit !== null) await tell(kept, told(edit, before, answer, goneUid), answer.uid)
   }
 
   const tell = async (kept: Kept, edit: Edit, uid: string): Promise<void> => {
@@ -166,6 +180,7 @@ export const createKeeper = ({ requests, trouble, log, wanted, putBack }: Keeper
     const kept = all.get(keyOf(name))
     if (kept === undefined) return
     kept.goneUid = uid
+    kept.drops += 1
     if (kept.entry.seen !== null && kept.entry.seen.uid !== uid) return
     kept.entry = { ...kept.entry, seen: null }
     mark(kept, 0)
@@ -187,7 +202,8 @@ export const createKeeper = ({ requests, trouble, log, wanted, putBack }: Keeper
       if (!isOurs) mark(kept, 0)
     },
     drop,
-    uids: () => new Map([...all].map(([key, { name, entry }]) => [key, { name, uid: entry.seen?.uid ?? null }])),
+    seen: () =>
+      [...all.values()].flatMap(({ name, entry }) => (entry.seen === null ? [] : [{ name, view: entry.seen }])),
     close: () => {
       closed = true
       return queue.close()

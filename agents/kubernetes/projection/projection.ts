@@ -97,9 +97,11 @@ export const openProjection = (options: ProjectionOptions): Projection => {
       selector: `labelSelector=${encodeURIComponent(`${AGENT_LABEL}=${agentId}`)}`,
       backoff: WATCH_BACKOFF,
       changed: put,
-      complete: (there) => {
-        for (const { name, uid } of keeper.uids().values())
-          if (name.kind === kind && uid !== null && !there.has(uid)) keeper.drop(name, uid)
+      complete: (there, place) => {
+        // What was written since the list was read is not in it.
+        for (const { name, view } of keeper.seen())
+          if (name.kind === kind && !there.has(view.uid) && BigInt(view.resourceVersion || 0) <= BigInt(place))
+            keeper.drop(name, view.uid)
         listed.add(kind)
         for (const name of everything()) keeper.changed({ kind, name })
       },

@@ -28,6 +28,7 @@ const aDeployment = (more: Partial<DeploymentView> = {}): DeploymentView => ({
   owner: 'a',
   generation: 1,
   start: 1,
+  hasAnnotations: true,
   stamp: 's',
   replicas: 1,
   going: false,

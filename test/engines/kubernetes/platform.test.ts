@@ -128,6 +128,26 @@ describe('sessions on Kubernetes', function () {
     expect(home?.metadata?.deletionTimestamp, 'the home it has will not be taken away').to.equal(undefined)
   })
 
+  it('whose Deployment is deleted in the foreground wait for its end, and are repaired', async () => {
+    const id = aSessionId()
+    await agent.apply(target(id, { ...server(), restart: { policy: 'always', maxRetries: 5 } }))
+    await place.namespace.remove(kinds.deployment, `session-${id}`, '?propagationPolicy=Foreground')
+    await itemOf(agent, id, ({ status, restarts }) => status === 'running' && restarts === 1, 60_000)
+  })
+
+  it('whose Secret was deleted get another access token, never an empty one', async () => {
+    const id = aSessionId()
+    const first = await place.agent({ agentId: 'agent-c' })
+    await first.apply(target(id, server()))
+    await first.kill9()
+    await place.namespace.remove(kinds.secret, `session-${id}`)
+    const second = await place.agent({ agentId: 'agent-c' })
+    await itemOf(second, id, ({ status }) => status === 'running')
+    const restarted = observedOf(await second.apply(target(id, server(), { generation: 2, incarnation: 1 })))
+    expect(new URL(restarted?.endpoint?.url ?? '').searchParams.get('token')).to.have.lengthOf.above(20)
+    await second.close()
+  })
+
   it('are started again as often as their policy says, then failed', async () => {
     const id = aSessionId()
     const failing = script('echo once >>starts; sleep 1; exit 7', { restart: { policy: 'on-failure', maxRetries: 1 } })
