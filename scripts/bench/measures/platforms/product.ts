@@ -10,8 +10,8 @@ import { platformTemplate } from './template.ts'
 export type Product = Side & { readonly installation: Installation; readonly agent: Program }
 
 const LOOK_EVERY_MS = 10
-/** A list of hundred costs the server more than a session. */
-const LIST_EVERY_MS = 50
+/** Whoever looks at a hundred more often takes the cores from those that start them. */
+const COUNT_EVERY_MS = 250
 const WITHIN_MS = 600_000
 
 type Session = { readonly id: string; readonly status: string; readonly statusReason: string | null }
@@ -91,10 +91,12 @@ export const startProduct = async (
     startMany: async (count) => {
       const ids = await Promise.all(Array.from({ length: count }, create))
       for (;;) {
-        const { items } = (await call('GET', '/sessions?limit=500')) as { items: Session[] }
-        if (items.filter(({ status }) => status === 'running').length >= count) return ids.map(started)
+        const { items } = (await call('GET', '/sessions?limit=500&status=running,failed,stopped')) as {
+          items: Session[]
+        }
         items.forEach(checkAlive)
-        await wait(LIST_EVERY_MS)
+        if (items.length >= count) return ids.map(started)
+        await wait(COUNT_EVERY_MS)
       }
     },
   }
