@@ -12,6 +12,7 @@ import { type Kind, kinds } from './kinds.ts'
 import { type Blueprint, digestOf, ingressOf, networkPolicyOf, secretOf, serviceOf } from './parts.ts'
 import { type SessionRecord, withoutEnvironment } from './record.ts'
 import { refusalOf } from './refuse.ts'
+import { tooSlow } from './rest.ts'
 import {
   type Life,
   look,
@@ -25,7 +26,7 @@ import {
   startTimeoutMs,
 } from './session-life.ts'
 import type { Seen } from './status.ts'
-import { keptPods } from './until-ended.ts'
+import { keptPods, untilEnded } from './until-ended.ts'
 import { addressIn, findWay, readToken } from './way.ts'
 import { changeRecord, makeDeployment, putPart, scaleUp, stampDeployment, writeRecord } from './writes.ts'
 
@@ -41,6 +42,11 @@ export const makeRunning = async (
   if (refusal !== null) return { kind: 'rejected', code: 'rejected', message: refusal }
 
   const deadline = Date.now() + (target.desired.spec.startTimeoutSeconds ?? 300) * 1_000
+  const { anchor } = life
+  if (anchor?.going === true) {
+    const answer = await whenGone(around, life, anchor.seen.uid, deadline, context)
+    if (answer !== null) return answer
+  }
   const plan = planFor(around, life, target)
   if (plan === 'as_it_is') {
     await stampDeployment(around, life, target.generation)
@@ -55,6 +61,24 @@ export const makeRunning = async (
   }
   await findWay(around, life)
   return awaitRunning(around, life, deadline, context)
+}
+
+/** A record that is being deleted takes all that is made for it along: what begins anew waits for its end. */
+const whenGone = async (
+  around: Surroundings,
+  life: Life,
+  uid: string,
+  deadline: number,
+  { signal, progress }: ApplyContext,
+): Promise<Applied | null> => {
+  progress('starting', 'waiting for what was deleted of it to be gone')
+  const isSo = (): boolean => life.anchor?.seen.uid !== uid
+  const ended = await untilEnded(around, life, { isSo, withinMs: deadline - Date.now(), signal })
+  if (ended === 'interrupted') return { kind: 'interrupted' }
+  if (ended === 'too_slow') return tooSlow('its ConfigMap waits for what it owns')
+  // Not what is there now: another agent may have made that while this one waited.
+  life.basis = { anchor: null, deployment: null }
+  return null
 }
 
 /** `go_on`: it was begun for this very thing, and is not finished. */

@@ -14,7 +14,7 @@ const LONGER_THAN_GRACE_MS = 120_000
 
 const patience = ({ desired }: Target): number => (desired.spec.stopGraceSeconds ?? 10) * 1_000 + LONGER_THAN_GRACE_MS
 
-const tooSlow = (what: string): Applied => ({
+export const tooSlow = (what: string): Applied => ({
   kind: 'failed',
   code: 'platform_error',
   message: `Kubernetes takes long to end it: ${what}`,
