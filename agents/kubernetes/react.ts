@@ -102,7 +102,9 @@ const reactTo = (around: Surroundings, life: Life, record: SessionRecord, seen: 
           life,
           startingNow(around, life, record, { reason: 'restarting', message: seen.message, pod: null }),
         )
-        await startAgain(around, life, { ...record, restarts: record.restarts + 1 })
+        const isCounted = life.startedAgain === record.start
+        await startAgain(around, life, { ...record, restarts: record.restarts + (isCounted ? 0 : 1) })
+        life.startedAgain = null
       }
   }
 }

@@ -25,6 +25,8 @@ export type Life = {
   address: string | null
   /** What its parts were made from by the start under way (`digestOf`). */
   parts: string | null
+  /** The start for which a Deployment was to be made again: one that comes to nothing is not counted twice. */
+  startedAgain: number | null
   /** The container that was ready last. */
   wasReady: string | null
   /** Since when it starts without anyone waiting for it; milliseconds since the epoch. */
@@ -110,6 +112,7 @@ export const lifeOf = (sessionId: SessionId): Life => ({
   accessToken: null,
   address: null,
   parts: null,
+  startedAgain: null,
   wasReady: null,
   startingSince: null,
   observed: notSeenYet,

@@ -11,6 +11,7 @@ export const startAgain = async (around: Surroundings, life: Life, record: Sessi
   if (read.kind === 'refused') throw new Error(`its record cannot be started again: ${read.message}`)
   const next = { ...record, start: record.start + 1, counted: {} }
   await writeRecord(around, life, next)
+  life.startedAgain = next.start
   await around.step('anchored')
   const { anchor, sessionId } = life
   if (anchor === null) throw new Overtaken('the record')
