@@ -26,13 +26,19 @@ type KeptPods = {
 /** The pods of a session that have ended and are still there. */
 export const keptPods = (around: Surroundings, life: Life): KeptPods => {
   const endedSince = new Map<string, number>()
+  const look = (): void => {
+    for (const pod of life.pods.values())
+      if (isKept(pod)) endedSince.set(pod.uid, endedSince.get(pod.uid) ?? Date.now())
+  }
   return {
     dismiss: async () => {
-      for (const pod of life.pods.values())
-        if (isKept(pod)) endedSince.set(pod.uid, endedSince.get(pod.uid) ?? Date.now())
+      look()
       await dismissThose(around, life, endedSince)
     },
-    next: () => Math.min(...[...endedSince.values()].map((since) => since + KEPT_MS)),
+    next: () => {
+      look()
+      return Math.min(...[...endedSince.values()].map((since) => since + KEPT_MS))
+    },
   }
 }
 
@@ -45,13 +51,14 @@ export const untilEnded = async (
 ): Promise<'ended' | 'interrupted' | 'too_slow'> => {
   const until = Date.now() + withinMs
   const kept = keptPods(around, life)
-  while (!isSo()) {
+  for (;;) {
+    await kept.dismiss()
+    // From here on nothing is awaited but the next change: none may come unseen in between.
+    if (isSo()) return 'ended'
     if (signal.aborted) return 'interrupted'
     if (Date.now() >= until) return 'too_slow'
-    await kept.dismiss()
     await nextChange(life, Math.min(until, kept.next()) - Date.now(), signal)
   }
-  return 'ended'
 }
 
 /** A little longer than it takes to dismiss one: whoever has come to nothing tries it at the next change. */
