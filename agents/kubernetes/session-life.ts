@@ -189,7 +189,7 @@ export const overNow = (
 ): WireObserved => {
   const { status, reason, message } = how
   return {
-    ...over(record.restarts, { status, reason, message }, how.exit, how.output),
+    ...over(how.restarts ?? record.restarts, { status, reason, message }, how.exit, how.output),
     ...underneath(around, life, record, how.pod),
   }
 }

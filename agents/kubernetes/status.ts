@@ -40,6 +40,8 @@ export type Seen =
       readonly exit: Exit | null
       readonly output: string | null
       readonly pod: PodView | null
+      /** Where the kubelet was faster than its restarts were counted: how often it was started again in all. */
+      readonly restarts?: number
     }
   /** Its Deployment was removed from outside: what follows is as `answer` says. */
   | { readonly kind: 'missing'; readonly answer: 'again' | 'over'; readonly message: string }
@@ -125,6 +127,7 @@ const whenEnded = (
       exit,
       output: termination?.output ?? null,
       pod: last,
+      restarts: before,
     }
   const counted = Object.fromEntries(present.map((pod) => [pod.uid, endings(pod)]))
   return { kind: 'restarting', restarts: record.restarts + sum, forgiven, counted, message: next.message }

@@ -176,6 +176,11 @@ describe('how a session on Kubernetes is', () => {
       kind: 'over',
       reason: 'restart_limit',
     })
+    // Two of its endings were heard of together.
+    expect(see({ record: aRecord(restart, { restarts: 1, counted: { p1: 1 } }), pods: [more] })).to.include({
+      kind: 'over',
+      restarts: 2,
+    })
   })
 
   it('restarts before it was well for long no longer count', () => {
