@@ -4,6 +4,7 @@
  */
 import { setTimeout as wait } from 'node:timers/promises'
 import type { ContainerSpec } from '../container/spec.ts'
+import { allDone } from '../runtime/all-done.ts'
 import { type Ending, type Exit, exitOf, outOfMemory } from '../runtime/exit.ts'
 import { LAST_OUTPUT_BYTES, presentable } from '../runtime/observed.ts'
 import { afterExit } from '../runtime/restart-policy.ts'
@@ -118,18 +119,13 @@ const make = async (
   }
   const owner = ownerOf(spec, image.user)
   // Side by side where it can be: giving the home takes the engine longer than making the container.
-  if (owner !== null) await both(create(), giveHome(around, session, spec, owner))
+  if (owner !== null) await allDone([create(), giveHome(around, session, spec, owner)])
   else {
     await create()
     await giveHome(around, session, spec, await ownerByName(around, session, image.user))
   }
   await around.step('home_given')
   return 'made'
-}
-
-/** Rejects when both are over: nothing is still being written then. */
-const both = async (...writes: readonly Promise<void>[]): Promise<void> => {
-  for (const write of await Promise.allSettled(writes)) if (write.status === 'rejected') throw write.reason
 }
 
 /** Its network is not there, or only in the engine's list. */

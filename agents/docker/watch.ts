@@ -65,30 +65,30 @@ export const watchEngine = (around: Surroundings, watcher: Watcher): Watch => {
   const follow = async (): Promise<void> => {
     const ending = new AbortController()
     const until = AbortSignal.any([signal, ending.signal])
+    let silence: unknown = null
     try {
       await engine.ping(PING_WITHIN_MS, until)
       engine.resume()
       const silent = askUntilSilent(until)
-      silent.catch(() => {})
+      // The stream of events ends with it.
+      silent.catch((why: unknown) => {
+        silence = why
+        ending.abort()
+      })
       const events = engine.events(filters, lastSeen, until)
-      const next = (): Promise<IteratorResult<EngineEvent>> => {
-        const one = events.next()
-        one.catch(() => {})
-        return Promise.race([one, silent])
-      }
       // Asked for before everything is listed, so that nothing happens between the two unseen.
-      const first = next()
+      const first = events.next()
       first.catch(() => {})
       await Promise.race([watcher.everything(), silent])
       failures = 0
       seen = true
       health.well('engine')
       wasTried()
-      for (let one = await first; one.done !== true; one = await next()) heard(one.value)
+      for (let one = await first; one.done !== true; one = await events.next()) heard(one.value)
     } finally {
       ending.abort()
     }
-    if (!signal.aborted) throw new Error('the engine ended the stream of its events')
+    if (!signal.aborted) throw silence ?? new Error('the engine ended the stream of its events')
   }
 
   const failed = (error: unknown): void => {

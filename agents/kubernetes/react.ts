@@ -4,8 +4,8 @@
  */
 import { messageOf } from '../runtime/log.ts'
 import { isPassing } from './api.ts'
+import { timedOut } from './await-running.ts'
 import { giveUp } from './give-up.ts'
-import { timedOut } from './make-running.ts'
 import { mend, seekAnchor, seekDeployment } from './mend.ts'
 import type { SessionRecord } from './record.ts'
 import {

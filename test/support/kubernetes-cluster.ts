@@ -19,11 +19,9 @@ import { addressOf } from '../../agents/docker/engine.ts'
 import { type Api, createApi } from '../../agents/kubernetes/api.ts'
 import { type Kind, kinds, pathOf } from '../../agents/kubernetes/kinds.ts'
 import { connect } from '../../agents/kubernetes/transport.ts'
+import { BUSYBOX } from './docker-engine.ts'
 import { atEndOfRun } from './end-of-run.ts'
 import { eventually } from './eventually.ts'
-
-/** Has a shell, and `httpd`. */
-export const BUSYBOX = 'docker.io/library/busybox:1.36'
 
 export type KubernetesCluster = {
   readonly kubeconfig: string
@@ -161,4 +159,4 @@ export const testNamespace = async (cluster: KubernetesCluster): Promise<TestNam
   return namespace
 }
 
-export { kinds }
+export { BUSYBOX, kinds }

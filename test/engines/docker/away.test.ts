@@ -38,6 +38,28 @@ describe('an engine that is not as it should be', function () {
   const said = (what: string, since: number): void =>
     console.log(`      ${what}: ${((performance.now() - since) / 1_000).toFixed(1)} s`)
 
+  it('and is killed: the agent says why; what ran is started again as its policy says when it is back', async () => {
+    const agent = await here.agent()
+    const [again, never] = [aSessionId(), aSessionId()]
+    await agent.run(again, site({ restart: { policy: 'on-failure', maxRetries: 3 } }))
+    await agent.run(never, site())
+    await engine.stop('SIGKILL')
+    await eventually(() => expect(agent.degraded.at(-1)).to.match(/the Docker engine at unix:.* cannot be reached/), {
+      within: 15_000,
+    })
+    const refused = await agent.apply(aSessionId(), site())
+    expect(refused).to.include({ kind: 'failed', retryable: true, code: 'agent_degraded' })
+    await engine.start()
+    await eventually(() => expect(agent.degraded.at(-1)).to.equal(null), { within: 15_000 })
+    const report = await agent.reported(never, 'failed', 20_000)
+    expect(report).to.include({ reason: 'host_restarted' })
+    await agent.reported(again, 'running', 20_000)
+    const { endpoint, restarts } = agent.platform.held(again)!.observed
+    expect(restarts).to.equal(1)
+    expect((await fetch(endpoint!.url)).status).to.equal(200)
+    for (const id of [again, never]) await agent.apply(id, site(), { state: 'deleted', generation: 2 })
+  })
+
   it('and hangs: the agent says so within 20 s, applies end with that, and it recovers with nothing changed', async () => {
     const agent = await here.agent()
     const [session, ended] = [aSessionId(), aSessionId()]

@@ -15,28 +15,9 @@ import {
   type OwnEngine,
   ownEngine,
 } from '../../support/docker-engine.ts'
+import { siteTemplate } from '../site-template.ts'
 
 const AGENT = 'docker-1'
-
-const site = (name: string, restart: object) => ({
-  name,
-  displayName: name,
-  parameters: [{ name: 'title', type: 'string', default: 'Home', env: 'TITLE' }],
-  resources: { cpuMillis: 250, memoryMib: 64 },
-  spec: {
-    container: {
-      image: BUSYBOX,
-      command: ['sh', '-c'],
-      args: ['echo "$TITLE" >>index.html; exec httpd -f -p 8080 -h "$HOME"'],
-      user: 1000,
-    },
-    ports: [{ name: 'http', port: 8080, protocol: 'http' }],
-    home: { path: '/home/user' },
-    probe: { type: 'http', path: '/', intervalMs: 100 },
-    restart,
-    stopGraceSeconds: 1,
-  },
-})
 
 describe('the Docker agent', function () {
   this.timeout(120_000)
@@ -55,8 +36,8 @@ describe('the Docker agent', function () {
     start = () =>
       agent(here, { id: AGENT, token, url: control.url, dataDir, platform: 'docker' }, { DOCKER_HOST: engine.host })
     first = start()
-    await putTemplate(control.rest, site('steady', { policy: 'on-failure', maxRetries: 3 }))
-    await putTemplate(control.rest, site('once', { policy: 'never' }))
+    await putTemplate(control.rest, siteTemplate('steady', { policy: 'on-failure', maxRetries: 3 }))
+    await putTemplate(control.rest, siteTemplate('once', { policy: 'never' }))
   })
 
   const pageOf = async ({ endpoint }: Json): Promise<string> => (await fetch(endpoint.url)).text()
@@ -156,8 +137,8 @@ describe('the Docker agent, as the server shows it', function () {
       agent(here, { id: AGENT, token, url: control.url, dataDir, platform: 'docker' }, { DOCKER_HOST: engine.host })
     const shown = async (): Promise<Json> => (await control.rest.get(`/agents/${AGENT}`)).body
     const first = start()
-    await putTemplate(control.rest, site('once', { policy: 'never' }))
-    await putTemplate(control.rest, site('steady', { policy: 'on-failure', maxRetries: 3 }))
+    await putTemplate(control.rest, siteTemplate('once', { policy: 'never' }))
+    await putTemplate(control.rest, siteTemplate('steady', { policy: 'on-failure', maxRetries: 3 }))
     const { id: once } = await control.rest.create({ template: 'once' })
     const { id: steady } = await control.rest.create({ template: 'steady' })
     for (const id of [once, steady]) await control.rest.until(id, 'running')

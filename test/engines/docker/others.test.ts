@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { BUSYBOX, needsDocker, needsOwnDocker, type OwnEngine, ownEngine } from '../../support/docker-engine.ts'
+import { BUSYBOX, needsDocker } from '../../support/docker-engine.ts'
 import { eventually } from '../../support/eventually.ts'
 import { aSessionId, type DockerAgent, type Place, place, script, site } from './docker-agent.ts'
 
@@ -205,42 +205,5 @@ describe('a stop that comes just as the program ends', function () {
       expect(containers.map(({ Labels }) => Labels['streamspace.io/role'])).to.deep.equal(['session'])
       for (const id of [session, other]) await agent.apply(id, idle, { state: 'deleted', generation: 3 })
     }
-  })
-})
-
-describe('an engine that goes away', function () {
-  this.timeout(120_000)
-  let engine: OwnEngine
-  let here: Place
-  before(async function () {
-    needsOwnDocker.call(this)
-    engine = await ownEngine()
-    here = await place(engine)
-  })
-  after(async () => {
-    await here?.close()
-    await engine?.remove()
-  })
-
-  it('makes the agent degraded, with why; what ran is started again as its policy says when it is back', async () => {
-    const agent = await here.agent()
-    const [again, never] = [aSessionId(), aSessionId()]
-    await agent.run(again, site({ restart: { policy: 'on-failure', maxRetries: 3 } }))
-    await agent.run(never, site())
-    await engine.stop('SIGKILL')
-    await eventually(() => expect(agent.degraded.at(-1)).to.match(/the Docker engine at unix:.* cannot be reached/), {
-      within: 15_000,
-    })
-    const refused = await agent.apply(aSessionId(), site())
-    expect(refused).to.include({ kind: 'failed', retryable: true, code: 'agent_degraded' })
-    await engine.start()
-    await eventually(() => expect(agent.degraded.at(-1)).to.equal(null), { within: 15_000 })
-    const report = await agent.reported(never, 'failed', 20_000)
-    expect(report).to.include({ reason: 'host_restarted' })
-    await agent.reported(again, 'running', 20_000)
-    const { endpoint, restarts } = agent.platform.held(again)!.observed
-    expect(restarts).to.equal(1)
-    expect((await fetch(endpoint!.url)).status).to.equal(200)
-    for (const id of [again, never]) await agent.apply(id, site(), { state: 'deleted', generation: 2 })
   })
 })

@@ -8,7 +8,6 @@ import { type Program, scene } from '../../e2e/support/scene.ts'
 import { agent, enrol, migratedDatabase, type Server, server } from '../../e2e/support/streamspace.ts'
 import { putTemplate } from '../../e2e/support/templates.ts'
 import {
-  BUSYBOX,
   type KubernetesCluster,
   kinds,
   kubernetesCluster,
@@ -17,28 +16,9 @@ import {
   type TestNamespace,
   testNamespace,
 } from '../../support/kubernetes-cluster.ts'
+import { siteTemplate } from '../site-template.ts'
 
 const AGENT = 'kubernetes-1'
-
-const site = (name: string, restart: object) => ({
-  name,
-  displayName: name,
-  parameters: [{ name: 'title', type: 'string', default: 'Home', env: 'TITLE' }],
-  resources: { cpuMillis: 250, memoryMib: 64 },
-  spec: {
-    container: {
-      image: BUSYBOX,
-      command: ['sh', '-c'],
-      args: ['trap "exit 0" TERM; echo "$TITLE" >>index.html; httpd -f -p 8080 -h "$HOME" & wait'],
-      user: 1000,
-    },
-    ports: [{ name: 'http', port: 8080, protocol: 'http' }],
-    home: { path: '/home/user' },
-    probe: { type: 'http', path: '/' },
-    restart,
-    stopGraceSeconds: 1,
-  },
-})
 
 /** A kubelet of 1.20 takes its time to say that a container has ended. */
 const PATIENCE_MS = 90_000
@@ -67,8 +47,8 @@ describe('the Kubernetes agent', function () {
         { KUBECONFIG: cluster.kubeconfig, STREAMSPACE_NAMESPACE: namespace.name, LOG_LEVEL: 'info' },
       )
     first = start()
-    await putTemplate(control.rest, site('steady', { policy: 'on-failure', maxRetries: 3 }))
-    await putTemplate(control.rest, site('once', { policy: 'never' }))
+    await putTemplate(control.rest, siteTemplate('steady', { policy: 'on-failure', maxRetries: 3 }))
+    await putTemplate(control.rest, siteTemplate('once', { policy: 'never' }))
   })
   after(() => namespace?.close())
 
