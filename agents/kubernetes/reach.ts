@@ -9,6 +9,11 @@ export type Reach = (address: string | null, port: number | undefined) => Promis
 
 const LONGEST_MS = 2_000
 const PAUSE_MS = 20
+/**
+ * Of the first try, each further one has twice as long. What is sent before the nodes know of a new Service leads nowhere, nobody
+ * says so, and TCP itself tries again after one second, then two: a new connection finds out sooner.
+ */
+const FIRST_TRY_MS = 200
 /** After so long it is tried again: networks change. */
 const FORGOTTEN_MS = 300_000
 
@@ -18,8 +23,8 @@ export const createReach = (): Reach => {
     if (!address || port === undefined || Date.now() < unreachableUntil) return
     const until = Date.now() + LONGEST_MS
     let why = ''
-    while (Date.now() < until) {
-      const answer = await probeTcp(address, port, Math.max(1, until - Date.now()))
+    for (let tryMs = FIRST_TRY_MS; Date.now() < until; tryMs *= 2) {
+      const answer = await probeTcp(address, port, Math.max(1, Math.min(tryMs, until - Date.now())))
       if (answer.kind === 'answered') return
       why = answer.why
       await wait(PAUSE_MS)

@@ -3,18 +3,15 @@
  * asks of it, over its API and so without the time of a command line, and a probe until the port answers.
  */
 import { randomUUID } from 'node:crypto'
-import { setTimeout as wait } from 'node:timers/promises'
 import Docker from 'dockerode'
 import { addressOf } from '../../../../agents/docker/engine.ts'
-import { probeHttp } from '../../../../agents/runtime/probe.ts'
 import type { Bench } from '../../bench.ts'
+import { answering } from './answering.ts'
 import { type Begun, type Side, sideOf } from './side.ts'
 import { ARGS, COMMAND, CPU_MILLIS, HOME, IMAGE, MEMORY_MIB, PORT, USER } from './template.ts'
 
 /** As many as the agent starts at a time. */
 export const AT_ONCE = 16
-const PROBE_EVERY_MS = 10
-const PROBE_MS = 2_000
 
 export const bareDocker = async (bench: Bench, host: string): Promise<Side> => {
   const docker = new Docker(addressOf(host))
@@ -28,6 +25,7 @@ export const bareDocker = async (bench: Bench, host: string): Promise<Side> => {
       await docker.getContainer(Id).remove({ force: true, v: true })
     await made.remove()
   })
+  const answersAt = answering(bench)
   let number = 0
 
   const begin = async (): Promise<Begun> => {
@@ -55,14 +53,11 @@ export const bareDocker = async (bench: Bench, host: string): Promise<Side> => {
     await container.start()
     const { NetworkSettings } = await container.inspect()
     const port = Number(NetworkSettings.Ports[inside]?.[0]?.HostPort)
-    const answers = async (): Promise<void> => {
-      while ((await probeHttp('127.0.0.1', port, '/', PROBE_MS)).kind !== 'answered') await wait(PROBE_EVERY_MS)
-    }
     const remove = async (): Promise<void> => {
       await container.remove({ force: true })
       await docker.getVolume(name).remove()
     }
-    return { answers, remove }
+    return { answers: () => answersAt('127.0.0.1', port), remove }
   }
 
   return sideOf(begin, AT_ONCE)

@@ -1,9 +1,8 @@
 /**
  * The bare engine's side with Kubernetes: the same kinds of objects as a session's, with the same contents, asked for side
- * by side over the API (kubectl sends one after another), a watch that tells of the ready pod, and a look at the Service.
+ * by side over the API, the Deployment last (kubectl sends one after another), a watch that tells of the ready pod, and a look at the Service.
  */
 import { randomUUID } from 'node:crypto'
-import { setTimeout as wait } from 'node:timers/promises'
 import type { KubernetesObject, V1Pod, V1Service } from '@kubernetes/client-node'
 import { type Api, createApi } from '../../../../agents/kubernetes/api.ts'
 import { deploymentOf } from '../../../../agents/kubernetes/deployment.ts'
@@ -12,10 +11,10 @@ import { AGENT_LABEL, nameOf, SESSION_LABEL } from '../../../../agents/kubernete
 import { type Blueprint, claimOf, networkPolicyOf, secretOf, serviceOf } from '../../../../agents/kubernetes/parts.ts'
 import { connect } from '../../../../agents/kubernetes/transport.ts'
 import { type Watched, type Watching, watchKind, watchTimes } from '../../../../agents/kubernetes/watch.ts'
-import { probeHttp } from '../../../../agents/runtime/probe.ts'
 import type { SessionId } from '../../../../domain/ids.ts'
 import type { Bench } from '../../bench.ts'
 import { until } from '../../program.ts'
+import { answering } from './answering.ts'
 import { blueprintOf } from './blueprint.ts'
 import { type Begun, type Side, sideOf } from './side.ts'
 import { PORT } from './template.ts'
@@ -23,8 +22,6 @@ import { PORT } from './template.ts'
 /** As many as the agent starts at a time. */
 export const AT_ONCE = 16
 const AGENT = 'bare'
-const PROBE_EVERY_MS = 10
-const PROBE_MS = 2_000
 const GONE_WITHIN_MS = 300_000
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
@@ -103,21 +100,22 @@ export const bareKubernetes = async (bench: Bench, kubeconfig: string): Promise<
   const pods = followPods(namespace)
   bench.ends('the watch of bare pods', pods.stop)
   await pods.synced
+  const answersAt = answering(bench)
 
   const begin = async (): Promise<Begun> => {
     const id = randomUUID() as SessionId
     const objects = objectsOf(blueprintOf(id, { agentId: AGENT, namespace: name, owner: '' }))
     const ready = pods.ready(id)
-    const made = await Promise.all(
-      objects.map(([kind, object]) =>
-        api.call<KubernetesObject>({ method: 'POST', path: pathOf(kind, name), body: JSON.stringify(object) }),
-      ),
-    )
+    const make = ([kind, object]: (typeof objects)[number]): Promise<KubernetesObject> =>
+      api.call({ method: 'POST', path: pathOf(kind, name), body: JSON.stringify(object) })
+    // The Deployment last: the scheduler leaves a pod whose claim is not there yet alone for seconds.
+    const made = await Promise.all(objects.slice(0, -1).map(make))
+    for (const last of objects.slice(-1)) await make(last)
     const service = made.find(({ kind }) => kind === kinds.service.kind) as V1Service
     const address = service.spec?.clusterIP ?? ''
     const answers = async (): Promise<void> => {
       await ready
-      while ((await probeHttp(address, PORT, '/', PROBE_MS)).kind !== 'answered') await wait(PROBE_EVERY_MS)
+      await answersAt(address, PORT)
     }
     return { answers, remove: () => remove(id, objects) }
   }

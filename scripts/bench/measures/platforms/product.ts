@@ -4,6 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Bench } from '../../bench.ts'
 import { connected, type Installation, ROOT, startInstallation } from '../../installation.ts'
 import { type Program, startProgram, until } from '../../program.ts'
+import { answering } from './answering.ts'
 import type { Side, Started } from './side.ts'
 import { platformTemplate } from './template.ts'
 
@@ -14,7 +15,12 @@ const LOOK_EVERY_MS = 10
 const COUNT_EVERY_MS = 250
 const WITHIN_MS = 600_000
 
-type Session = { readonly id: string; readonly status: string; readonly statusReason: string | null }
+type Session = {
+  readonly id: string
+  readonly status: string
+  readonly statusReason: string | null
+  readonly endpoint: { readonly host: string; readonly port: number } | null
+}
 
 export const startPlatformAgent = async (
   bench: Bench,
@@ -54,6 +60,8 @@ export const startProduct = async (
   const { call } = installation
   await call('POST', '/templates', platformTemplate)
 
+  const answers = answering(bench)
+
   const create = async (): Promise<string> =>
     ((await call('POST', '/sessions', { template: platformTemplate.name })) as Session).id
 
@@ -83,7 +91,11 @@ export const startProduct = async (
       const id = await create()
       for (;;) {
         const session = (await call('GET', `/sessions/${id}`)) as Session
-        if (session.status === 'running') return started(id)
+        if (session.status === 'running' && session.endpoint !== null) {
+          // That it runs has to mean that it answers.
+          await answers(session.endpoint.host, session.endpoint.port)
+          return started(id)
+        }
         checkAlive(session)
         await wait(LOOK_EVERY_MS)
       }
@@ -95,7 +107,10 @@ export const startProduct = async (
           items: Session[]
         }
         items.forEach(checkAlive)
-        if (items.length >= count) return ids.map(started)
+        if (items.length >= count) {
+          await Promise.all(items.map(({ endpoint }) => endpoint && answers(endpoint.host, endpoint.port)))
+          return ids.map(started)
+        }
         await wait(COUNT_EVERY_MS)
       }
     },

@@ -1,4 +1,5 @@
 /** One side of a comparison, the product or the bare engine, and how two are measured in turn. */
+import { setTimeout as wait } from 'node:timers/promises'
 import { distributionOf } from '../../percentiles.ts'
 
 export type Side = {
@@ -41,14 +42,19 @@ const timed = async <A>(work: () => Promise<A>): Promise<{ readonly ms: number; 
   return { ms: performance.now() - began, result }
 }
 
-/** Bare, product, bare, product …, each removed before the next begins. The first of each is not counted. */
-export const inTurn = async ({ bare, product }: Pair, rounds: number) => {
+/**
+ * Bare, product, product, bare …, so that each comes as often behind each; each is removed before the next begins, and the engine
+ * has `restMs` to be done with it. The first of each is not counted.
+ */
+export const inTurn = async ({ bare, product }: Pair, rounds: number, restMs: number) => {
   const ms: { readonly bare: number[]; readonly product: number[] } = { bare: [], product: [] }
+  const sides = [['bare', bare] as const, ['product', product] as const]
   for (let round = 0; round <= rounds; round += 1)
-    for (const [name, side] of [['bare', bare] as const, ['product', product] as const]) {
+    for (const [name, side] of round % 2 === 0 ? sides : sides.toReversed()) {
       const one = await timed(side.start)
       if (round > 0) ms[name].push(one.ms)
       await one.result.remove()
+      await wait(restMs)
     }
   return { bare: distributionOf(ms.bare), product: distributionOf(ms.product), ms }
 }
