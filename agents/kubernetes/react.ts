@@ -102,7 +102,7 @@ const reactTo = (around: Surroundings, life: Life, record: SessionRecord, seen: 
           life,
           startingNow(around, life, record, { reason: 'restarting', message: seen.message, pod: null }),
         )
-        const isCounted = life.startedAgain === record.start
+        const isCounted = seen.isCounted || life.startedAgain === record.start
         await startAgain(around, life, { ...record, restarts: record.restarts + (isCounted ? 0 : 1) })
         life.startedAgain = null
       }

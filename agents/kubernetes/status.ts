@@ -43,8 +43,16 @@ export type Seen =
       /** Where the kubelet was faster than its restarts were counted: how often it was started again in all. */
       readonly restarts?: number
     }
-  /** Its Deployment was removed from outside: what follows is as `answer` says. */
-  | { readonly kind: 'missing'; readonly answer: 'again' | 'over'; readonly message: string }
+  /**
+   * Its Deployment was removed from outside: what follows is as `answer` says. `isCounted`: its pod's end was heard of first,
+   * and is among the restarts.
+   */
+  | {
+      readonly kind: 'missing'
+      readonly answer: 'again' | 'over'
+      readonly isCounted: boolean
+      readonly message: string
+    }
 
 type Fault = { readonly exit: Exit; readonly ending: Ending | null; readonly termination: ContainerView['ended'] }
 
@@ -54,7 +62,10 @@ export const weigh = (situation: Situation): Seen => {
   const present = started.filter((pod) => !isSurplus(pod, started))
   const fresh = present.map((pod) => ({ pod, count: endings(pod) - (record.counted[pod.uid] ?? 0) }))
   const sum = fresh.reduce((total, { count }) => total + Math.max(0, count), 0)
-  if (deployment === null || deployment.going) return whenMissing(situation)
+  if (deployment === null || deployment.going) {
+    const isCounted = started.length > 0 && sum === 0 && !started.some(isUsable)
+    return whenMissing(situation, isCounted)
+  }
   if (sum > 0) return whenEnded(situation, present, fresh, sum)
   if (deployment.refusal !== null && !present.some(isUsable)) return whenRefused(deployment.refusal)
   const pod = present.filter(isUsable).sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1))[0]
@@ -133,11 +144,12 @@ const whenEnded = (
   return { kind: 'restarting', restarts: record.restarts + sum, forgiven, counted, message: next.message }
 }
 
-const whenMissing = ({ record }: Situation): Seen => {
+const whenMissing = ({ record }: Situation, isCounted: boolean): Seen => {
   const ending = { reason: 'removed_outside', message: 'its Deployment was removed from outside' }
+  if (isCounted) return { kind: 'missing', answer: 'again', isCounted, message: ending.message }
   const retries = record.restarts - record.forgiven
   const next = policyOf(record.desired.spec.restart, { exit: { kind: 'unknown' }, ending }, retries)
-  return { kind: 'missing', answer: next.kind === 'restart' ? 'again' : 'over', message: next.message }
+  return { kind: 'missing', answer: next.kind === 'restart' ? 'again' : 'over', isCounted, message: next.message }
 }
 
 const failed = (reason: string, message: string, pod: PodView | null): Seen => ({

@@ -203,4 +203,16 @@ describe('how a session on Kubernetes is', () => {
     const often = aRecord({ policy: 'always', maxRetries: 1 }, { restarts: 1 })
     expect(see({ deployment: null, record: often })).to.include({ answer: 'over' })
   })
+
+  it('a removal of which its pod has told first is one removal', () => {
+    const going = [aPod({ state: 'terminated' }, { going: true })]
+    const before = aRecord({ policy: 'always', maxRetries: 1 })
+    expect(see({ deployment: null, pods: going, record: before })).to.include({ answer: 'again', isCounted: false })
+    const after = aRecord({ policy: 'always', maxRetries: 1 }, { restarts: 1, counted: { p1: 1 } })
+    expect(see({ deployment: null, pods: going, record: after })).to.include({ answer: 'again', isCounted: true })
+    expect(see({ deployment: null, pods: [...going, aPod({}, { uid: 'p2' })], record: after })).to.include({
+      answer: 'over',
+      isCounted: false,
+    })
+  })
 })

@@ -2,11 +2,10 @@
 import { expect } from 'chai'
 import { aSessionId } from '../../support/process-agent.ts'
 import { counted } from './changes.ts'
-import type { PlatformUnderTest } from './platform-under-test.ts'
-import { applied, ended, itemOf, leftOf, served, startsOf, subject, wanting } from './subject.ts'
+import { applied, ended, itemOf, leftOf, type Subject, served, startsOf, wanting } from './subject.ts'
 
-export const commands = (platform: PlatformUnderTest): void => {
-  const { test } = subject(platform)
+export const commands = (here: Subject): void => {
+  const { test } = here
 
   test('a session runs, answers at its endpoint, and is removed with everything that was made for it', async ({
     place,

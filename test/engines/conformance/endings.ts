@@ -1,13 +1,12 @@
 /** How programs end, and what is said of it. */
 import { expect } from 'chai'
 import { aSessionId } from '../../support/process-agent.ts'
-import type { PlatformUnderTest } from './platform-under-test.ts'
-import { applied, ended, itemOf, leftOf, served, startsOf, subject, wanting } from './subject.ts'
+import { applied, ended, itemOf, leftOf, type Subject, served, startsOf, wanting } from './subject.ts'
 
 const withPort = { ports: [{ name: 'http', port: 8080, protocol: 'http' }] } as const
 
-export const endings = (platform: PlatformUnderTest): void => {
-  const { test } = subject(platform)
+export const endings = (here: Subject): void => {
+  const { platform, test } = here
   const within = platform.patienceMs
 
   test('a program that ends well with 0 is stopped', async ({ place, agent }) => {

@@ -5,11 +5,10 @@
 import { expect } from 'chai'
 import { aSessionId } from '../../support/process-agent.ts'
 import { asked, atEachStep, type Change, changes, counted } from './changes.ts'
-import type { PlatformUnderTest } from './platform-under-test.ts'
-import { applied, type Crew, ended, itemOf, leftOf, served, stoppedOr, subject } from './subject.ts'
+import { applied, type Crew, ended, itemOf, leftOf, type Subject, served, stoppedOr } from './subject.ts'
 
-export const fence = (platform: PlatformUnderTest): void => {
-  const here = subject(platform)
+export const fence = (here: Subject): void => {
+  const { platform } = here
 
   if (platform.fence === 'refuses') {
     here.test('a second agent of one id is refused while the first one lives', async ({ agent }) => {

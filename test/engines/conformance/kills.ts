@@ -5,12 +5,21 @@
 import { expect } from 'chai'
 import { aSessionId } from '../../support/process-agent.ts'
 import { asked, atEachStep, type Change, changes, counted } from './changes.ts'
-import type { PlatformUnderTest } from './platform-under-test.ts'
-import { applied, type Crew, ended, itemOf, leftOf, served, startsOf, stoppedOr, subject, wanting } from './subject.ts'
+import {
+  applied,
+  type Crew,
+  ended,
+  itemOf,
+  leftOf,
+  type Subject,
+  served,
+  startsOf,
+  stoppedOr,
+  wanting,
+} from './subject.ts'
 
-export const kills = (platform: PlatformUnderTest): void => {
-  const here = subject(platform)
-  const { test } = here
+export const kills = (here: Subject): void => {
+  const { platform, test } = here
   const within = platform.patienceMs
   const passed = new Set<string>()
 

@@ -3,11 +3,10 @@ import { expect } from 'chai'
 import { eventually } from '../../support/eventually.ts'
 import { aSessionId } from '../../support/process-agent.ts'
 import { counted } from './changes.ts'
-import type { PlatformUnderTest } from './platform-under-test.ts'
-import { applied, ended, served, subject } from './subject.ts'
+import { applied, ended, leftOf, type Subject, served } from './subject.ts'
 
-export const many = (platform: PlatformUnderTest): void => {
-  const { test } = subject(platform)
+export const many = (here: Subject): void => {
+  const { platform, test } = here
 
   test('fifty sessions at once all run, and all go', async ({ place, agent }) => {
     const one = await agent()
@@ -21,6 +20,6 @@ export const many = (platform: PlatformUnderTest): void => {
     expect((await one.inventory()).filter(({ status }) => status === 'running')).to.have.length(50)
     await Promise.all(ids.map((id) => eventually(() => ended(one, id, 2), again)))
     expect(await one.inventory()).to.deep.equal([])
-    expect(await place.left()).to.deep.equal([])
+    expect(await leftOf(place, ...ids)).to.deep.equal([])
   })
 }

@@ -1,5 +1,5 @@
 /**
- * One place for a group of tests, and a crew of agents for each of them: agents of an id of its own, killed when the test
+ * One place for all tests of a platform, and a crew of agents for each of them: agents of an id of its own, killed when the test
  * is over. Where a platform takes its time, tests run side by side: all begin together, and mocha waits for one after
  * the other.
  */
@@ -21,7 +21,7 @@ export type Crew = {
 }
 
 export type Subject = {
-  readonly place: () => Place
+  readonly platform: PlatformUnderTest
   /** As soon as there is room for one more crew. */
   readonly withCrew: <A>(work: (crew: Crew) => Promise<A>) => Promise<A>
   /** A test with a crew. */
@@ -73,7 +73,7 @@ export const subject = (platform: PlatformUnderTest): Subject => {
     begin.push(() => void run().catch(() => {}))
     it(name, run)
   }
-  return { place: here, withCrew, test: (name, work) => testOfMany(name, () => withCrew(work)), testOfMany }
+  return { platform, withCrew, test: (name, work) => testOfMany(name, () => withCrew(work)), testOfMany }
 }
 
 /** As if the machine had gone down, but for the sessions. */
@@ -100,9 +100,9 @@ export const ended = async (agent: AgentProcess, sessionId: SessionId, generatio
   await applied(agent, sessionId, {}, { generation, state: 'deleted' })
 }
 
-/** What there is of a session, agents apart. */
-export const leftOf = async (place: Place, sessionId: SessionId): Promise<readonly string[]> =>
-  (await place.left()).filter((name) => name.includes(sessionId))
+/** What there is of sessions, agents apart. */
+export const leftOf = async (place: Place, ...sessionIds: readonly SessionId[]): Promise<readonly string[]> =>
+  (await place.left()).filter((name) => sessionIds.some((id) => name.includes(id)))
 
 export const itemOf = (
   agent: AgentProcess,
