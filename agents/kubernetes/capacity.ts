@@ -4,8 +4,6 @@
  */
 import type { V1ResourceQuota } from '@kubernetes/client-node'
 import type { WireCapacity } from '../protocol.ts'
-import type { Api } from './api.ts'
-import { kinds, pathOf } from './kinds.ts'
 import type { Settings } from './settings.ts'
 
 /** As in `deployment.ts`: an eighth of the CPU of a session is asked of the scheduler. */
@@ -48,15 +46,15 @@ export const quotaCapacity = (quotas: readonly V1ResourceQuota[]): Partial<WireC
   return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined))
 }
 
-export const capacityOf = async (api: Api, namespace: string, settings: Settings): Promise<WireCapacity> => {
-  const { maxSessions, cpuMillis, memoryMib } = settings
-  if (maxSessions !== undefined && cpuMillis !== undefined && memoryMib !== undefined)
-    return { maxSessions, cpuMillis, memoryMib }
-  const { items } = await api.call<{ items: V1ResourceQuota[] }>({
-    method: 'GET',
-    path: pathOf(kinds.quota, namespace),
-  })
-  const known = { ...DEFAULT, ...quotaCapacity(items) }
+/** Whether quotas are of no interest, as everything is set. */
+export const isSet = ({ maxSessions, cpuMillis, memoryMib }: Settings): boolean =>
+  maxSessions !== undefined && cpuMillis !== undefined && memoryMib !== undefined
+
+export const capacityOf = (
+  quotas: readonly V1ResourceQuota[],
+  { maxSessions, cpuMillis, memoryMib }: Settings,
+): WireCapacity => {
+  const known = { ...DEFAULT, ...quotaCapacity(quotas) }
   return {
     maxSessions: maxSessions ?? known.maxSessions,
     cpuMillis: cpuMillis ?? known.cpuMillis,

@@ -45,6 +45,8 @@ export const createCluster = (
     readonly agentId: string
     readonly log: Log
     readonly times: WatchTimes
+    /** Further kinds, which are no session's. */
+    readonly beside: readonly Watched[]
   },
   health: WatchHealth,
   changed: (life: Life) => void,
@@ -213,7 +215,7 @@ export const createCluster = (
     lives,
     learn: { anchor: anchors.put, deployment: deployments.put },
     open: async () => {
-      const all = [anchors.watched, deployments.watched, pods, events]
+      const all = [anchors.watched, deployments.watched, pods, events, ...about.beside]
       watchings = all.map((watched) => watchKind(about, watched, health))
       await Promise.all(watchings.map(({ synced }) => synced))
     },

@@ -8,13 +8,14 @@ import type { Log } from '../runtime/log.ts'
 import { messageOf } from '../runtime/log.ts'
 import type { Applied, ApplyContext, Platform, PlatformListener, Target } from '../runtime/platform.ts'
 import { ApiError, apiLimits, createApi, isForbidden } from './api.ts'
-import { capacityOf } from './capacity.ts'
+import { capacityOf, isSet } from './capacity.ts'
 import { createCluster } from './cluster.ts'
 import { createHealth, type Health } from './health.ts'
 import { makeRunning } from './make-running.ts'
 import { seekAnchor, seekDeployment } from './mend.ts'
 import { objectsIn } from './objects-client.ts'
 import { openProjection, type Projection } from './projection/projection.ts'
+import { createQuotas } from './quotas.ts'
 import { createReach } from './reach.ts'
 import { afterTrouble, react } from './react.ts'
 import { remove, rest } from './rest.ts'
@@ -68,8 +69,10 @@ export const createKubernetesPlatform = (
   let around: Surroundings | null = null
   let health: Health | null = null
 
+  const quotas = createQuotas()
+  const times = options.watchTimes ?? watchTimes
   const cluster = createCluster(
-    { api, namespace, agentId: settings.agentId, log, times: options.watchTimes ?? watchTimes },
+    { api, namespace, agentId: settings.agentId, log, times, beside: isSet(settings) ? [] : [quotas.watched] },
     { well: (kind) => health?.well(kind), unwell: (kind, why) => health?.unwell(kind, why) },
     (life) => void answer(life),
   )
@@ -236,7 +239,7 @@ export const createKubernetesPlatform = (
   return {
     name: 'kubernetes',
     calls: () => api.calls() + (projection?.calls() ?? 0),
-    capacity: () => capacityOf(api, namespace, settings),
+    capacity: async () => capacityOf(quotas.all(), settings),
     open,
     held: (sessionId) => {
       const life = cluster.lives.get(sessionId)
