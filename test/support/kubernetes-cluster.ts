@@ -22,6 +22,7 @@ import { connect } from '../../agents/kubernetes/transport.ts'
 import { BUSYBOX } from './docker-engine.ts'
 import { atEndOfRun } from './end-of-run.ts'
 import { eventually } from './eventually.ts'
+import { settleNode } from './kubernetes-node.ts'
 
 export type KubernetesCluster = {
   readonly kubeconfig: string
@@ -101,23 +102,8 @@ const started = async (): Promise<KubernetesCluster> => {
   if (exported === undefined) throw new Error(`${kube} up did not say where its kubeconfig is: ${stdout}`)
   await run(kube, ['image', folder, BUSYBOX])
   const dockerHost = /export DOCKER_HOST=(\S+)/.exec(stdout)?.[1] ?? null
-  if (dockerHost !== null) await hurryPauses(new Docker(addressOf(dockerHost)))
+  if (dockerHost !== null) await settleNode(new Docker(addressOf(dockerHost)))
   return clusterOf(exported, dockerHost)
-}
-
-const PAUSE = 'pause:test'
-
-/**
- * The container that holds a pod's network ends when it is asked to, as the one of any other cluster does. The script's own
- * waits for its kill, and the kubelet with it: ten seconds for each pod that ends.
- */
-const hurryPauses = async (docker: Docker): Promise<void> => {
-  const [repo, tag] = PAUSE.split(':')
-  const container = await docker.createContainer({ Image: PAUSE }).catch(() => null)
-  if (container === null) return
-  const command = ['/bin/sh', '-c', "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait; done"]
-  await container.commit({ repo, tag, changes: `CMD ${JSON.stringify(command)}` })
-  await container.remove()
 }
 
 export type TestNamespace = {

@@ -107,9 +107,11 @@ describe('calls of an API server in trouble', function () {
         },
         { within: 30_000 },
       )
+      expect(await agent.platform.capacity(), 'what the agent takes').to.include({ maxSessions: 0 })
     } finally {
       await agent.namespace.remove(kinds.quota, 'none')
     }
+    await eventually(async () => expect(await agent.platform.capacity()).to.include({ maxSessions: 250 }))
   })
 
   it('do not keep the agent from ending in time, though the server is mute', async () => {
