@@ -18,7 +18,7 @@ export type LeaseTimes = {
   readonly giveUpMs: number
 }
 
-export const leaseTimes: LeaseTimes = { durationMs: 10_000, renewMs: 2_500, giveUpMs: 7_000 }
+export const leaseTimes: LeaseTimes = { durationMs: 8_000, renewMs: 2_000, giveUpMs: 5_500 }
 
 export type Tenure = {
   /** Resolves when it is no longer held, with why. */

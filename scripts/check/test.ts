@@ -68,7 +68,7 @@ const checks = [
 ]
 
 /** A part of the tests says nothing about the coverage of all. */
-const chosen = (): Stage[] => {
+const chosen = (): readonly Stage[] => {
   const only = options.only?.split(',')
   const all = [...checks, ...tests]
   const stages = all.filter(({ name }) => only === undefined || only.includes(name))
@@ -102,38 +102,69 @@ const alone = async (stage: Stage): Promise<readonly Outcome[]> => {
   return [await timed(stage)]
 }
 
-/** What the first one says is shown when both are over. */
-const sideBySide = async (first: Stage, through: readonly string[], second: Stage): Promise<readonly Outcome[]> => {
-  console.log(`\n── ${second.name}, and ${first.name} beside it ──`)
+/** In a network of its own: two Docker engines in one would undo each other's rules. */
+const OWN_NETWORK = 'docker'
+/** Beside the tests of Kubernetes, one after another, as those wait most of the time. */
+const beside: readonly string[] = [OWN_NETWORK, 'faults', 'e2e']
+
+/** What those beside it say is shown when all are over. */
+const sideBySide = async (
+  others: readonly Stage[],
+  through: readonly string[],
+  kubernetes: Stage,
+): Promise<readonly Outcome[]> => {
+  const names = others.map(({ name }) => name).join(', ')
+  console.log(`\n── ${kubernetes.name}, and beside it ${names} ──`)
   const folder = await mkdtemp(join(tmpdir(), 'streamspace-stage-'))
   const said = await open(join(folder, 'output'), 'w+')
-  try {
-    const outcomes = await Promise.all([timed(first, { output: said.fd, through }), timed(second)])
-    console.log(`\n── what ${first.name} said ──`)
-    console.log(await readFile(join(folder, 'output'), 'utf8'))
+  const oneAfterAnother = async (): Promise<readonly Outcome[]> => {
+    const outcomes: Outcome[] = []
+    for (const stage of others) {
+      if (interrupted) break
+      const own = stage.name === OWN_NETWORK ? { through } : {}
+      outcomes.push(await timed(stage, { output: said.fd, ...own }))
+    }
     return outcomes
+  }
+  try {
+    const [before, last] = await Promise.all([oneAfterAnother(), timed(kubernetes)])
+    console.log(`\n── what was said beside it: ${names} ──`)
+    console.log(await readFile(join(folder, 'output'), 'utf8'))
+    return [...before, last]
   } finally {
     await said.close()
     await rm(folder, { recursive: true, force: true })
   }
 }
 
+type Step = { readonly stages: readonly Stage[]; readonly run: () => Promise<readonly Outcome[]> }
+
+const steps = (stages: readonly Stage[]): readonly Step[] => {
+  const each = (some: readonly Stage[]): readonly Step[] =>
+    some.map((stage) => ({ stages: [stage], run: () => alone(stage) }))
+  const kubernetes = stages.find(({ name }) => name === 'kubernetes')
+  const others = beside.flatMap((name) => stages.filter((stage) => stage.name === name))
+  const through = kubernetes === undefined ? null : ownNetwork()
+  if (kubernetes === undefined || through === null || others.length === 0) return each(stages)
+  const both: Step = { stages: [...others, kubernetes], run: () => sideBySide(others, through, kubernetes) }
+  const rest = stages.filter((stage) => !both.stages.includes(stage))
+  return [
+    ...each(rest.filter((stage) => stage !== coverage)),
+    both,
+    ...each(rest.filter((stage) => stage === coverage)),
+  ]
+}
+
 await rm(coverageDirectory, { recursive: true, force: true })
 const outcomes: Outcome[] = []
-const stages = chosen()
-// Both wait for their engines most of the time, and two Docker engines in one network would undo each other's rules.
-const through = stages.some(({ name }) => name === 'kubernetes') ? ownNetwork() : null
-while (stages.length > 0 && !interrupted) {
-  const [stage, next] = stages.splice(0, stages[0]?.name === 'docker' && through !== null ? 2 : 1)
-  if (stage === undefined) break
+for (const step of steps(chosen())) {
+  if (interrupted) break
   const isWhole = outcomes.every(({ counts }) => counts.skipped === 0)
-  if (stage.name === 'coverage' && !isWhole && !process.env.CI) {
+  if (step.stages.includes(coverage) && !isWhole && !process.env.CI) {
     console.log('\n── coverage: not judged, as some tests were skipped ──')
     continue
   }
-  outcomes.push(
-    ...(next === undefined || through === null ? await alone(stage) : await sideBySide(stage, through, next)),
-  )
+  outcomes.push(...(await step.run()))
 }
 
 const total = sum([...outcomes.map(({ counts }) => counts), interrupted ? oneFailure : noCounts])
