@@ -65,7 +65,7 @@ export const awaitRunning = async (
 }
 
 /** Reasons that say more than that the time was up. */
-const TELLING = new Set(['unschedulable', 'image_pull_failed', 'platform_error'])
+const TELLING = new Set(['unschedulable', 'image_pull_failed', 'quota_exceeded', 'platform_error'])
 
 export const timedOut = (
   record: SessionRecord,

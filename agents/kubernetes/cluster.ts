@@ -11,6 +11,7 @@ import { type Kind, kinds, pathOf } from './kinds.ts'
 import { AGENT_LABEL, nameOf, sessionOf, sessionOfPod } from './names.ts'
 import { ownerIn } from './record.ts'
 import { type Learn, type Life, lifeOf } from './session-life.ts'
+import { isSurplus } from './status.ts'
 import { anchorView, departed, deploymentView, eventView, isMade, podView } from './views.ts'
 import { type Watched, type WatchHealth, type Watching, type WatchTimes, watchKind } from './watch.ts'
 
@@ -33,9 +34,14 @@ const CONFIRM_AGAIN_MS = 5_000
 /** Pods that are no longer there, once the record has their end, or nobody will ask for it any more. */
 const forgetCounted = (life: Life): void => {
   const record = life.anchor?.record
-  for (const { uid, start, departed: isDeparted } of [...life.pods.values()])
-    if (isDeparted && (record?.phase !== 'up' || start !== record.start || record.counted[uid] !== undefined))
-      life.pods.delete(uid)
+  const all = [...life.pods.values()]
+  for (const pod of all) {
+    const { uid, start, departed: isDeparted } = pod
+    const isOfInterest = record?.phase === 'up' && start === record.start && record.counted[uid] === undefined
+    if (!isDeparted || (isOfInterest && !isSurplus(pod, all))) continue
+    life.pods.delete(uid)
+    life.events.delete(uid)
+  }
 }
 
 export const createCluster = (
@@ -166,9 +172,8 @@ export const createCluster = (
     if (pod === undefined) return
     remember(uid)
     life.events.delete(uid)
-    if (pod.going) life.pods.delete(uid)
-    // Nobody saw it go, and its end has to be counted before it is forgotten.
-    else life.pods.set(uid, departed(pod))
+    // Its end has to be counted before it is forgotten.
+    life.pods.set(uid, departed(pod))
     tell(life)
   }
   const missedPod = (life: Life, uid: string): void => {

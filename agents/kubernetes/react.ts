@@ -86,7 +86,7 @@ const reactTo = (around: Surroundings, life: Life, record: SessionRecord, seen: 
       return () => giveUpAndShow(around, life, seen)
     case 'missing':
       // Its pods are still ending: another can be made when it is gone, which is told.
-      if (life.deployment !== null && seen.answer === 'again') {
+      if (life.deployment?.going === true && seen.answer === 'again') {
         show(
           around,
           life,
@@ -102,9 +102,8 @@ const reactTo = (around: Surroundings, life: Life, record: SessionRecord, seen: 
           life,
           startingNow(around, life, record, { reason: 'restarting', message: seen.message, pod: null }),
         )
-        const isCounted = seen.isCounted || life.startedAgain === record.start
-        await startAgain(around, life, { ...record, restarts: record.restarts + (isCounted ? 0 : 1) })
-        life.startedAgain = null
+        const restarts = record.restarts + (seen.isCounted ? 0 : 1)
+        await startAgain(around, life, { ...record, restarts, forgiven: seen.forgiven })
       }
   }
 }

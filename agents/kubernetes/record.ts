@@ -24,6 +24,8 @@ export type SessionRecord = {
   readonly restarts: number
   /** Restarts that no longer count, as it was well for long in between. */
   readonly forgiven: number
+  /** The start that was made again, and is among the restarts: one that comes to nothing is not counted twice. */
+  readonly again?: number | null
   /** By the uid of each pod that is there: how many of its endings are among the restarts. */
   readonly counted: { readonly [pod: string]: number }
   /** The address of its Service. */

@@ -80,7 +80,7 @@ export const remove = async (
   { signal }: ApplyContext,
 ): Promise<Applied> => {
   const { anchor } = life
-  if (anchor === null) return { kind: 'applied', observed: null }
+  if (anchor === null) return removeWithoutRecord(around, life, target, signal)
   if (!anchor.going) await removeAnchor(around, life, life.basis.anchor ?? anchor.seen)
   await around.step('anchor_removed')
   // Its end is the end of all that it owns: it waits for them.
@@ -91,6 +91,31 @@ export const remove = async (
   })
   if (ended === 'interrupted') return { kind: 'interrupted' }
   if (ended === 'too_slow') return tooSlow('its ConfigMap waits for what it owns')
+  return { kind: 'applied', observed: null }
+}
+
+/** What is left goes with the record that is gone; or somebody has deleted that alone, and nothing takes the rest away. */
+const removeWithoutRecord = async (
+  around: Surroundings,
+  life: Life,
+  target: Target,
+  signal: AbortSignal,
+): Promise<Applied> => {
+  const name = nameOf(life.sessionId)
+  if (life.deployment?.owner === null && !life.deployment.going) {
+    if (life.deployment.replicas > 0) await scaleDown(around, life, target.generation)
+    await around.step('scaled_down')
+    const message = `somebody has deleted the ConfigMap ${name} without what it owned: delete the Deployment, Service, Secret, PersistentVolumeClaim and NetworkPolicy ${name}, too`
+    return { kind: 'failed', code: 'platform_error', message, retryable: true }
+  }
+  const ended = await untilEnded(around, life, {
+    // Pods that nobody takes away are somebody else's, who has named his so.
+    isSo: () => life.deployment === null && [...life.pods.values()].every((pod) => !pod.going || hasEnded(pod)),
+    withinMs: patience(target),
+    signal,
+  })
+  if (ended === 'interrupted') return { kind: 'interrupted' }
+  if (ended === 'too_slow') return tooSlow(`its Deployment or a pod of it is still there, though its ConfigMap is gone`)
   return { kind: 'applied', observed: null }
 }
 

@@ -25,8 +25,6 @@ export type Life = {
   address: string | null
   /** What its parts were made from by the start under way (`digestOf`). */
   parts: string | null
-  /** The start for which a Deployment was to be made again: one that comes to nothing is not counted twice. */
-  startedAgain: number | null
   /** The container that was ready last. */
   wasReady: string | null
   /** Since when it starts without anyone waiting for it; milliseconds since the epoch. */
@@ -112,7 +110,6 @@ export const lifeOf = (sessionId: SessionId): Life => ({
   accessToken: null,
   address: null,
   parts: null,
-  startedAgain: null,
   wasReady: null,
   startingSince: null,
   observed: notSeenYet,
@@ -138,6 +135,7 @@ export const look = (around: Surroundings, life: Life, record: SessionRecord): S
     events: life.events,
     wasReady: life.wasReady,
     healthyAfterMs: around.settings.healthyAfterMs,
+    now: Date.now(),
   })
 
 export const startTimeoutMs = ({ desired }: SessionRecord): number => (desired.spec.startTimeoutSeconds ?? 300) * 1_000

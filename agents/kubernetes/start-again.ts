@@ -3,15 +3,15 @@ import { readContainerSpec } from '../container/spec.ts'
 import type { Blueprint } from './parts.ts'
 import type { SessionRecord } from './record.ts'
 import type { Life, Surroundings } from './session-life.ts'
-import { makeDeployment, Overtaken, scaleUp, writeRecord } from './writes.ts'
+import { changeRecord, makeDeployment, Overtaken, scaleUp, writeRecord } from './writes.ts'
 
 /** `record`: with the restart counted. What else it consists of is as it was. */
 export const startAgain = async (around: Surroundings, life: Life, record: SessionRecord): Promise<void> => {
   const read = readContainerSpec(record.desired, around.settings.allowedMounts)
   if (read.kind === 'refused') throw new Error(`its record cannot be started again: ${read.message}`)
-  const next = { ...record, start: record.start + 1, counted: {} }
+  const start = record.start + 1
+  const next = { ...record, start, again: start, counted: {} }
   await writeRecord(around, life, next)
-  life.startedAgain = next.start
   await around.step('anchored')
   const { anchor, sessionId } = life
   if (anchor === null) throw new Overtaken('the record')
@@ -30,4 +30,6 @@ export const startAgain = async (around: Surroundings, life: Life, record: Sessi
   await around.step('deployment_made')
   await scaleUp(around, life, blueprint)
   await around.step('scaled_up')
+  await changeRecord(around, life, { again: null })
+  await around.step('settled')
 }

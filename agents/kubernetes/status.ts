@@ -19,6 +19,8 @@ export type Situation = {
   /** A container that was ready before: one that is busy for a moment is not taken for one that starts. */
   readonly wasReady: string | null
   readonly healthyAfterMs: number
+  /** Milliseconds since the epoch. */
+  readonly now: number
 }
 
 export type Seen =
@@ -44,13 +46,14 @@ export type Seen =
       readonly restarts?: number
     }
   /**
-   * Its Deployment was removed from outside: what follows is as `answer` says. `isCounted`: its pod's end was heard of first,
-   * and is among the restarts.
+   * Its Deployment was removed from outside, or scaled to nothing: what follows is as `answer` says. `isCounted`: that is among
+   * the restarts, as its pod's end was heard of first, or as the start that followed has come to nothing.
    */
   | {
       readonly kind: 'missing'
       readonly answer: 'again' | 'over'
       readonly isCounted: boolean
+      readonly forgiven: number
       readonly message: string
     }
 
@@ -62,11 +65,12 @@ export const weigh = (situation: Situation): Seen => {
   const present = started.filter((pod) => !isSurplus(pod, started))
   const fresh = present.map((pod) => ({ pod, count: endings(pod) - (record.counted[pod.uid] ?? 0) }))
   const sum = fresh.reduce((total, { count }) => total + Math.max(0, count), 0)
-  if (deployment === null || deployment.going) {
-    const isCounted = started.length > 0 && sum === 0 && !started.some(isUsable)
-    return whenMissing(situation, isCounted)
-  }
+  const isCounted = record.again === record.start || (started.length > 0 && sum === 0 && !started.some(isUsable))
+  if (deployment === null || deployment.going)
+    return whenMissing(situation, started, 'its Deployment was removed from outside', isCounted)
   if (sum > 0) return whenEnded(situation, present, fresh, sum)
+  if (wasScaledAway(record, deployment, started))
+    return whenMissing(situation, started, 'its Deployment was scaled to nothing from outside', isCounted)
   if (deployment.refusal !== null && !present.some(isUsable)) return whenRefused(deployment.refusal)
   const pod = present.filter(isUsable).sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1))[0]
   if (pod === undefined)
@@ -74,11 +78,18 @@ export const weigh = (situation: Situation): Seen => {
   return ofPod(pod, situation)
 }
 
+/** While no agent looked: otherwise the end of its pod has been counted. */
+const wasScaledAway = (record: SessionRecord, deployment: DeploymentView, started: readonly PodView[]): boolean =>
+  deployment.replicas === 0 &&
+  deployment.start === record.start &&
+  started.length === 0 &&
+  Object.keys(record.counted).length === 0
+
 const isLost = ({ phase, reason }: PodView): boolean => phase === 'Failed' || reason === 'NodeLost'
 const isUsable = (pod: PodView): boolean => !pod.going && !pod.released && !isLost(pod)
 
 /** Made because somebody scaled it up by hand, and taken away as it was put back: the session's own pod is the elder one. */
-const isSurplus = (pod: PodView, all: readonly PodView[]): boolean =>
+export const isSurplus = (pod: PodView, all: readonly PodView[]): boolean =>
   pod.going && all.some((other) => isUsable(other) && other.createdAt < pod.createdAt)
 
 /** How often its command has ended, or was taken away, in the life of a pod. */
@@ -87,6 +98,12 @@ const endings = (pod: PodView): number => {
   const ended = (container?.restarts ?? 0) + (container?.state === 'terminated' ? 1 : 0)
   return ended === 0 && !isUsable(pod) ? 1 : ended
 }
+
+/** How long it ran before it ended, in milliseconds: of one that was taken away while it ran no node says so. */
+const ranMs = (pod: PodView, now: number): number =>
+  isUsable(pod) || pod.container?.state === 'terminated' || pod.runningSince === null
+    ? (pod.container?.ended?.ranMs ?? 0)
+    : Math.max(0, now - pod.runningSince)
 
 const faultOf = (pod: PodView, { desired }: SessionRecord): Fault => {
   const ended = pod.container?.ended ?? null
@@ -119,7 +136,7 @@ const policyOf = (
 }
 
 const whenEnded = (
-  { record, healthyAfterMs }: Situation,
+  { record, healthyAfterMs, now }: Situation,
   present: readonly PodView[],
   fresh: readonly { readonly pod: PodView; readonly count: number }[],
   sum: number,
@@ -127,7 +144,7 @@ const whenEnded = (
   const last = fresh.findLast(({ count }) => count > 0)?.pod as PodView
   const { exit, ending, termination } = faultOf(last, record)
   const before = record.restarts + sum - 1
-  const forgiven = (termination?.ranMs ?? 0) >= healthyAfterMs ? before : record.forgiven
+  const forgiven = ranMs(last, now) >= healthyAfterMs ? before : record.forgiven
   const next = policyOf(record.desired.spec.restart, { exit, ending }, before - forgiven)
   if (next.kind !== 'restart')
     return {
@@ -144,12 +161,19 @@ const whenEnded = (
   return { kind: 'restarting', restarts: record.restarts + sum, forgiven, counted, message: next.message }
 }
 
-const whenMissing = ({ record }: Situation, isCounted: boolean): Seen => {
-  const ending = { reason: 'removed_outside', message: 'its Deployment was removed from outside' }
-  if (isCounted) return { kind: 'missing', answer: 'again', isCounted, message: ending.message }
-  const retries = record.restarts - record.forgiven
-  const next = policyOf(record.desired.spec.restart, { exit: { kind: 'unknown' }, ending }, retries)
-  return { kind: 'missing', answer: next.kind === 'restart' ? 'again' : 'over', isCounted, message: next.message }
+const whenMissing = (
+  { record, healthyAfterMs, now }: Situation,
+  started: readonly PodView[],
+  what: string,
+  isCounted: boolean,
+): Seen => {
+  if (isCounted) return { kind: 'missing', answer: 'again', isCounted, forgiven: record.forgiven, message: what }
+  const wasWell = started.some(({ runningSince }) => runningSince !== null && now - runningSince >= healthyAfterMs)
+  const forgiven = wasWell ? record.restarts : record.forgiven
+  const ending = { reason: 'removed_outside', message: what }
+  const next = policyOf(record.desired.spec.restart, { exit: { kind: 'unknown' }, ending }, record.restarts - forgiven)
+  const answer = next.kind === 'restart' ? 'again' : 'over'
+  return { kind: 'missing', answer, isCounted, forgiven, message: next.message }
 }
 
 const failed = (reason: string, message: string, pod: PodView | null): Seen => ({
@@ -162,10 +186,14 @@ const failed = (reason: string, message: string, pod: PodView | null): Seen => (
   pod,
 })
 
-const whenRefused = (refusal: string): Seen =>
-  /exceeded quota/i.test(refusal)
-    ? failed('quota_exceeded', `the namespace's quota does not allow it: ${refusal}`, null)
-    : failed('platform_error', `Kubernetes refuses to make its pod: ${refusal}`, null)
+/** A quota that is full, or an admission that is away, may let it be made in a moment. */
+const whenRefused = (refusal: string): Seen => ({
+  kind: 'starting',
+  pod: null,
+  ...(/exceeded quota/i.test(refusal)
+    ? { reason: 'quota_exceeded', message: `the namespace's quota does not allow it: ${refusal}` }
+    : { reason: 'platform_error', message: `Kubernetes refuses to make its pod: ${refusal}` }),
+})
 
 const starting = (pod: PodView, reason: string, message: string): Seen => ({ kind: 'starting', reason, message, pod })
 

@@ -14,7 +14,7 @@ export const hasEnded = ({ going, phase, ran, container }: PodView): boolean =>
   phase === 'Failed' || phase === 'Succeeded' || (going && ran && container?.state !== 'running')
 
 /** Its containers have ended, and it is still there. */
-export const isKept = (pod: PodView): boolean => pod.going && hasEnded(pod)
+export const isKept = (pod: PodView): boolean => pod.going && !pod.departed && hasEnded(pod)
 
 type KeptPods = {
   /** Dismisses those that are kept; call it at each change, and at `next()`. */
@@ -81,6 +81,7 @@ const dismissThose = async (around: Surroundings, life: Life, endedSince: Map<st
     try {
       await around.objects.dismiss(pod)
       life.pods.delete(uid)
+      life.events.delete(uid)
     } catch (error) {
       if (!isGone(error) && !isConflict(error))
         around.log.warn({ pod: pod.name, error: messageOf(error) }, 'a pod that has ended could not be dismissed')

@@ -78,6 +78,8 @@ export type PodView = {
   readonly container: ContainerView | null
   /** Its container was seen to run: one that does not any more has ended, whatever the kubelet calls it. */
   readonly ran: boolean
+  /** Since when its container runs, or ran last, by the node's clock; milliseconds since the epoch. */
+  readonly runningSince: number | null
   /** Of its label. */
   readonly agent: string | null
   /** Somebody has taken the session's label off: its ReplicaSet has let it go and made another. */
@@ -139,6 +141,8 @@ export const deploymentView = (object: V1Deployment): DeploymentView => {
 
 const time = (value: Date | string | undefined): number => (value === undefined ? 0 : new Date(value).getTime())
 
+const since = (value: Date | string | undefined): number | null => (value === undefined ? null : time(value))
+
 const terminationOf = (state: V1ContainerState | undefined): Termination | null => {
   const ended = state?.terminated
   if (ended === undefined || ended === null) return null
@@ -190,6 +194,7 @@ export const podView = (pod: V1Pod, before?: PodView): PodView => {
       container?.state === 'running' ||
       container?.ended != null ||
       (status?.phase === 'Running' && container !== null),
+    runningSince: since(status?.containerStatuses?.[0]?.state?.running?.startedAt) ?? before?.runningSince ?? null,
     agent: metadata?.labels?.[AGENT_LABEL] ?? null,
     released,
     wasOurs: !released || before?.wasOurs === true,

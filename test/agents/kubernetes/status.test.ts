@@ -60,6 +60,7 @@ const aPod = (container: Partial<ContainerView> | null = {}, more: Partial<PodVi
   unschedulable: null,
   container: container === null ? null : aContainer(container),
   ran: true,
+  runningSince: 0,
   agent: 'agent-a',
   released: false,
   wasOurs: true,
@@ -80,47 +81,32 @@ const see = (situation: Partial<Situation>) =>
     events: new Map(),
     wasReady: null,
     healthyAfterMs: 600_000,
+    now: 1_000,
     ...situation,
   })
 
-const failures: readonly [string, PodView | null, Partial<DeploymentView>, string, string][] = [
-  ['an image that is not there', waiting('ErrImagePull', 'manifest for x:y not found'), {}, 'image_not_found', 'x:y'],
-  ['an image with an impossible name', waiting('InvalidImageName', 'couldn’t parse'), {}, 'image_not_found', 'parse'],
+const failures: readonly [string, PodView, string, string][] = [
+  ['an image that is not there', waiting('ErrImagePull', 'manifest for x:y not found'), 'image_not_found', 'x:y'],
+  ['an image with an impossible name', waiting('InvalidImageName', 'couldn’t parse'), 'image_not_found', 'parse'],
   [
     'an image whose user is root',
     waiting('CreateContainerConfigError', 'container has runAsNonRoot and image will run as root'),
-    {},
     'rejected',
     'container.user',
   ],
-  [
-    'a quota that is used up',
-    null,
-    { refusal: 'pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3' },
-    'quota_exceeded',
-    'limited: pods=3',
-  ],
-  ['a refusal of another kind', null, { refusal: 'admission webhook said no' }, 'platform_error', 'said no'],
-  ['a program that ended badly', ended(3), {}, 'exited_early', 'exit code 3'],
-  [
-    'a program that took too much memory',
-    ended(137, 'OOMKilled'),
-    {},
-    'out_of_memory',
-    'more than its 256 MiB of memory',
-  ],
+  ['a program that ended badly', ended(3), 'exited_early', 'exit code 3'],
+  ['a program that took too much memory', ended(137, 'OOMKilled'), 'out_of_memory', 'more than its 256 MiB of memory'],
   [
     'an evicted pod',
     aPod(null, { phase: 'Failed', reason: 'Evicted', message: 'The node was low on memory.' }),
-    {},
     'evicted',
     'low on memory',
   ],
-  ['a lost node', aPod({}, { reason: 'NodeLost', message: 'unresponsive' }), {}, 'node_lost', 'n1'],
-  ['a pod that somebody deleted', aPod({}, { going: true }), {}, 'removed_outside', 'from outside'],
+  ['a lost node', aPod({}, { reason: 'NodeLost', message: 'unresponsive' }), 'node_lost', 'n1'],
+  ['a pod that somebody deleted', aPod({}, { going: true }), 'removed_outside', 'from outside'],
 ]
 
-const starts: readonly [string, readonly PodView[], string, string][] = [
+const starts: readonly [string, readonly PodView[], string, string, Partial<DeploymentView>?][] = [
   ['no pod yet', [], 'starting', 'make a pod'],
   [
     'no place for it',
@@ -132,19 +118,27 @@ const starts: readonly [string, readonly PodView[], string, string][] = [
   ['a container that is made', [waiting('ContainerCreating', '')], 'starting', 'being made'],
   ['a crash loop within its limit', [waiting('CrashLoopBackOff', 'back-off 20s')], 'restarting', 'back-off 20s'],
   ['a port that is not open yet', [aPod({ ready: false })], 'starting', 'probe'],
+  [
+    'a quota that is used up',
+    [],
+    'quota_exceeded',
+    'limited: pods=3',
+    { refusal: 'pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3' },
+  ],
+  ['a refusal of another kind', [], 'platform_error', 'said no', { refusal: 'admission webhook said no' }],
 ]
 
 describe('how a session on Kubernetes is', () => {
-  for (const [name, pod, deployment, reason, words] of failures)
+  for (const [name, pod, reason, words] of failures)
     it(`${name} is ${reason}`, () => {
-      const seen = see({ pods: pod === null ? [] : [pod], deployment: aDeployment(deployment) })
+      const seen = see({ pods: [pod] })
       expect(seen).to.include({ kind: 'over', status: 'failed', reason })
       expect(seen).to.have.property('message').that.includes(words)
     })
 
-  for (const [name, pods, reason, words] of starts)
+  for (const [name, pods, reason, words, deployment] of starts)
     it(`${name} is starting, ${reason}`, () => {
-      const seen = see({ pods })
+      const seen = see({ pods, deployment: aDeployment(deployment) })
       expect(seen).to.include({ kind: 'starting', reason })
       expect(seen).to.have.property('message').that.includes(words)
     })
@@ -191,6 +185,42 @@ describe('how a session on Kubernetes is', () => {
     })
     const record = aRecord({ policy: 'always', maxRetries: 2 }, { restarts: 2 })
     expect(see({ record, pods: [pod] })).to.include({ kind: 'restarting', restarts: 3, forgiven: 2 })
+  })
+
+  it('one that was well for long and is then taken away has its restarts forgiven, whoever took it', () => {
+    const record = aRecord({ policy: 'always', maxRetries: 2 }, { restarts: 2 })
+    for (const pods of [
+      [aPod({}, { going: true })],
+      [aPod(null, { going: true, departed: true, phase: 'Failed' })],
+      [aPod(null, { phase: 'Failed', reason: 'Evicted' })],
+    ]) {
+      expect(see({ pods, record, now: 500_000 })).to.include({ kind: 'over' })
+      expect(see({ pods, record, now: 700_000 })).to.include({ kind: 'restarting', restarts: 3, forgiven: 2 })
+    }
+    const pods = [aPod()]
+    expect(see({ deployment: null, pods, record, now: 500_000 })).to.include({ answer: 'over' })
+    expect(see({ deployment: null, pods, record, now: 700_000 })).to.include({ answer: 'again', forgiven: 2 })
+  })
+
+  it('an earlier crash says nothing of how long it ran when it is taken away', () => {
+    const record = aRecord({ policy: 'always', maxRetries: 2 }, { restarts: 2, counted: { p1: 1 } })
+    const crashed = { reason: 'Error', exitCode: 1, output: null, ranMs: 10 }
+    const pods = [aPod({ restarts: 1, ended: crashed }, { going: true })]
+    // Its one ending is counted; that it goes is no second one, as no container has ended since.
+    expect(see({ pods, record, now: 700_000 })).to.include({ kind: 'starting' })
+  })
+
+  it('scaled to nothing while no agent looked, it is judged as one whose Deployment was removed', () => {
+    const deployment = aDeployment({ replicas: 0 })
+    expect(see({ deployment })).to.include({ kind: 'missing', answer: 'over' })
+    expect(see({ deployment, record: aRecord({ policy: 'always' }) })).to.include({ answer: 'again', isCounted: false })
+    const again = aRecord({ policy: 'always', maxRetries: 1 }, { restarts: 1, again: 1 })
+    expect(see({ deployment, record: again })).to.include({ answer: 'again', isCounted: true })
+    expect(see({ deployment: null, record: again })).to.include({ answer: 'again', isCounted: true })
+    // Its pod has ended, which is counted: it is put back.
+    expect(see({ deployment, record: aRecord({ policy: 'always' }, { counted: { p1: 1 } }) })).to.include({
+      kind: 'starting',
+    })
   })
 
   it('pods of an earlier start say nothing', () => {

@@ -29,7 +29,7 @@ describe('objects of sessions that somebody edits', function () {
   let cluster: KubernetesCluster
   let agent: WatchedAgent
   let other: WatchedAgent
-  let back: WatchedAgent | null = null
+  const openedAlso: WatchedAgent[] = []
   before(async function () {
     needsKubernetes.call(this)
     this.timeout(START_MS)
@@ -38,14 +38,19 @@ describe('objects of sessions that somebody edits', function () {
     other = await watchedAgent(cluster, { agentId: 'other', beside: agent.namespace })
   })
   after(async () => {
-    await back?.close()
+    for (const one of openedAlso) await one.close()
     await other?.close()
     await agent?.close()
   })
 
-  const running = async (more: object = {}): Promise<SessionId> => {
+  const openedBeside = async (agentId: string): Promise<WatchedAgent> => {
+    const one = await watchedAgent(cluster, { agentId, beside: agent.namespace })
+    openedAlso.push(one)
+    return one
+  }
+  const running = async (more: object = {}, by = agent): Promise<SessionId> => {
     const id = aSessionId()
-    const applied = await agent.apply(target(id, { ...program(SLEEP), ...more } as never))
+    const applied = await by.apply(target(id, { ...program(SLEEP), ...more } as never))
     expect(observedOf(applied), JSON.stringify(applied)).to.include({ status: 'running' })
     return id
   }
@@ -99,10 +104,10 @@ describe('objects of sessions that somebody edits', function () {
     const uid = (await agent.pods(id))[0]?.metadata?.uid
     await agent.patch(kinds.configMap, nameOf(id), NO_LABELS)
     await agent.patch(kinds.deployment, nameOf(id), NO_LABELS)
-    back = await watchedAgent(cluster, { agentId: 'away', beside: agent.namespace })
+    const back = await openedBeside('away')
     edited.push({ by: back, id })
     expect(back.item(id)).to.include({ generation: 1 })
-    await eventually(() => expect(back?.item(id)).to.include({ status: 'running', restarts: 0 }))
+    await eventually(() => expect(back.item(id)).to.include({ status: 'running', restarts: 0 }))
     expect((await back.pods(id)).map(({ metadata }) => metadata?.uid)).to.deep.equal([uid])
   })
 
@@ -185,6 +190,41 @@ describe('objects of sessions that somebody edits', function () {
     })
     edited.push({ by: agent, id })
   })
+
+  it('that are deleted without what they own are no end: what is left is named, and runs no more', async () => {
+    const id = await running()
+    await agent.namespace.remove(kinds.configMap, nameOf(id), '?propagationPolicy=Orphan')
+    await eventually(async () => expect((await agent.deployment(id)).metadata?.ownerReferences ?? []).to.deep.equal([]))
+    const ask = () => agent.apply(target(id, {}, { generation: 2, state: 'deleted' }))
+    await eventually(async () => {
+      const refused = await ask()
+      expect(refused).to.include({ kind: 'failed', code: 'platform_error', retryable: true })
+      expect(refused).to.have.property('message').that.includes('without what it owned: delete the Deployment')
+    })
+    expect((await agent.deployment(id)).spec?.replicas).to.equal(0)
+    for (const kind of [kinds.deployment, kinds.service, kinds.secret, kinds.claim, kinds.networkPolicy])
+      await agent.namespace.remove(kind, nameOf(id))
+    await eventually(async () => expect(await ask()).to.deep.equal({ kind: 'applied', observed: null }), {
+      within: 40_000,
+    })
+  })
+
+  it('that are scaled to nothing while no agent looks are judged as their policy says', async () => {
+    const first = await watchedAgent(cluster, { agentId: 'absent', beside: agent.namespace })
+    const start = (policy: 'never' | 'always') => running({ restart: { policy, maxRetries: 1 } }, first)
+    const [never, always] = await Promise.all([start('never'), start('always')])
+    await first.close()
+    for (const id of [never, always]) {
+      await agent.patch(kinds.deployment, nameOf(id), { spec: { replicas: 0 } })
+      await eventually(async () => expect(await agent.pods(id)).to.deep.equal([]), { within: 90_000 })
+    }
+    const second = await openedBeside('absent')
+    edited.push({ by: second, id: never }, { by: second, id: always })
+    await eventually(() => expect(second.item(never)).to.include({ status: 'failed', reason: 'removed_outside' }))
+    await eventually(() => expect(second.item(always)).to.include({ status: 'running', restarts: 1 }), {
+      within: 40_000,
+    })
+  }).timeout(180_000)
 
   it('that are scaled to two are put back to one, and its pod goes on', async () => {
     const id = await running()

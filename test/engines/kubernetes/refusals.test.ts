@@ -96,12 +96,13 @@ describe('calls of an API server in trouble', function () {
     expect(deleted).to.deep.equal({ kind: 'applied', observed: null })
   })
 
-  it('that are refused by a quota end the session with what the quota says', async () => {
+  it('that are refused by a quota until the start timeout end the session with what the quota says', async () => {
     await agent.create(kinds.quota, { metadata: { name: 'none' }, spec: { hard: { pods: '0' } } })
     try {
       await eventually(
         async () => {
-          const applied = await agent.apply(target(aSessionId(), program('exec sleep 1000')))
+          const brief = { ...program('exec sleep 1000'), startTimeoutSeconds: 2 }
+          const applied = await agent.apply(target(aSessionId(), brief))
           expect(applied).to.include({ kind: 'failed', code: 'quota_exceeded', retryable: false })
           expect(applied).to.have.property('message').that.includes('pods=0')
         },
@@ -112,6 +113,23 @@ describe('calls of an API server in trouble', function () {
       await agent.namespace.remove(kinds.quota, 'none')
     }
     await eventually(async () => expect(await agent.platform.capacity()).to.include({ maxSessions: 250 }))
+  })
+
+  it('that are refused by a quota begin as soon as it allows them', async () => {
+    await agent.create(kinds.quota, { metadata: { name: 'full' }, spec: { hard: { pods: '0' } } })
+    const told: string[] = []
+    const progress = (reason: string): void => void told.push(reason)
+    const asked = agent.platform.apply(target(aSessionId(), program('exec sleep 1000')), {
+      signal: new AbortController().signal,
+      progress,
+    })
+    try {
+      await eventually(() => expect(told).to.include('quota_exceeded'), { within: 20_000 })
+    } finally {
+      await agent.namespace.remove(kinds.quota, 'full')
+    }
+    const applied = await asked
+    expect(applied, JSON.stringify(applied)).to.include({ kind: 'applied' })
   })
 
   it('do not keep the agent from ending in time, though the server is mute', async () => {
