@@ -9,8 +9,7 @@ const isOverQuota = (error: unknown): boolean =>
   error instanceof ApiError && error.status === 403 && /exceeded quota/i.test(error.message)
 
 /** So says RBAC; admission (quotas, policies, webhooks) refuses in words of its own. */
-const isRightMissing = (error: unknown): boolean =>
-  isForbidden(error) && / cannot \S+ resource /.test(messageOf(error))
+const isRightMissing = (error: unknown): boolean => isForbidden(error) && / cannot \S+ resource /.test(messageOf(error))
 
 /** What a person has to do about it, where the server's words do not say. */
 export const explained = (error: unknown, namespace: string): string => {
