@@ -1,6 +1,6 @@
 /**
  * A pod is ready some moments before its Service leads to it. An agent in the cluster's network waits for that, so
- * that whoever reads `running` is answered; one outside of it finds out once that it cannot, and waits no more.
+ * that whoever reads `running` is answered; one outside of it finds out with its first few that it cannot, and waits no more.
  */
 import { setTimeout as wait } from 'node:timers/promises'
 import { probeTcp } from '../runtime/probe.ts'
@@ -14,22 +14,36 @@ const PAUSE_MS = 20
  * says so, and TCP itself tries again after one second, then two: a new connection finds out sooner.
  */
 const FIRST_TRY_MS = 200
+/**
+ * So many different Services in a row that are silent, and the agent is outside. One may be silent for a reason of its own,
+ * and must not have all others told of as running too soon.
+ */
+const SILENT_SERVICES = 3
 /** After so long it is tried again: networks change. */
 const FORGOTTEN_MS = 300_000
 
-export const createReach = (): Reach => {
+/** `probe` and `longestMs`: for tests. */
+export const createReach = (probe = probeTcp, longestMs = LONGEST_MS): Reach => {
   let unreachableUntil = 0
+  const silent = new Set<string>()
   return async (address, port) => {
     if (!address || port === undefined || Date.now() < unreachableUntil) return
-    const until = Date.now() + LONGEST_MS
+    const until = Date.now() + longestMs
     let why = ''
     for (let tryMs = FIRST_TRY_MS; Date.now() < until; tryMs *= 2) {
-      const answer = await probeTcp(address, port, Math.max(1, Math.min(tryMs, until - Date.now())))
-      if (answer.kind === 'answered') return
+      const answer = await probe(address, port, Math.max(1, Math.min(tryMs, until - Date.now())))
+      if (answer.kind === 'answered') {
+        silent.clear()
+        return
+      }
       why = answer.why
       await wait(PAUSE_MS)
     }
     // Who is refused is there: only silence says that nothing leads to it from here.
-    if (why !== 'connection refused') unreachableUntil = Date.now() + FORGOTTEN_MS
+    if (why === 'connection refused') silent.clear()
+    else silent.add(address)
+    if (silent.size < SILENT_SERVICES) return
+    silent.clear()
+    unreachableUntil = Date.now() + FORGOTTEN_MS
   }
 }

@@ -88,8 +88,9 @@ export const ownerIn = (anchor: V1ConfigMap): string | null => anchor.data?.[OWN
 /** null: not one that this version understands. */
 export const recordIn = (anchor: V1ConfigMap): SessionRecord | null => {
   try {
-    const read = recordCodec.decode(JSON.parse(anchor.data?.[KEY] ?? ''))
-    return E.isRight(read) ? read.right : null
+    const read: unknown = JSON.parse(anchor.data?.[KEY] ?? '')
+    // As it was written and not as decoded: whether it is another is told by its text, in which fields keep their order.
+    return E.isRight(recordCodec.decode(read)) ? (read as SessionRecord) : null
   } catch {
     return null
   }

@@ -43,8 +43,9 @@ describe('the record of a session', () => {
     const anchor = anchorOf(sessionId, 'a', record)
     const read = recordIn(anchor)
     expect(read).to.deep.equal({ ...record, observed: { ...record.observed, endpoint: null } })
-    // Whether a write whose answer was lost has been taken is told by comparing the two.
+    // Whether a write whose answer was lost has been taken, and whether something is new to report, is told by the text.
     expect(anchorOf(sessionId, 'a', record).data).to.deep.equal(anchor.data)
+    expect(read && anchorOf(sessionId, 'a', read).data).to.deep.equal(anchor.data)
   })
 
   it('may be one of before digests were kept', () => {

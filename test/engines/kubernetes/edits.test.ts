@@ -176,6 +176,32 @@ describe('objects of sessions that somebody edits', function () {
     }
   })
 
+  it('that are a record are written again when they are no record that an agent writes; no other session notices', async () => {
+    const [id, ended, beside] = await Promise.all([running(), agent.ended(), running()])
+    const recordOf = async (one: SessionId) =>
+      (await agent.get<V1ConfigMap>(kinds.configMap, nameOf(one))).data?.record ?? ''
+    const is = agent.item(id)
+    const was = agent.item(ended)
+    for (const one of [id, ended]) {
+      const written = await recordOf(one)
+      for (const change of [
+        { desired: undefined, counted: undefined, restarts: undefined, observed: undefined },
+        { counted: null },
+        { phase: 'sideways' },
+        { generation: -1 },
+        { generation: 2 ** 50 },
+      ]) {
+        const record = JSON.stringify({ ...JSON.parse(written), phase: 'up', start: 1, ...change })
+        await agent.patch(kinds.configMap, nameOf(one), { data: { record } })
+        await eventually(async () => expect(await recordOf(one)).to.equal(written))
+      }
+    }
+    expect(agent.item(id)).to.deep.equal(is)
+    expect(agent.item(ended)).to.deep.equal(was)
+    expect(agent.item(beside)).to.include({ status: 'running', generation: 1 })
+    edited.push({ by: agent, id }, { by: agent, id: ended }, { by: agent, id: beside })
+  })
+
   it('that no longer say whose they are go with their session all the same', async () => {
     const id = await running()
     await agent.patch(kinds.deployment, nameOf(id), { metadata: { ownerReferences: null } })
