@@ -202,6 +202,26 @@ describe('objects of sessions that somebody edits', function () {
     edited.push({ by: agent, id }, { by: agent, id: ended }, { by: agent, id: beside })
   })
 
+  it('that the agent stumbles over do not end it: it says so, and goes on with all others', async () => {
+    const id = await agent.ended()
+    const written = (await agent.get<V1ConfigMap>(kinds.configMap, nameOf(id))).data?.record ?? ''
+    const { observed, ...record } = JSON.parse(written)
+    agent.logged.length = 0
+    Object.assign(agent.reports, {
+      push: () => {
+        throw new Error('as if it had not thought of something')
+      },
+    })
+    try {
+      const text = JSON.stringify({ ...record, observed: { ...observed, message: 'edited' } })
+      await agent.patch(kinds.configMap, nameOf(id), { data: { record: text } })
+      await eventually(() => expect(agent.logged).to.include('what was seen of a session could not be answered'))
+    } finally {
+      Reflect.deleteProperty(agent.reports, 'push')
+    }
+    expect(agent.item(await agent.ended())).to.include({ status: 'failed' })
+  })
+
   it('that no longer say whose they are go with their session all the same', async () => {
     const id = await running()
     await agent.patch(kinds.deployment, nameOf(id), { metadata: { ownerReferences: null } })
