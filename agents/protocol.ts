@@ -46,7 +46,7 @@ const uuid = <Id extends string>(): c.Codec<Id> =>
 const sessionId = uuid<SessionId>()
 const commandId = uuid<CommandId>()
 /** Far above what is ever reached, and far enough below what a number can hold to be raised. */
-const generation = c.integer({ minimum: 0, maximum: 2 ** 48 })
+export const generation = c.integer({ minimum: 0, maximum: 2 ** 48 })
 const count = c.integer({ minimum: 0, maximum: 2_147_483_647 })
 /** RFC 3339. `Date.parse` alone takes years that PostgreSQL cannot hold, and one such would spoil a whole batch. */
 const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/
@@ -115,6 +115,7 @@ const observedDetails = {
 
 const observed = c.openObject({ status: observedStatus }, observedDetails)
 export type WireObserved = c.TypeOf<typeof observed>
+export const observedCodec: c.Codec<WireObserved> = observed
 
 /** Something for a session's history that changes nothing of it. One whose type is not known is left out of it. */
 const note = c.openObject({ type: text(64), message: text(4_096) })
@@ -223,6 +224,7 @@ const desired = c.openObject({
   template: c.openObject({ name: c.string(), version: c.integer() }),
 })
 export type Desired = c.TypeOf<typeof desired>
+export const desiredCodec: c.Codec<Desired> = desired
 
 /** Frames a server sends. */
 export const serverFrames = {

@@ -16,7 +16,8 @@ import { version } from './version.ts'
 /** What `npm start` tells the agent that it runs, over the channel between parent and child. */
 export const SUSPEND = 'suspend'
 
-type Runner = (log: Log, lost: () => void) => Promise<RunningAgent>
+/** `lost`: it cannot go on, with why. */
+type Runner = (log: Log, lost: (why: string) => void) => Promise<RunningAgent>
 type Wrong = readonly string[]
 
 /**
@@ -38,7 +39,9 @@ const platforms: { readonly [platform: string]: (agent: AgentSettings) => Promis
       import('../agents/docker/settings.ts'),
     ])
     const read = dockerSettingsFrom(process.env, agent.agentId)
-    return E.isLeft(read) ? read : E.right((log, lost) => runDockerAgent({ agent, docker: read.right }, log, lost))
+    if (E.isLeft(read)) return read
+    const taken = 'another agent of this id has taken over: this one has ended'
+    return E.right((log, lost) => runDockerAgent({ agent, docker: read.right }, log, () => lost(taken)))
   },
   kubernetes: async (agent) => {
     const [{ runKubernetesAgent }, { kubernetesSettingsFrom }] = await Promise.all([
@@ -64,19 +67,19 @@ export const runAgent = async (platform: string): Promise<void> => {
   if (E.isLeft(run))
     throw new ExitError(2, `these settings are wrong, nothing was started:\n  ${run.left.join('\n  ')}`)
   const log = createLog(settings.logLevel)
-  const lost = Promise.withResolvers<'lost'>()
+  const lost = Promise.withResolvers<{ readonly lost: string }>()
   const stopped = Promise.race([stopSignal().then(() => 'leave' as const), parentsWord(), lost.promise])
   const agent = await run
-    .right(log, () => lost.resolve('lost'))
+    .right(log, (lostWhy) => lost.resolve({ lost: lostWhy }))
     .catch((error: Error) => {
       throw error.name === 'StateDirectoryInUse' ? new ExitError(1, error.message) : error
     })
   writeCompiled()
   const why = await stopped
-  await agent.stop(why === 'lost' ? 'leave' : why)
+  await agent.stop(typeof why === 'string' ? why : 'leave')
   // A parent that was killed has closed it already.
   if (process.connected) process.disconnect()
-  if (why === 'lost') throw new ExitError(1, 'another agent of this id has taken over: this one has ended')
+  if (typeof why !== 'string') throw new ExitError(1, why.lost)
 }
 
 /** The parent says that the sessions end too, or it is gone and they go on. */

@@ -31,12 +31,25 @@ export const quantity = (text: string | undefined): number | null => {
   return digits === undefined ? null : Number(digits) * (FACTORS[suffix] ?? 1)
 }
 
+/** Pods of sessions have no deadline of their own, and ask for CPU and memory. */
+const SCOPES_OF_SESSIONS = new Set(['NotTerminating', 'NotBestEffort'])
+
+/** A quota with scopes counts such pods only as are in all of them; one by priority class or the like is for others. */
+const isOfSessions = ({ spec }: V1ResourceQuota): boolean =>
+  [...(spec?.scopes ?? []), ...(spec?.scopeSelector?.matchExpressions ?? []).map(({ scopeName }) => scopeName)].every(
+    (scope) => SCOPES_OF_SESSIONS.has(scope),
+  )
+
+/** What the protocol and the server's database can hold. */
+const MOST = 2_147_483_647
+
 export const quotaCapacity = (quotas: readonly V1ResourceQuota[]): Partial<WireCapacity> => {
+  const ours = quotas.filter(isOfSessions)
   const least = (scale: number, ...names: readonly string[]): number | undefined => {
-    const values = quotas
+    const values = ours
       .flatMap(({ spec }) => names.map((name) => quantity(spec?.hard?.[name])))
       .filter((value) => value !== null)
-    return values.length === 0 ? undefined : Math.floor(Math.min(...values) * scale)
+    return values.length === 0 ? undefined : Math.min(MOST, Math.floor(Math.min(...values) * scale))
   }
   const said = {
     maxSessions: least(1, 'pods', 'count/pods', 'count/deployments.apps'),

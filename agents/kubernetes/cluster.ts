@@ -14,6 +14,7 @@ import { type Learn, type Life, lifeOf } from './session-life.ts'
 import { isSurplus } from './status.ts'
 import { anchorView, departed, deploymentView, eventView, isMade, podView } from './views.ts'
 import { type Watched, type WatchHealth, type Watching, type WatchTimes, watchKind } from './watch.ts'
+import { type Beside, watchBeside } from './watch-beside.ts'
 
 export type Cluster = {
   readonly lives: Map<SessionId, Life>
@@ -52,7 +53,7 @@ export const createCluster = (
     readonly log: Log
     readonly times: WatchTimes
     /** Further kinds, which are no session's. */
-    readonly beside: readonly Watched[]
+    readonly beside: readonly Beside[]
   },
   health: WatchHealth,
   changed: (life: Life) => void,
@@ -220,8 +221,11 @@ export const createCluster = (
     lives,
     learn: { anchor: anchors.put, deployment: deployments.put },
     open: async () => {
-      const all = [anchors.watched, deployments.watched, pods, events, ...about.beside]
-      watchings = all.map((watched) => watchKind(about, watched, health))
+      const own = [anchors.watched, deployments.watched, pods, events]
+      watchings = [
+        ...own.map((watched) => watchKind(about, watched, health)),
+        ...about.beside.map((beside) => watchBeside(about, beside)),
+      ]
       await Promise.all(watchings.map(({ synced }) => synced))
     },
     close: async () => {

@@ -13,7 +13,9 @@ import type { Life, Surroundings } from './session-life.ts'
 import { untilEnded } from './until-ended.ts'
 import { checkStillOurs, NameTaken, Overtaken, whoseIs } from './writes.ts'
 
-const PAUSE_MS = 250
+/** Each further one is twice as long: whatever keeps a claim may keep it for as long as a start may take. */
+const FIRST_PAUSE_MS = 250
+const LONGEST_PAUSE_MS = 2_000
 
 const stillThere: Applied = {
   kind: 'failed',
@@ -31,7 +33,7 @@ export const putHome = async (
   { signal, progress }: ApplyContext,
 ): Promise<Applied | null> => {
   let told = false
-  for (;;) {
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * pauseMs)) {
     if (signal.aborted) return { kind: 'interrupted' }
     const there = await madeOrFound(around, blueprint)
     if (there === 'made') return null
@@ -46,7 +48,7 @@ export const putHome = async (
     const ended = await untilEnded(around, life, { isSo, withinMs: until - Date.now(), signal })
     if (ended === 'interrupted') return { kind: 'interrupted' }
     if (ended === 'too_slow' || Date.now() >= until) return stillThere
-    await wait(PAUSE_MS, undefined, { signal }).catch(() => {})
+    await wait(Math.min(pauseMs, until - Date.now()), undefined, { signal }).catch(() => {})
   }
 }
 

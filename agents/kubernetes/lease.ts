@@ -87,18 +87,35 @@ export const holdLease = async (
   const held = await acquire()
   if (held === null) return null
   log.info({ lease: name, holder }, 'this replica works now')
-  return keep(objects, held, (current, acquired) => lease(acquired, current.spec?.leaseTransitions ?? 0), times)
+  const isOurs = ({ spec }: V1Lease): boolean => spec?.holderIdentity === holder
+  const next = (current: V1Lease, acquired: boolean) => lease(acquired, current.spec?.leaseTransitions ?? 0)
+  return keep(objects, held, next, isOurs, times)
 }
 
 const keep = (
   objects: Objects,
   first: V1Lease,
   lease: (current: V1Lease, acquired: boolean) => V1Lease,
+  isOurs: (there: V1Lease) => boolean,
   times: LeaseTimes,
 ): Tenure => {
   const over = new AbortController()
   let current = first
   let renewedAt = performance.now()
+  /** False: somebody else has it. */
+  const write = async (acquired: boolean): Promise<boolean> => {
+    try {
+      current = await objects.apply<V1Lease>(kinds.lease, lease(current, acquired), seenOf(current))
+      return true
+    } catch (error) {
+      if (!isConflict(error)) throw error
+    }
+    // Not taken by another for that: the answer to the renewal before may have been lost on the way, or somebody has edited it.
+    const there = await objects.get<V1Lease>(kinds.lease, first.metadata?.name ?? '')
+    if (!isOurs(there)) return false
+    current = await objects.apply<V1Lease>(kinds.lease, lease(there, acquired), seenOf(there))
+    return true
+  }
   const renew = async (): Promise<string> => {
     while (!over.signal.aborted) {
       await pause(times.renewMs, over.signal)
@@ -106,10 +123,10 @@ const keep = (
       // From before it was asked: an answer that took long is no longer as good as new.
       const askedAt = performance.now()
       try {
-        current = await objects.apply<V1Lease>(kinds.lease, lease(current, true), seenOf(current))
+        if (!(await write(true))) return 'another replica has taken the lease'
         renewedAt = askedAt
       } catch (error) {
-        if (isConflict(error)) return 'another replica has taken the lease'
+        if (isGone(error)) return 'somebody has deleted the lease'
       }
     }
     return 'it was given back'
@@ -131,7 +148,7 @@ const keep = (
       over.abort()
       await renewing
       if (performance.now() - renewedAt > times.giveUpMs) return
-      await objects.apply(kinds.lease, lease(current, false), seenOf(current)).catch(() => {})
+      await write(false).catch(() => {})
     },
   }
 }

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type AgentSettings, type RunningAgent, type StopMode, startAgent } from '../runtime/agent.ts'
-import type { Log } from '../runtime/log.ts'
+import { type Log, messageOf } from '../runtime/log.ts'
 import { createApi } from './api.ts'
 import { holdLease, type Tenure } from './lease.ts'
 import { objectsIn } from './objects-client.ts'
@@ -13,13 +13,13 @@ import { connect } from './transport.ts'
 export type KubernetesAgentSettings = { readonly agent: AgentSettings; readonly kubernetes: KubernetesSettings }
 
 /**
- * With a lease, resolves at once and works when it holds it; without, when the cluster's sessions are known. `lost`:
- * another replica works now, and this process has to begin anew as one that waits.
+ * With a lease, resolves at once and works when it holds it; without, when the cluster's sessions are known. `lost`: it
+ * works no more, with why, and this process has to begin anew as one that waits.
  */
 export const runKubernetesAgent = async (
   { agent, kubernetes }: KubernetesAgentSettings,
   log: Log,
-  lost: () => void,
+  lost: (why: string) => void,
 ): Promise<RunningAgent> => {
   const start = (): Promise<RunningAgent> => startAgent(agent, createKubernetesPlatform(kubernetes, log), log)
   if (kubernetes.lease ?? defaults.lease) return startWithLease({ agent, kubernetes }, log, lost, start)
@@ -29,7 +29,7 @@ export const runKubernetesAgent = async (
 const startWithLease = async (
   { agent, kubernetes }: KubernetesAgentSettings,
   log: Log,
-  lost: () => void,
+  lost: (why: string) => void,
   start: () => Promise<RunningAgent>,
 ): Promise<RunningAgent> => {
   const transport = connect(kubernetes.kubeconfig ?? null)
@@ -47,14 +47,14 @@ const startWithLease = async (
     void tenure.lost.then((why) => {
       if (over.signal.aborted) return
       log.error({ why }, 'this replica works no more')
-      lost()
+      lost(`this replica works no more: ${why}`)
     })
     running = await start()
   }
   const working = work()
   working.catch((error: unknown) => {
     log.error({ err: error }, 'the agent could not be started')
-    lost()
+    lost(`the agent could not be started: ${messageOf(error)}`)
   })
 
   const stop = async (mode: StopMode): Promise<void> => {

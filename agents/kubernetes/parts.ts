@@ -92,12 +92,17 @@ export const serviceOf = (blueprint: Blueprint): V1Service | null => {
   }
 }
 
-/** Where a cloud answers whoever asks with the rights of the machine. */
+/** Where a cloud answers whoever asks with the rights of the machine; the second is AWS's for nodes with IPv6. */
 const METADATA_SERVICE = '169.254.169.254/32'
+const METADATA_SERVICE_V6 = 'fd00:ec2::254/128'
 
-/** Reached on its own ports by whatever is no session; it reaches all but the metadata service and, by their own policies, other sessions. */
+/**
+ * Reached on its own ports by whatever is a pod and no session, and from the networks that are set; it reaches all but the
+ * metadata service and, by their own policies, other sessions.
+ */
 export const networkPolicyOf = (blueprint: Blueprint): V1NetworkPolicy => {
   const { ports } = blueprint.container
+  const networks = blueprint.settings.allowedCidrs.map((cidr) => ({ ipBlock: { cidr } }))
   const noSession = { matchExpressions: [{ key: SESSION_LABEL, operator: 'DoesNotExist' }] }
   return {
     metadata: metadataOf(blueprint),
@@ -110,11 +115,18 @@ export const networkPolicyOf = (blueprint: Blueprint): V1NetworkPolicy => {
           : [
               {
                 // The library calls it `_from` and has its own serialiser put that right; this is sent as it is.
-                ...{ from: [{ namespaceSelector: {}, podSelector: noSession }] },
+                ...{ from: [{ namespaceSelector: {}, podSelector: noSession }, ...networks] },
                 ports: ports.map(({ port }) => ({ protocol: 'TCP', port })),
               },
             ],
-      egress: [{ to: [{ ipBlock: { cidr: '0.0.0.0/0', except: [METADATA_SERVICE] } }, { ipBlock: { cidr: '::/0' } }] }],
+      egress: [
+        {
+          to: [
+            { ipBlock: { cidr: '0.0.0.0/0', except: [METADATA_SERVICE] } },
+            { ipBlock: { cidr: '::/0', except: [METADATA_SERVICE_V6] } },
+          ],
+        },
+      ],
     },
   }
 }

@@ -7,7 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Log } from '../runtime/log.ts'
 import { messageOf } from '../runtime/log.ts'
 import type { Applied, ApplyContext, Platform, PlatformListener, Target } from '../runtime/platform.ts'
-import { ApiError, apiLimits, createApi, isForbidden } from './api.ts'
+import { apiLimits, createApi } from './api.ts'
 import { capacityOf, isSet } from './capacity.ts'
 import { createCluster } from './cluster.ts'
 import { createHealth, type Health } from './health.ts'
@@ -18,6 +18,7 @@ import { openProjection, type Projection } from './projection/projection.ts'
 import { createQuotas } from './quotas.ts'
 import { createReach } from './reach.ts'
 import { afterTrouble, react } from './react.ts'
+import { explained, refusedWith } from './refused.ts'
 import { remove, rest } from './rest.ts'
 import {
   basisOf,
@@ -31,7 +32,7 @@ import {
 import { defaults, type KubernetesSettings, type Settings } from './settings.ts'
 import { connect, type Transport } from './transport.ts'
 import { type WatchTimes, watchTimes } from './watch.ts'
-import { NameTaken, Overtaken } from './writes.ts'
+import { Overtaken } from './writes.ts'
 
 /** What an API server that does not answer is given, of the ten seconds that an agent has to end. */
 const CLOSE_WITHIN_MS = 3_000
@@ -123,14 +124,17 @@ export const createKubernetesPlatform = (
     return answer(life)
   }
 
-  /** Something of it has changed in the cluster, and nobody is doing anything with it. Resolves when it is shown as it is. */
+  /**
+   * Something of it has changed in the cluster, and nobody is doing anything with it. Resolves when it is shown as it is;
+   * never rejects: nobody waits for it, and no single session may end the agent with all others.
+   */
   const answer = async (life: Life): Promise<void> => {
-    projection?.changed(life.sessionId)
-    if (around === null || life.task !== null || ending.signal.aborted) return
-    const work = react(around, life)
-    scheduleTimeout(life)
-    if (work === null) return
     try {
+      projection?.changed(life.sessionId)
+      if (around === null || life.task !== null || ending.signal.aborted) return
+      const work = react(around, life)
+      scheduleTimeout(life)
+      if (work === null) return
       await during(life, (signal) => work(life, signal))
     } catch (error) {
       troubled(life, error)
@@ -218,11 +222,8 @@ export const createKubernetesPlatform = (
   }
 
   const refused = ({ sessionId, generation }: Target, error: unknown): Applied => {
-    const message = messageOf(error)
-    log.warn({ sessionId, generation, error: message }, 'a session could not be made as asked')
-    const code = error instanceof Overtaken ? 'taken_over' : 'platform_error'
-    const isFinal = error instanceof NameTaken || (error instanceof ApiError && error.status === 422)
-    return { kind: 'failed', code, message: explained(error, namespace), retryable: !isFinal }
+    log.warn({ sessionId, generation, error: messageOf(error) }, 'a session could not be made as asked')
+    return refusedWith(error, namespace)
   }
 
   const close = async (): Promise<void> => {
@@ -283,10 +284,4 @@ const dispatch = async (around: Surroundings, life: Life, target: Target, contex
 /** What stands on it has not begun yet: what is found is what it begins with. */
 const seekFirst = async (around: Surroundings, life: Life): Promise<void> => {
   if (life.deployment === null && (await seekDeployment(around, life))) life.basis = basisOf(life)
-}
-
-/** What a person has to do about it, where the server's words do not say. */
-const explained = (error: unknown, namespace: string): string => {
-  if (!isForbidden(error)) return messageOf(error)
-  return `${messageOf(error)}. The agent's account needs this right in the namespace ${namespace}: see agents/kubernetes/manifests/role.yaml`
 }

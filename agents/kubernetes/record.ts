@@ -3,8 +3,10 @@
  * token are not in it; they are in the session's Secret, which has the same name.
  */
 import type { V1ConfigMap } from '@kubernetes/client-node'
+import * as c from '../../domain/codec/codec.ts'
+import { E } from '../../domain/fp.ts'
 import type { SessionId } from '../../domain/ids.ts'
-import type { Desired, WireObserved } from '../protocol.ts'
+import { type Desired, desiredCodec, generation, observedCodec, type WireObserved } from '../protocol.ts'
 import { labelsOf, nameOf } from './names.ts'
 
 /** `up`: a pod runs, or is to. `down`: none does. */
@@ -35,6 +37,30 @@ export type SessionRecord = {
   readonly observed: WireObserved
 }
 
+/** Far below what a number can hold: what was read is raised by one. */
+const count = c.integer({ minimum: 0, maximum: 2 ** 48 })
+
+/**
+ * Anybody may edit a record, and everything here counts on its types. One that is not as an agent writes it is as one
+ * that cannot be read: put back by whoever remembers it (`mend.ts`).
+ */
+const recordCodec: c.Codec<SessionRecord> = c.openObject(
+  {
+    version: c.oneOf([1]),
+    generation,
+    desired: desiredCodec,
+    settled: c.boolean,
+    phase: c.oneOf(['up', 'down']),
+    start: count,
+    restarts: count,
+    forgiven: count,
+    counted: c.record(count),
+    address: c.nullable(c.string()),
+    observed: observedCodec,
+  },
+  { parts: c.nullable(c.string()), again: c.nullable(count) },
+)
+
 const KEY = 'record'
 /** Labels are for finding and anybody edits them; this is what counts. */
 const OWNER = 'agent'
@@ -45,6 +71,9 @@ export const withoutEnvironment = (desired: Desired): Desired => {
   return { ...desired, spec: { ...spec, env: {}, ...(container === undefined ? {} : { container: rest }) } }
 }
 
+/** A ConfigMap is read by more people than a Secret, and the links of an endpoint have the access token in them. */
+const withoutEndpoint = (observed: WireObserved): WireObserved => ({ ...observed, endpoint: null })
+
 export const anchorOf = (sessionId: SessionId, agentId: string, record: SessionRecord): V1ConfigMap => ({
   metadata: {
     name: nameOf(sessionId),
@@ -52,7 +81,7 @@ export const anchorOf = (sessionId: SessionId, agentId: string, record: SessionR
     // For people who look with kubectl; what counts is in the record.
     annotations: { 'streamspace.io/name': record.desired.name, 'streamspace.io/user': record.desired.userId },
   },
-  data: { [OWNER]: agentId, [KEY]: JSON.stringify(record) },
+  data: { [OWNER]: agentId, [KEY]: JSON.stringify({ ...record, observed: withoutEndpoint(record.observed) }) },
 })
 
 /** Which agent has made it; null: it does not say. */
@@ -61,8 +90,9 @@ export const ownerIn = (anchor: V1ConfigMap): string | null => anchor.data?.[OWN
 /** null: not one that this version understands. */
 export const recordIn = (anchor: V1ConfigMap): SessionRecord | null => {
   try {
-    const record = JSON.parse(anchor.data?.[KEY] ?? '') as Partial<SessionRecord> | null
-    return record?.version === 1 && Number.isSafeInteger(record.generation) ? (record as SessionRecord) : null
+    const read: unknown = JSON.parse(anchor.data?.[KEY] ?? '')
+    // As it was written and not as decoded: whether it is another is told by its text, in which fields keep their order.
+    return E.isRight(recordCodec.decode(read)) ? (read as SessionRecord) : null
   } catch {
     return null
   }

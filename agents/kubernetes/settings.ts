@@ -1,4 +1,5 @@
 /** What can be set of the Kubernetes agent, its defaults, and how the environment says it. */
+import { isIP } from 'node:net'
 import { E } from '../../domain/fp.ts'
 import { HEALTHY_AFTER_MS } from '../../domain/template/restart.ts'
 import { type Environment, given, settingReader } from '../runtime/setting-reader.ts'
@@ -20,6 +21,8 @@ export type KubernetesSettings = {
   readonly imagePullSecrets?: readonly string[]
   /** Paths of nodes below which templates may mount. Pods that do are no longer `restricted`. */
   readonly allowedMounts?: readonly string[]
+  /** Networks from which sessions are reached beside pods: of nodes, and of whatever else is no pod. */
+  readonly allowedCidrs?: readonly string[]
   /** Whether replicas of this agent take turns: one works, the others wait. */
   readonly lease?: boolean
   /** Whether sessions and templates are shown as objects of the cluster, for people with kubectl. */
@@ -37,6 +40,7 @@ export const defaults = {
   namespace: 'streamspace',
   imagePullSecrets: [] as readonly string[],
   allowedMounts: [] as readonly string[],
+  allowedCidrs: [] as readonly string[],
   lease: true,
   projection: false,
   healthyAfterMs: HEALTHY_AFTER_MS,
@@ -74,6 +78,18 @@ const paths = (text: string): readonly string[] | undefined => {
   return all.every((path) => /^\/[^/]/.test(path) && !path.split('/').includes('..')) ? all : undefined
 }
 
+/** An address and how many of its bits count, of either family, as the API server takes them. */
+const isCidr = (text: string): boolean => {
+  const [, address = '', bits] = /^([^/%]+)\/(0|[1-9]\d{0,2})$/.exec(text) ?? []
+  const family = isIP(address)
+  return family !== 0 && Number(bits) <= (family === 4 ? 32 : 128)
+}
+
+const cidrs = (text: string): readonly string[] | undefined => {
+  const all = text.split(',').map((cidr) => cidr.trim())
+  return all.every(isCidr) ? all : undefined
+}
+
 /** `KUBECONFIG`, `STREAMSPACE_NAMESPACE` and their like; each wrong one is named. */
 export const kubernetesSettingsFrom = (
   environment: Environment,
@@ -97,6 +113,11 @@ export const kubernetesSettingsFrom = (
     ingressTlsSecret: read('STREAMSPACE_INGRESS_TLS_SECRET', matching(NAME), 'the name of a Secret'),
     imagePullSecrets: read('STREAMSPACE_IMAGE_PULL_SECRETS', names, 'names of Secrets, between commas'),
     allowedMounts: read('STREAMSPACE_ALLOWED_MOUNTS', paths, 'absolute paths below / without .., between colons'),
+    allowedCidrs: read(
+      'STREAMSPACE_ALLOWED_CIDRS',
+      cidrs,
+      'networks between commas, such as 10.0.0.0/16,2001:db8::/64: an address, a slash and how many bits of it count',
+    ),
     lease: yesOrNo('STREAMSPACE_LEASE'),
     projection: yesOrNo('STREAMSPACE_PROJECTION'),
     maxSessions: wholeNumber('STREAMSPACE_MAX_SESSIONS'),

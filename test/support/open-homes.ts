@@ -26,7 +26,12 @@ mkdirSync(HOMES, { recursive: true })
 watch(HOMES, (_, name) => {
   if (name !== null) open(name)
 })
-for (const name of readdirSync(HOMES)) open(name)
+const look = (): void => {
+  for (const name of readdirSync(HOMES)) open(name)
+}
+look()
+// A change may go untold: a home was once not opened for a minute.
+setInterval(look, 1_000)
 process.send?.('watching')
 // With whoever started it.
 process.on('disconnect', () => process.exit())

@@ -113,8 +113,23 @@ describe('objects of a session on Kubernetes', () => {
         ports: [{ protocol: 'TCP', port: 8080 }],
       },
     ])
-    expect(JSON.stringify(spec.egress)).to.include('169.254.169.254/32')
+    expect(spec.egress[0].to).to.deep.equal([
+      { ipBlock: { cidr: '0.0.0.0/0', except: ['169.254.169.254/32'] } },
+      { ipBlock: { cidr: '::/0', except: ['fd00:ec2::254/128'] } },
+    ])
     expect(networkPolicyOf(blueprint({}, { ports: [] })).spec?.ingress).to.deep.equal([])
+  })
+
+  it('sessions are reached from networks that are set, on the same ports, and from no others', () => {
+    const allowedCidrs = ['10.0.0.0/16', '2001:db8::/64']
+    const { spec } = JSON.parse(JSON.stringify(networkPolicyOf(blueprint({}, {}, { allowedCidrs }))))
+    expect(spec.ingress).to.have.length(1)
+    expect(spec.ingress[0].ports).to.deep.equal([{ protocol: 'TCP', port: 8080 }])
+    expect(spec.ingress[0].from.slice(1)).to.deep.equal([
+      { ipBlock: { cidr: '10.0.0.0/16' } },
+      { ipBlock: { cidr: '2001:db8::/64' } },
+    ])
+    expect(networkPolicyOf(blueprint({}, { ports: [] }, { allowedCidrs })).spec?.ingress).to.deep.equal([])
   })
 
   it('parts are as they should be while nothing that they are made from has changed', () => {
@@ -127,6 +142,7 @@ describe('objects of a session on Kubernetes', () => {
       digestOf({ ...about, desired: { ...about.desired, incarnation: 1 } }, { A: 'a' }),
       digestOf({ ...about, container: { ...about.container, ports: [] } }, { A: 'a' }),
       digestOf({ ...about, settings: { ...about.settings, ingressHost: '{session}.example.org' } }, { A: 'a' }),
+      digestOf({ ...about, settings: { ...about.settings, allowedCidrs: ['10.0.0.0/8'] } }, { A: 'a' }),
     ]
     expect(new Set([digest, ...others])).to.have.property('size', others.length + 1)
   })
@@ -171,6 +187,38 @@ describe('objects of a session on Kubernetes', () => {
     })
   })
 
+  it('a quota that is for other pods than those of sessions is no capacity', () => {
+    const hard = { pods: '20' }
+    const selector = (scopeName: string, operator: string, values?: string[]) => ({
+      matchExpressions: [{ scopeName, operator, ...(values === undefined ? {} : { values }) }],
+    })
+    const others = [
+      { scopes: ['Terminating'] },
+      { scopes: ['BestEffort'] },
+      { scopes: ['NotTerminating', 'BestEffort'] },
+      { scopeSelector: selector('PriorityClass', 'In', ['high']) },
+      { scopeSelector: selector('Terminating', 'Exists') },
+      { scopes: ['NotTerminating'], scopeSelector: selector('PriorityClass', 'Exists') },
+    ]
+    for (const scope of others)
+      expect(quotaCapacity([{ spec: { hard, ...scope } }]), JSON.stringify(scope)).to.deep.equal({})
+    const ours = [
+      {},
+      { scopes: [] },
+      { scopes: ['NotTerminating', 'NotBestEffort'] },
+      { scopeSelector: selector('NotTerminating', 'Exists') },
+      { scopeSelector: { matchExpressions: [] } },
+    ]
+    for (const scope of ours)
+      expect(quotaCapacity([{ spec: { hard, ...scope } }]), JSON.stringify(scope)).to.deep.equal({ maxSessions: 20 })
+  })
+
+  it('a quota of more than the protocol can say is as much as it can say', () => {
+    const hard = { pods: '9999999999', 'requests.cpu': '2000000k', 'requests.memory': '4096Pi' }
+    const most = 2_147_483_647
+    expect(quotaCapacity([{ spec: { hard } }])).to.deep.equal({ maxSessions: most, cpuMillis: most, memoryMib: most })
+  })
+
   it('wrong settings are named, each with what it must be', () => {
     const wrong = kubernetesSettingsFrom(
       { STREAMSPACE_NAMESPACE: 'No!', STREAMSPACE_INGRESS_HOST: 'apps.example.org' },
@@ -182,5 +230,23 @@ describe('objects of a session on Kubernetes', () => {
       'a',
     )
     expect(right).to.have.nested.property('right.ingressHost', '{session}.apps.example.org')
+  })
+
+  it('networks are taken in both families, and what the API server would refuse is named', () => {
+    const read = (text: string) => kubernetesSettingsFrom({ KUBECONFIG: '/x', STREAMSPACE_ALLOWED_CIDRS: text }, 'a')
+    expect(read('10.0.0.0/16, 2001:db8::/64,192.0.2.7/32'))
+      .to.have.nested.property('right.allowedCidrs')
+      .that.deep.equals(['10.0.0.0/16', '2001:db8::/64', '192.0.2.7/32'])
+    for (const text of [
+      '10.0.0.0',
+      '10.0.0.0/33',
+      '10.0.0/8',
+      '2001:db8::/129',
+      'fe80::1%eth0/64',
+      '10.0.0.0/08',
+      'a/8',
+      ',',
+    ])
+      expect(read(text), text).to.have.nested.property('left[0]').that.includes('STREAMSPACE_ALLOWED_CIDRS')
   })
 })

@@ -163,6 +163,33 @@ describe('whether a Service leads to its pod yet', () => {
     server.close()
   })
 
+  /** `answers`: all others are silent. */
+  const network = (answers: readonly string[]) => {
+    const asked: string[] = []
+    const reach = createReach(async (host) => {
+      asked.push(host)
+      return answers.includes(host) ? { kind: 'answered' } : { kind: 'refused', why: 'no answer' }
+    }, 50)
+    return { reach, asked }
+  }
+
+  it('is waited for though one of them is silent again and again', async () => {
+    const { reach, asked } = network(['10.0.0.1'])
+    // As many as would do, were they different ones.
+    await Promise.all([reach('10.0.0.9', 80), reach('10.0.0.9', 80), reach('10.0.0.9', 80)])
+    asked.length = 0
+    await reach('10.0.0.1', 80)
+    expect(asked).to.deep.equal(['10.0.0.1'])
+  })
+
+  it('is not waited for once several are silent, as from outside of the cluster', async () => {
+    const { reach, asked } = network([])
+    await Promise.all([reach('10.0.0.7', 80), reach('10.0.0.8', 80), reach('10.0.0.9', 80)])
+    asked.length = 0
+    await reach('10.0.0.1', 80)
+    expect(asked).to.deep.equal([])
+  })
+
   it('is nothing to wait for without an address or a port', async () => {
     const reach = createReach()
     await reach(null, 80)

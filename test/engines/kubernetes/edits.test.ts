@@ -181,6 +181,52 @@ describe('objects of sessions that somebody edits', function () {
     }
   })
 
+  it('that are a record are written again when they are no record that an agent writes; no other session notices', async () => {
+    const [id, ended, beside] = await Promise.all([running(), agent.ended(), running()])
+    const recordOf = async (one: SessionId) =>
+      (await agent.get<V1ConfigMap>(kinds.configMap, nameOf(one))).data?.record ?? ''
+    const is = agent.item(id)
+    const was = agent.item(ended)
+    for (const one of [id, ended]) {
+      const written = await recordOf(one)
+      for (const change of [
+        { desired: undefined, counted: undefined, restarts: undefined, observed: undefined },
+        { counted: null },
+        { phase: 'sideways' },
+        { generation: -1 },
+        { generation: 2 ** 50 },
+      ]) {
+        const record = JSON.stringify({ ...JSON.parse(written), phase: 'up', start: 1, ...change })
+        await agent.patch(kinds.configMap, nameOf(one), { data: { record } })
+        await eventually(async () => expect(await recordOf(one)).to.equal(written))
+      }
+    }
+    expect(agent.item(id)).to.deep.equal(is)
+    expect(agent.item(ended)).to.deep.equal(was)
+    expect(agent.item(beside)).to.include({ status: 'running', generation: 1 })
+    edited.push({ by: agent, id }, { by: agent, id: ended }, { by: agent, id: beside })
+  })
+
+  it('that the agent stumbles over do not end it: it says so, and goes on with all others', async () => {
+    const id = await agent.ended()
+    const written = (await agent.get<V1ConfigMap>(kinds.configMap, nameOf(id))).data?.record ?? ''
+    const { observed, ...record } = JSON.parse(written)
+    agent.logged.length = 0
+    Object.assign(agent.reports, {
+      push: () => {
+        throw new Error('as if it had not thought of something')
+      },
+    })
+    try {
+      const text = JSON.stringify({ ...record, observed: { ...observed, message: 'edited' } })
+      await agent.patch(kinds.configMap, nameOf(id), { data: { record: text } })
+      await eventually(() => expect(agent.logged).to.include('what was seen of a session could not be answered'))
+    } finally {
+      Reflect.deleteProperty(agent.reports, 'push')
+    }
+    expect(agent.item(await agent.ended())).to.include({ status: 'failed' })
+  })
+
   it('that no longer say whose they are go with their session all the same', async () => {
     const id = await running()
     await agent.patch(kinds.deployment, nameOf(id), { metadata: { ownerReferences: null } })

@@ -1,9 +1,14 @@
 /** Which of several replicas of an agent works, on a real API server. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import { type Api, ApiError } from '../../../agents/kubernetes/api.ts'
 import { holdLease, type Tenure } from '../../../agents/kubernetes/lease.ts'
+import { runKubernetesAgent } from '../../../agents/kubernetes/main.ts'
 import { objectsIn } from '../../../agents/kubernetes/objects-client.ts'
 import { eventually } from '../../support/eventually.ts'
+import { faultyProxy } from '../../support/faulty-proxy.ts'
 import {
   kubernetesCluster,
   needsKubernetes,
@@ -75,5 +80,47 @@ describe('the lease among replicas of the Kubernetes agent', function () {
     expect(takenAt - cutAt).to.be.lessThan(times.durationMs * 3)
     await first?.release()
     await second?.release()
+  })
+
+  it('is told of in true words: whether another has taken it, or the agent could not begin', async () => {
+    const stateDir = await mkdtemp(join(tmpdir(), 'lease-'))
+    const proxy = await faultyProxy((await kubernetesCluster()).kubeconfig)
+    const lostBy = async (agentId: string, disturb: () => Promise<void>): Promise<string> => {
+      const lost = Promise.withResolvers<string>()
+      const agent = {
+        url: 'http://127.0.0.1:1',
+        agentId,
+        token: 'none',
+        version: 'test',
+        stateDir: join(stateDir, agentId),
+      }
+      const kubernetes = { agentId, kubeconfig: proxy.kubeconfig, namespace: namespace.name }
+      const running = await runKubernetesAgent({ agent, kubernetes }, quiet, lost.resolve)
+      try {
+        await disturb()
+        return await lost.promise
+      } finally {
+        await running.stop('leave')
+      }
+    }
+    try {
+      const taken = await lostBy('taken', async () => {
+        const lease = `/apis/coordination.k8s.io/v1/namespaces/${namespace.name}/leases/streamspace-agent-taken`
+        await eventually(() => api.call({ method: 'GET', path: lease }))
+        const body = JSON.stringify({ spec: { holderIdentity: 'another' } })
+        await api.call({ method: 'PATCH', path: lease, contentType: 'application/merge-patch+json', body })
+      })
+      expect(taken).to.include('another replica has taken the lease')
+      const body = JSON.stringify({ message: 'configmaps is forbidden' })
+      proxy.answerInstead = ({ path }) => (path.includes('/configmaps') ? { status: 403, body } : null)
+      const refused = await lostBy('refused', async () => {})
+      expect(refused)
+        .to.include('could not be started')
+        .and.include('configmaps is forbidden')
+        .and.not.include('another')
+    } finally {
+      await proxy.close()
+      await rm(stateDir, { recursive: true, force: true })
+    }
   })
 })

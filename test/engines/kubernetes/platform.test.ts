@@ -148,6 +148,20 @@ describe('sessions on Kubernetes', function () {
     await second.close()
   })
 
+  it('have their access token in their Secret alone, also when they are restarted', async () => {
+    const id = aSessionId()
+    const first = observedOf(await agent.apply(target(id, server())))
+    const again = observedOf(await agent.apply(target(id, server(), { generation: 2, incarnation: 1 })))
+    const tokens = [first, again].map((one) => new URL(one?.endpoint?.url ?? '').searchParams.get('token') ?? '')
+    for (const token of tokens) expect(token).to.have.lengthOf.above(20)
+    const stopped = target(id, server(), { generation: 3, incarnation: 1, state: 'stopped' })
+    const texts = [JSON.stringify(await place.namespace.list(kinds.configMap))]
+    expect(texts[0]).to.include(id)
+    await agent.apply(stopped)
+    texts.push(JSON.stringify(await place.namespace.list(kinds.configMap)))
+    for (const text of texts) for (const token of tokens) expect(text).not.to.include(token)
+  })
+
   it('are started again as often as their policy says, then failed', async () => {
     const id = aSessionId()
     const failing = script('echo once >>starts; sleep 1; exit 7', { restart: { policy: 'on-failure', maxRetries: 1 } })

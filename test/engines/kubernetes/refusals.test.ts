@@ -132,6 +132,22 @@ describe('calls of an API server in trouble', function () {
     expect(applied, JSON.stringify(applied)).to.include({ kind: 'applied' })
   })
 
+  it('that are refused by a quota for what is no pod are told as that, too, without advice on rights', async () => {
+    await agent.create(kinds.quota, { metadata: { name: 'homeless' }, spec: { hard: { persistentvolumeclaims: '0' } } })
+    try {
+      await eventually(
+        async () => {
+          const applied = await agent.apply(target(aSessionId(), nowhere as never))
+          expect(applied).to.include({ kind: 'failed', code: 'quota_exceeded', retryable: false })
+          expect(applied).to.have.property('message').that.includes('homeless').and.not.includes('role.yaml')
+        },
+        { within: 30_000 },
+      )
+    } finally {
+      await agent.namespace.remove(kinds.quota, 'homeless')
+    }
+  })
+
   it('do not keep the agent from ending in time, though the server is mute', async () => {
     const other = await watchedAgent(cluster, { agentId: 'mute', beside: agent.namespace })
     other.proxy.isMute = true
