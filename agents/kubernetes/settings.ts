@@ -18,7 +18,7 @@ export type KubernetesSettings = {
   readonly ingressTlsSecret?: string
   /** For the registry of images: names of Secrets in the namespace. */
   readonly imagePullSecrets?: readonly string[]
-  /** Paths of nodes below which templates may mount. Pods that do are no longer `restricted`. */
+  /** Paths of nodes that templates may mount: these, and none below them. Pods that do are no longer `restricted`. */
   readonly allowedMounts?: readonly string[]
   /** Whether replicas of this agent take turns: one works, the others wait. */
   readonly lease?: boolean
