@@ -98,12 +98,13 @@ export const watchEngine = (around: Surroundings, watcher: Watcher): Watch => {
         silence = why
         ending.abort()
       })
-      // Begun before everything is listed, so that nothing happens between the two unseen.
-      const events = await Promise.race([engine.events(filters, lastSeen, until), silent])
       const changed = new Set<SessionId>()
       let note = (sessionId: SessionId): void => void changed.add(sessionId)
-      // Read while everything is looked at, too: the engine drops what is not taken from it.
-      const over = readAll(events, (event) => heard(event, (sessionId) => note(sessionId)))
+      // Asked for before everything is listed, so that nothing happens between the two unseen, and read while everything is looked
+      // at, too: the engine drops what is not taken from it. Something between the two may hold back that they have begun.
+      const over = engine
+        .events(filters, lastSeen, until)
+        .then((events) => readAll(events, (event) => heard(event, (sessionId) => note(sessionId))))
       over.catch(() => {})
       lookingAtAll = lookingAtAll.catch(() => {}).then(() => watcher.everything())
       await Promise.race([lookingAtAll, silent, over.then(endOfEvents)])
