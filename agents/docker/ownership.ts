@@ -212,7 +212,10 @@ export const createOwnership = (engine: Engine, agentId: string, log: Log): Owne
   return {
     token: () => token,
     tryCreate,
-    volumesFrom: () => own ?? '',
+    volumesFrom: () => {
+      if (own === null) throw new EngineError('what is on the engine has not been taken over yet', null)
+      return own
+    },
     take,
     takeBack,
     list,

@@ -19,6 +19,9 @@ export type Watcher = {
   readonly takenOver: (sessionId: SessionId | null) => void
 }
 
+/** Who hears while everything is being looked at notes which sessions are to be looked at afterwards. */
+type Ears = { readonly changed: (sessionId: SessionId) => void; readonly takenOver: Watcher['takenOver'] }
+
 export type Watch = {
   /** Resolves when everything was seen, or cannot be seen now. Rejects when the engine refuses what is asked of it. */
   readonly tried: Promise<void>
@@ -61,20 +64,15 @@ export const watchEngine = (around: Surroundings, watcher: Watcher): Watch => {
     watcher.session(sessionId).catch((error: unknown) => around.trouble(error))
   }
 
-  /** `changed` is told of the session that has to be looked at. */
-  const heard = (event: EngineEvent, changed: (sessionId: SessionId) => void): void => {
+  const heard = (event: EngineEvent, { changed, takenOver }: Ears): void => {
     lastSeen = secondsAgo()
     failures = 0
     const sessionId = sessionOf(event.labels)?.sessionId ?? null
-    if (event.action === 'rename') {
-      const name = event.labels.name ?? ''
-      if (isOwn(around.ownership.token(), name)) return
-      if (isAnothers(around.ownership.token(), name)) {
-        watcher.takenOver(sessionId)
-        return
-      }
-    }
-    if (sessionId !== null && !IGNORED.test(event.action)) changed(sessionId)
+    const token = around.ownership.token()
+    const name = event.action === 'rename' ? (event.labels.name ?? '') : null
+    if (name !== null && isOwn(token, name)) return
+    if (name !== null && isAnothers(token, name)) takenOver(sessionId)
+    else if (sessionId !== null && !IGNORED.test(event.action)) changed(sessionId)
   }
 
   const askUntilSilent = async (until: AbortSignal): Promise<never> => {
@@ -99,19 +97,20 @@ export const watchEngine = (around: Surroundings, watcher: Watcher): Watch => {
         ending.abort()
       })
       const changed = new Set<SessionId>()
-      let note = (sessionId: SessionId): void => void changed.add(sessionId)
+      const note = (sessionId: SessionId | null): void => void (sessionId !== null && changed.add(sessionId))
+      let ears: Ears = { changed: note, takenOver: note }
       // Asked for before everything is listed, so that nothing happens between the two unseen, and read while everything is looked
       // at, too: the engine drops what is not taken from it. Something between the two may hold back that they have begun.
       const over = engine
         .events(filters, lastSeen, until)
-        .then((events) => readAll(events, (event) => heard(event, (sessionId) => note(sessionId))))
+        .then((events) => readAll(events, (event) => heard(event, ears)))
       over.catch(() => {})
       lookingAtAll = lookingAtAll.catch(() => {}).then(() => watcher.everything())
       await Promise.race([lookingAtAll, silent, over.then(endOfEvents)])
       seen = true
       health.well('engine')
       wasTried()
-      note = look
+      ears = { changed: look, takenOver: watcher.takenOver }
       for (const sessionId of changed) look(sessionId)
       lives = setTimeout(() => {
         failures = 0
