@@ -115,7 +115,9 @@ export const watchEngine = (around: Surroundings, watcher: Watcher): Watch => {
       lives = setTimeout(() => {
         failures = 0
       }, STREAM_LIVES_MS)
-      await over
+      await over.catch((error: unknown) => {
+        throw silence ?? error
+      })
     } finally {
       clearTimeout(lives)
       ending.abort()
