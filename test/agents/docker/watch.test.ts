@@ -67,7 +67,7 @@ describe('an engine that is followed', () => {
         await aborted(signal)
       })()
 
-  it('is read while everything is looked at, and what it told is looked at once afterwards', async (signal) => {
+  it('is read while everything is looked at, and what it told is looked at once afterwards', async () => {
     const { promise: seenAll, resolve } = Promise.withResolvers<void>()
     const [one, two] = [randomUUID(), randomUUID()]
     const taken = { count: 0 }
@@ -79,7 +79,7 @@ describe('an engine that is followed', () => {
     await eventually(() => expect(looked).to.have.members([one, two]))
   })
 
-  it('tells of a container that somebody renamed, and asks whose it is when another agent named it', async (signal) => {
+  it('tells of a container that somebody renamed, and asks whose it is when another agent named it', async () => {
     const [mine, hidden, foreign] = [randomUUID(), randomUUID(), randomUUID()]
     const named: EngineEvent[] = []
     const { promise: ready, resolve } = Promise.withResolvers<void>()
