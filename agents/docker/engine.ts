@@ -40,6 +40,8 @@ export type Inspected = {
   readonly image: string
   /** As it was asked for. */
   readonly imageName: string
+  /** Containers whose volumes it was given when it was made. */
+  readonly volumesFrom: readonly string[]
   /** Port inside, such as `8080/tcp`, to the port outside. */
   readonly published: ReadonlyMap<string, number>
 }
@@ -212,7 +214,7 @@ export const connectEngine = (host: string, wrote: (what: string) => void = () =
       }),
     inspect: (ref: string): Promise<Inspected> =>
       asked(async () => {
-        const { Id, Name, Config, State, Image, NetworkSettings } = await container(ref).inspect()
+        const { Id, Name, Config, State, Image, NetworkSettings, HostConfig } = await container(ref).inspect()
         const published = new Map<string, number>()
         for (const [inside, bindings] of Object.entries(NetworkSettings.Ports ?? {})) {
           const port = Number(bindings?.[0]?.HostPort)
@@ -231,6 +233,7 @@ export const connectEngine = (host: string, wrote: (what: string) => void = () =
           finishedAt: State.FinishedAt,
           image: Image,
           imageName: Config.Image,
+          volumesFrom: HostConfig.VolumesFrom ?? [],
           published,
         }
       }),

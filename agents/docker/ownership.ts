@@ -8,7 +8,17 @@
 import type { SessionId } from '../../domain/ids.ts'
 import type { Log } from '../runtime/log.ts'
 import { type Engine, EngineError, isFullDisk, isMissing, isStatus, isUnreachable, type Listed } from './engine.ts'
-import { agentName, isAnothers, isOwn, label, nameFor, newToken } from './names.ts'
+import {
+  agentName,
+  isAnothers,
+  isOwn,
+  isWorkloadName,
+  label,
+  nameFor,
+  newToken,
+  sessionOf,
+  workloadName,
+} from './names.ts'
 
 export type Ownership = {
   readonly token: () => string
@@ -48,6 +58,10 @@ const PING_WITHIN_MS = 5_000
 
 /** With the status of what is not there: whoever hears of it asks whether this agent is still the owner. */
 const takenOver = (): EngineError => new EngineError('another agent of this id has taken over on this engine', 404)
+
+/** Of the agent's container and of the anchor, by their ids. */
+const isMadeHere = (volumesFrom: readonly string[]): boolean =>
+  volumesFrom.length === 2 && volumesFrom.every((ref) => /^[0-9a-f]{64}$/.test(ref))
 
 export const createOwnership = (engine: Engine, agentId: string, log: Log): Ownership => {
   const token = newToken()
@@ -138,21 +152,6 @@ export const createOwnership = (engine: Engine, agentId: string, log: Log): Owne
     await Promise.all(Array.from({ length: RENAMES_AT_ONCE }, worker))
   }
 
-  const take = async (): Promise<readonly Listed[]> => {
-    if (own === null) own = await makeOwn()
-    else if (await isLost()) throw takenOver()
-    await removeOlder()
-    const [setAside, missed] = [new Set<string>(), new Set<string>()]
-    for (;;) {
-      const found = await list()
-      await owners()
-      const foreign = found.filter(({ id, name }) => isAnothers(token, name) && !setAside.has(id))
-      if (foreign.length === 0) return found
-      // What an older agent was just making has come since.
-      await renameAll(foreign, setAside, missed)
-    }
-  }
-
   const takeBack: Ownership['takeBack'] = async (found, known) => {
     const taken: Listed[] = []
     for (const one of found) {
@@ -163,6 +162,38 @@ export const createOwnership = (engine: Engine, agentId: string, log: Log): Owne
         log.warn({ container: renamed.name, was: one.name }, 'a container that was renamed has its name again')
     }
     return taken
+  }
+
+  /** By id, the names of workloads that somebody renamed while nobody was there to see it. A copy of one was made without its anchor. */
+  const hiddenNames = async (found: readonly Listed[]): Promise<ReadonlyMap<string, string>> => {
+    const names = new Map<string, string>()
+    for (const { id, name, labels } of found) {
+      const known = sessionOf(labels)
+      if (known === null || labels[label.role] !== 'workload') continue
+      if (isWorkloadName(name, known.sessionId, known.generation)) continue
+      const inspected = await engine.inspect(name).catch(async (error: unknown) => {
+        if (!(await isOnlyThisOne(error))) throw error
+        return null
+      })
+      if (inspected !== null && inspected.id === id && isMadeHere(inspected.volumesFrom))
+        names.set(id, workloadName(token, known.sessionId, known.generation))
+    }
+    return names
+  }
+
+  const take = async (): Promise<readonly Listed[]> => {
+    if (own === null) own = await makeOwn()
+    else if (await isLost()) throw takenOver()
+    await removeOlder()
+    const [setAside, missed] = [new Set<string>(), new Set<string>()]
+    for (;;) {
+      const found = await list()
+      await owners()
+      const foreign = found.filter(({ id, name }) => isAnothers(token, name) && !setAside.has(id))
+      if (foreign.length === 0) return takeBack(found, await hiddenNames(found))
+      // What an older agent was just making has come since.
+      await renameAll(foreign, setAside, missed)
+    }
   }
 
   const isLost = async (): Promise<boolean> => {

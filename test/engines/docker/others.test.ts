@@ -120,6 +120,12 @@ describe('what is not the agent’s own on an engine', function () {
       await here.docker.getContainer(Id).rename({ name: `renamed-${Id.slice(0, 12)}` })
     await eventually(async () => expect(await named()).to.deep.equal(names))
     expect(agent.platform.held(session)?.observed).to.include({ status: 'running', containerId, restarts: 0 })
+    // Nobody is there to hear of it.
+    await agent.close()
+    await here.docker.getContainer(containerId!).rename({ name: `alone-${session}` })
+    agent = await here.agent()
+    expect(agent.platform.held(session)?.observed).to.include({ status: 'running', containerId, restarts: 0 })
+    expect((await here.docker.getContainer(containerId!).inspect()).Name).to.match(/-workload-1$/)
     // Nobody has time to hear of it.
     const hibernated = await Promise.all([
       here.docker.getContainer(containerId!).rename({ name: `again-${session}` }),
