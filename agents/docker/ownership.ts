@@ -7,18 +7,10 @@
  */
 import type { SessionId } from '../../domain/ids.ts'
 import type { Log } from '../runtime/log.ts'
-import { type Engine, EngineError, isFullDisk, isMissing, isStatus, isUnreachable, type Listed } from './engine.ts'
-import {
-  agentName,
-  isAnothers,
-  isOwn,
-  isWorkloadName,
-  label,
-  nameFor,
-  newToken,
-  sessionOf,
-  workloadName,
-} from './names.ts'
+import { type Engine, EngineError, isMissing, isStatus, type Listed } from './engine.ts'
+import { hiddenWorkloads } from './hidden.ts'
+import { agentName, isAnothers, isOwn, label, nameFor, newToken } from './names.ts'
+import { isOnlyThisOne, unlessSilent } from './silent.ts'
 
 export type Ownership = {
   readonly token: () => string
@@ -54,14 +46,9 @@ export const ensureAnchorImage = async (engine: Engine): Promise<void> => {
 }
 
 const RENAMES_AT_ONCE = 8
-const PING_WITHIN_MS = 5_000
 
 /** With the status of what is not there: whoever hears of it asks whether this agent is still the owner. */
 const takenOver = (): EngineError => new EngineError('another agent of this id has taken over on this engine', 404)
-
-/** Of the agent's container and of the anchor, by their ids. */
-const isMadeHere = (volumesFrom: readonly string[]): boolean =>
-  volumesFrom.length === 2 && volumesFrom.every((ref) => /^[0-9a-f]{64}$/.test(ref))
 
 export const createOwnership = (engine: Engine, agentId: string, log: Log): Ownership => {
   const token = newToken()
@@ -107,16 +94,6 @@ export const createOwnership = (engine: Engine, agentId: string, log: Log): Owne
     }
   }
 
-  /** The engine answers, but not for this container: the others are not to suffer. */
-  const isOnlyThisOne = async (error: unknown): Promise<boolean> => {
-    if (isFullDisk(error)) return false
-    if (!isUnreachable(error)) return true
-    return engine.ping(PING_WITHIN_MS).then(
-      () => true,
-      () => false,
-    )
-  }
-
   /** After a list of names, and before they are used: they are another's when this agent's own container is gone. */
   const owners = async (): Promise<readonly Listed[]> => {
     const found = await engine.list(ofAgent('agent'))
@@ -143,7 +120,7 @@ export const createOwnership = (engine: Engine, agentId: string, log: Log): Owne
           if (renamed?.name === name || (renamed === null && missed.has(id))) setAside.add(id)
           missed.add(id)
         } catch (error) {
-          if (!(await isOnlyThisOne(error))) throw error
+          if (!(await isOnlyThisOne(engine, error))) throw error
           setAside.add(id)
           log.warn({ container: name, error: (error as Error).message }, 'a container cannot be taken over yet')
         }
@@ -164,21 +141,15 @@ export const createOwnership = (engine: Engine, agentId: string, log: Log): Owne
     return taken
   }
 
-  /** By id, the names of workloads that somebody renamed while nobody was there to see it. A copy of one was made without its anchor. */
-  const hiddenNames = async (found: readonly Listed[]): Promise<ReadonlyMap<string, string>> => {
-    const names = new Map<string, string>()
-    for (const { id, name, labels } of found) {
-      const known = sessionOf(labels)
-      if (known === null || labels[label.role] !== 'workload') continue
-      if (isWorkloadName(name, known.sessionId, known.generation)) continue
-      const inspected = await engine.inspect(name).catch(async (error: unknown) => {
-        if (!(await isOnlyThisOne(error))) throw error
-        return null
-      })
-      if (inspected !== null && inspected.id === id && isMadeHere(inspected.volumesFrom))
-        names.set(id, workloadName(token, known.sessionId, known.generation))
+  const nameHidden = async (found: readonly Listed[]): Promise<readonly Listed[]> => {
+    const names = await hiddenWorkloads(engine, token, found)
+    const taken: Listed[] = []
+    for (const one of found) {
+      const name = names.get(one.id)
+      const renamed = name === undefined ? one : await unlessSilent(engine, rename(one, name), one)
+      if (renamed !== null) taken.push(renamed)
     }
-    return names
+    return taken
   }
 
   const take = async (): Promise<readonly Listed[]> => {
@@ -190,7 +161,7 @@ export const createOwnership = (engine: Engine, agentId: string, log: Log): Owne
       const found = await list()
       await owners()
       const foreign = found.filter(({ id, name }) => isAnothers(token, name) && !setAside.has(id))
-      if (foreign.length === 0) return takeBack(found, await hiddenNames(found))
+      if (foreign.length === 0) return nameHidden(found)
       // What an older agent was just making has come since.
       await renameAll(foreign, setAside, missed)
     }

@@ -14,6 +14,7 @@ import { createNetworks } from './networks.ts'
 import { createOwnership } from './ownership.ts'
 import { generationOf, namesOf, type Session, type Step, type Surroundings } from './session.ts'
 import { type DockerSettings, defaults, type Settings } from './settings.ts'
+import { isOnlyThisOne } from './silent.ts'
 import { createTurns } from './turns.ts'
 import { type Watch, watchEngine } from './watch.ts'
 import { endWorkload } from './workload.ts'
@@ -31,7 +32,6 @@ const HOUSEKEEPING_MS = 30_000
 /** While the disk is full. */
 const LOOK_FOR_ROOM_MS = 5_000
 const LOOK_AGAIN_MS = 5_000
-const PING_WITHIN_MS = 5_000
 const SUSPEND_GRACE_MS = 3_000
 /** How long what is under way may take to notice that the agent ends: a hung engine would keep it. */
 const END_WITHIN_MS = 4_000
@@ -179,8 +179,7 @@ export const createDockerPlatform = (
       try {
         await look(around, id, { engineWasAway })
       } catch (error) {
-        // An engine that answers, but not for this one's containers.
-        if (isUnreachable(error)) await engine.ping(PING_WITHIN_MS)
+        if (isUnreachable(error) && !(await isOnlyThisOne(engine, error))) throw error
         log.warn({ sessionId: id, error: messageOf(error) }, 'a session cannot be looked at, trying again')
         holdUnseen(around, id, its, messageOf(error))
         lookLater(id)
