@@ -154,7 +154,7 @@ describe('what an engine refuses', function () {
     const { restarts } = next.platform.held(id)!.observed
     const told = () => next.reports.filter(({ message }) => message?.includes('could not be started again yet'))
     await eventually(() => expect(told()).to.have.length.above(1), { within: 20_000 })
-    isWaiting()
+    await eventually(isWaiting)
     expect(next.platform.held(id)!.observed.restarts).to.equal(restarts)
     await next.apply(id, spec, { state: 'deleted', generation: 2 })
     await next.close()
