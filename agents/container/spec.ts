@@ -133,6 +133,20 @@ const mountsOf = (value: unknown, allowed: readonly string[]): readonly Mount[] 
   })
 }
 
+type Place = readonly [path: string, what: string]
+
+/** Neither engine nor cluster mounts two things in one place. */
+const eachPlaceOnce = ({ home, mounts, readOnlyRootFilesystem }: ContainerSpec): void => {
+  const taken = new Map([[home.path, 'the home']])
+  const tmp: readonly Place[] = readOnlyRootFilesystem ? [['/tmp', 'the /tmp beside a read-only root']] : []
+  const mounted = mounts.map(({ hostPath, path }): Place => [path, `${hostPath} of the host`])
+  for (const [path, what] of [...tmp, ...mounted]) {
+    const other = taken.get(path)
+    if (other !== undefined) refuse(`${other} and ${what} cannot both be at ${path}: mount one of them elsewhere`)
+    taken.set(path, what)
+  }
+}
+
 const boundedEnvironment = (environments: readonly { readonly [name: string]: string }[]): void => {
   const entries = environments.flatMap((one) => Object.entries(one))
   const bytes = entries.reduce((sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value) + 2, 0)
@@ -164,7 +178,7 @@ const read = ({ spec }: Desired, allowedMounts: readonly string[]): ContainerSpe
   boundedEnvironment([env, environmentOf('env', spec.env)])
   const probe = probeOf(spec)
   if (probe.type === 'invalid') refuse(probe.message)
-  return {
+  const result: ContainerSpec = {
     image,
     command: isTexts(command) ? command : null,
     args: isTexts(args) ? args : null,
@@ -179,6 +193,8 @@ const read = ({ spec }: Desired, allowedMounts: readonly string[]): ContainerSpe
       sizeMib: spec.home?.sizeMib ?? DEFAULT_HOME_MIB,
     },
   }
+  eachPlaceOnce(result)
+  return result
 }
 
 /** `allowedMounts`: paths of the host that may be mounted. */

@@ -1,7 +1,7 @@
 /** Makes one session as it is asked to be: the Docker platform's `apply`. */
 
 import type { SessionId } from '../../domain/ids.ts'
-import { type ContainerSpec, readContainerSpec } from '../container/spec.ts'
+import type { ContainerSpec } from '../container/spec.ts'
 import { settledAs } from '../runtime/observed.ts'
 import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
 import { advance, anchorAt, removeAnchor } from './anchors.ts'
@@ -11,11 +11,15 @@ import { type Anchor, homeVolume } from './names.ts'
 import type { Networks } from './networks.ts'
 import { newSession, restingNow, runningNow, type Session, type Surroundings, startingNow } from './session.ts'
 import { refuseAnotherOrg } from './sharing.ts'
-import { endWorkload } from './workload.ts'
+import { readDockerSpec } from './spec.ts'
+import type { Turns } from './turns.ts'
+import { endWorkload, inspectWorkload } from './workload.ts'
 
 /** One thing at a time is done with a session. */
 export type Registry = {
   readonly networks: Networks
+  /** Of what is started although nobody asked for it. */
+  readonly turns: Turns
   readonly run: <A>(session: Session, work: (signal: AbortSignal) => Promise<A>) => Promise<A>
   /** Only if nothing else has begun with it, and its anchor is still the one that was judged: else it is looked at again. */
   readonly runUnasked: (session: Session, judged: Anchor, work: (signal: AbortSignal) => Promise<void>) => Promise<void>
@@ -58,7 +62,7 @@ const dispatch = async (
   await around.step('begun')
   switch (desired.state) {
     case 'running': {
-      const read = readContainerSpec(desired, around.settings.allowedMounts)
+      const read = readDockerSpec(desired, around.settings.allowedMounts)
       if (read.kind === 'refused') return { kind: 'rejected', code: 'rejected', message: read.message }
       const one = session ?? newSession(sessionId, desired.orgId)
       return during(one, async (signal) => {
@@ -102,13 +106,11 @@ type Plan =
   /** Whatever is there has to go first. */
   | { readonly kind: 'anew' }
 
-const planFor = async (around: Surroundings, { anchor, workload }: Session, target: Target): Promise<Plan> => {
+const planFor = async (around: Surroundings, session: Session, target: Target): Promise<Plan> => {
+  const { anchor, workload } = session
   if (anchor === null || workload === null || workload.incarnation !== target.desired.incarnation)
     return { kind: 'anew' }
-  const inspected = await around.engine.inspect(workload.name).catch((error: unknown) => {
-    if (isMissing(error)) return null
-    throw error
-  })
+  const inspected = await inspectWorkload(around, session)
   if (inspected === null) return { kind: 'anew' }
   if (anchor.progress.phase === 'up' && inspected.running) return { kind: 'as_it_is' }
   if (anchor.progress.phase !== 'applying' || anchor.generation !== target.generation) return { kind: 'anew' }
@@ -183,7 +185,7 @@ const rest = async (
 const homeOf = ({ anchor }: Session, around: Surroundings, { desired }: Target): string => {
   for (const one of [desired, anchor?.desired]) {
     if (one === undefined) continue
-    const read = readContainerSpec(one, around.settings.allowedMounts)
+    const read = readDockerSpec(one, around.settings.allowedMounts)
     if (read.kind === 'spec') return read.spec.home.path
   }
   return '/home/user'

@@ -10,8 +10,9 @@ import {
   probeOf,
   probeTcp,
 } from '../runtime/probe.ts'
-import { type Inspected, isMissing } from './engine.ts'
+import { type Engine, EngineError, type Inspected, isFullDisk, isUnreachable } from './engine.ts'
 import { portOutside, type Session, type Surroundings, startTimeoutMs } from './session.ts'
+import { inspectWorkload } from './workload.ts'
 
 export type Readiness =
   | { readonly kind: 'ready' }
@@ -42,19 +43,17 @@ export const awaitReady = async (around: Surroundings, session: Session, waiting
   if (probe.type === 'invalid') return { kind: 'timeout', message: probe.message }
   const awaited = describe(probe)
   if (awaited !== null) waiting.progress('starting', `waiting for ${awaited}`)
+  const look = lookWith(probe, around, session)
   let last = 'not tried yet'
   let told = 'connection refused'
   let pause = FIRST_PAUSE_MS
 
   for (;;) {
-    const inspected = await around.engine.inspect(workload.name).catch((error: unknown) => {
-      if (isMissing(error)) return null
-      throw error
-    })
+    const inspected = await inspectWorkload(around, session)
     if (inspected === null || !inspected.running) return { kind: 'ended', inspected }
     session.published = inspected.published
     if (waiting.signal.aborted) return { kind: 'interrupted' }
-    const result = await look(probe, around, session)
+    const result = await look()
     if (result.kind === 'answered') return { kind: 'ready' }
     last = result.why
     if (last !== told) waiting.progress('starting', `waiting for ${awaited}; last: ${last}`)
@@ -70,27 +69,57 @@ export const awaitReady = async (around: Surroundings, session: Session, waiting
   }
 }
 
-const look = async (probe: Probe, around: Surroundings, session: Session): Promise<ProbeResult> => {
+type Look = () => Promise<ProbeResult>
+
+const lookWith = (probe: Probe, around: Surroundings, session: Session): Look => {
   const { anchor, workload } = session
   const timeoutMs = anchor?.desired.spec.probe?.timeoutMs ?? DEFAULT_TIMEOUT_MS
-  if (probe.type === 'none' || workload === null) return { kind: 'answered' }
-  if (probe.type === 'exec') {
-    const { exitCode } = await around.engine.exec(workload.name, probe.command, timeoutMs)
-    if (exitCode === 0) return { kind: 'answered' }
-    return {
-      kind: 'refused',
-      why:
-        exitCode === null
-          ? `the probe's command did not end within ${timeoutMs} ms`
-          : `the probe's command ended with exit code ${exitCode}`,
+  if (probe.type === 'none' || workload === null) return async () => ({ kind: 'answered' })
+  if (probe.type === 'exec') return execLook(around.engine, workload.name, probe.command, timeoutMs)
+  return async () => {
+    const port = portOutside(session, probe.portName)
+    if (port === undefined) return { kind: 'refused', why: 'the port is not published yet' }
+    const host = reached(around.settings.publishAddress)
+    return probe.type === 'tcp'
+      ? probeTcp(host, port, timeoutMs, HELD_FOR_MS)
+      : probeHttp(host, port, probe.path, timeoutMs)
+  }
+}
+
+/** One at a time: the engine cannot end a command that hangs, and each would be one more process of the session's. */
+export const execLook = (
+  engine: Pick<Engine, 'beginExec' | 'execEnded'>,
+  name: string,
+  command: readonly string[],
+  timeoutMs: number,
+): Look => {
+  let hanging: string | null = null
+
+  const once = async (): Promise<ProbeResult> => {
+    if (hanging !== null && (await engine.execEnded(hanging)) === null)
+      return { kind: 'refused', why: `the probe's command did not end within ${timeoutMs} ms, and runs still` }
+    hanging = null
+    const id = await engine.beginExec(name, command)
+    const until = Date.now() + timeoutMs
+    for (let pause = 10; ; pause = Math.min(pause * 2, 100)) {
+      const exitCode = await engine.execEnded(id)
+      if (exitCode === 0) return { kind: 'answered' }
+      if (exitCode !== null) return { kind: 'refused', why: `the probe's command ended with exit code ${exitCode}` }
+      if (Date.now() >= until) {
+        hanging = id
+        return { kind: 'refused', why: `the probe's command did not end within ${timeoutMs} ms` }
+      }
+      await wait(pause)
     }
   }
-  const port = portOutside(session, probe.portName)
-  if (port === undefined) return { kind: 'refused', why: 'the port is not published yet' }
-  const host = reached(around.settings.publishAddress)
-  return probe.type === 'tcp'
-    ? probeTcp(host, port, timeoutMs, HELD_FOR_MS)
-    : probeHttp(host, port, probe.path, timeoutMs)
+
+  return () =>
+    once().catch((error: unknown) => {
+      // Neither says anything of the session. All else does: its program has just ended, or has no such command.
+      if (!(error instanceof EngineError) || isUnreachable(error) || isFullDisk(error)) throw error
+      hanging = null
+      return { kind: 'refused', why: `the probe's command cannot be run: ${error.message}` }
+    })
 }
 
 const describe = (probe: Probe): string | null => {

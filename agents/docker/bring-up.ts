@@ -5,18 +5,20 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { ContainerSpec } from '../container/spec.ts'
 import { allDone } from '../runtime/all-done.ts'
-import { type Ending, type Exit, exitOf, outOfMemory } from '../runtime/exit.ts'
+import { type Ending, type Exit, exitOf, outOfMemory, succeeded } from '../runtime/exit.ts'
 import { LAST_OUTPUT_BYTES, presentable } from '../runtime/observed.ts'
 import { afterExit } from '../runtime/restart-policy.ts'
 import { advance } from './anchors.ts'
 import { awaitReady } from './await-ready.ts'
-import { EngineError, type Inspected, isMissing } from './engine.ts'
+import { cannotStart, isNetworkGone } from './cannot-start.ts'
+import { EngineError, type Inspected, isFullDisk, isStatus } from './engine.ts'
 import { endedWithEngine } from './engine-start.ts'
 import { giveHome, ownerByName, ownerOf } from './home.ts'
-import { ensureImage } from './image.ts'
+import { ensureImage, otherArchitecture } from './image.ts'
 import type { Networks } from './networks.ts'
 import { overNow, runningNow, type Session, type Surroundings, startingNow, startTimeoutMs } from './session.ts'
-import { createWorkload, endWorkload, workloadOptions } from './workload.ts'
+import type { Turns } from './turns.ts'
+import { createWorkload, endWorkload, inspectWorkload, workloadOptions } from './workload.ts'
 
 /** How a program ended. */
 export type Death = {
@@ -33,6 +35,8 @@ export type Effort = {
   readonly patience: 'whole' | 'each'
   /** It has ended already, and that is to be judged first. */
   readonly death?: Death
+  /** How a delay is waited for; it ends with the signal. */
+  readonly pause?: (ms: number) => Promise<void>
 }
 
 const PING_WITHIN_MS = 5_000
@@ -67,7 +71,7 @@ export const bringUp = async (
       if (made !== 'made') return made
     }
     if (signal.aborted) return 'interrupted'
-    const started = await start(around, networks, session)
+    const started = await start(around, networks, session, patience)
     if (started !== 'started') return started
     const readiness = await awaitReady(around, session, { signal, deadline, progress })
     switch (readiness.kind) {
@@ -112,25 +116,28 @@ const make = async (
   if (image.kind === 'failed') return giveUp(around, session, image.reason, image.message, null, null)
   const network = await networks.ensure(around, anchor.desired.orgId)
   await around.step('network_there')
-  const create = async (): Promise<void> => {
+  /** What the engine says when it will never make such a container; null: it is made. */
+  const create = async (): Promise<string | null> => {
     const options = workloadOptions(around, session, spec, { network, imageDigest: image.digest ?? image.id })
-    session.workload = await createWorkload(around, session, options)
+    try {
+      session.workload = await createWorkload(around, session, options)
+    } catch (error) {
+      if (!isStatus(error, 400) || isFullDisk(error)) throw error
+      return (error as Error).message
+    }
     await around.step('workload_created')
+    return null
   }
   const owner = ownerOf(spec, image.user)
   // Side by side where it can be: giving the home takes the engine longer than making the container.
-  if (owner !== null) await allDone([create(), giveHome(around, session, spec, owner)])
-  else {
-    await create()
-    await giveHome(around, session, spec, await ownerByName(around, session, image.user))
-  }
+  const [refused] =
+    owner === null ? [await create()] : await allDone([create(), giveHome(around, session, spec, owner)])
+  if (refused !== null)
+    return giveUp(around, session, 'rejected', `the engine does not make such a container: ${refused}`, null, null)
+  if (owner === null) await giveHome(around, session, spec, await ownerByName(around, session, image.user))
   await around.step('home_given')
   return 'made'
 }
-
-/** Its network is not there, or only in the engine's list. */
-const isNetworkGone = (error: unknown): boolean =>
-  error instanceof EngineError && /could not find bridge|^network \S+ not found/.test(error.message)
 
 const startMended = async (
   around: Surroundings,
@@ -148,7 +155,12 @@ const startMended = async (
   }
 }
 
-const start = async (around: Surroundings, networks: Networks, session: Session): Promise<'started' | BroughtUp> => {
+const start = async (
+  around: Surroundings,
+  networks: Networks,
+  session: Session,
+  patience: Effort['patience'],
+): Promise<'started' | BroughtUp> => {
   const { workload } = session
   if (workload === null) throw new Error('a session was made and is not there')
   try {
@@ -156,31 +168,13 @@ const start = async (around: Surroundings, networks: Networks, session: Session)
   } catch (error) {
     const why = cannotStart(error)
     if (why === null) throw error
+    // Nobody asks again for what nobody asked for: an address may come up later than its machine, and another may become free.
+    if (why.mayPass && patience === 'each') throw new EngineError(why.message, (error as EngineError).status)
     return giveUp(around, session, why.reason, why.message, why.exit, null)
   }
   session.workload = { ...workload, running: true }
   await around.step('started')
   return 'started'
-}
-
-/** What will not be otherwise at the next try; null: that may be. */
-const cannotStart = (
-  error: unknown,
-): { readonly reason: string; readonly message: string; readonly exit: Exit | null } | null => {
-  if (!(error instanceof EngineError) || error.status === null || error.status === 404) return null
-  const { message } = error
-  if (
-    /executable file not found|no such file or directory|permission denied|exec format error/i.test(message) &&
-    /exec/i.test(message)
-  )
-    return {
-      reason: /exec format error/i.test(message) ? 'image_pull_failed' : 'exited_early',
-      message: `the command cannot be run: ${message}`,
-      exit: { kind: 'code', code: 127 },
-    }
-  if (/cannot assign requested address|address already in use/i.test(message))
-    return { reason: 'platform_error', message: `its ports cannot be published: ${message}`, exit: null }
-  return null
 }
 
 const giveUp = async (
@@ -206,11 +200,15 @@ const exitOfDeath = async ({ engine }: Surroundings, death: Death): Promise<Exit
   return inspected === null ? { kind: 'unknown' } : exitOf(inspected.exitCode)
 }
 
-/** What the exit alone does not tell. */
-export const endingOfDeath = (session: Session, { inspected }: Death): Ending | null => {
+/**
+ * What the exit alone does not tell. That the kernel ended something in it for want of memory says nothing of a program that
+ * went on, and ended well or with its machine later.
+ */
+export const endingOfDeath = (session: Session, { inspected }: Death, exit: Exit | null): Ending | null => {
   if (inspected === null) return { reason: 'removed_outside', message: 'its container was removed from outside' }
   const memoryMib = session.anchor?.desired.spec.resources.memoryMib
-  return inspected.oomKilled && memoryMib !== undefined ? outOfMemory(memoryMib) : null
+  const failed = exit !== null && exit.kind !== 'host_restarted' && !succeeded(exit)
+  return inspected.oomKilled && failed && memoryMib !== undefined ? outOfMemory(memoryMib) : null
 }
 
 export const outputOf = async (
@@ -229,13 +227,15 @@ const weigh = async (
   around: Surroundings,
   session: Session,
   death: Death,
-  { signal, progress, patience }: Effort,
+  { signal, progress, patience, pause }: Effort,
   deadline: number,
 ): Promise<'again' | 'over'> => {
   const { settings, log } = around
   const { anchor } = session
   if (anchor === null) return 'over'
   const inspected = await stillThere(around, session, death)
+  // It was renamed from outside, and runs.
+  if (inspected?.running === true) return 'again'
   const output = await outputOf(around, session, inspected?.startedAt)
   if (inspected === null) session.workload = null
   else if (session.workload !== null) session.workload = { ...session.workload, running: false }
@@ -243,9 +243,11 @@ const weigh = async (
   const exit = await exitOfDeath(around, asFound)
   const { restarts } = anchor.progress
   const retries = wasHealthy(inspected, settings.healthyAfterMs) ? 0 : anchor.progress.retries
-  const ending = endingOfDeath(session, asFound)
+  const ending = endingOfDeath(session, asFound, exit)
   const next = afterExit(anchor.desired.spec.restart, { exit, ending, retries, backoff: settings.backoff })
-  const over = async (status: 'stopped' | 'failed', reason: string, message: string): Promise<'over'> => {
+  const over = async (status: 'stopped' | 'failed', ...said: [string, string]): Promise<'over'> => {
+    const foreign = status === 'failed' ? await foreignArchitecture(around, session, inspected) : null
+    const [reason, message] = foreign === null ? said : ['image_pull_failed', `${said[1]}; ${foreign}`]
     await advance(around, session, { phase: status === 'failed' ? 'failed' : 'ended', reason, retries })
     await around.step('settled')
     session.observed = overNow(around, session, { status, reason, message }, exit, output)
@@ -268,24 +270,29 @@ const weigh = async (
   await around.step('waiting_to_restart')
   log.info({ sessionId: session.id, exit, restarts: restarts + 1 }, 'a session has ended and is started again')
   progress('restarting', next.message)
-  await wait(next.delayMs, undefined, { signal }).catch(() => {})
+  await (pause?.(next.delayMs) ?? wait(next.delayMs, undefined, { signal }).catch(() => {}))
   return 'again'
 }
 
 const REMOVED_AFTER_KILL_MS = 150
 
 /** Who removes a running container by force kills it first: a moment later it is known what was done. */
-const stillThere = async (
-  around: Surroundings,
-  { workload }: Session,
-  { inspected }: Death,
-): Promise<Inspected | null> => {
-  if (inspected === null || workload === null || inspected.exitCode !== 137 || inspected.oomKilled) return inspected
+const stillThere = async (around: Surroundings, session: Session, { inspected }: Death): Promise<Inspected | null> => {
+  if (inspected === null) return inspectWorkload(around, session)
+  if (session.workload === null || inspected.exitCode !== 137 || inspected.oomKilled) return inspected
   await wait(REMOVED_AFTER_KILL_MS)
-  return around.engine.inspect(workload.name).catch((error: unknown) => {
-    if (isMissing(error)) return null
-    throw error
-  })
+  return inspectWorkload(around, session)
+}
+
+/** Of a program that never answered: an engine runs what is made for another machine if somebody has taught it to. */
+const foreignArchitecture = async (
+  { engine }: Surroundings,
+  { anchor }: Session,
+  inspected: Inspected | null,
+): Promise<string | null> => {
+  if (inspected === null || anchor?.progress.phase !== 'applying') return null
+  const { image, imageName } = inspected
+  return otherArchitecture(imageName, (await engine.hasImage(image))?.Architecture, await engine.architecture())
 }
 
 const wasHealthy = (inspected: Inspected | null, healthyAfterMs: number): boolean =>
@@ -297,12 +304,19 @@ export const bringUpUnasked = async (
   networks: Networks,
   session: Session,
   spec: ContainerSpec,
-  effort: { readonly signal: AbortSignal; readonly death?: Death; readonly report: () => void },
+  effort: {
+    readonly signal: AbortSignal
+    readonly turns: Turns
+    readonly death?: Death
+    readonly report: () => void
+  },
 ): Promise<void> => {
   const progress = (reason: string, message: string): void => {
     session.observed = startingNow(session, reason, message)
     effort.report()
   }
-  const brought = await bringUp(around, networks, session, spec, { ...effort, progress, patience: 'each' })
+  const brought = await effort.turns.during(effort.signal, ({ pause }) =>
+    bringUp(around, networks, session, spec, { ...effort, progress, pause, patience: 'each' }),
+  )
   if (brought === 'settled') effort.report()
 }

@@ -5,7 +5,6 @@
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import type { Readable } from 'node:stream'
-import { setTimeout as wait } from 'node:timers/promises'
 import Docker from 'dockerode'
 import { seconds } from '../../domain/template/restart.ts'
 import { EngineError, engineErrorOf, isMissing, isStatus } from './engine-error.ts'
@@ -37,7 +36,12 @@ export type Inspected = {
   readonly error: string
   readonly finishedAt: string
   readonly startedAt: string
+  /** The id of its image. */
   readonly image: string
+  /** As it was asked for. */
+  readonly imageName: string
+  /** Containers whose volumes it was given when it was made. */
+  readonly volumesFrom: readonly string[]
   /** Port inside, such as `8080/tcp`, to the port outside. */
   readonly published: ReadonlyMap<string, number>
 }
@@ -57,10 +61,19 @@ export type Filters = { readonly [name: string]: readonly string[] }
 const CALL_TIMEOUT_MS = 60_000
 const MAX_ARCHIVE_BYTES = 1024 * 1024
 
-/** `unix:///path`, `tcp://host:port`, `http(s)://host:port`. TLS files as the docker CLI finds them (DOCKER_CERT_PATH). */
-export const addressOf = (host: string): Docker.DockerOptions => {
+const TLS_PORT = '2376'
+
+/**
+ * `unix:///path`, `tcp://host:port`, `http(s)://host:port`. TLS as the docker CLI does it: for tcp when DOCKER_TLS_VERIFY says so (or
+ * the port does), with the files of DOCKER_CERT_PATH.
+ */
+export const addressOf = (
+  host: string,
+  environment: { readonly [name: string]: string | undefined } = process.env,
+): Docker.DockerOptions => {
   if (host.startsWith('unix://')) return { socketPath: host.slice('unix://'.length) }
-  const url = new URL(host.replace(/^tcp:/, 'http:'))
+  const isSecured = Boolean(environment.DOCKER_TLS_VERIFY) || new RegExp(`:${TLS_PORT}/?$`).test(host)
+  const url = new URL(host.replace(/^tcp:/, isSecured ? 'https:' : 'http:'))
   return {
     host: url.hostname,
     port: Number(url.port || (url.protocol === 'https:' ? 2376 : 2375)),
@@ -134,22 +147,21 @@ export const connectEngine = (host: string, wrote: (what: string) => void = () =
     return engineStart(bridge?.Created, address.socketPath)
   }
 
-  const exec = async (
-    ref: string,
-    command: readonly string[],
-    timeoutMs: number,
-  ): Promise<{ readonly exitCode: number | null }> => {
+  /** Begins a command in a container, and resolves to the name by which it is asked for. */
+  const beginExec = async (ref: string, command: readonly string[]): Promise<string> => {
     const created = await asked(() =>
       container(ref).exec({ Cmd: [...command], AttachStdout: false, AttachStderr: false }),
     )
-    await asked(() => created.start({ Detach: true }))
-    const until = Date.now() + timeoutMs
-    for (let pause = 10; ; pause = Math.min(pause * 2, 100)) {
-      const { Running, ExitCode } = await asked(() => created.inspect())
-      if (!Running) return { exitCode: ExitCode }
-      if (Date.now() >= until) return { exitCode: null }
-      await wait(pause)
-    }
+    // An answer that nobody reads keeps its connection.
+    const answer = (await asked(() => created.start({ Detach: true }))) as Readable | undefined
+    answer?.resume?.()
+    return created.id
+  }
+
+  /** null: it still runs. */
+  const execEnded = async (id: string): Promise<number | null> => {
+    const { Running, ExitCode } = await asked(() => docker.getExec(id).inspect())
+    return Running ? null : ExitCode
   }
 
   return {
@@ -159,6 +171,8 @@ export const connectEngine = (host: string, wrote: (what: string) => void = () =
     ping,
     startedAt,
     info: () => asked(() => docker.info()),
+    /** As images name it (`amd64`, `arm64`); null: it does not say. */
+    architecture: async (): Promise<string | null> => (await asked(() => docker.version())).Arch || null,
     hasImage: (image: string) =>
       asked(() => docker.getImage(image).inspect()).then(
         (found) => found,
@@ -200,7 +214,7 @@ export const connectEngine = (host: string, wrote: (what: string) => void = () =
       }),
     inspect: (ref: string): Promise<Inspected> =>
       asked(async () => {
-        const { Id, Name, Config, State, Image, NetworkSettings } = await container(ref).inspect()
+        const { Id, Name, Config, State, Image, NetworkSettings, HostConfig } = await container(ref).inspect()
         const published = new Map<string, number>()
         for (const [inside, bindings] of Object.entries(NetworkSettings.Ports ?? {})) {
           const port = Number(bindings?.[0]?.HostPort)
@@ -218,6 +232,8 @@ export const connectEngine = (host: string, wrote: (what: string) => void = () =
           startedAt: State.StartedAt,
           finishedAt: State.FinishedAt,
           image: Image,
+          imageName: Config.Image,
+          volumesFrom: HostConfig.VolumesFrom ?? [],
           published,
         }
       }),
@@ -244,7 +260,8 @@ export const connectEngine = (host: string, wrote: (what: string) => void = () =
         }
         return Buffer.concat(chunks)
       }),
-    exec,
+    beginExec,
+    execEnded,
     volumes: (filters: Filters): Promise<readonly { readonly name: string; readonly labels: Labels }[]> =>
       asked(async () => {
         const { Volumes } = await docker.listVolumes({ filters: JSON.stringify(filters) } as object)
@@ -258,28 +275,32 @@ export const connectEngine = (host: string, wrote: (what: string) => void = () =
       write('create network', async () => (await docker.createNetwork(options)).id),
     removeNetwork: (id: string): Promise<void> => write(`remove network ${id}`, () => docker.getNetwork(id).remove()),
     /** `since`: seconds since the epoch. Ends when the engine goes away, or with `signal`. Rejects when it cannot be begun. */
-    events: async function* (filters: Filters, since: number, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+    events: async (filters: Filters, since: number, signal: AbortSignal): Promise<AsyncGenerator<EngineEvent>> => {
       const stream = (await asked(() =>
         patient.getEvents({ filters: JSON.stringify(filters), since, abortSignal: signal } as object),
       )) as unknown as Readable
-      const stop = (): void => void stream.destroy()
-      signal.addEventListener('abort', stop)
-      try {
-        for await (const event of jsonLines(stream)) {
-          const { Type, Action, Actor } = event as {
-            Type?: string
-            Action?: string
-            Actor?: { ID?: string; Attributes?: Labels }
-          }
-          yield { type: Type ?? '', action: Action ?? '', id: Actor?.ID ?? '', labels: Actor?.Attributes ?? {} }
-        }
-      } catch (error) {
-        if (!signal.aborted) throw engineErrorOf(error)
-      } finally {
-        signal.removeEventListener('abort', stop)
-        stop()
-      }
+      return eventsOf(stream, signal)
     },
+  }
+}
+
+async function* eventsOf(stream: Readable, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+  const stop = (): void => void stream.destroy()
+  signal.addEventListener('abort', stop)
+  try {
+    for await (const event of jsonLines(stream)) {
+      const { Type, Action, Actor } = event as {
+        Type?: string
+        Action?: string
+        Actor?: { ID?: string; Attributes?: Labels }
+      }
+      yield { type: Type ?? '', action: Action ?? '', id: Actor?.ID ?? '', labels: Actor?.Attributes ?? {} }
+    }
+  } catch (error) {
+    if (!signal.aborted) throw engineErrorOf(error)
+  } finally {
+    signal.removeEventListener('abort', stop)
+    stop()
   }
 }
 

@@ -63,6 +63,12 @@ export const whyNotPulled = (image: string, words: string): { readonly reason: s
   return { reason: 'image_pull_failed', message: `image ${image} cannot be pulled: ${words}` }
 }
 
+/** null: it is made for this engine, or that is not known. */
+export const otherArchitecture = (image: string, its: string | undefined, engines: string | null): string | null =>
+  its === undefined || its === '' || engines === null || its === engines
+    ? null
+    : `image ${image} is made for ${its}, and this engine runs on ${engines}: use an image for ${engines}, or install an emulator (binfmt) for ${its}`
+
 type Waiting = {
   readonly signal: AbortSignal
   readonly progress: (reason: string, message: string) => void

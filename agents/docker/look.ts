@@ -3,14 +3,13 @@
  * asked for: a program that ended, a container that somebody removed, what an agent before this one left.
  */
 import type { SessionId } from '../../domain/ids.ts'
-import { readContainerSpec } from '../container/spec.ts'
 import { describeExit, type Exit, exitOf } from '../runtime/exit.ts'
 import { over } from '../runtime/observed.ts'
 import { anchorAt, newestAnchor } from './anchors.ts'
 import type { Registry } from './apply.ts'
 import { bringUpUnasked, type Death, endingOfDeath, outputOf } from './bring-up.ts'
-import { type Inspected, isMissing, isStatus, type Listed } from './engine.ts'
-import { type Anchor, incarnationOf, label, sessionOf } from './names.ts'
+import { isMissing, isStatus, type Listed } from './engine.ts'
+import { type Anchor, incarnationOf, isOwn, isWorkloadName, label, sessionOf } from './names.ts'
 import {
   newSession,
   overNow,
@@ -22,6 +21,8 @@ import {
   startingNow,
   type Workload,
 } from './session.ts'
+import { readDockerSpec } from './spec.ts'
+import { endWorkload, inspectWorkload } from './workload.ts'
 
 export type Circumstances = { readonly engineWasAway?: boolean }
 
@@ -33,11 +34,51 @@ export const bySession = (
   const sessions = new Map<SessionId, Listed[]>()
   for (const one of found) {
     const known = sessionOf(one.labels)
-    if (known === null)
-      around.log.warn({ container: one.name }, 'a container with labels that are not ours as they are was left alone')
+    if (known === null) around.leaveAlone(one, 'its labels are not ours as they are')
     else sessions.set(known.sessionId, [...(sessions.get(known.sessionId) ?? []), one])
   }
   return sessions
+}
+
+type FoundWorkload = { readonly listed: Listed; readonly workload: Workload }
+
+const ownFirst = ({ ownership }: Surroundings, a: FoundWorkload, b: FoundWorkload): number =>
+  Number(isOwn(ownership.token(), b.listed.name)) - Number(isOwn(ownership.token(), a.listed.name))
+
+/**
+ * Labels go along when somebody makes an image of a session's container and runs it: only what also bears the name that this
+ * agent gives is the session's. Where nothing is written down of a session, one with its labels is told as a stray.
+ */
+const workloadsAmong = (
+  around: Surroundings,
+  sessionId: SessionId,
+  found: readonly Listed[],
+  isWrittenDown: boolean,
+): readonly FoundWorkload[] => {
+  const labelled = found
+    .filter(({ labels }) => labels[label.role] === 'workload')
+    .map((listed) => ({ listed, workload: workloadOf(listed) }))
+    .toSorted((a, b) => b.workload.generation - a.workload.generation || ownFirst(around, a, b))
+  const isNamed = ({ listed, workload }: FoundWorkload): boolean =>
+    isWorkloadName(listed.name, sessionId, workload.generation)
+  const named = labelled.filter(isNamed)
+  const others = labelled.filter((one) => !isNamed(one))
+  const [stray] = named.length === 0 && !isWrittenDown ? others : []
+  for (const { listed } of others.filter((one) => one !== stray))
+    around.leaveAlone(listed, 'it has the labels of a session and not the name that this agent gave')
+  return stray === undefined ? named : [stray]
+}
+
+/** What is on the engine of a session, as far as it can be told apart by labels and names. */
+const recognised = (around: Surroundings, sessionId: SessionId, found: readonly Listed[], held: Session | null) => {
+  const { anchor, leftovers } = newestAnchor(found.filter(({ labels }) => labels[label.role] === 'session'))
+  const isWrittenDown = anchor !== null || (held !== null && held.anchor !== null)
+  const [workload, ...older] = workloadsAmong(around, sessionId, found, isWrittenDown)
+  return {
+    anchor,
+    workload: workload?.workload ?? null,
+    leftovers: [...leftovers, ...older.map(({ listed }) => listed)],
+  }
 }
 
 /** Looks at one session; `found` is all that the engine has of it. To be called while nothing is being done with it. */
@@ -49,22 +90,29 @@ export const lookAt = async (
   circumstances: Circumstances = {},
 ): Promise<void> => {
   const held = around.sessions.get(sessionId) ?? null
-  const anchors = found.filter(({ labels }) => labels[label.role] === 'session')
-  const workloads = found
-    .filter(({ labels }) => labels[label.role] === 'workload')
-    .map((listed) => ({ listed, workload: workloadOf(listed) }))
-    .toSorted((a, b) => b.workload.generation - a.workload.generation)
-  const { anchor, leftovers } = newestAnchor(anchors)
-  if (anchor === null && workloads.length === 0 && held === null) return
+  const { anchor, workload, leftovers } = recognised(around, sessionId, found, held)
+  if (anchor === null && workload === null && held === null) return
   const session = held ?? newSession(sessionId, found[0]?.labels[label.org] ?? null)
   around.sessions.set(sessionId, session)
   const known = session.anchor
   if (anchor !== null) session.anchor = anchor
-  session.workload = workloads[0]?.workload ?? null
-  for (const one of [...leftovers, ...workloads.slice(1).map(({ listed }) => listed)]) await clearUp(around, one)
+  session.workload = workload
+  for (const one of leftovers) await clearUp(around, one)
   if (anchor === null && known !== null) await writeAgain(around, session, known)
   if (session.anchor === null) return stray(around, session)
   await judge(around, registry, session, session.anchor, circumstances)
+}
+
+/** Of one that cannot be looked at now: that it is there, or the server would take it for removed. */
+export const holdUnseen = (around: Surroundings, sessionId: SessionId, found: readonly Listed[], why: string): void => {
+  if (around.sessions.has(sessionId)) return
+  const { anchor, workload } = recognised(around, sessionId, found, null)
+  if (anchor === null) return
+  const session = newSession(sessionId, anchor.desired.orgId)
+  session.anchor = anchor
+  session.workload = workload
+  session.observed = startingNow(session, 'starting', `it cannot be looked at yet: ${why}`)
+  around.sessions.set(sessionId, session)
 }
 
 const workloadOf = (listed: Listed): Workload => ({
@@ -90,7 +138,7 @@ const writeAgain = async (around: Surroundings, session: Session, known: Anchor)
     around.sessions.delete(session.id)
     return
   }
-  const read = readContainerSpec(known.desired, around.settings.allowedMounts)
+  const read = readDockerSpec(known.desired, around.settings.allowedMounts)
   session.anchor = known
   await anchorAt(around, session, known, known.progress, read.kind === 'spec' ? read.spec.home.path : '/home/user')
   around.log.warn({ sessionId: session.id }, 'the anchor of a session was removed from outside and is there again')
@@ -112,14 +160,6 @@ const stray = async (around: Surroundings, session: Session): Promise<void> => {
       )
 }
 
-const inspectWorkload = async (around: Surroundings, { workload }: Session): Promise<Inspected | null> => {
-  if (workload === null) return null
-  return around.engine.inspect(workload.name).catch((error: unknown) => {
-    if (isMissing(error)) return null
-    throw error
-  })
-}
-
 const judge = async (
   around: Surroundings,
   registry: Registry,
@@ -137,6 +177,8 @@ const judge = async (
     case 'stopped':
     case 'hibernated':
       session.observed = restingNow(session, progress.phase)
+      // It was hidden when the session was asked to rest.
+      if (session.workload !== null) endAtRest(around, registry, session, anchor)
       return
     case 'failed':
     case 'ended':
@@ -162,6 +204,16 @@ const judge = async (
   }
 }
 
+/** Begun here, and not waited for. */
+const endAtRest = (around: Surroundings, registry: Registry, session: Session, anchor: Anchor): void => {
+  around.log.warn({ sessionId: session.id }, 'a session at rest had a container again, which is ended')
+  const end = async (signal: AbortSignal): Promise<void> => void (await endWorkload(around, session, { signal }))
+  void registry.runUnasked(session, anchor, end).catch((error: unknown) => {
+    around.trouble(error)
+    registry.lookLater(session.id)
+  })
+}
+
 /** Of a session that is over: as it was said then, as far as the engine still knows. */
 const showEnd = async (
   around: Surroundings,
@@ -175,7 +227,7 @@ const showEnd = async (
   const exit: Exit | null =
     reason === 'host_restarted' ? { kind: 'host_restarted' } : inspected === null ? null : exitOf(inspected.exitCode)
   const message =
-    (inspected === null ? null : endingOfDeath(session, death)?.message) ??
+    (inspected === null ? null : endingOfDeath(session, death, exit)?.message) ??
     (exit === null ? 'it is over; its container is gone' : `the command ${describeExit(exit)}`)
   const output = await outputOf(around, session, inspected?.startedAt)
   const status = phase === 'failed' ? 'failed' : 'stopped'
@@ -190,7 +242,7 @@ const startAgain = (
   anchor: Anchor,
   death: Death | null,
 ): void => {
-  const read = readContainerSpec(anchor.desired, around.settings.allowedMounts)
+  const read = readDockerSpec(anchor.desired, around.settings.allowedMounts)
   if (read.kind === 'refused') {
     const how = { status: 'failed', reason: 'rejected', message: read.message } as const
     session.observed = overNow(around, session, how, null, null)
@@ -202,6 +254,7 @@ const startAgain = (
     .runUnasked(session, anchor, (signal) =>
       bringUpUnasked(around, registry.networks, session, read.spec, {
         signal,
+        turns: registry.turns,
         ...(death === null ? {} : { death }),
         report: () => report(around, session),
       }),

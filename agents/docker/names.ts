@@ -12,7 +12,7 @@ import type { Labels } from './engine.ts'
 const PREFIX = 'streamspace.io/'
 export const label = {
   agent: `${PREFIX}agent`,
-  /** `agent`, `session`, `workload`, `network`. */
+  /** `agent`, `room` (of a moment, see `ownership.ts`), `session`, `workload`, `network`. */
   role: `${PREFIX}role`,
   session: `${PREFIX}session`,
   generation: `${PREFIX}generation`,
@@ -64,6 +64,12 @@ export const anchorName = (token: string, sessionId: SessionId, generation: numb
 /** The same, for another owner. */
 export const nameFor = (token: string, name: string): string =>
   name.replace(/^streamspace-[0-9a-f]{10}-/, `streamspace-${token}-`)
+
+/** Whichever agent's, of this id. */
+export const isWorkloadName = (name: string, sessionId: SessionId, generation: number): boolean =>
+  name.replace(/^streamspace-[0-9a-f]{10}-/, '') === `${sessionId}-workload-${generation}`
+
+export const isOwn = (token: string, name: string): boolean => name.startsWith(`streamspace-${token}-`)
 
 /** Whether it bears the name that another owner gave it. */
 export const isAnothers = (token: string, name: string): boolean => {

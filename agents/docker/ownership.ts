@@ -2,19 +2,30 @@
  * Whose sessions these are: one agent process at a time may write. Every container is made with `VolumesFrom` of a
  * container of the agent's own, which does nothing else, and is called by a name that begins with the agent's
  * token. Whoever takes over makes such a container, removes those of agents before it, and renames everything: then
- * an older agent of the same id can make nothing any more, and finds nothing under the names that it knows.
+ * an older agent of the same id can make nothing any more, and finds nothing under the names that it knows. That
+ * has to hold for one that is stopped while it takes over, too: it renames what it saw by the name that it saw.
  */
 import type { SessionId } from '../../domain/ids.ts'
 import type { Log } from '../runtime/log.ts'
-import { type Engine, isMissing, isStatus, type Listed } from './engine.ts'
-import { agentName, isAnothers, label, nameFor, newToken } from './names.ts'
+import { type Engine, EngineError, isMissing, isStatus, type Listed } from './engine.ts'
+import { hiddenWorkloads } from './hidden.ts'
+import { agentName, isAnothers, isOwn, label, nameFor, newToken } from './names.ts'
+import { isOnlyThisOne, unlessSilent } from './silent.ts'
 
 export type Ownership = {
   readonly token: () => string
   /** To be in every create: the engine refuses it when this agent is no longer the owner. */
   readonly volumesFrom: () => string
-  /** What there is of this agent, under this owner's names. */
+  /**
+   * What there is of this agent, under this owner's names; what could not be renamed keeps another's. Rejects when another agent
+   * takes over meanwhile.
+   */
   readonly take: () => Promise<readonly Listed[]>
+  /**
+   * The same of one session, whose containers somebody else may have renamed: `known` says by id how those are called that
+   * this agent holds. To be asked by the owner only.
+   */
+  readonly takeBack: (found: readonly Listed[], known: ReadonlyMap<string, string>) => Promise<readonly Listed[]>
   /** What there is now, without taking anything. */
   readonly list: (sessionId?: SessionId) => Promise<readonly Listed[]>
   /** Whether a container can be made. Rejects with why not. */
@@ -35,6 +46,9 @@ export const ensureAnchorImage = async (engine: Engine): Promise<void> => {
 }
 
 const RENAMES_AT_ONCE = 8
+
+/** With the status of what is not there: whoever hears of it asks whether this agent is still the owner. */
+const takenOver = (): EngineError => new EngineError('another agent of this id has taken over on this engine', 404)
 
 export const createOwnership = (engine: Engine, agentId: string, log: Log): Ownership => {
   const token = newToken()
@@ -64,38 +78,93 @@ export const createOwnership = (engine: Engine, agentId: string, log: Log): Owne
     return found.filter(({ state }) => state !== 'removing')
   }
 
-  const rename = async (found: Listed): Promise<Listed | null> => {
-    const name = nameFor(token, found.name)
-    if (name === found.name) return found
+  /**
+   * By the name that was seen: whoever took over since has changed it, and then nothing is found. null: it is not called so any more.
+   * Of two of one name the second keeps its own, and is cleared up as a leftover.
+   */
+  const rename = async (found: Listed, name: string): Promise<Listed | null> => {
     try {
-      await engine.rename(found.id, name)
+      await engine.rename(found.name, name)
       return { ...found, name }
     } catch (error) {
       if (isMissing(error)) return null
-      // Two of one name: what is found second keeps a name of its own, and is cleared up as a leftover.
       if (!isStatus(error, 409)) throw error
       log.warn({ container: found.name }, 'a container could not be taken over under its name')
       return found
     }
   }
 
-  const take = async (): Promise<readonly Listed[]> => {
-    if (own === null || (await engine.list({ id: [own] })).length === 0) own = await makeOwn()
-    for (const other of await engine.list(ofAgent('agent')))
+  /** After a list of names, and before they are used: they are another's when this agent's own container is gone. */
+  const owners = async (): Promise<readonly Listed[]> => {
+    const found = await engine.list(ofAgent('agent'))
+    if (!found.some(({ id }) => id === own)) throw takenOver()
+    return found
+  }
+
+  const removeOlder = async (): Promise<void> => {
+    for (const other of await owners())
       if (other.id !== own) {
         await removeUnlessGone(other.id)
         log.info({ container: other.name }, 'took over from an earlier agent of this id')
       }
-    const queue = [...(await list())]
-    const taken: Listed[] = []
+    for (const room of await engine.list(ofAgent('room'))) await removeUnlessGone(room.id)
+  }
+
+  const renameAll = async (foreign: readonly Listed[], setAside: Set<string>, missed: Set<string>): Promise<void> => {
+    const queue = [...foreign]
     const worker = async (): Promise<void> => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        const renamed = await rename(next)
-        if (renamed !== null) taken.push(renamed)
+        const { id, name } = next
+        try {
+          const renamed = await rename(next, nameFor(token, name))
+          if (renamed?.name === name || (renamed === null && missed.has(id))) setAside.add(id)
+          missed.add(id)
+        } catch (error) {
+          if (!(await isOnlyThisOne(engine, error))) throw error
+          setAside.add(id)
+          log.warn({ container: name, error: (error as Error).message }, 'a container cannot be taken over yet')
+        }
       }
     }
     await Promise.all(Array.from({ length: RENAMES_AT_ONCE }, worker))
+  }
+
+  const takeBack: Ownership['takeBack'] = async (found, known) => {
+    const taken: Listed[] = []
+    for (const one of found) {
+      const name = isAnothers(token, one.name) ? one.name : known.get(one.id)
+      const renamed = isOwn(token, one.name) || name === undefined ? one : await rename(one, nameFor(token, name))
+      if (renamed !== null) taken.push(renamed)
+      if (renamed !== null && renamed.name !== one.name)
+        log.warn({ container: renamed.name, was: one.name }, 'a container that was renamed has its name again')
+    }
     return taken
+  }
+
+  const nameHidden = async (found: readonly Listed[]): Promise<readonly Listed[]> => {
+    const names = await hiddenWorkloads(engine, token, found)
+    const taken: Listed[] = []
+    for (const one of found) {
+      const name = names.get(one.id)
+      const renamed = name === undefined ? one : await unlessSilent(engine, rename(one, name), one)
+      if (renamed !== null) taken.push(renamed)
+    }
+    return taken
+  }
+
+  const take = async (): Promise<readonly Listed[]> => {
+    if (own === null) own = await makeOwn()
+    else if (await isLost()) throw takenOver()
+    await removeOlder()
+    const [setAside, missed] = [new Set<string>(), new Set<string>()]
+    for (;;) {
+      const found = await list()
+      await owners()
+      const foreign = found.filter(({ id, name }) => isAnothers(token, name) && !setAside.has(id))
+      if (foreign.length === 0) return nameHidden(found)
+      // What an older agent was just making has come since.
+      await renameAll(foreign, setAside, missed)
+    }
   }
 
   const isLost = async (): Promise<boolean> => {
@@ -128,7 +197,13 @@ export const createOwnership = (engine: Engine, agentId: string, log: Log): Owne
 
   const tryCreate = async (): Promise<void> => {
     const name = `${agentName(token)}-room`
-    const options = { Image: ANCHOR_IMAGE, Cmd: ['/none'], HostConfig: { NetworkMode: 'none' } }
+    const options = {
+      Image: ANCHOR_IMAGE,
+      Cmd: ['/none'],
+      // By which the next agent finds it, should this one be killed now.
+      Labels: { [label.agent]: agentId, [label.role]: 'room' },
+      HostConfig: { NetworkMode: 'none' },
+    }
     await engine.create(name, options).catch((error: unknown) => {
       // Of a try before this one, whose answer was lost.
       if (!isStatus(error, 409)) throw error
@@ -139,8 +214,12 @@ export const createOwnership = (engine: Engine, agentId: string, log: Log): Owne
   return {
     token: () => token,
     tryCreate,
-    volumesFrom: () => own ?? '',
+    volumesFrom: () => {
+      if (own === null) throw new EngineError('what is on the engine has not been taken over yet', null)
+      return own
+    },
     take,
+    takeBack,
     list,
     isLost,
   }

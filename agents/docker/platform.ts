@@ -8,12 +8,14 @@ import { advance } from './anchors.ts'
 import { apply, type Registry } from './apply.ts'
 import { connectEngine, isFullDisk, isMissing, isUnreachable } from './engine.ts'
 import { createHealth, type Health } from './health.ts'
-import { bySession, type Circumstances, lookAt } from './look.ts'
-import { isAnothers } from './names.ts'
+import { bySession, type Circumstances, holdUnseen, lookAt } from './look.ts'
+import { isOwn } from './names.ts'
 import { createNetworks } from './networks.ts'
 import { createOwnership } from './ownership.ts'
-import { generationOf, type Session, type Step, type Surroundings } from './session.ts'
+import { generationOf, namesOf, type Session, type Step, type Surroundings } from './session.ts'
 import { type DockerSettings, defaults, type Settings } from './settings.ts'
+import { isOnlyThisOne } from './silent.ts'
+import { createTurns } from './turns.ts'
 import { type Watch, watchEngine } from './watch.ts'
 import { endWorkload } from './workload.ts'
 
@@ -50,6 +52,8 @@ export const createDockerPlatform = (
   const looks = new Map<SessionId, Promise<void>>()
   const later = new Map<SessionId, NodeJS.Timeout>()
   let node: string | null = null
+  let cores = Number.POSITIVE_INFINITY
+  const leftAlone = new Set<string>()
   let ending = false
   let around: Surroundings | null = null
   let opened: {
@@ -65,6 +69,11 @@ export const createDockerPlatform = (
   /** How often something was begun or ended with a session: what was listed before is old then. */
   const turns = new Map<SessionId, number>()
   const turn = (id: SessionId): void => void turns.set(id, (turns.get(id) ?? 0) + 1)
+
+  /** Of a session of which nothing is left, unless a look is under way that compares. */
+  const forgetGone = (id: SessionId): void => {
+    if (!sessions.has(id) && !looks.has(id)) turns.delete(id)
+  }
 
   /** One thing at a time is done with a session, and a look at it is one; what comes later interrupts what is under way. */
   const run: Registry['run'] = async (session, work) => {
@@ -91,6 +100,7 @@ export const createDockerPlatform = (
     } finally {
       tasks.delete(id)
       turn(id)
+      forgetGone(id)
       if (session.lookAgain) lookSoon(id)
     }
   }
@@ -114,7 +124,7 @@ export const createDockerPlatform = (
       }, afterMs),
     )
   }
-  const registry: Registry = { networks, run, runUnasked, lookLater }
+  const registry: Registry = { networks, turns: createTurns(settings.parallelRestarts), run, runUnasked, lookLater }
 
   /** Only while nothing is being done with it: else when that is over. */
   const look = async (around: Surroundings, id: SessionId, circumstances: Circumstances = {}): Promise<void> => {
@@ -127,10 +137,13 @@ export const createDockerPlatform = (
       const before = turns.get(id)
       const session = sessions.get(id)
       if (session !== undefined) session.lookAgain = false
-      const found = await ownership.list(id)
+      const listed = await ownership.list(id)
       // Their names are not to be learnt by an agent that is no longer the owner: they are what keeps it out.
-      if (found.some(({ name }) => isAnothers(ownership.token(), name)) && (await isLost())) return
+      const isRenamed = listed.some(({ name }) => !isOwn(ownership.token(), name))
+      if (isRenamed && (await isLost())) return
       if (tasks.has(id) || turns.get(id) !== before) return again()
+      const known = session === undefined ? new Map<string, string>() : namesOf(session)
+      const found = isRenamed ? await ownership.takeBack(listed, known) : listed
       await lookAt(around, registry, id, found, circumstances)
     })()
     looks.set(
@@ -141,6 +154,7 @@ export const createDockerPlatform = (
       await looking
     } finally {
       looks.delete(id)
+      if (!tasks.has(id)) forgetGone(id)
     }
     if (sessions.get(id)?.lookAgain === true && !tasks.has(id)) lookSoon(id)
   }
@@ -160,14 +174,17 @@ export const createDockerPlatform = (
     const engineWasAway = adopted
     await readCapacity()
     const found = bySession(around, engineWasAway ? await ownership.list() : await ownership.take())
-    for (const id of new Set([...found.keys(), ...sessions.keys()]))
+    for (const id of new Set([...found.keys(), ...sessions.keys()])) {
+      const its = found.get(id) ?? []
       try {
         await look(around, id, { engineWasAway })
       } catch (error) {
-        if (isUnreachable(error)) throw error
+        if (isUnreachable(error) && !(await isOnlyThisOne(engine, error))) throw error
         log.warn({ sessionId: id, error: messageOf(error) }, 'a session cannot be looked at, trying again')
+        holdUnseen(around, id, its, messageOf(error))
         lookLater(id)
       }
+    }
     // Its own container could be made.
     if (!adopted) health?.well('disk')
     adopted = true
@@ -195,6 +212,7 @@ export const createDockerPlatform = (
   const readCapacity = async (): Promise<WireCapacity> => {
     const { NCPU, MemTotal, Name } = (await engine.info()) as { NCPU: number; MemTotal: number; Name: string }
     node = Name
+    cores = NCPU
     capacity = capacityOf({ cores: NCPU, memoryBytes: MemTotal }, settings)
     return capacity
   }
@@ -207,6 +225,12 @@ export const createDockerPlatform = (
       health: told,
       engine,
       node: () => node,
+      cores: () => cores,
+      leaveAlone: ({ id, name }, why) => {
+        if (leftAlone.has(id)) return
+        leftAlone.add(id)
+        log.warn({ container: name, why }, 'a container with our labels was left alone')
+      },
       ownership,
       log,
       listener,
@@ -218,7 +242,16 @@ export const createDockerPlatform = (
     const watch = watchEngine(here, {
       everything,
       session: async (id) => lookSoon(id),
-      takenOver: () => void isLost().catch(() => false),
+      takenOver: (id) =>
+        void isLost().then(
+          (lost) => {
+            if (!lost && id !== null) lookSoon(id)
+          },
+          (error: unknown) => {
+            trouble(error)
+            if (id !== null) lookLater(id)
+          },
+        ),
     })
     const timers = [
       setInterval(() => void keepHouse(here), HOUSEKEEPING_MS),
@@ -288,7 +321,8 @@ export const createDockerPlatform = (
   return {
     name: 'docker',
     capacity: async () => {
-      if (capacity !== null && ending) return capacity
+      // Read anew whenever everything is looked at: an engine that got more was started again.
+      if (capacity !== null) return capacity
       return readCapacity().catch((error: unknown) => {
         // Never reached: it is connected, says why, and can take nothing.
         if (capacity === null) return { maxSessions: 0, cpuMillis: 0, memoryMib: 0 }

@@ -4,7 +4,7 @@ import type { Desired, WireObserved } from '../protocol.ts'
 import type { Log } from '../runtime/log.ts'
 import { endpointOf, over, resting, running, starting } from '../runtime/observed.ts'
 import type { PlatformListener } from '../runtime/platform.ts'
-import type { Engine } from './engine.ts'
+import type { Engine, Listed } from './engine.ts'
 import type { Health } from './health.ts'
 import type { Anchor, Progress } from './names.ts'
 import type { Ownership } from './ownership.ts'
@@ -39,11 +39,15 @@ export type Surroundings = {
   readonly engine: Engine
   /** The name of the engine's machine. */
   readonly node: () => string | null
+  /** How many the engine may use. */
+  readonly cores: () => number
   readonly ownership: Ownership
   readonly log: Log
   readonly listener: Pick<PlatformListener, 'report'>
   readonly health: Health
   readonly sessions: Map<SessionId, Session>
+  /** Says once of a container that it is not the agent's, and why. */
+  readonly leaveAlone: (container: Pick<Listed, 'id' | 'name'>, why: string) => void
   /** Told of what went wrong with the engine itself. */
   readonly trouble: (error: unknown) => void
   /** For tests that end the agent between any two steps. */
@@ -92,6 +96,10 @@ export const generationOf = ({ anchor, workload }: Session): number => {
     ? Math.max(0, anchor.generation - 1)
     : anchor.generation
 }
+
+/** By id, how what is held of it is called. */
+export const namesOf = ({ anchor, workload }: Session): ReadonlyMap<string, string> =>
+  new Map([anchor, workload].flatMap((one) => (one === null ? [] : [[one.id, one.name]])))
 
 export const stopGraceMs = ({ spec }: Desired): number => (spec.stopGraceSeconds ?? 10) * 1_000
 export const startTimeoutMs = ({ spec }: Desired): number => (spec.startTimeoutSeconds ?? 300) * 1_000

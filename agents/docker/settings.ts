@@ -12,13 +12,15 @@ export type DockerSettings = {
   readonly publishAddress?: string
   /** The host in `endpoint.url`. */
   readonly advertiseHost?: string
-  /** Paths of the host below which templates may mount. */
+  /** Paths of the host that templates may mount: these, and none below them. */
   readonly allowedMounts?: readonly string[]
   /** Addresses from which each org gets a network. */
   readonly subnetPool?: Pool
   /** A file as `docker login` writes it (`config.json`), for pulling images. */
   readonly registryAuthFile?: string
   readonly pidsLimit?: number
+  /** How many sessions are started at a time without being asked for. */
+  readonly parallelRestarts?: number
   /** Sessions of several orgs where ports are published on more than the loopback address: see `sharing.ts`. */
   readonly allowShared?: boolean
   readonly maxSessions?: number
@@ -36,6 +38,7 @@ export const defaults = {
   allowedMounts: [] as readonly string[],
   subnetPool: { address: 0x0a_d5_00_00, prefix: 16 },
   pidsLimit: 512,
+  parallelRestarts: 16,
   backoff: RESTART_BACKOFF,
   healthyAfterMs: HEALTHY_AFTER_MS,
 } as const

@@ -3,8 +3,9 @@ import { readFile } from 'node:fs/promises'
 
 export type Pool = { readonly address: number; readonly prefix: number }
 
-/** 253 sessions of one org. */
 const NETWORK_PREFIX = 24
+/** All addresses but the network's own, its broadcast and its gateway. */
+export const SESSIONS_PER_ORG = 2 ** (32 - NETWORK_PREFIX) - 3
 
 const toNumber = (text: string): number | null => {
   const parts = text.split('.').map(Number)

@@ -7,17 +7,20 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { SessionId } from '../../domain/ids.ts'
 import { backoffCeiling } from '../runtime/backoff.ts'
 import { messageOf } from '../runtime/log.ts'
-import { type EngineEvent, isFullDisk, isUnreachable } from './engine.ts'
-import { isAnothers, label, sessionOf } from './names.ts'
+import { EngineError, type EngineEvent, isFullDisk, isUnreachable } from './engine.ts'
+import { isAnothers, isOwn, label, sessionOf } from './names.ts'
 import type { Surroundings } from './session.ts'
 
 export type Watcher = {
   /** Everything, as it is now. */
   readonly everything: () => Promise<void>
   readonly session: (sessionId: SessionId) => Promise<void>
-  /** Somebody else has renamed what is this agent's. */
-  readonly takenOver: () => void
+  /** Something of a session's bears another agent's name now: perhaps it is that one's. */
+  readonly takenOver: (sessionId: SessionId | null) => void
 }
+
+/** Who hears while everything is being looked at notes which sessions are to be looked at afterwards. */
+type Ears = { readonly changed: (sessionId: SessionId) => void; readonly takenOver: Watcher['takenOver'] }
 
 export type Watch = {
   /** Resolves when everything was seen, or cannot be seen now. Rejects when the engine refuses what is asked of it. */
@@ -29,10 +32,21 @@ const BACKOFF = { baseMs: 200, capMs: 5_000 }
 /** Together with the second try, a hung engine is known to hang after at most 14 s. */
 const PING_EVERY_MS = 4_000
 const PING_WITHIN_MS = 5_000
+/** A stream of events that ends sooner, and told nothing, was none. */
+const STREAM_LIVES_MS = 5_000
 /** What changes nothing that is not seen otherwise. */
 const IGNORED = /^(exec_|attach|resize|top|archive|extract|copy|export|create$|kill$)/
 
 const secondsAgo = (): number => Math.floor(Date.now() / 1_000) - 1
+
+const endedStream = (): EngineError => new EngineError('the engine ended the stream of its events', null)
+const endOfEvents = (): never => {
+  throw endedStream()
+}
+
+const readAll = async (events: AsyncGenerator<EngineEvent>, heard: (event: EngineEvent) => void): Promise<void> => {
+  for await (const event of events) heard(event)
+}
 
 export const watchEngine = (around: Surroundings, watcher: Watcher): Watch => {
   const { engine, health, settings, log } = around
@@ -43,16 +57,22 @@ export const watchEngine = (around: Surroundings, watcher: Watcher): Watch => {
   let failures = 0
   let seen = false
   let lastSeen = secondsAgo()
+  /** One after another: that of a stream that broke off may be under way still. */
+  let lookingAtAll: Promise<unknown> = Promise.resolve()
 
-  const heard = (event: EngineEvent): void => {
+  const look = (sessionId: SessionId): void => {
+    watcher.session(sessionId).catch((error: unknown) => around.trouble(error))
+  }
+
+  const heard = (event: EngineEvent, { changed, takenOver }: Ears): void => {
     lastSeen = secondsAgo()
-    if (event.action === 'rename') {
-      if (isAnothers(around.ownership.token(), event.labels.name ?? '')) watcher.takenOver()
-      return
-    }
-    const known = sessionOf(event.labels)
-    if (known === null || IGNORED.test(event.action)) return
-    watcher.session(known.sessionId).catch((error: unknown) => around.trouble(error))
+    failures = 0
+    const sessionId = sessionOf(event.labels)?.sessionId ?? null
+    const token = around.ownership.token()
+    const name = event.action === 'rename' ? (event.labels.name ?? '') : null
+    if (name !== null && isOwn(token, name)) return
+    if (name !== null && isAnothers(token, name)) takenOver(sessionId)
+    else if (sessionId !== null && !IGNORED.test(event.action)) changed(sessionId)
   }
 
   const askUntilSilent = async (until: AbortSignal): Promise<never> => {
@@ -66,6 +86,7 @@ export const watchEngine = (around: Surroundings, watcher: Watcher): Watch => {
     const ending = new AbortController()
     const until = AbortSignal.any([signal, ending.signal])
     let silence: unknown = null
+    let lives: NodeJS.Timeout | undefined
     try {
       await engine.ping(PING_WITHIN_MS, until)
       engine.resume()
@@ -75,20 +96,33 @@ export const watchEngine = (around: Surroundings, watcher: Watcher): Watch => {
         silence = why
         ending.abort()
       })
-      const events = engine.events(filters, lastSeen, until)
-      // Asked for before everything is listed, so that nothing happens between the two unseen.
-      const first = events.next()
-      first.catch(() => {})
-      await Promise.race([watcher.everything(), silent])
-      failures = 0
+      const changed = new Set<SessionId>()
+      const note = (sessionId: SessionId | null): void => void (sessionId !== null && changed.add(sessionId))
+      let ears: Ears = { changed: note, takenOver: note }
+      // Asked for before everything is listed, so that nothing happens between the two unseen, and read while everything is looked
+      // at, too: the engine drops what is not taken from it. Something between the two may hold back that they have begun.
+      const over = engine
+        .events(filters, lastSeen, until)
+        .then((events) => readAll(events, (event) => heard(event, ears)))
+      over.catch(() => {})
+      lookingAtAll = lookingAtAll.catch(() => {}).then(() => watcher.everything())
+      await Promise.race([lookingAtAll, silent, over.then(endOfEvents)])
       seen = true
       health.well('engine')
       wasTried()
-      for (let one = await first; one.done !== true; one = await events.next()) heard(one.value)
+      ears = { changed: look, takenOver: watcher.takenOver }
+      for (const sessionId of changed) look(sessionId)
+      lives = setTimeout(() => {
+        failures = 0
+      }, STREAM_LIVES_MS)
+      await over.catch((error: unknown) => {
+        throw silence ?? error
+      })
     } finally {
+      clearTimeout(lives)
       ending.abort()
     }
-    if (!signal.aborted) throw silence ?? new Error('the engine ended the stream of its events')
+    if (!signal.aborted) throw silence ?? endedStream()
   }
 
   const failed = (error: unknown): void => {

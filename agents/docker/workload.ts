@@ -3,12 +3,14 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type Docker from 'dockerode'
 import { containerEnvironment } from '../container/environment.ts'
 import type { ContainerSpec } from '../container/spec.ts'
-import { isMissing, isStatus } from './engine.ts'
-import { label, workloadLabels, workloadName } from './names.ts'
+import { type Inspected, isMissing, isStatus } from './engine.ts'
+import { isAnothers, label, workloadLabels, workloadName } from './names.ts'
 import { type Session, type Surroundings, stopGraceMs, type Workload } from './session.ts'
 
 /** Two files a session: what programs write must not fill the disk. */
 const LOGS = { Type: 'json-file', Config: { 'max-size': '4m', 'max-file': '2' } }
+
+const LEAST_CPU_MILLIS = 10
 
 export const workloadOptions = (
   around: Surroundings,
@@ -48,7 +50,8 @@ export const workloadOptions = (
         inside.map((port) => [port, [{ HostIp: settings.publishAddress, HostPort: '' }]]),
       ),
       RestartPolicy: { Name: 'no' },
-      NanoCpus: cpuMillis * 1_000_000,
+      // The engine refuses more than it has, and less than a hundredth of a core.
+      NanoCpus: Math.max(LEAST_CPU_MILLIS, Math.min(cpuMillis, around.cores() * 1_000)) * 1_000_000,
       Memory: memoryMib * 1024 * 1024,
       // As much with swap as without: no swap.
       MemorySwap: memoryMib * 1024 * 1024,
@@ -102,24 +105,78 @@ export const endWorkload = async (
   const { workload, anchor } = session
   if (workload === null) return 'gone'
   const grace = graceMs ?? (anchor === null ? 10_000 : stopGraceMs(anchor.desired))
-  if (await send(around, workload.name, grace > 0 ? 'SIGTERM' : 'SIGKILL')) {
-    await around.step('asked_to_end')
-    const until = Date.now() + grace
-    for (let pause = 10; ; pause = Math.min(pause * 2, LONGEST_LOOK_MS)) {
-      if (!(await isRunning(around, workload.name))) break
-      if (signal?.aborted) return 'interrupted'
-      if (Date.now() >= until && (await send(around, workload.name, 'SIGKILL'))) await around.step('killed')
-      await wait(pause)
-    }
-  }
-  await around.engine.remove(workload.name, true).catch((error: unknown) => {
-    // 409: it is being removed already.
-    if (!isMissing(error) && !isStatus(error, 409)) throw error
-  })
+  do {
+    if ((await askToEnd(around, workload.name, grace, signal)) === 'interrupted') return 'interrupted'
+  } while (!(await removed(around, workload.name)) && (await nameAgain(around, session)))
   session.workload = null
   session.published = new Map()
   await around.step('workload_removed')
   return 'gone'
+}
+
+const askToEnd = async (
+  around: Surroundings,
+  name: string,
+  grace: number,
+  signal: AbortSignal | undefined,
+): Promise<'ended' | 'interrupted'> => {
+  if (!(await send(around, name, grace > 0 ? 'SIGTERM' : 'SIGKILL'))) return 'ended'
+  await around.step('asked_to_end')
+  const until = Date.now() + grace
+  for (let pause = 10; ; pause = Math.min(pause * 2, LONGEST_LOOK_MS)) {
+    if (!(await isRunning(around, name))) return 'ended'
+    if (signal?.aborted) return 'interrupted'
+    if (Date.now() >= until && (await send(around, name, 'SIGKILL'))) await around.step('killed')
+    await wait(pause)
+  }
+}
+
+/** False: there is nothing of that name. */
+const removed = async (around: Surroundings, name: string): Promise<boolean> => {
+  try {
+    await around.engine.remove(name, true)
+    return true
+  } catch (error) {
+    if (isMissing(error)) return false
+    // 409: it is being removed already.
+    if (isStatus(error, 409)) return true
+    throw error
+  }
+}
+
+/**
+ * What is not there by its name is gone only if it is not there by its labels either: somebody may have renamed it. True: it has its name
+ * again. Never one that another agent has named: that is its now.
+ */
+export const nameAgain = async (around: Surroundings, { id, workload }: Session): Promise<boolean> => {
+  if (workload === null) return false
+  const { ownership, engine, log } = around
+  const found = (await ownership.list(id)).find((one) => one.id === workload.id)
+  if (found === undefined || found.name === workload.name || isAnothers(ownership.token(), found.name)) return false
+  if (await ownership.isLost()) return false
+  try {
+    await engine.rename(found.name, workload.name)
+  } catch (error) {
+    if (isMissing(error)) return false
+    throw error
+  }
+  log.warn(
+    { sessionId: id, was: found.name },
+    'the container of a session was renamed from outside and has its name again',
+  )
+  return true
+}
+
+/** null: it is gone. */
+export const inspectWorkload = async (around: Surroundings, session: Session): Promise<Inspected | null> => {
+  const { workload } = session
+  if (workload === null) return null
+  const look = (): Promise<Inspected | null> =>
+    around.engine.inspect(workload.name).catch((error: unknown) => {
+      if (isMissing(error)) return null
+      throw error
+    })
+  return (await look()) ?? ((await nameAgain(around, session)) ? look() : null)
 }
 
 /** False: there was nothing to end. */

@@ -19,7 +19,7 @@ export type KubernetesSettings = {
   readonly ingressTlsSecret?: string
   /** For the registry of images: names of Secrets in the namespace. */
   readonly imagePullSecrets?: readonly string[]
-  /** Paths of nodes below which templates may mount. Pods that do are no longer `restricted`. */
+  /** Paths of nodes that templates may mount: these, and none below them. Pods that do are no longer `restricted`. */
   readonly allowedMounts?: readonly string[]
   /** Networks from which sessions are reached beside pods: of nodes, and of whatever else is no pod. */
   readonly allowedCidrs?: readonly string[]

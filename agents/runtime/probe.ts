@@ -16,6 +16,9 @@ export type Probe =
 export const DEFAULT_INTERVAL_MS = 250
 export const DEFAULT_TIMEOUT_MS = 2_000
 
+/** As HTTP has it on its request line (RFC 9112, 3.2.1): Node throws at anything else. */
+const REQUEST_PATH = /^\/[\x21-\x7e]*$/
+
 /** What the spec asks for; an error names what is not there. */
 export const probeOf = (spec: WireSpec): Probe | { readonly type: 'invalid'; readonly message: string } => {
   const first = spec.ports?.[0]?.name
@@ -30,7 +33,13 @@ export const probeOf = (spec: WireSpec): Probe | { readonly type: 'invalid'; rea
       : { type: 'invalid', message: `a probe of type ${type} needs a port, and the spec has none` }
   if (!spec.ports?.some(({ name }) => name === port))
     return { type: 'invalid', message: `the probe names port ${port}, which the spec does not have` }
-  return type === 'tcp' ? { type, portName: port } : { type, portName: port, path }
+  if (type === 'tcp') return { type, portName: port }
+  return REQUEST_PATH.test(path)
+    ? { type, portName: port, path }
+    : {
+        type: 'invalid',
+        message: `the path of an http probe begins with / and has no blanks or control characters, and characters outside ASCII are written as in a URL (%C3%BC): ${JSON.stringify(path)} is none`,
+      }
 }
 
 const spoken: { readonly [code: string]: string } = {

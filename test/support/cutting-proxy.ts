@@ -17,6 +17,8 @@ export type CuttingProxy = {
   readonly host: string
   /** Takes the place of the one before. */
   readonly cut: (what: Cut) => void
+  /** Nothing that is asked of such a path arrives; null: all does again. */
+  readonly swallow: (path: RegExp | null) => void
   /** Whether that was asked, and its answer lost. */
   readonly hasCut: () => boolean
   /** Each request that changes something, since `cut`. */
@@ -29,6 +31,7 @@ export const cuttingProxy = async (engine: string): Promise<CuttingProxy> => {
   const socket = join(folder, 'sock')
   const address = addressOf(engine) as RequestOptions
   let cut: Cut | null = null
+  let swallowed: RegExp | null = null
   let matched = 0
   let done = false
   let writes: string[] = []
@@ -42,6 +45,10 @@ export const cuttingProxy = async (engine: string): Promise<CuttingProxy> => {
   const server = createServer((asked, answer) => {
     const { method = 'GET', url = '/', headers } = asked
     if (!['GET', 'HEAD'].includes(method)) writes.push(`${method} ${url.split('?')[0]}`)
+    if (swallowed?.test(url)) {
+      asked.socket.destroy()
+      return
+    }
     const cutting = isToCut(method, url)
     const onward = request({ ...address, method, path: url, headers, agent: false }, (said) => {
       if (!cutting) {
@@ -70,6 +77,9 @@ export const cuttingProxy = async (engine: string): Promise<CuttingProxy> => {
       matched = 0
       done = false
       writes = []
+    },
+    swallow: (path) => {
+      swallowed = path
     },
     hasCut: () => done,
     writes: () => writes,

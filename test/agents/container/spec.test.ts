@@ -141,6 +141,26 @@ describe('the container part of a spec', () => {
     expect(specOf(mount('/srv/data'), {}, ['/srv/data']).mounts[0]?.hostPath).to.equal('/srv/data')
   })
 
+  it('refuses two things in one place, which no engine mounts', () => {
+    const mounted = (...paths: string[]) => ({ image, mounts: paths.map((path) => ({ hostPath: '/srv', path })) })
+    const refused = (container: object, home = '/home/user') => refusalOf(container, { home: { path: home } }, ['/srv'])
+    expect(refused(mounted('/home/user/'))).to.include('the home and /srv of the host cannot both be at /home/user')
+    expect(refused(mounted('/data', '/x', '//data'))).to.include('cannot both be at /data')
+    const security = { readOnlyRootFilesystem: true }
+    expect(refused({ ...mounted('/tmp'), security })).to.include('/tmp')
+    expect(refused({ image, security }, '/tmp')).to.include('cannot both be at /tmp')
+    expect(specOf(mounted('/tmp', '/home/user/data'), {}, ['/srv']).mounts).to.have.length(2)
+  })
+
+  it('refuses the path of a probe that is none, before Node does in the middle of a start', () => {
+    const ports = [{ name: 'http', port: 80 }]
+    const probing = (path: string) => ({ ports, probe: { type: 'http' as const, path } })
+    for (const path of ['', ' ', 'health', '/a b', '/a\n', '/\u0000', '/ü', '/\u2028'])
+      expect(refusalOf({ image }, probing(path)), JSON.stringify(path)).to.include('the path of an http probe')
+    for (const path of ['/', '/health?x=1&y=%20', '/a/~b'])
+      expect(specOf({ image }, probing(path)).ports).to.have.length(1)
+  })
+
   it('refuses capabilities that would leave no boundary, and those that nobody knows', () => {
     for (const capability of ['SYS_ADMIN', 'NET_ADMIN', 'ALL', 'SYS_PTRACE', 'FLY'])
       expect(refusalOf({ image, security: { capabilities: [capability] } }), capability).to.include('is not given')

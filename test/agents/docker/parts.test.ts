@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { addressOf } from '../../../agents/docker/engine.ts'
-import { authFor, registryOf, whyNotPulled } from '../../../agents/docker/image.ts'
+import { authFor, otherArchitecture, registryOf, whyNotPulled } from '../../../agents/docker/image.ts'
 import {
   anchorLabels,
   anchorName,
   anchorOf,
+  isWorkloadName,
   label,
   nameFor,
   newToken,
@@ -64,6 +65,17 @@ describe('the parts of the Docker platform', () => {
 
     it('has a name of its owner, which another owner does not know', () => {
       const [mine, yours] = [newToken(), newToken()]
+      expect([mine, yours].map((token) => isWorkloadName(workloadName(token, id, 3), id, 3))).to.deep.equal([
+        true,
+        true,
+      ])
+      for (const other of [
+        `streamspace-${mine}-${id}-workload-4`,
+        `streamspace-x-${id}-workload-3`,
+        'amazing_noether',
+        '',
+      ])
+        expect(isWorkloadName(other, id, 3), other).to.equal(false)
       expect(nameFor(yours, workloadName(mine, id, 3))).to.equal(workloadName(yours, id, 3))
       expect(sessionOf({ [label.session]: id, [label.generation]: '3' })).to.deep.equal({
         sessionId: id,
@@ -122,6 +134,17 @@ describe('the parts of the Docker platform', () => {
         expect(said.reason).to.equal(reason)
         expect(said.message).to.include(words).and.to.include('busybox:nope')
       })
+
+    it('for another architecture is told with both, and only where both are known', () => {
+      expect(otherArchitecture('busybox', 'arm64', 'amd64')).to.match(/busybox is made for arm64.*runs on amd64/)
+      for (const [its, engines] of [
+        ['amd64', 'amd64'],
+        ['', 'amd64'],
+        [undefined, 'amd64'],
+        ['arm64', null],
+      ] as const)
+        expect(otherArchitecture('busybox', its, engines)).to.equal(null)
+    })
 
     it('is pulled with the credentials of its registry, from a file as `docker login` writes it', async () => {
       const folder = mkdtempSync(join(tmpdir(), 'docker-auth-'))
@@ -185,9 +208,18 @@ describe('the parts of the Docker platform', () => {
     })
 
     it('an engine is reached by a socket or an address', () => {
-      expect(addressOf('unix:///run/docker.sock')).to.deep.equal({ socketPath: '/run/docker.sock' })
-      expect(addressOf('tcp://host:1234')).to.deep.equal({ host: 'host', port: 1234, protocol: 'http' })
-      expect(addressOf('https://host')).to.deep.equal({ host: 'host', port: 2376, protocol: 'https' })
+      expect(addressOf('unix:///run/docker.sock', {})).to.deep.equal({ socketPath: '/run/docker.sock' })
+      expect(addressOf('tcp://host:1234', {})).to.deep.equal({ host: 'host', port: 1234, protocol: 'http' })
+      expect(addressOf('https://host', {})).to.deep.equal({ host: 'host', port: 2376, protocol: 'https' })
+    })
+
+    it('an engine is spoken to by TLS where the docker CLI would', () => {
+      const secured = { DOCKER_TLS_VERIFY: '1' }
+      expect(addressOf('tcp://host', secured)).to.deep.equal({ host: 'host', port: 2376, protocol: 'https' })
+      expect(addressOf('tcp://host:1234/', secured)).to.deep.equal({ host: 'host', port: 1234, protocol: 'https' })
+      expect(addressOf('tcp://host:2376', {})).to.deep.equal({ host: 'host', port: 2376, protocol: 'https' })
+      expect(addressOf('tcp://host', { DOCKER_TLS_VERIFY: '' })).to.deep.include({ port: 2375, protocol: 'http' })
+      expect(addressOf('http://host', secured)).to.deep.include({ protocol: 'http' })
     })
   })
 })

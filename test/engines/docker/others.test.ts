@@ -76,6 +76,93 @@ describe('what is not the agent’s own on an engine', function () {
     expect(await agent.apply(session, idle, { state: 'deleted', generation: 2 })).to.include({ kind: 'applied' })
   })
 
+  it('a copy of a session’s container, or one made by hand with its labels, does not take its place; nor at a new start', async () => {
+    const session = aSessionId()
+    const { containerId } = await agent.run(session, idle)
+    const [repo, tag] = ['docker.io/test/copied', session]
+    await here.docker.getContainer(containerId!).commit({ repo, tag })
+    const copy = await here.docker.createContainer({ Image: `${repo}:${tag}`, Entrypoint: ['sleep'], Cmd: ['600'] })
+    await copy.start()
+    const made = await container({
+      'streamspace.io/agent': here.agentId,
+      'streamspace.io/role': 'workload',
+      'streamspace.io/session': session,
+      'streamspace.io/generation': '7',
+      'streamspace.io/incarnation': '0',
+    })
+    const isUntouched = async (): Promise<void> => {
+      // Long enough for all events to be heard.
+      const other = aSessionId()
+      await agent.run(other, idle)
+      await agent.apply(other, idle, { state: 'deleted', generation: 2 })
+      expect(await states(containerId!, copy.id, made)).to.deep.equal([true, true, true])
+      expect(agent.platform.held(session)).to.deep.include({ generation: 1 })
+      expect(agent.platform.held(session)?.observed).to.include({ status: 'running', containerId, restarts: 0 })
+    }
+    await isUntouched()
+    await agent.close()
+    agent = await here.agent()
+    await isUntouched()
+    await agent.apply(session, idle, { state: 'hibernated', generation: 2 })
+    expect(await states(copy.id, made)).to.deep.equal([true, true])
+    for (const id of [copy.id, made]) await here.docker.getContainer(id).remove({ force: true })
+    expect(agent.platform.held(session)?.observed).to.include({ status: 'hibernated' })
+    await agent.apply(session, idle, { state: 'deleted', generation: 3 })
+    await here.docker.getImage(`${repo}:${tag}`).remove({ force: true })
+  })
+
+  it('a session’s containers that somebody renames have their names again, and are what is ended', async () => {
+    const session = aSessionId()
+    const { containerId } = await agent.run(session, idle)
+    const named = async () => (await here.containersOf(session)).map(({ Names }) => Names[0] ?? '').toSorted()
+    const names = await named()
+    for (const { Id } of await here.containersOf(session))
+      await here.docker.getContainer(Id).rename({ name: `renamed-${Id.slice(0, 12)}` })
+    await eventually(async () => expect(await named()).to.deep.equal(names))
+    expect(agent.platform.held(session)?.observed).to.include({ status: 'running', containerId, restarts: 0 })
+    // Nobody is there to hear of it.
+    await agent.close()
+    await here.docker.getContainer(containerId!).rename({ name: `alone-${session}` })
+    agent = await here.agent()
+    expect(agent.platform.held(session)?.observed).to.include({ status: 'running', containerId, restarts: 0 })
+    expect((await here.docker.getContainer(containerId!).inspect()).Name).to.match(/-workload-1$/)
+    // Nobody has time to hear of it.
+    const hibernated = await Promise.all([
+      here.docker.getContainer(containerId!).rename({ name: `again-${session}` }),
+      agent.apply(session, idle, { state: 'hibernated', generation: 2 }),
+    ])
+    expect(hibernated[1]).to.deep.include({ kind: 'applied' })
+    const roles = async () => (await here.containersOf(session)).map(({ Labels }) => Labels['streamspace.io/role'])
+    await eventually(async () => expect(await roles()).to.deep.equal(['session']))
+    expect(agent.platform.held(session)?.observed).to.include({ status: 'hibernated' })
+    await agent.apply(session, idle, { state: 'deleted', generation: 3 })
+  })
+
+  it('a container that was hidden while its session was put to rest is ended when it is seen', async () => {
+    const session = aSessionId()
+    let hidden = false
+    const clumsy = await here.agent(
+      { agentId: `clumsy-${here.agentId}` },
+      {
+        step: async (step) => {
+          if (step !== 'workload_removed' || hidden) return
+          hidden = true
+          const [anchor] = await here.containersOf(session)
+          const name = anchor?.Names[0]?.replace(/^\//, '').replace(/-anchor-.*/, '-workload-1') ?? ''
+          const Labels = { ...anchor?.Labels, 'streamspace.io/role': 'workload', 'streamspace.io/generation': '1' }
+          await (await here.docker.createContainer({ name, Image: BUSYBOX, Cmd: ['sleep', '600'], Labels })).start()
+        },
+      },
+    )
+    await clumsy.run(session, idle)
+    expect(await clumsy.apply(session, idle, { state: 'hibernated', generation: 2 })).to.include({ kind: 'applied' })
+    expect(hidden).to.equal(true)
+    const roles = async () => (await here.containersOf(session)).map(({ Labels }) => Labels['streamspace.io/role'])
+    await eventually(async () => expect(await roles()).to.deep.equal(['session']), { within: 15_000 })
+    await clumsy.apply(session, idle, { state: 'deleted', generation: 3 })
+    await clumsy.close()
+  })
+
   it('an anchor whose record cannot be read changes nothing of the session, nor of others, at a new start either', async () => {
     const [session, broken, empty] = [aSessionId(), aSessionId(), aSessionId()]
     const { containerId } = await agent.run(session, idle)

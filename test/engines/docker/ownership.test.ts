@@ -75,6 +75,77 @@ describe('the owner of an agent’s sessions on an engine', function () {
     await made.remove()
   })
 
+  /** An engine that answers no more from its nth call on, those before its own container was made not counted, until it goes on. */
+  const stoppedAt = (nth: number) => {
+    const { promise: goneOn, resolve: goOn } = Promise.withResolvers<void>()
+    const { promise: isStopped, resolve: stop } = Promise.withResolvers<'stopped'>()
+    let calls = 0
+    let isCounted = false
+    const real = connectEngine(engine.host)
+    const slow = Object.entries(real).map(([name, call]) => [
+      name,
+      async (...given: unknown[]): Promise<unknown> => {
+        calls += isCounted ? 1 : 0
+        if (calls >= nth) {
+          stop('stopped')
+          await goneOn
+        }
+        const answer = await (call as (...all: unknown[]) => unknown)(...given)
+        if (name === 'create') isCounted = true
+        return answer
+      },
+    ])
+    return { engine: Object.fromEntries(slow) as typeof real, isStopped, goOn }
+  }
+
+  it('changes nothing when it is stopped anywhere while it takes over, and goes on after another has worked', async () => {
+    const pictureOf = async (agentId: string): Promise<string> => {
+      const filters = JSON.stringify({ label: [`${label.agent}=${agentId}`] })
+      const all = await engine.docker.listContainers({ all: true, filters })
+      return JSON.stringify(all.map(({ Id, Names, State }) => [Id, Names, State]).toSorted())
+    }
+    let stops = 0
+    for (let nth = 1; ; nth += 1) {
+      const agentId = `${randomUUID().slice(0, 8)}-${here.agentId}`
+      const first = await here.agent({ agentId })
+      const [id, other] = [aSessionId(), aSessionId()]
+      const idle = script('exec sleep 600')
+      for (const one of [id, other]) await first.run(one, idle)
+      await first.close()
+      const { engine: slow, isStopped, goOn } = stoppedAt(nth)
+      const taking = createOwnership(slow, agentId, quiet).take()
+      const done = taking.then(
+        () => 'taken',
+        () => 'refused',
+      )
+      const isOver = (await Promise.race([isStopped, done])) === 'taken'
+      const newer = await here.agent({ agentId })
+      await newer.run(id, idle, { generation: 2, incarnation: 1 })
+      const [picture, held] = [await pictureOf(agentId), newer.platform.inventory()]
+      goOn()
+      expect(await done, `stopped at call ${nth}`).to.equal(isOver ? 'taken' : 'refused')
+      expect(await pictureOf(agentId), `after call ${nth}`).to.equal(picture)
+      expect(newer.platform.inventory()).to.deep.equal(held)
+      for (const one of [id, other]) await newer.apply(one, idle, { state: 'deleted', generation: 3 })
+      expect(newer.platform.inventory()).to.deep.equal([])
+      await newer.close()
+      if (isOver) break
+      stops += 1
+    }
+    expect(stops).to.be.greaterThan(5)
+    console.log(`      stopped at ${stops} calls`)
+  })
+
+  it('removes what an earlier agent left that was killed while it looked for room', async () => {
+    const left = await engine.docker.createContainer({
+      Image: ANCHOR_IMAGE,
+      Cmd: ['/none'],
+      Labels: { [label.agent]: here.agentId, [label.role]: 'room' },
+    })
+    await owner().take()
+    expect(await left.inspect().catch(({ statusCode }) => statusCode)).to.equal(404)
+  })
+
   it('finds its own container when the answer to its making was lost', async () => {
     proxy.cut({ method: 'POST', path: /\/containers\/create/, nth: 1 })
     const agent = await here.agent({ dockerHost: proxy.host, agentId: `${randomUUID()}-${here.agentId}` })
