@@ -8,11 +8,12 @@ import { once } from 'node:events'
 import { accessSync, constants, readdirSync, readFileSync } from 'node:fs'
 import { copyFile, mkdir, mkdtemp, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { basename, delimiter, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import Docker from 'dockerode'
 import { addressOf } from '../../agents/docker/engine.ts'
 import { atEndOfRun } from './end-of-run.ts'
+import { engineFolder, engineFolders } from './engine-folder.ts'
 import { eventually } from './eventually.ts'
 
 /** Has a shell, and `httpd`. */
@@ -120,7 +121,7 @@ export const ownEngine = async (
   { diskMib }: { readonly diskMib?: number } = {},
 ): Promise<OwnEngine> => {
   await removeLeftOvers()
-  const folder = await mkdtemp(join(tmpdir(), PREFIX))
+  const folder = await mkdtemp(join(engineFolder(), PREFIX))
   await writeFile(join(folder, 'owner'), String(process.pid))
   const host = `unix://${join(folder, 'sock')}`
   const dataRoot = join(folder, 'data')
@@ -225,9 +226,11 @@ const forgetLoopbackRule = (): void => {
 
 /** A run that was killed leaves its engine running. */
 const removeLeftOvers = async (): Promise<void> => {
-  for (const name of await readdir(tmpdir())) {
-    if (!name.startsWith(PREFIX)) continue
-    const folder = join(tmpdir(), name)
+  const there = engineFolders.map(async (parent) =>
+    (await readdir(parent).catch(() => [])).map((name) => join(parent, name)),
+  )
+  for (const folder of (await Promise.all(there)).flat()) {
+    if (!basename(folder).startsWith(PREFIX)) continue
     if (isAlive(Number(await readFile(join(folder, 'owner'), 'utf8').catch(() => '0')))) continue
     await endProcess(folder, join(folder, 'pid'), 'SIGTERM')
     await endContainerd(folder)

@@ -10,7 +10,6 @@ import { execFile, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -21,6 +20,7 @@ import { type Kind, kinds, pathOf } from '../../agents/kubernetes/kinds.ts'
 import { connect } from '../../agents/kubernetes/transport.ts'
 import { BUSYBOX } from './docker-engine.ts'
 import { atEndOfRun } from './end-of-run.ts'
+import { engineFolder } from './engine-folder.ts'
 import { eventually } from './eventually.ts'
 import { settleNode } from './kubernetes-node.ts'
 
@@ -93,7 +93,7 @@ const clusterOf = async (kubeconfig: string, dockerHost: string | null): Promise
 
 const started = async (): Promise<KubernetesCluster> => {
   const kube = kubeScript() ?? ''
-  const folder = await mkdtemp(join(tmpdir(), 'streamspace-test-kube-'))
+  const folder = await mkdtemp(join(engineFolder(), 'streamspace-test-kube-'))
   atEndOfRun(async () => {
     await run(kube, ['down', folder]).catch(() => {})
   })

@@ -140,7 +140,7 @@ export const kubernetesUnderTest: PlatformUnderTest = {
   fence: 'takes_over',
   recoversFromNothing: true,
   removedReason: 'removed_outside',
-  atOnce: 10,
+  atOnce: 6,
   openMs: START_MS,
   startMs: 6_000,
   patienceMs: 90_000,
