@@ -92,10 +92,14 @@ const isUsable = (pod: PodView): boolean => !pod.going && !pod.released && !isLo
 export const isSurplus = (pod: PodView, all: readonly PodView[]): boolean =>
   pod.going && all.some((other) => isUsable(other) && other.createdAt < pod.createdAt)
 
-/** How often its command has ended, or was taken away, in the life of a pod. */
+/**
+ * How often its command has ended, or was taken away, in the life of a pod. Of a container that waits to be started again the
+ * kubelet counts no restart yet, and may never have said that it was terminated.
+ */
 const endings = (pod: PodView): number => {
   const { container } = pod
-  const ended = (container?.restarts ?? 0) + (container?.state === 'terminated' ? 1 : 0)
+  const hasEnded = container !== null && container.state !== 'running' && container.ended !== null
+  const ended = (container?.restarts ?? 0) + (hasEnded ? 1 : 0)
   return ended === 0 && !isUsable(pod) ? 1 : ended
 }
 

@@ -177,6 +177,21 @@ describe('how a session on Kubernetes is', () => {
     })
   })
 
+  it('an ending that was never told as one is counted when its container waits to be started again', () => {
+    const crashed = { reason: 'Error', exitCode: 3, output: null, ranMs: 10 }
+    const waits = { reason: 'CrashLoopBackOff', message: 'back-off 20s' }
+    const pods = [aPod({ state: 'waiting', ready: false, waiting: waits, ended: crashed, restarts: 2 })]
+    const policy = { policy: 'on-failure', maxRetries: 3 } as const
+    const record = aRecord(policy, { restarts: 2, counted: { p1: 2 } })
+    expect(see({ pods, record })).to.deep.include({ kind: 'restarting', restarts: 3, counted: { p1: 3 } })
+    const counted = aRecord(policy, { restarts: 3, counted: { p1: 3 } })
+    expect(see({ pods, record: counted })).to.include({ kind: 'starting', reason: 'restarting' })
+    const started = [aPod({ ended: crashed, restarts: 3 })]
+    expect(see({ pods: started, record: counted })).to.include({ kind: 'running' })
+    const last = aRecord({ policy: 'on-failure', maxRetries: 2 }, { restarts: 2, counted: { p1: 2 } })
+    expect(see({ pods, record: last })).to.include({ kind: 'over', reason: 'restart_limit', restarts: 2 })
+  })
+
   it('restarts before it was well for long no longer count', () => {
     const pod = aPod({
       ready: false,
