@@ -45,7 +45,8 @@ export const fence = (here: Subject): void => {
     await begun
     expect(await place.picture(agentId), `after ${step}`).to.equal(picture)
     expect(await served(observed, 'index.html')).to.include('hello')
-    expect(await itemOf(newer, id, () => true)).to.include({ status: 'running', generation: 3, restarts: 0 })
+    const item = await itemOf(newer, id, () => true)
+    expect(item, `after ${step}: ${JSON.stringify(item)}`).to.include({ status: 'running', generation: 3, restarts: 0 })
     await older.kill9()
     await ended(newer, id, 9)
     expect(await leftOf(place, id)).to.deep.equal([])
