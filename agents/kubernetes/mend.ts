@@ -77,11 +77,25 @@ export const seekAnchor = async (around: Surroundings, life: Life): Promise<void
 /** Whether its Deployment is there after all, without its label. */
 export const seekDeployment = async (around: Surroundings, life: Life): Promise<boolean> => {
   if (life.deployment !== null || life.anchor === null) return life.deployment !== null
+  await learnDeployment(around, life)
+  return life.deployment !== null
+}
+
+/**
+ * Whether it is to run after all, where it was seen scaled to nothing: each kind has a watch of its own, and what another agent
+ * has made may be known to that of records before that of Deployments has got so far.
+ */
+export const isScaledUp = async (around: Surroundings, life: Life): Promise<boolean> => {
+  if (life.deployment?.going === true) return false
+  await learnDeployment(around, life)
+  return life.deployment !== null && !life.deployment.going && life.deployment.replicas > 0
+}
+
+const learnDeployment = async (around: Surroundings, life: Life): Promise<void> => {
   try {
     const there = await around.objects.get<V1Deployment>(kinds.deployment, nameOf(life.sessionId))
     if (isMade(there)) around.learn.deployment(there)
   } catch (error) {
     if (!isGone(error)) throw error
   }
-  return life.deployment !== null
 }

@@ -6,7 +6,7 @@ import { messageOf } from '../runtime/log.ts'
 import { isPassing } from './api.ts'
 import { timedOut } from './await-running.ts'
 import { giveUp } from './give-up.ts'
-import { mend, seekAnchor, seekDeployment } from './mend.ts'
+import { isScaledUp, mend, seekAnchor, seekDeployment } from './mend.ts'
 import type { SessionRecord } from './record.ts'
 import {
   type Life,
@@ -95,7 +95,7 @@ const reactTo = (around: Surroundings, life: Life, record: SessionRecord, seen: 
         return null
       }
       return async () => {
-        if (life.deployment === null && (await seekDeployment(around, life))) return
+        if (await (life.deployment === null ? seekDeployment : isScaledUp)(around, life)) return
         if (seen.answer === 'over') return giveUpAndShow(around, life, removed(seen.message))
         show(
           around,
