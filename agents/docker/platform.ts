@@ -6,13 +6,14 @@ import { capacityOf } from '../runtime/measured-capacity.ts'
 import type { Held, Platform, PlatformListener } from '../runtime/platform.ts'
 import { advance } from './anchors.ts'
 import { apply, type Registry } from './apply.ts'
-import { connectEngine, isFullDisk, isMissing, isUnreachable } from './engine.ts'
+import { connectEngine, isFullDisk, isMissing, isUnreachable, type Listed } from './engine.ts'
 import { createHealth, type Health } from './health.ts'
 import { bySession, type Circumstances, holdUnseen, lookAt } from './look.ts'
 import { isOwn } from './names.ts'
 import { createNetworks } from './networks.ts'
 import { createOwnership } from './ownership.ts'
 import { generationOf, namesOf, type Session, type Step, type Surroundings } from './session.ts'
+import { createSessionTasks } from './session-tasks.ts'
 import { type DockerSettings, defaults, type Settings } from './settings.ts'
 import { isOnlyThisOne } from './silent.ts'
 import { createTurns } from './turns.ts'
@@ -31,12 +32,9 @@ export type DockerPlatformOptions = {
 const HOUSEKEEPING_MS = 30_000
 /** While the disk is full. */
 const LOOK_FOR_ROOM_MS = 5_000
-const LOOK_AGAIN_MS = 5_000
 const SUSPEND_GRACE_MS = 3_000
 /** How long what is under way may take to notice that the agent ends: a hung engine would keep it. */
 const END_WITHIN_MS = 4_000
-
-type Task = { readonly controller: AbortController; readonly done: Promise<unknown> }
 
 export const createDockerPlatform = (
   given: DockerSettings,
@@ -48,9 +46,6 @@ export const createDockerPlatform = (
   const ownership = createOwnership(engine, settings.agentId, log)
   const networks = createNetworks()
   const sessions = new Map<SessionId, Session>()
-  const tasks = new Map<SessionId, Task>()
-  const looks = new Map<SessionId, Promise<void>>()
-  const later = new Map<SessionId, NodeJS.Timeout>()
   let node: string | null = null
   let cores = Number.POSITIVE_INFINITY
   const leftAlone = new Set<string>()
@@ -66,118 +61,38 @@ export const createDockerPlatform = (
   let health: Health | null = null
   let capacity: WireCapacity | null = null
 
-  /** How often something was begun or ended with a session: what was listed before is old then. */
-  const turns = new Map<SessionId, number>()
-  const turn = (id: SessionId): void => void turns.set(id, (turns.get(id) ?? 0) + 1)
-
-  /** Of a session of which nothing is left, unless a look is under way that compares. */
-  const forgetGone = (id: SessionId): void => {
-    if (!sessions.has(id) && !looks.has(id)) turns.delete(id)
-  }
-
-  /** One thing at a time is done with a session, and a look at it is one; what comes later interrupts what is under way. */
-  const run: Registry['run'] = async (session, work) => {
-    const { id } = session
-    for (;;) {
-      const busy = tasks.get(id)
-      const look = looks.get(id)
-      if (busy === undefined && look === undefined) break
-      busy?.controller.abort()
-      await (busy?.done ?? look)
-    }
-    return begin(session, work)
-  }
-
-  const begin: Registry['run'] = async (session, work) => {
-    const { id } = session
-    turn(id)
-    const controller = new AbortController()
-    const result = work(controller.signal)
-    const task = { controller, done: result.catch(() => {}) }
-    tasks.set(id, task)
-    try {
-      return await result
-    } finally {
-      tasks.delete(id)
-      turn(id)
-      forgetGone(id)
-      if (session.lookAgain) lookSoon(id)
-    }
-  }
-
-  const runUnasked: Registry['runUnasked'] = async (session, judged, work) => {
-    // Begun by a look, which is over first.
-    await looks.get(session.id)
-    if (ending) return
-    if (!tasks.has(session.id) && session.anchor === judged) return begin(session, work)
-    session.lookAgain = true
-    if (!tasks.has(session.id)) lookSoon(session.id)
-  }
-
-  const lookLater = (id: SessionId, afterMs = LOOK_AGAIN_MS): void => {
-    if (ending || later.has(id)) return
-    later.set(
-      id,
-      setTimeout(() => {
-        later.delete(id)
-        lookSoon(id)
-      }, afterMs),
-    )
-  }
-  const registry: Registry = { networks, turns: createTurns(settings.parallelRestarts), run, runUnasked, lookLater }
-
-  /** Only while nothing is being done with it: else when that is over. */
-  const look = async (around: Surroundings, id: SessionId, circumstances: Circumstances = {}): Promise<void> => {
-    const again = (): void => {
-      const session = sessions.get(id)
-      if (session !== undefined) session.lookAgain = true
-    }
-    if (tasks.has(id) || looks.has(id)) return again()
-    const looking = (async () => {
-      const before = turns.get(id)
-      const session = sessions.get(id)
-      if (session !== undefined) session.lookAgain = false
+  const tasks = createSessionTasks<readonly Listed[], Circumstances>({
+    session: (id) => sessions.get(id),
+    list: async (id) => {
       const listed = await ownership.list(id)
       // Their names are not to be learnt by an agent that is no longer the owner: they are what keeps it out.
-      const isRenamed = listed.some(({ name }) => !isOwn(ownership.token(), name))
-      if (isRenamed && (await isLost())) return
-      if (tasks.has(id) || turns.get(id) !== before) return again()
+      return listed.some(isRenamed) && (await isLost()) ? null : listed
+    },
+    judge: async (id, listed, circumstances) => {
+      if (around === null) return
+      const session = sessions.get(id)
       const known = session === undefined ? new Map<string, string>() : namesOf(session)
-      const found = isRenamed ? await ownership.takeBack(listed, known) : listed
+      const found = listed.some(isRenamed) ? await ownership.takeBack(listed, known) : listed
       await lookAt(around, registry, id, found, circumstances)
-    })()
-    looks.set(
-      id,
-      looking.catch(() => {}),
-    )
-    try {
-      await looking
-    } finally {
-      looks.delete(id)
-      if (!tasks.has(id)) forgetGone(id)
-    }
-    if (sessions.get(id)?.lookAgain === true && !tasks.has(id)) lookSoon(id)
-  }
-
-  /** One that fails is tried again: nobody else would tell. */
-  const lookSoon = (id: SessionId): void => {
-    if (around === null || ending) return
-    look(around, id).catch((error: unknown) => {
-      trouble(error)
-      lookLater(id)
-    })
-  }
+    },
+    failed: (error) => trouble(error),
+  })
+  const { look, lookSoon, lookLater } = tasks
+  const isRenamed = ({ name }: Listed): boolean => !isOwn(ownership.token(), name)
+  const registry: Registry = { networks, turns: createTurns(settings.parallelRestarts), ...tasks }
 
   /** Of one that cannot be looked at now the others are not to suffer. */
   const everything = async (): Promise<void> => {
     if (around === null) return
     const engineWasAway = adopted
     await readCapacity()
-    const found = bySession(around, engineWasAway ? await ownership.list() : await ownership.take())
+    const listed = engineWasAway ? await ownership.list() : await ownership.take()
+    for (const id of leftAlone) if (!listed.some((one) => one.id === id)) leftAlone.delete(id)
+    const found = bySession(around, listed)
     for (const id of new Set([...found.keys(), ...sessions.keys()])) {
       const its = found.get(id) ?? []
       try {
-        await look(around, id, { engineWasAway })
+        await look(id, { engineWasAway })
       } catch (error) {
         if (isUnreachable(error) && !(await isOnlyThisOne(engine, error))) throw error
         log.warn({ sessionId: id, error: messageOf(error) }, 'a session cannot be looked at, trying again')
@@ -294,12 +209,10 @@ export const createDockerPlatform = (
     ending = true
     const { around, watch, timers } = opened
     for (const timer of timers) clearInterval(timer)
-    for (const one of later.values()) clearTimeout(one)
+    tasks.stop()
     const patience = setTimeout(() => engine.giveUp('the agent is ending'), END_WITHIN_MS)
     await watch.stop()
-    const busy = [...tasks.values()]
-    for (const { controller } of busy) controller.abort()
-    await Promise.all(busy.map(({ done }) => done))
+    await tasks.end()
     clearTimeout(patience)
     await last(around)
   }

@@ -25,10 +25,11 @@ export const begin = async (
   const before = recordOf(life)
   const { settings } = around
   // A record that cannot be read, or is gone, does not say, but what was made by it does.
-  const starts = [...life.pods.values()].map((pod) => pod.start)
-  const start = Math.max(before?.start ?? 0, life.deployment?.start ?? 0, ...starts) + 1
+  const starts = [before, life.deployment, ...life.pods.values()].map((made) => made?.start ?? 0)
+  const last = Math.max(...starts)
+  const start = last === 0 ? firstStart() : last + 1
   const asked = { sessionId, settings, owner: life.anchor?.seen.uid ?? '', start, generation, desired, container }
-  const accessToken = await tokenFor(around, life, start)
+  const accessToken = await tokenFor(around, life, last > 0)
   const environment = containerEnvironment(sessionId, desired, container, accessToken)
   // Only a start that was finished is believed, and nothing of it when it was for something else.
   const areThere = before?.parts === digestOf(asked, environment)
@@ -83,10 +84,16 @@ export const begin = async (
   return null
 }
 
-const tokenFor = async (around: Surroundings, life: Life, start: number): Promise<string> =>
+/**
+ * Milliseconds since the epoch: a session that was deleted and is begun anew has no number twice, so that an agent whose watch
+ * of pods is behind takes none of the earlier life for one of this.
+ */
+const firstStart = (): number => Date.now()
+
+const tokenFor = async (around: Surroundings, life: Life, startedBefore: boolean): Promise<string> =>
   // An empty one would let everybody in.
   life.accessToken ||
-  (start > 1 ? await readToken(around, life.sessionId) : null) ||
+  (startedBefore ? await readToken(around, life.sessionId) : null) ||
   randomBytes(24).toString('base64url')
 
 const makeParts = async (

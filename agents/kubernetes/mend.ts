@@ -82,11 +82,10 @@ export const seekDeployment = async (around: Surroundings, life: Life): Promise<
 }
 
 /**
- * Whether it is to run after all, where it was seen scaled to nothing: each kind has a watch of its own, and what another agent
- * has made may be known to that of records before that of Deployments has got so far.
+ * Whether it is to run after all, where it was seen scaled to nothing or going: each kind has a watch of its own, and what another
+ * agent has made may be known to that of records before that of Deployments has got so far.
  */
 export const isScaledUp = async (around: Surroundings, life: Life): Promise<boolean> => {
-  if (life.deployment?.going === true) return false
   await learnDeployment(around, life)
   return life.deployment !== null && !life.deployment.going && life.deployment.replicas > 0
 }

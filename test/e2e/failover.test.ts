@@ -78,7 +78,9 @@ describe('a database that fails over', function () {
     const { pair, load } = all
     await load.more(20)
     const sent = load.promised.length
+    await pair.standbyHasAll()
     await pair.killPrimary()
+    await load.answered()
     const kept = load.promised.length
     await pair.promoteStandby()
     await load.more(20)
@@ -93,9 +95,12 @@ describe('a database that fails over', function () {
     const all = await onPair('asynchronous')
     const { pair, agent, load } = all
     const before = load.promised.length
+    await pair.standbyHasAll()
     await pair.detachStandby()
     await load.more(30)
     await pair.killPrimary()
+    // What was committed before the kill may be answered after it.
+    await load.answered()
     const after = load.promised.length
     await pair.promoteStandby()
     await load.more(20)

@@ -24,6 +24,8 @@ export type PostgresPair = {
   readonly killPrimary: () => Promise<void>
   /** A host that swallows everything: its processes stand still, its sockets stay open. */
   readonly freezePrimary: () => Promise<void>
+  /** Waits until the standby has what is committed now. */
+  readonly standbyHasAll: () => Promise<void>
   /** From here on the standby hears nothing of the primary, as when the network between them is gone. */
   readonly detachStandby: () => Promise<void>
   readonly promoteStandby: () => Promise<void>
@@ -100,6 +102,16 @@ export const startPostgresPair = async (
       await primary.gone
     },
     freezePrimary: () => signalPrimary('SIGSTOP'),
+    standbyHasAll: async () => {
+      const [now] = await ask(urlOf(primaryPort), 'SELECT pg_current_wal_flush_lsn()::text AS lsn')
+      await eventually(
+        async () => {
+          const rows = await ask(urlOf(standbyPort), `SELECT pg_last_wal_receive_lsn() >= '${now?.lsn}' AS received`)
+          expect(rows).to.deep.equal([{ received: true }])
+        },
+        { within: 15_000 },
+      )
+    },
     detachStandby: async () => {
       for (const { pid } of await ask(urlOf(primaryPort), 'SELECT pid FROM pg_stat_replication'))
         tell(Number(pid), 'SIGSTOP')

@@ -15,6 +15,8 @@ export type Creates = {
   readonly more: (count: number, within?: number) => Promise<number>
   /** The longest time between two promises, in milliseconds. */
   readonly longestGap: () => number
+  /** Waits until all calls that are on their way now have ended: what they were promised is in `promised` then. */
+  readonly answered: () => Promise<void>
   readonly end: () => Promise<void>
 }
 
@@ -43,9 +45,13 @@ export const creates = (api: Rest, request: object, { clients = 4, pauseMs = 40 
       failed(`no answer: ${message} ${(cause as Error | undefined)?.message ?? ''}`)
     }
   }
+  const onTheirWay = new Set<Promise<void>>()
   const client = async (): Promise<void> => {
     while (!over) {
-      await create()
+      const call = create()
+      onTheirWay.add(call)
+      await call
+      onTheirWay.delete(call)
       await wait(pauseMs)
     }
   }
@@ -62,6 +68,9 @@ export const creates = (api: Rest, request: object, { clients = 4, pauseMs = 40 
       return Math.max(0, (promisedAt[before] ?? began) - began)
     },
     longestGap: () => Math.max(0, ...promisedAt.slice(1).map((at, index) => at - (promisedAt[index] ?? at))),
+    answered: async () => {
+      await Promise.all(onTheirWay)
+    },
     end: async () => {
       over = true
       await running
