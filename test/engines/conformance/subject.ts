@@ -30,6 +30,9 @@ export type Subject = {
   readonly testOfMany: (name: string, work: () => Promise<void>) => void
 }
 
+/** Mocha was asked for some of the tests: those alone are to run. */
+const isAPart = process.argv.some((argument) => /^(-g|-f|--f?grep)/.test(argument))
+
 /** Call it inside `describe`. */
 export const subject = (platform: PlatformUnderTest): Subject => {
   let place: Place | undefined
@@ -40,7 +43,7 @@ export const subject = (platform: PlatformUnderTest): Subject => {
   before(async function () {
     this.timeout(platform.openMs)
     place = await platform.place()
-    if (platform.atOnce > 1) for (const each of begin) each()
+    if (platform.atOnce > 1 && !isAPart) for (const each of begin) each()
   })
   after(() => place?.close())
 
