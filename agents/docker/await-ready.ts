@@ -28,6 +28,8 @@ type Waiting = {
 }
 
 const FIRST_PAUSE_MS = 20
+/** The engine tells of an end by itself; a probe is cheaper than asking it. */
+const ASK_AT_LEAST_EVERY_MS = 500
 /** The engine's proxy takes a connection before it knows whether anybody listens inside, and drops it at once when nobody does. */
 const HELD_FOR_MS = 50
 
@@ -47,14 +49,25 @@ export const awaitReady = async (around: Surroundings, session: Session, waiting
   let last = 'not tried yet'
   let told = 'connection refused'
   let pause = FIRST_PAUSE_MS
-
-  for (;;) {
+  /** When the engine was asked last, and what had been heard of the session by then. */
+  let asked = { at: Number.NEGATIVE_INFINITY, heard: session.heard }
+  /** null: it runs. */
+  const endOf = async (): Promise<Readiness | null> => {
+    asked = { at: Date.now(), heard: session.heard }
     const inspected = await inspectWorkload(around, session)
     if (inspected === null || !inspected.running) return { kind: 'ended', inspected }
     session.published = inspected.published
+    return null
+  }
+
+  for (;;) {
+    const isTold = session.heard !== asked.heard || Date.now() - asked.at >= ASK_AT_LEAST_EVERY_MS
+    const end = isTold ? await endOf() : null
+    if (end !== null) return end
     if (waiting.signal.aborted) return { kind: 'interrupted' }
     const result = await look()
-    if (result.kind === 'answered') return { kind: 'ready' }
+    // What answers may be another's, which was given the port of one that has ended.
+    if (result.kind === 'answered') return (isTold ? null : await endOf()) ?? { kind: 'ready' }
     last = result.why
     if (last !== told) waiting.progress('starting', `waiting for ${awaited}; last: ${last}`)
     told = last

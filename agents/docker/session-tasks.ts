@@ -100,7 +100,9 @@ export const createSessionTasks = <Found, Circumstances>(
 
   const again = (id: SessionId): void => {
     const session = looking.session(id)
-    if (session !== undefined) session.lookAgain = true
+    if (session === undefined) return
+    session.lookAgain = true
+    session.heard += 1
   }
 
   const look = async (id: SessionId, circumstances?: Circumstances): Promise<void> => {

@@ -32,6 +32,8 @@ export type Session = {
   published: ReadonlyMap<string, number>
   /** Something happened on the engine while something was being done with it. */
   lookAgain: boolean
+  /** How often that was so. */
+  heard: number
 }
 
 export type Surroundings = {
@@ -84,6 +86,7 @@ export const newSession = (id: SessionId, orgId: string | null): Session => ({
   observed: starting(0, 'starting', 'starting'),
   published: new Map(),
   lookAgain: false,
+  heard: 0,
 })
 
 const noProgress: Progress = { phase: 'applying', reason: '', restarts: 0, retries: 0 }
