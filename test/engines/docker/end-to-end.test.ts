@@ -57,6 +57,14 @@ describe('the Docker agent', function () {
     expect(session.image).to.equal(BUSYBOX)
   })
 
+  it('runs the first template that people try, though the image has nothing but busybox', async () => {
+    const { id } = await control.rest.create({ template: 'hello-web', parameters: { title: 'A < B' } })
+    const page = await pageOf(await control.rest.until(id, 'running'))
+    expect(page).to.include('<h1>A &lt; B</h1>').and.include(id)
+    await control.rest.post(`/sessions/${id}/stop`)
+    expect(await control.rest.until(id, 'stopped')).to.include({ statusReason: 'by_request' })
+  })
+
   it('keeps the home over hibernating and waking, and removes everything with the session', async () => {
     const { id } = await control.rest.create({ template: 'steady', parameters: { title: 'one' } })
     await control.rest.until(id, 'running')

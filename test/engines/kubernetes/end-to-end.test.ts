@@ -59,6 +59,14 @@ describe('the Kubernetes agent', function () {
     return lists.flat().flatMap(({ metadata }) => (metadata?.name?.includes(id) ? [metadata.name] : []))
   }
 
+  it('runs the first template that people try, though the image has nothing but busybox', async () => {
+    const { id } = await control.rest.create({ template: 'hello-web', parameters: { title: 'A < B' } })
+    const page = await pageOf(await control.rest.until(id, 'running', PATIENCE_MS))
+    expect(page).to.include('<h1>A &lt; B</h1>').and.include(id)
+    await control.rest.ask('DELETE', `/sessions/${id}`)
+    await control.rest.gone(id, PATIENCE_MS)
+  })
+
   it('runs a session with its parameters, keeps its home over hibernating and waking, and removes everything with it', async () => {
     const { id } = await control.rest.create({ template: 'steady', parameters: { title: 'one' } })
     const session = await control.rest.until(id, 'running', PATIENCE_MS)
