@@ -48,7 +48,7 @@ export const enrolLocalAgent = async (
         1,
         `the agent id ${agentId} is taken by another agent in this database: remove it, or use another database`,
       )
-    await agents.setTokenHash(agentId, tokens.hash(token))
+    await agents.setTokenHash(present, tokens.hash(token))
     return { agentId, tokenFile }
   } finally {
     await database.close()

@@ -12,11 +12,11 @@ import type { Adoption, AdoptionStore, LockedOrphan } from '../../domain/ports/a
 import type { Decision } from '../../domain/session/session.ts'
 import { type InsertSettings, inputOf } from './insert-sessions.ts'
 import { orphanFromRow } from './orphan-rows.ts'
-import type { Database, Row } from './pool.ts'
+import { type Database, ownedBy, type Row } from './pool.ts'
 
 const LOCK_AGENT = `
 SELECT max_sessions, cpu_millis, memory_mib, allocated_sessions, allocated_cpu_millis, allocated_memory_mib
-  FROM agents WHERE id = $1 FOR NO KEY UPDATE`
+  FROM agents WHERE id = $1 AND org_id IS NOT DISTINCT FROM $2 FOR NO KEY UPDATE`
 
 /** `org_id` too: an agent's id may have been another org's before. */
 const LOCK_ORPHAN = `
@@ -71,8 +71,8 @@ SELECT count(*) AS adopted FROM session`
 
 export const createAdoptionStore = (database: Database, settings: InsertSettings): AdoptionStore => ({
   adopt: (agent, sessionId, judge, secrets) =>
-    database.transaction(async (query): Promise<Adoption<never>> => {
-      const [room] = (await query({ name: 'lock_agent', text: LOCK_AGENT, values: [agent.id] })).rows
+    ownedBy(database, agent.orgId).transaction(async (query): Promise<Adoption<never>> => {
+      const [room] = (await query({ name: 'lock_agent', text: LOCK_AGENT, values: [agent.id, agent.orgId] })).rows
       if (room === undefined) return { kind: 'missing' }
       const [row] = (await query({ text: LOCK_ORPHAN, values: [agent.id, agent.orgId, sessionId] })).rows
       if (row === undefined) {

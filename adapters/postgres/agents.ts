@@ -1,9 +1,9 @@
 import { type Agent, agentStatus } from '../../domain/agent/agent.ts'
 import type { AgentId, OrgId, ReplicaId } from '../../domain/ids.ts'
-import { type AgentStore, type LostSessions, MOST_LOST_NAMED } from '../../domain/ports/agents.ts'
+import { type AgentStore, type LostSessions, MOST_LOST_NAMED, type OwnedAgent } from '../../domain/ports/agents.ts'
 import type { Clock } from '../../domain/ports/clock.ts'
 import { type Cursors, pageOf } from './cursor.ts'
-import type { Database, Row } from './pool.ts'
+import { type Database, ownedBy, type Queries, type Row } from './pool.ts'
 import { parameters } from './session-queries.ts'
 
 const SELECT = `
@@ -73,6 +73,9 @@ WITH locked AS MATERIALIZED (
 )
 UPDATE orphans o SET state = 'gone', ended_at = now() FROM locked WHERE o.id = locked.id AND o.ended_at IS NULL`
 
+/** $1 the agent, $2 its org; null: the installation. */
+const IS_OWNED = 'id = $1 AND org_id IS NOT DISTINCT FROM $2'
+
 const agentFromRow = (row: Row, now: Date, heartbeatIntervalMs: number): Agent => ({
   id: row.id as AgentId,
   orgId: row.org_id as OrgId | null,
@@ -116,7 +119,7 @@ export const createAgentStore = (
   const fromRow = (row: Row): Agent => agentFromRow(row, clock.now(), settings.heartbeatIntervalMs)
   return {
     get: async (orgId, id) => {
-      const { rows } = await database.query({
+      const { rows } = await database.of(orgId).query({
         name: 'get_agent',
         text: `${SELECT} WHERE a.id = $2 AND (a.org_id = $1 OR a.org_id IS NULL)`,
         values: [orgId, id],
@@ -132,7 +135,7 @@ export const createAgentStore = (
       if (filter.platform !== undefined) where.push(`a.platform = ANY(${add(filter.platform)}::text[])`)
       if (filter.region !== undefined) where.push(`a.region = ANY(${add(filter.region)}::text[])`)
       const limit = filter.status === undefined ? page.limit + 1 : null
-      const { rows } = await database.query({
+      const { rows } = await database.of(orgId).query({
         text: `${SELECT} WHERE ${where.join(' AND ')} ORDER BY a.id LIMIT ${add(limit)}`,
         values,
       })
@@ -145,7 +148,7 @@ export const createAgentStore = (
     },
 
     candidates: async (orgId) => {
-      const { rows } = await database.query({
+      const { rows } = await database.of(orgId).query({
         name: 'candidate_agents',
         text: `${SELECT} WHERE a.org_id = $1 OR a.org_id IS NULL`,
         values: [orgId],
@@ -154,7 +157,7 @@ export const createAgentStore = (
     },
 
     enrol: async (enrolment) => {
-      const { rowCount } = await database.query({
+      const { rowCount } = await ownedBy(database, enrolment.orgId).query({
         text: `WITH agent AS (
                  INSERT INTO agents (id, org_id, platform, region, labels, token_hash)
                  VALUES ($1, $2, $3, $4, $5::jsonb, $6) ON CONFLICT (id) DO NOTHING RETURNING id)
@@ -171,49 +174,54 @@ export const createAgentStore = (
       return rowCount > 0
     },
 
-    setTokenHash: (id, tokenHash) =>
+    setTokenHash: ({ id, orgId }, tokenHash) =>
       // The lease first, as everywhere. A raised epoch fences the old token's connection, whichever replica has it.
-      database.transaction(async (query) => {
+      ownedBy(database, orgId).transaction(async (query) => {
         await query({
-          text: `UPDATE agent_leases SET epoch = epoch + 1, replica_id = NULL, disconnected_at = now() WHERE agent_id = $1`,
-          values: [id],
+          text: `UPDATE agent_leases SET epoch = epoch + 1, replica_id = NULL, disconnected_at = now()
+                  WHERE agent_id = (SELECT id FROM agents WHERE ${IS_OWNED})`,
+          values: [id, orgId],
         })
-        await query({ text: 'UPDATE agents SET token_hash = $2 WHERE id = $1', values: [id, tokenHash] })
+        await query({ text: `UPDATE agents SET token_hash = $3 WHERE ${IS_OWNED}`, values: [id, orgId, tokenHash] })
       }),
 
-    setCordoned: async (id, cordoned) => {
-      await database.query({ text: 'UPDATE agents SET cordoned = $2 WHERE id = $1', values: [id, cordoned] })
+    setCordoned: async ({ id, orgId }, cordoned) => {
+      await ownedBy(database, orgId).query({
+        text: `UPDATE agents SET cordoned = $3 WHERE ${IS_OWNED}`,
+        values: [id, orgId, cordoned],
+      })
     },
 
-    removeEmpty: (id) =>
-      database.transaction(async (query) => {
-        await hold(query, id)
+    removeEmpty: (agent) =>
+      ownedBy(database, agent.orgId).transaction(async (query) => {
+        if (!(await hold(query, agent))) return 0
         // Under the locks: what was placed here meanwhile is seen, and nothing more is placed.
         const { rows } = await query({
           text: 'SELECT count(*) AS n FROM sessions WHERE agent_id = $1 AND deleted_at IS NULL',
-          values: [id],
+          values: [agent.id],
         })
-        if (rows[0].n === 0) await removeHeld(query, id)
+        if (rows[0].n === 0) await removeHeld(query, agent.id)
         return rows[0].n
       }),
 
-    remove: (id) =>
-      database.transaction(async (query) => {
-        await hold(query, id)
-        return removeHeld(query, id)
-      }),
+    remove: (agent) =>
+      ownedBy(database, agent.orgId).transaction(async (query) =>
+        (await hold(query, agent)) ? removeHeld(query, agent.id) : { count: 0, sessions: [] },
+      ),
   }
 }
 
-type Query = Parameters<Parameters<Database['transaction']>[0]>[0]
-
-/** Writers of its reports are waited for and fenced, then those who take or give back its capacity. */
-const hold = async (query: Query, id: AgentId): Promise<void> => {
-  await query({ text: 'SELECT FROM agent_leases WHERE agent_id = $1 FOR UPDATE', values: [id] })
-  await query({ text: 'SELECT FROM agents WHERE id = $1 FOR UPDATE', values: [id] })
+/** Writers of its reports are waited for and fenced, then those who take or give back its capacity. False: it is not there. */
+const hold = async (query: Queries['query'], { id, orgId }: OwnedAgent): Promise<boolean> => {
+  await query({
+    text: `SELECT FROM agent_leases WHERE agent_id = (SELECT id FROM agents WHERE ${IS_OWNED}) FOR UPDATE`,
+    values: [id, orgId],
+  })
+  const { rowCount } = await query({ text: `SELECT FROM agents WHERE ${IS_OWNED} FOR UPDATE`, values: [id, orgId] })
+  return rowCount > 0
 }
 
-const removeHeld = async (query: Query, id: AgentId): Promise<LostSessions> => {
+const removeHeld = async (query: Queries['query'], id: AgentId): Promise<LostSessions> => {
   const { rows } = await query({ text: ABANDON_SESSIONS, values: [id, MOST_LOST_NAMED] })
   await query({ text: END_ORPHANS, values: [id] })
   await query({ text: CANCEL_COMMANDS, values: [id] })

@@ -4,7 +4,7 @@ import type { CommandChange } from '../../domain/outbox/intervene.ts'
 import type { CommandStore } from '../../domain/ports/commands.ts'
 import type { CommitConflict } from '../../domain/ports/unit-of-work.ts'
 import { COMMAND_COLUMNS, commandFromRow } from './history-rows.ts'
-import type { Database } from './pool.ts'
+import type { Tenants } from './pool.ts'
 import { RESERVE_ROOM } from './reserve-room.ts'
 import { CONFLICTING, codeOf } from './session-writer.ts'
 
@@ -24,7 +24,7 @@ session AS (
      SET status = $6, status_reason = $7, status_message = $8, waiting_since = $9, status_deadline = $10,
          reserved_on = $11, endpoint = $12::jsonb, exit_code = $13, exit_signal = $14, last_output = $15,
          updated_at = $16, revision = $17
-   WHERE id = $1 AND revision = $2 AND ($3::text IS NULL OR EXISTS (SELECT 1 FROM reserved))
+   WHERE id = $1 AND org_id = $26 AND revision = $2 AND ($3::text IS NULL OR EXISTS (SELECT 1 FROM reserved))
   RETURNING id, org_id, generation
 ),
 command AS (
@@ -50,9 +50,9 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM command) THEN 1
             WHEN EXISTS (SELECT 1 FROM session) OR EXISTS (SELECT 1 FROM reserved) THEN abort_conflicting_commit()
             ELSE 0 END AS committed`
 
-export const createCommandStore = (database: Database, settings: { readonly commandTtlMs: number }): CommandStore => ({
+export const createCommandStore = (database: Tenants, settings: { readonly commandTtlMs: number }): CommandStore => ({
   get: async (scope, id) => {
-    const { rows } = await database.query({
+    const { rows } = await database.of(scope.orgId).query({
       name: 'get_command',
       text: GET,
       values: [id, scope.orgId, scope.ownerId],
@@ -62,7 +62,7 @@ export const createCommandStore = (database: Database, settings: { readonly comm
 
   change: async (change) => {
     try {
-      const { rows } = await database.query({
+      const { rows } = await database.of(change.decision.session.orgId).query({
         name: 'change_command',
         text: CHANGE_COMMAND,
         values: valuesOf(change, settings.commandTtlMs),
@@ -114,5 +114,6 @@ const valuesOf = (change: CommandChange, commandTtlMs: number): readonly unknown
     events.map((event) => event.type),
     events.map((event) => JSON.stringify(event.data)),
     events.map((event) => event.actor),
+    session.orgId,
   ]
 }

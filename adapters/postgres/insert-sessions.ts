@@ -3,7 +3,8 @@
  * nothing. Several at a time cost little more than one, as what a statement and a commit cost is paid once.
  *
  * The agents' rows are locked first, so that what is read of their room is what the statement then takes. Of
- * several sessions that want the same agent, those that come first get what there is.
+ * several sessions that want the same agent, those that come first get what there is. Nothing that is written is read again:
+ * the sessions of several orgs may be written together, and none of them may be seen then.
  */
 import type { Creation, SecretEnv } from '../../domain/ports/unit-of-work.ts'
 
@@ -45,6 +46,9 @@ reserved AS (
             FROM placed GROUP BY agent_id) taken
    WHERE a.id = taken.agent_id
 ),
+taken AS MATERIALIZED (
+  SELECT id FROM input WHERE agent_id IS NULL OR id IN (SELECT id FROM placed)
+),
 session AS (
   INSERT INTO sessions (
     id, org_id, user_id, name, template_id, template_name, template_version, placement, agent_id, platform,
@@ -57,19 +61,18 @@ session AS (
          status_message, waiting_since, status_deadline, 0, labels, parameters, env, spec, secrets,
          persistent_home, cpu_millis, memory_mib, idle_timeout_s, max_duration_s, created_at, created_at,
          created_at, 1, 1
-    FROM input WHERE agent_id IS NULL OR id IN (SELECT id FROM placed)
-  RETURNING id
+    FROM input WHERE id IN (SELECT id FROM taken)
 ),
 event AS (
   INSERT INTO session_events (org_id, session_id, type, generation, data, actor, at)
-  SELECT org_id, id, event_type, 1, event_data, actor, created_at FROM input WHERE id IN (SELECT id FROM session)
+  SELECT org_id, id, event_type, 1, event_data, actor, created_at FROM input WHERE id IN (SELECT id FROM taken)
 ),
 command AS (
   INSERT INTO outbox (command_id, org_id, agent_id, session_id, generation, type, payload, expires_at, created_at)
   SELECT command_id, org_id, agent_id, id, 1, command_type, payload, expires_at, created_at
-    FROM input WHERE command_id IS NOT NULL AND id IN (SELECT id FROM session) ORDER BY place
+    FROM input WHERE command_id IS NOT NULL AND id IN (SELECT id FROM taken) ORDER BY place
 )
-SELECT id FROM session`
+SELECT id FROM taken`
 
 /** Exported for the benchmark, whose raw floor is this very statement. */
 export const insertion = (creations: readonly Creation[], settings: InsertSettings) => ({

@@ -3,7 +3,7 @@ import { type OrphanRemoval, type OrphanState, presentStates } from '../../domai
 import type { OrphanStore } from '../../domain/ports/orphans.ts'
 import { type Cursors, pageOf } from './cursor.ts'
 import { agentEventFromRow, orphanFromRow } from './orphan-rows.ts'
-import type { Database, Row } from './pool.ts'
+import { type Database, ownedBy, type Row } from './pool.ts'
 
 const list = (more: string): string => `
 SELECT id, agent_id, session_id, generation, status, reason, state, first_seen_at, last_seen_at, approved_at,
@@ -39,7 +39,7 @@ export const createOrphanQueries = (
   list: async (agent, states, page) => {
     const name = `orphans:${agent.id}`
     const from = cursors.decode(name, page.cursor)
-    const { rows } = await database.query({
+    const { rows } = await ownedBy(database, agent.orgId).query({
       ...(arePresent(states)
         ? { name: 'list_present_orphans', text: LIST_PRESENT }
         : { name: 'list_orphans', text: LIST }),
@@ -48,13 +48,15 @@ export const createOrphanQueries = (
     return pageOf(rows, page.limit, orphanFromRow, (row: Row) => cursors.encode(name, [row.id]))
   },
 
-  events: async (agentId, page) => {
-    const list = `agent-events:${agentId}`
+  events: async ({ id, orgId }, page) => {
+    const list = `agent-events:${id}`
     const from = cursors.decode(list, page.cursor)
-    const { rows } = await database.query({
+    const { rows } = await ownedBy(database, orgId).query({
       name: 'agent_events',
-      text: 'SELECT id, agent_id, type, data, actor, at FROM agent_events WHERE agent_id = $1 AND id > $2 ORDER BY id LIMIT $3',
-      values: [agentId, from?.[0] ?? 0, page.limit + 1],
+      text: `SELECT e.id, e.agent_id, e.type, e.data, e.actor, e.at
+               FROM agent_events e JOIN agents a ON a.id = e.agent_id
+              WHERE e.agent_id = $1 AND a.org_id IS NOT DISTINCT FROM $4 AND e.id > $2 ORDER BY e.id LIMIT $3`,
+      values: [id, from?.[0] ?? 0, page.limit + 1, orgId],
     })
     return pageOf(rows, page.limit, agentEventFromRow, (row: Row) => cursors.encode(list, [row.id]))
   },

@@ -12,7 +12,7 @@ import type { AgentId, CommandId, SessionId } from '../../domain/ids.ts'
 import type { Approval, OrphanStore } from '../../domain/ports/orphans.ts'
 import { REMOVAL_COLUMNS, removalFromRow } from './orphan-queries.ts'
 import { HAS_A_SESSION_HERE, isDue, NOT_ON_ITS_WAY } from './orphan-rows.ts'
-import type { Database, Row } from './pool.ts'
+import { type Database, ownedBy, type Row } from './pool.ts'
 
 const WINDOW = `interval '24 hours'`
 
@@ -81,7 +81,8 @@ SELECT count(*) AS removing FROM sent`
 const BEGIN_ALL = begin(DUE_HERE, '$4')
 const BEGIN_APPROVED_IN_INVENTORY = begin(`${DUE_HERE} AND o.approved_at IS NOT NULL`, '$4')
 const BEGIN_APPROVED = begin(
-  `o.agent_id = $1 AND o.ended_at IS NULL AND o.state = 'approved' AND NOT ${HAS_A_SESSION_HERE}`,
+  `o.agent_id = $1 AND o.org_id IS NOT DISTINCT FROM $3 AND o.ended_at IS NULL AND o.state = 'approved'
+     AND NOT ${HAS_A_SESSION_HERE}`,
   '$2',
 )
 
@@ -99,7 +100,7 @@ const RELEASE = `UPDATE orphan_brakes SET held_reason = NULL, held_at = NULL WHE
 /** Which of the named are not there to be approved; none of them is then. */
 const APPROVE = `
 WITH agent AS (
-  SELECT id FROM agents WHERE id = $1 FOR KEY SHARE
+  SELECT id FROM agents WHERE id = $1 AND org_id IS NOT DISTINCT FROM $4 FOR KEY SHARE
 ),
 present AS MATERIALIZED (
   SELECT o.id, o.session_id, o.state = 'seen' OR (o.state = 'removing' AND ${NOT_ON_ITS_WAY}) AS waits
@@ -203,14 +204,14 @@ export const createOrphanRemoval = (
       return { kind: 'begun', removing: begun.rows[0].removing, held, heldBefore }
     }),
 
-  approve: async (agentId, sessionIds, by): Promise<Approval> => {
-    const { rows } = await database.query({ text: APPROVE, values: [agentId, sessionIds, by] })
+  approve: async ({ id, orgId }, sessionIds, by): Promise<Approval> => {
+    const { rows } = await ownedBy(database, orgId).query({ text: APPROVE, values: [id, sessionIds, by, orgId] })
     const missing = rows[0].missing as readonly SessionId[]
     return missing.length > 0 ? { kind: 'missing', sessionIds: missing } : { kind: 'approved', count: rows[0].approved }
   },
 
-  removeApproved: async (agentId, commandIds: readonly CommandId[]) => {
-    const { rows } = await database.query({ text: BEGIN_APPROVED, values: [agentId, commandIds] })
+  removeApproved: async ({ id, orgId }, commandIds: readonly CommandId[]) => {
+    const { rows } = await ownedBy(database, orgId).query({ text: BEGIN_APPROVED, values: [id, commandIds, orgId] })
     return rows[0].removing
   },
 

@@ -1,6 +1,8 @@
 /** The connection pool. Everything that this project sends to PostgreSQL goes through a `Database`. */
 import pg from 'pg'
+import type { OrgId } from '../../domain/ids.ts'
 import { connectorTo } from './connector.ts'
+import { becoming, type Identity } from './identity.ts'
 import { isLostConnection, isReadOnly } from './lost-connection.ts'
 import { readTime } from './read-time.ts'
 import { createStatements } from './statements.ts'
@@ -23,22 +25,36 @@ export type Query = {
 // biome-ignore lint/suspicious/noExplicitAny: rows are typed by whoever wrote the statement
 export type Row = any
 
-export type Database = {
+export type Queries = {
   /** One statement, which is its own transaction; run again when it was the victim of a deadlock. */
   readonly query: (query: Query) => Promise<{ readonly rows: readonly Row[]; readonly rowCount: number }>
   /** One statement after another in one transaction, on one connection. All of it again after a deadlock. */
-  readonly transaction: <A>(work: (query: Database['query']) => Promise<A>) => Promise<A>
-  readonly close: () => Promise<void>
+  readonly transaction: <A>(work: (query: Queries['query']) => Promise<A>) => Promise<A>
 }
+
+/** Whoever has this alone can ask for nothing without saying for which org. */
+export type Tenants = {
+  /** What is done for one org; for several, new rows alone can be written. */
+  readonly of: (orgs: OrgId | readonly OrgId[]) => Queries
+}
+
+/** Itself it is for nobody in particular: what agents report, duties, retention. */
+export type Database = Queries & Tenants & { readonly close: () => Promise<void> }
 
 /** `transaction`: the next statement may run on another server connection, so nothing may be left behind on one. */
 export type Pooler = 'none' | 'transaction'
+
+/** What belongs to no org is the installation's. */
+export const ownedBy = (database: Database, orgId: OrgId | null): Queries =>
+  orgId === null ? database : database.of(orgId)
 
 export type DatabaseSettings = {
   /** One host or several, of which the writable one is meant. */
   readonly url: string
   readonly pooler?: Pooler
   readonly maxConnections?: number
+  /** `login`: as whoever the address names, past the locks between orgs; for tools that own the schema. */
+  readonly as?: 'login'
   readonly applicationName?: string
   /** A connection that broke while nobody used it: told, never thrown. */
   readonly onIdleError?: (error: Error) => void
@@ -75,9 +91,14 @@ const sessionSettings = (pooler: Pooler): pg.PoolConfig =>
     : { statement_timeout: STATEMENT_TIMEOUT_MS, idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS }
 
 /** So behind one they are set for each transaction; a single statement has the client's own deadline. */
-const begin = (pooler: Pooler): string =>
+const begin = (pooler: Pooler, identity: Identity): string =>
   pooler === 'transaction'
-    ? `BEGIN; SET LOCAL statement_timeout = ${STATEMENT_TIMEOUT_MS}; SET LOCAL idle_in_transaction_session_timeout = ${STATEMENT_TIMEOUT_MS}`
+    ? [
+        'BEGIN',
+        `SET LOCAL statement_timeout = ${STATEMENT_TIMEOUT_MS}`,
+        `SET LOCAL idle_in_transaction_session_timeout = ${STATEMENT_TIMEOUT_MS}`,
+        becoming(identity, 'transaction') ?? '',
+      ].join('; ')
     : 'BEGIN'
 
 export const openDatabase = (settings: DatabaseSettings): Database => {
@@ -95,6 +116,7 @@ export const openDatabase = (settings: DatabaseSettings): Database => {
     idleTimeoutMillis: 0,
     keepAlive: true,
     types: parsers,
+    pipeline: true,
   })
   let closing = false
   pool.on('error', (error) => {
@@ -104,31 +126,80 @@ export const openDatabase = (settings: DatabaseSettings): Database => {
   const statements = createStatements(pool, ANSWER_TIMEOUT_MS)
 
   const asSent: (query: Query) => Query = pooler === 'transaction' ? ({ name: _, ...query }) => query : (query) => query
-  const run = async (send: (query: pg.QueryConfig) => Promise<pg.QueryResult>, query: Query) => {
+  const answered = async (sent: Promise<pg.QueryResult>) => {
     try {
-      const result = await send(asSent(query) as pg.QueryConfig)
+      const result = await sent
       return { rows: result.rows as readonly Row[], rowCount: result.rowCount ?? 0 }
     } catch (error) {
       if (isReadOnly(error)) connector.refusesWrites()
       throw error
     }
   }
-  const runTransaction = <A>(work: (query: Database['query']) => Promise<A>): Promise<A> =>
+  const send = (client: pg.PoolClient, query: Query): Promise<pg.QueryResult> =>
+    statements.on(client, asSent(query) as pg.QueryConfig)
+
+  /** What each connection was set to last. */
+  const set = new WeakMap<pg.PoolClient, string>()
+
+  /** null: it is so already. To be awaited before anything is believed that was sent after it. */
+  const becomeOn = (client: pg.PoolClient, identity: Identity): Promise<void> | null => {
+    const text = becoming(identity, 'connection')
+    if (text === null || set.get(client) === text) return null
+    set.delete(client)
+    return statements.on(client, { text }).then(() => void set.set(client, text))
+  }
+
+  /** Nothing is ever sent by a connection that is still who logged in. */
+  const becomeFirst = async (client: pg.PoolClient, identity: Identity): Promise<void> => {
+    if (!set.has(client)) await becomeOn(client, identity)
+  }
+
+  const runQuery = (identity: Identity, query: Query) =>
     statements.onConnection(async (client) => {
-      const send = (query: pg.QueryConfig) => statements.on(client, query)
+      if (pooler === 'transaction' && identity !== 'login') return runAlone(client, identity, query)
+      await becomeFirst(client, identity)
+      const [become, result] = await Promise.allSettled([becomeOn(client, identity), answered(send(client, query))])
+      if (become.status === 'rejected') throw become.reason
+      if (result.status === 'rejected') throw result.reason
+      return result.value
+    })
+
+  /** Its identity goes with the statement's own transaction, in one round trip. */
+  const runAlone = async (client: pg.PoolClient, identity: Identity, query: Query) => {
+    const [began, result, committed] = await Promise.allSettled([
+      send(client, { text: begin(pooler, identity) }),
+      answered(send(client, query)),
+      send(client, { text: 'COMMIT' }),
+    ])
+    for (const each of [began, result, committed]) if (each.status === 'rejected') throw each.reason
+    return (result as PromiseFulfilledResult<Awaited<ReturnType<Queries['query']>>>).value
+  }
+
+  const runTransaction = <A>(identity: Identity, work: (query: Queries['query']) => Promise<A>): Promise<A> =>
+    statements.onConnection(async (client) => {
+      if (pooler !== 'transaction') {
+        await becomeFirst(client, identity)
+        await becomeOn(client, identity)
+      }
       try {
-        await send({ text: begin(pooler) })
-        const answer = await work((query) => run(send, query))
-        await send({ text: 'COMMIT' })
+        await send(client, { text: begin(pooler, identity) })
+        const answer = await work((query) => answered(send(client, query)))
+        await send(client, { text: 'COMMIT' })
         return answer
       } catch (error) {
-        if (!isLostConnection(error)) await send({ text: 'ROLLBACK' })
+        if (!isLostConnection(error)) await send(client, { text: 'ROLLBACK' })
         throw error
       }
     })
+
+  const statementsAs = (identity: Identity): Queries => ({
+    query: (query) => retried(() => runQuery(identity, query)),
+    transaction: (work) => retried(() => runTransaction(identity, work)),
+  })
+  const { as } = settings
   return {
-    query: (query) => retried(() => run(statements.query, query)),
-    transaction: (work) => retried(() => runTransaction(work)),
+    ...statementsAs(as ?? 'system'),
+    of: (orgs) => statementsAs(as ?? orgs),
     close: () => {
       closing = true
       statements.stop()

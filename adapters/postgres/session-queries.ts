@@ -5,7 +5,7 @@ import type { SessionFilter, SessionQueries, SessionSort } from '../../domain/po
 import { sessionStatuses } from '../../domain/session/words.ts'
 import { type Cursors, pageOf } from './cursor.ts'
 import { COMMAND_COLUMNS, commandFromRow, eventFromRow } from './history-rows.ts'
-import type { Database, Row } from './pool.ts'
+import type { Row, Tenants } from './pool.ts'
 import { LIVENESS, REACHABLE, VIEW_COLUMNS, viewFromRow } from './session-row.ts'
 
 /** Parameters of a statement that is put together, in the order in which they are mentioned. */
@@ -39,34 +39,39 @@ const conditions = (scope: Scope, filter: SessionFilter, { add }: Parameters): s
   isIn('s.agent_id', filter.agent)
   // Each on its own: the same name asked for with two values matches nothing.
   for (const [name, value] of filter.label ?? [])
-    where.push(`s.labels <> '{}' AND s.labels @> ${add(JSON.stringify(Object.fromEntries([[name, value]])))}::jsonb`)
-  if (filter.q !== undefined) where.push(`${NAME} LIKE lower(${add(`${escapeLike(filter.q)}%`)})`)
+    where.push(`EXISTS (SELECT FROM session_labels l
+                         WHERE l.session_id = s.id AND l.org_id = s.org_id AND l.name = ${add(name)} AND l.value = ${add(value)})`)
+  if (filter.q !== undefined) {
+    const beginning = `lower(${add(filter.q)})`
+    where.push(
+      `s.name_key >= ${beginning} AND s.name_key <= ${beginning} || repeat(chr(${LAST_CHARACTER}), ${NAME_LENGTH})`,
+    )
+  }
   if (filter.createdAfter !== undefined) where.push(`s.created_at > ${add(filter.createdAfter)}`)
   if (filter.createdBefore !== undefined) where.push(`s.created_at < ${add(filter.createdBefore)}`)
   return where
 }
 
-/** As the index has it: prefixes and keyset pages both need the plain order of bytes. */
-const NAME = `lower(s.name) COLLATE "C"`
-
-const escapeLike = (text: string): string => text.replaceAll(/[\\%_]/g, (special) => `\\${special}`)
+/** What begins so lies between the beginning and this as often as a name has characters: a range, which row level security lets an index answer. */
+const LAST_CHARACTER = 0x10ffff
+const NAME_LENGTH = 80
 
 const orders: {
   readonly [S in SessionSort]: { key: string; direction: 'ASC' | 'DESC'; beyond: (value: string) => string }
 } = {
   '-createdAt': { key: 's.created_at', direction: 'DESC', beyond: fromMicroseconds },
   createdAt: { key: 's.created_at', direction: 'ASC', beyond: fromMicroseconds },
-  name: { key: NAME, direction: 'ASC', beyond: (value) => value },
-  '-name': { key: NAME, direction: 'DESC', beyond: (value) => value },
+  name: { key: 's.name_key', direction: 'ASC', beyond: (value) => value },
+  '-name': { key: 's.name_key', direction: 'DESC', beyond: (value) => value },
 }
 
 export const createSessionQueries = (
-  database: Database,
+  database: Tenants,
   cursors: Cursors,
   settings: { readonly agentSilentAfterMs: number },
 ): SessionQueries => {
   const exists = async (scope: Scope, id: SessionId): Promise<boolean> => {
-    const { rowCount } = await database.query({
+    const { rowCount } = await database.of(scope.orgId).query({
       name: 'session_exists',
       text: 'SELECT 1 FROM sessions WHERE id = $1 AND org_id = $2 AND deleted_at IS NULL AND ($3::text IS NULL OR user_id = $3)',
       values: [id, scope.orgId, scope.ownerId],
@@ -76,7 +81,7 @@ export const createSessionQueries = (
 
   return {
     get: async (scope, ids) => {
-      const { rows } = await database.query({
+      const { rows } = await database.of(scope.orgId).query({
         name: 'get_sessions',
         text: GET,
         values: [ids, scope.orgId, scope.ownerId, settings.agentSilentAfterMs],
@@ -96,9 +101,9 @@ export const createSessionQueries = (
         where.push(`(${key}, s.id) ${than} (${beyond(params.add(from[0]))}, ${params.add(from[1])}::uuid)`)
       }
       const byName = sort === 'name' || sort === '-name'
-      const { rows } = await database.query({
+      const { rows } = await database.of(scope.orgId).query({
         text: `SELECT ${VIEW_COLUMNS}, ${REACHABLE(params.add(settings.agentSilentAfterMs))},
-                      ${byName ? NAME : MICROSECONDS} AS sort_key
+                      ${byName ? 's.name_key' : MICROSECONDS} AS sort_key
                  FROM sessions s ${LIVENESS}
                 WHERE ${where.join(' AND ')}
                 ORDER BY ${key} ${direction}, s.id ${direction}
@@ -110,7 +115,7 @@ export const createSessionQueries = (
 
     summary: async (scope, filter) => {
       const params = parameters()
-      const { rows } = await database.query({
+      const { rows } = await database.of(scope.orgId).query({
         text: `SELECT s.status, count(*) AS n FROM sessions s WHERE ${conditions(scope, filter, params).join(' AND ')} GROUP BY 1`,
         values: params.values,
       })
@@ -123,11 +128,11 @@ export const createSessionQueries = (
       if (!(await exists(scope, id))) return null
       const list = `events:${id}`
       const from = cursors.decode(list, page.cursor)
-      const { rows } = await database.query({
+      const { rows } = await database.of(scope.orgId).query({
         name: 'session_events',
         text: `SELECT id, session_id, type, generation, at, actor, data FROM session_events
-                WHERE session_id = $1 AND id > $2 ORDER BY id LIMIT $3`,
-        values: [id, from?.[0] ?? 0, page.limit + 1],
+                WHERE session_id = $1 AND id > $2 AND org_id = $4 ORDER BY id LIMIT $3`,
+        values: [id, from?.[0] ?? 0, page.limit + 1, scope.orgId],
       })
       return pageOf(rows, page.limit, eventFromRow, (row: Row) => cursors.encode(list, [row.id]))
     },
@@ -136,11 +141,12 @@ export const createSessionQueries = (
       if (!(await exists(scope, id))) return null
       const list = `commands:${id}`
       const from = cursors.decode(list, page.cursor)
-      const { rows } = await database.query({
+      const { rows } = await database.of(scope.orgId).query({
         name: 'session_commands',
         text: `SELECT ${COMMAND_COLUMNS} FROM outbox
-                WHERE session_id = $1 AND (generation, agent_id) > ($2, $3) ORDER BY generation, agent_id LIMIT $4`,
-        values: [id, from?.[0] ?? 0, from?.[1] ?? '', page.limit + 1],
+                WHERE session_id = $1 AND (generation, agent_id) > ($2, $3) AND org_id = $5
+                ORDER BY generation, agent_id LIMIT $4`,
+        values: [id, from?.[0] ?? 0, from?.[1] ?? '', page.limit + 1, scope.orgId],
       })
       return pageOf(rows, page.limit, commandFromRow, (row: Row) =>
         cursors.encode(list, [row.generation, row.agent_id]),
@@ -156,7 +162,7 @@ export const createSessionQueries = (
       if (filter.agent !== undefined) where.push(`agent_id = ANY(${params.add(filter.agent)}::text[])`)
       if (filter.session !== undefined) where.push(`session_id = ANY(${params.add(filter.session)}::uuid[])`)
       if (from !== null) where.push(`id < ${params.add(from[0])}`)
-      const { rows } = await database.query({
+      const { rows } = await database.of(scope.orgId).query({
         text: `SELECT ${COMMAND_COLUMNS} FROM outbox WHERE ${where.join(' AND ')} ORDER BY id DESC LIMIT ${params.add(page.limit + 1)}`,
         values: params.values,
       })
@@ -164,7 +170,7 @@ export const createSessionQueries = (
     },
 
     touch: async (scope, id, at) => {
-      const { rowCount } = await database.query({
+      const { rowCount } = await database.of(scope.orgId).query({
         name: 'touch_session',
         // Bounded to once a second: a keep-alive must not turn into a write storm on one row.
         text: `UPDATE sessions SET last_activity_at = $4

@@ -13,7 +13,7 @@ export const createSessionStore = (
   settings: { readonly agentSilentAfterMs: number },
 ): SessionStore => ({
   load: async (scope, id) => {
-    const { rows } = await database.query({
+    const { rows } = await database.of(scope.orgId).query({
       name: 'load_session',
       text: `SELECT ${SESSION_COLUMNS}, ${REACHABLE('$4')} FROM sessions s ${LIVENESS}
               WHERE s.id = $1 AND s.org_id = $2 AND s.deleted_at IS NULL AND ($3::text IS NULL OR s.user_id = $3)`,

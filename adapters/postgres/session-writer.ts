@@ -14,7 +14,7 @@ import {
 } from '../../domain/ports/unit-of-work.ts'
 import type { Decision } from '../../domain/session/session.ts'
 import { type InsertSettings, insertion } from './insert-sessions.ts'
-import type { Database } from './pool.ts'
+import type { Tenants } from './pool.ts'
 import { RESERVE_ROOM } from './reserve-room.ts'
 
 /** SQLSTATE of `abort_conflicting_commit()`, of a unique violation, and of what PostgreSQL asks to retry. */
@@ -27,10 +27,11 @@ const ABOUT_A_ROW = /^(2[23]|54|57014|55P03)/
 
 export const codeOf = (error: unknown): string => (error as { code?: string }).code ?? ''
 
-export const createSessionWriter = (database: Database, settings: InsertSettings): SessionWriter => ({
+export const createSessionWriter = (database: Tenants, settings: InsertSettings): SessionWriter => ({
   insert: async (creations) => {
     try {
-      const { rows } = await database.query(insertion(creations, settings))
+      const orgs = creations.map(({ decision }) => decision.session.orgId)
+      const { rows } = await database.of(orgs).query(insertion(creations, settings))
       const written = new Set<string>(rows.map(({ id }) => id))
       return creations.map((creation) =>
         written.has(creation.decision.session.id) ? E.right(undefined) : E.left(notReserved(creation)),
@@ -43,7 +44,7 @@ export const createSessionWriter = (database: Database, settings: InsertSettings
   },
   change: async (decision) => {
     try {
-      const { rows } = await database.query(change(decision, settings))
+      const { rows } = await database.of(decision.session.orgId).query(change(decision, settings))
       if (rows[0].committed === 1) return E.right(undefined)
       // Nothing was written: with a reservation asked for and no error, it was the reservation that failed.
       const agentId = reservesOn(decision)
@@ -74,7 +75,7 @@ session AS (
          status = $17, status_reason = $18, status_message = $19, waiting_since = $20, status_deadline = $21,
          incarnation = $22, endpoint = $23::jsonb, exit_code = $24, exit_signal = $25, last_output = $26,
          updated_at = $27, deleted_at = $28, version = $29, revision = $30
-   WHERE id = $1 AND revision = $2 AND ($3::text IS NULL OR EXISTS (SELECT 1 FROM reserved))
+   WHERE id = $1 AND org_id = $38 AND revision = $2 AND ($3::text IS NULL OR EXISTS (SELECT 1 FROM reserved))
   RETURNING id, org_id
 ),
 event AS (
@@ -141,6 +142,7 @@ const change = (decision: Decision, settings: InsertSettings) => {
       command?.type ?? null,
       command === null ? null : JSON.stringify(command.payload),
       expiryMs(decision, settings),
+      session.orgId,
     ],
   }
 }

@@ -5,7 +5,7 @@ import type { TemplateStore } from '../../domain/ports/templates.ts'
 import { canonicalJson, type Template } from '../../domain/template/template.ts'
 import { platformsOf } from '../../domain/template/template-codec.ts'
 import { type Cursors, pageOf } from './cursor.ts'
-import type { Database, Row } from './pool.ts'
+import { type Database, ownedBy, type Row } from './pool.ts'
 import { parameters } from './session-queries.ts'
 
 const COLUMNS = 't.id, t.org_id, t.name, t.version, t.platforms, t.document, t.created_at, t.archived_at'
@@ -25,7 +25,7 @@ const PREFERRED = 't.org_id NULLS LAST, t.version DESC'
 
 export const createTemplateStore = (database: Database, cursors: Cursors, ids: Ids): TemplateStore => ({
   find: async (orgId, name, version) => {
-    const { rows } = await database.query({
+    const { rows } = await database.of(orgId).query({
       name: 'find_template',
       text: `SELECT ${COLUMNS} FROM templates t
               WHERE (t.org_id = $1 OR t.org_id IS NULL) AND t.name = $2
@@ -47,7 +47,7 @@ export const createTemplateStore = (database: Database, cursors: Cursors, ids: I
     if (filter.tag !== undefined) where.push(`t.document->'tags' ?| ${add(filter.tag)}::text[]`)
     if (filter.q !== undefined)
       where.push(`position(lower(${add(filter.q)}) IN lower(t.name || ' ' || (t.document->>'displayName'))) > 0`)
-    const { rows } = await database.query({
+    const { rows } = await database.of(orgId).query({
       text: `SELECT * FROM (SELECT DISTINCT ON (t.name) ${COLUMNS} FROM templates t WHERE ${visible} ORDER BY t.name, ${PREFERRED}) t
               WHERE ${where.join(' AND ')} ORDER BY t.name LIMIT ${add(page.limit + 1)}`,
       values,
@@ -58,7 +58,7 @@ export const createTemplateStore = (database: Database, cursors: Cursors, ids: I
   versions: async (orgId, name, page) => {
     const list = `versions:${name}`
     const from = cursors.decode(list, page.cursor)
-    const { rows } = await database.query({
+    const { rows } = await database.of(orgId).query({
       name: 'template_versions',
       text: `SELECT ${COLUMNS} FROM templates t
               WHERE t.name = $2 AND t.version < $3
@@ -74,7 +74,7 @@ export const createTemplateStore = (database: Database, cursors: Cursors, ids: I
 
   put: (orgId, document) => {
     const hash = createHash('sha256').update(canonicalJson(document)).digest()
-    return database.transaction(async (query) => {
+    return ownedBy(database, orgId).transaction(async (query) => {
       // One writer a name at a time: otherwise two of them would number the same version.
       await query({
         text: 'SELECT pg_advisory_xact_lock(hashtextextended($1, 0))',
@@ -106,7 +106,7 @@ export const createTemplateStore = (database: Database, cursors: Cursors, ids: I
   },
 
   isArchived: async (orgId, name) => {
-    const { rows } = await database.query({
+    const { rows } = await ownedBy(database, orgId).query({
       text: `SELECT count(*) AS versions, count(*) FILTER (WHERE archived_at IS NULL) AS current
                FROM templates WHERE org_id IS NOT DISTINCT FROM $1 AND name = $2`,
       values: [orgId, name],
@@ -115,7 +115,7 @@ export const createTemplateStore = (database: Database, cursors: Cursors, ids: I
   },
 
   archive: async (orgId, name) => {
-    const { rowCount } = await database.query({
+    const { rowCount } = await ownedBy(database, orgId).query({
       text: 'UPDATE templates SET archived_at = now() WHERE org_id IS NOT DISTINCT FROM $1 AND name = $2 AND archived_at IS NULL',
       values: [orgId, name],
     })

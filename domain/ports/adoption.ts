@@ -2,8 +2,9 @@
 import type { Allocation, Capacity } from '../agent/agent.ts'
 import type { Orphan } from '../agent/orphan.ts'
 import type { E } from '../fp.ts'
-import type { AgentId, OrgId, SessionId } from '../ids.ts'
+import type { SessionId } from '../ids.ts'
 import type { Decision } from '../session/session.ts'
+import type { OwnedAgent } from './agents.ts'
 import type { CommandStatus } from './sessions.ts'
 import type { SecretEnv } from './unit-of-work.ts'
 
@@ -26,7 +27,7 @@ export type Adoption<R> =
 export type AdoptionStore = {
   /** `judge` may be asked again, with what has changed, when PostgreSQL wants the transaction anew. */
   readonly adopt: <R>(
-    agent: { readonly id: AgentId; readonly orgId: OrgId | null },
+    agent: OwnedAgent,
     sessionId: SessionId,
     judge: (found: LockedOrphan) => E.Either<R, Decision>,
     secrets: SecretEnv,

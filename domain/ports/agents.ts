@@ -31,6 +31,9 @@ export type LostSessions = {
 /** Named in one answer; their history has the others. */
 export const MOST_LOST_NAMED = 1_000
 
+/** An agent as whoever changes it means it: of this org, or (null) the installation's. */
+export type OwnedAgent = Pick<Agent, 'id' | 'orgId'>
+
 /** Agents of an org, and the shared ones. */
 export type AgentStore = {
   readonly get: (orgId: OrgId, id: AgentId) => Promise<Agent | null>
@@ -39,12 +42,12 @@ export type AgentStore = {
   readonly candidates: (orgId: OrgId) => Promise<readonly Agent[]>
   /** False: the id is taken. */
   readonly enrol: (enrolment: Enrolment) => Promise<boolean>
-  readonly setTokenHash: (id: AgentId, tokenHash: Buffer) => Promise<void>
-  readonly setCordoned: (id: AgentId, cordoned: boolean) => Promise<void>
+  readonly setTokenHash: (agent: OwnedAgent, tokenHash: Buffer) => Promise<void>
+  readonly setCordoned: (agent: OwnedAgent, cordoned: boolean) => Promise<void>
   /** Only when it has no sessions; otherwise nothing changes, and it is said how many there are. */
-  readonly removeEmpty: (id: AgentId) => Promise<number>
+  readonly removeEmpty: (agent: OwnedAgent) => Promise<number>
   /** With its sessions, whatever it has. */
-  readonly remove: (id: AgentId) => Promise<LostSessions>
+  readonly remove: (agent: OwnedAgent) => Promise<LostSessions>
 }
 
 /** Who an agent's token belongs to. */

@@ -1,8 +1,8 @@
 /** What is kept of orphans, and how they are removed. Everything that an agent says is guarded by its epoch. */
 import type { Brake } from '../agent/brake.ts'
 import type { AgentEvent, Orphan, OrphanReason, OrphanRemoval, OrphanState } from '../agent/orphan.ts'
-import type { AgentId, CommandId, OrgId, SessionId } from '../ids.ts'
-import type { Peer } from './agents.ts'
+import type { AgentId, CommandId, SessionId } from '../ids.ts'
+import type { OwnedAgent, Peer } from './agents.ts'
 import type { InventoryEntry } from './delivery.ts'
 import type { CommandFate } from './reports.ts'
 import type { Page, PageRequest } from './sessions.ts'
@@ -63,15 +63,11 @@ export type OrphanStore = {
   /** What became of removals. Commands that are none are left out of `settled`; those that have ended stay as they are. */
   readonly settle: (results: readonly RemovalResult[]) => Promise<RemovalsSettled>
   /** Of the orphans that are there now these, or all of them (null). */
-  readonly approve: (agentId: AgentId, sessionIds: readonly SessionId[] | null, by: string) => Promise<Approval>
+  readonly approve: (agent: OwnedAgent, sessionIds: readonly SessionId[] | null, by: string) => Promise<Approval>
   /** Begins to remove what was approved; returns how many, at most one for each id. */
-  readonly removeApproved: (agentId: AgentId, commandIds: readonly CommandId[]) => Promise<number>
-  readonly list: (
-    agent: { readonly id: AgentId; readonly orgId: OrgId | null },
-    states: readonly OrphanState[],
-    page: PageRequest,
-  ) => Promise<Page<Orphan>>
-  readonly events: (agentId: AgentId, page: PageRequest) => Promise<Page<AgentEvent>>
+  readonly removeApproved: (agent: OwnedAgent, commandIds: readonly CommandId[]) => Promise<number>
+  readonly list: (agent: OwnedAgent, states: readonly OrphanState[], page: PageRequest) => Promise<Page<Orphan>>
+  readonly events: (agent: OwnedAgent, page: PageRequest) => Promise<Page<AgentEvent>>
   readonly removal: () => Promise<OrphanRemoval>
   /** No orphan is removed anywhere that is not approved. */
   readonly halt: (by: string) => Promise<OrphanRemoval>

@@ -45,7 +45,7 @@ export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
     async () => {
       const agent = await operated(caller, id)
       if (E.isLeft(agent)) return agent
-      await deps.agents.setCordoned(id, cordoned)
+      await deps.agents.setCordoned(agent.right, cordoned)
       return E.right({ ...agent.right, cordoned })
     }
 
@@ -80,7 +80,7 @@ export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
       const agent = await operated(caller, id)
       if (E.isLeft(agent)) return agent
       const token = deps.tokens.agentToken()
-      await deps.agents.setTokenHash(id, deps.tokens.hash(token))
+      await deps.agents.setTokenHash(agent.right, deps.tokens.hash(token))
       deps.gateway.disconnect(id, REVOKED, 'its token was rotated')
       return E.right({ agent: agent.right, token })
     },
@@ -88,8 +88,8 @@ export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
     remove: (caller, id, force) => async () => {
       const agent = await operated(caller, id)
       if (E.isLeft(agent)) return agent
-      const lost = force ? await deps.agents.remove(id) : null
-      const sessions = lost === null ? await deps.agents.removeEmpty(id) : 0
+      const lost = force ? await deps.agents.remove(agent.right) : null
+      const sessions = lost === null ? await deps.agents.removeEmpty(agent.right) : 0
       if (sessions > 0) return E.left({ _tag: 'AgentHasSessions', agentId: id, sessions })
       deps.gateway.disconnect(id, REVOKED, 'the agent was removed')
       return E.right(lost)

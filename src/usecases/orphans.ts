@@ -42,12 +42,12 @@ export const operatedAgent = async (
 export const orphanUseCases = (deps: OrphanDeps): Omit<Application['orphans'], 'adopt'> => {
   const operated = (caller: Caller, id: AgentId) => operatedAgent(deps.agents, caller, id)
 
-  const begin = async (agentId: AgentId, count: number): Promise<void> => {
+  const begin = async (agent: Agent, count: number): Promise<void> => {
     for (let round = 0, left = count; left > 0 && round < MOST_ROUNDS; round += 1) {
-      const begun = await deps.orphans.removeApproved(agentId, commandIds(deps.ids, REMOVALS_AT_ONCE))
+      const begun = await deps.orphans.removeApproved(agent, commandIds(deps.ids, REMOVALS_AT_ONCE))
       left = begun < REMOVALS_AT_ONCE ? 0 : left - begun
     }
-    deps.wake.agents([agentId])
+    deps.wake.agents([agent.id])
   }
 
   const everywhere =
@@ -69,13 +69,13 @@ export const orphanUseCases = (deps: OrphanDeps): Omit<Application['orphans'], '
 
     events: (caller, id, page) => async () => {
       const agent = await operated(caller, id)
-      return E.isLeft(agent) ? agent : E.right(await deps.orphans.events(id, page))
+      return E.isLeft(agent) ? agent : E.right(await deps.orphans.events(agent.right, page))
     },
 
     approve: (caller, id, sessionIds) => async () => {
       const agent = await operated(caller, id)
       if (E.isLeft(agent)) return agent
-      const approval = await deps.orphans.approve(id, sessionIds, `user:${caller.userId}`)
+      const approval = await deps.orphans.approve(agent.right, sessionIds, `user:${caller.userId}`)
       if (approval.kind === 'missing') return E.left(notFound('orphan', approval.sessionIds.slice(0, 5).join(', ')))
       // Committed already: if this is cut short, the agent's next inventory begins what is approved.
       if (approval.count > 0) {
@@ -84,7 +84,7 @@ export const orphanUseCases = (deps: OrphanDeps): Omit<Application['orphans'], '
           approved: approval.count,
           by: caller.userId,
         })
-        await begin(id, approval.count)
+        await begin(agent.right, approval.count)
       }
       return E.right({ approved: approval.count })
     },

@@ -24,7 +24,7 @@ import { createIds } from '../../adapters/secrets/ids.ts'
 import { createSealer } from '../../adapters/secrets/sealer.ts'
 import { E } from '../../domain/fp.ts'
 import type { AgentId, CommandId, OrgId, ReplicaId, SessionId, UserId } from '../../domain/ids.ts'
-import type { Peer } from '../../domain/ports/agents.ts'
+import type { OwnedAgent, Peer } from '../../domain/ports/agents.ts'
 import type { ReportWrite } from '../../domain/ports/reports.ts'
 import type { SecretEnv } from '../../domain/ports/unit-of-work.ts'
 import { create } from '../../domain/session/decide.ts'
@@ -52,8 +52,8 @@ export const globex = { orgId: GLOBEX, ownerId: null } as const
 
 export type Stores = Awaited<ReturnType<typeof openStores>>
 
-/** All stores over `database`, which a test may have wrapped. */
-export const storesOver = (database: Database) => {
+/** All stores over `database`, which a test may have wrapped. `owner` looks past the locks between orgs. */
+export const storesOver = (database: Database, owner: Database = database) => {
   const sealer = createSealer('a test has no secrets')
   const cursors = createCursors(Buffer.alloc(32, 7))
   const clock = { now: () => new Date() }
@@ -80,7 +80,7 @@ export const storesOver = (database: Database) => {
     templates: createTemplateStore(database, cursors, ids),
     access: createAccessStore(database),
     ask: async (text: string, ...values: unknown[]): Promise<readonly Row[]> =>
-      (await database.query({ text, values })).rows,
+      (await owner.query({ text, values })).rows,
   }
 }
 
@@ -88,13 +88,14 @@ export const storesOver = (database: Database) => {
 export const openStores = async (options: { readonly maxConnections?: number } = {}) => {
   const fresh: FreshDatabase = await freshDatabase()
   const database = openDatabase({ url: fresh.url, ...options })
-  const stores = storesOver(database)
+  const owner = openDatabase({ url: fresh.url, as: 'login' })
+  const stores = storesOver(database, owner)
   await stores.ask(`INSERT INTO orgs (id, name) VALUES ('acme', 'Acme'), ('globex', 'Globex')`)
   return {
     ...stores,
     url: fresh.url,
     close: async () => {
-      await database.close()
+      await Promise.all([database.close(), owner.close()])
       await fresh.drop()
     },
   }
@@ -108,6 +109,8 @@ type AgentBrief = {
   readonly capacity?: typeof PLENTY
   readonly platform?: string
 }
+
+export const ofAcme = (id: AgentId): OwnedAgent => ({ id, orgId: ACME })
 
 /** Enrolled, never connected. */
 export const enrolled = async (

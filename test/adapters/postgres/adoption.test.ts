@@ -21,6 +21,7 @@ import {
   commit,
   heldOn,
   ids,
+  ofAcme,
   openStores,
   right,
   type Stores,
@@ -100,7 +101,7 @@ describe('adoption', function () {
     expect(history?.items.map(({ type, actor, generation }) => [type, actor, generation])).to.deep.equal([
       ['restored', 'user:olga', 7],
     ])
-    const trail = (await stores.orphans.events(edge.agentId, everything)).items
+    const trail = (await stores.orphans.events(ofAcme(edge.agentId), everything)).items
     expect(trail.at(-1)).to.deep.include({ type: 'orphan_adopted', actor: 'user:olga' })
     expect(trail.at(-1)?.data).to.deep.equal({
       sessionId: id,
@@ -134,7 +135,7 @@ describe('adoption', function () {
     expect(await adopting(gone)).to.deep.equal({ kind: 'missing' })
     const other = await seen()
     expect(await adopting(other, { orgId: null })).to.deep.equal({ kind: 'missing' })
-    await stores.agents.remove(edge.agentId)
+    await stores.agents.remove(ofAcme(edge.agentId))
     expect(await adopting(other)).to.deep.equal({ kind: 'missing' })
     expect(await stores.ask('SELECT FROM sessions')).to.have.length(0)
   })
@@ -150,9 +151,9 @@ describe('adoption', function () {
     expect(await theSession(stores, session.id)).to.deep.equal(session)
     expect(await states(session.id)).to.deep.equal(['seen'])
     expect(await allocatedOn(stores, edge.agentId)).to.deep.equal([0, 0, 0])
-    expect((await stores.orphans.events(edge.agentId, everything)).items.map(({ type }) => type)).to.deep.equal([
-      'orphans_seen',
-    ])
+    expect((await stores.orphans.events(ofAcme(edge.agentId), everything)).items.map(({ type }) => type)).to.deep.equal(
+      ['orphans_seen'],
+    )
   })
 
   it('by two at once happens once; whoever comes later hears that it is a session', async () => {
@@ -206,7 +207,7 @@ describe('adoption', function () {
 
   it('loses against a removal that is committed while it waits for the orphan', async () => {
     const id = await seen()
-    await stores.orphans.approve(edge.agentId, [id], 'user:anna')
+    await stores.orphans.approve(ofAcme(edge.agentId), [id], 'user:anna')
     const command = ids.command()
     const removing = await holding(
       stores.url,
@@ -231,9 +232,9 @@ describe('adoption', function () {
 
   it('of what was to be removed in vain, or only approved, ends that: nothing removes it later', async () => {
     const approved = await seen()
-    await stores.orphans.approve(edge.agentId, [approved], 'user:anna')
+    await stores.orphans.approve(ofAcme(edge.agentId), [approved], 'user:anna')
     expect((await adopting(approved)).kind).to.equal('adopted')
-    expect(await stores.orphans.removeApproved(edge.agentId, [ids.command()])).to.equal(0)
+    expect(await stores.orphans.removeApproved(ofAcme(edge.agentId), [ids.command()])).to.equal(0)
 
     const id = ids.session()
     await inventory(edge, [unknown(id)])
@@ -253,7 +254,10 @@ describe('adoption', function () {
     const again = await inventory(edge, [unknown(id)])
     expect(again.due).to.equal(0)
     expect(await stores.orphans.remove(edge, again, [ids.command()], brake)).to.deep.include({ removing: 0 })
-    expect(await stores.orphans.approve(edge.agentId, null, 'user:anna')).to.deep.equal({ kind: 'approved', count: 0 })
+    expect(await stores.orphans.approve(ofAcme(edge.agentId), null, 'user:anna')).to.deep.equal({
+      kind: 'approved',
+      count: 0,
+    })
     expect(await adopting(id)).to.deep.equal({ kind: 'is_a_session' })
     await inventory(edge, [])
     expect(await states(id)).to.deep.equal(['adopted', 'known'])
@@ -264,7 +268,7 @@ describe('adoption', function () {
     for (let round = 0; round < 10; round += 1) {
       const peer = await anAgent(stores, { id: `leaving-${round}` })
       const id = await seen(peer)
-      const [adoption] = await Promise.all([adopting(id, { peer }), stores.agents.remove(peer.agentId)])
+      const [adoption] = await Promise.all([adopting(id, { peer }), stores.agents.remove(ofAcme(peer.agentId))])
       expect(adoption.kind).to.be.oneOf(['adopted', 'missing'])
       const [session] = await stores.sessions.loadMany([id])
       expect(session?.status ?? 'none').to.equal(adoption.kind === 'adopted' ? 'failed' : 'none')

@@ -17,6 +17,7 @@ import {
   connected,
   enrolled,
   nowhere,
+  ofAcme,
   on,
   openStores,
   reported,
@@ -40,13 +41,13 @@ describe('removing an agent', () => {
 
   it('without sessions leaves nothing of it', async () => {
     const { agentId } = await anAgent(stores, { id: 'empty' })
-    await stores.agents.remove(agentId)
+    await stores.agents.remove(ofAcme(agentId))
     expect(await stores.agents.get(ACME, agentId)).to.equal(null)
     const rows = await stores.ask(
       `SELECT agent_id FROM agent_leases WHERE agent_id = 'empty' UNION ALL SELECT agent_id FROM agent_liveness WHERE agent_id = 'empty'`,
     )
     expect(rows).to.deep.equal([])
-    await stores.agents.remove(agentId)
+    await stores.agents.remove(ofAcme(agentId))
   })
 
   it('fails its sessions, and says why', async () => {
@@ -58,7 +59,7 @@ describe('removing an agent', () => {
       await aSessionOn(stores, (await anAgent(stores, { id: 'stays' })).agentId),
       await commit(stores, aCreation(nowhere)),
     ]
-    await stores.agents.remove(peer.agentId)
+    await stores.agents.remove(ofAcme(peer.agentId))
 
     const failed = await theSession(stores, session.id)
     expect(failed).to.deep.include({
@@ -92,7 +93,7 @@ describe('removing an agent', () => {
     const { agentId } = await anAgent(stores, { id: 'deletes' })
     const session = await aSessionOn(stores, agentId)
     await commit(stores, right(remove(session, anIntent())))
-    await stores.agents.remove(agentId)
+    await stores.agents.remove(ofAcme(agentId))
     const gone = await theSession(stores, session.id)
     expect(gone).to.deep.include({ status: 'deleting', agentId: null, reservedOn: null, observedGeneration: 2 })
     expect(gone.deletedAt).to.be.an.instanceOf(Date)
@@ -105,7 +106,7 @@ describe('removing an agent', () => {
     const session = await aSessionOn(stores, agentId)
     const forced = await commit(stores, forceRemove(session, anIntent()))
     const events = await eventCount(session)
-    await stores.agents.remove(agentId)
+    await stores.agents.remove(ofAcme(agentId))
     expect(await theSession(stores, session.id)).to.deep.include({
       agentId: null,
       reservedOn: null,
@@ -119,7 +120,7 @@ describe('removing an agent', () => {
     const { agentId } = await anAgent(stores, { id: 'cancels' })
     const session = await aSessionOn(stores, agentId)
     await commit(stores, right(stop(session, anIntent())))
-    await stores.agents.remove(agentId)
+    await stores.agents.remove(ofAcme(agentId))
     const [superseded, cancelled] = await commandsOf(stores, session.id)
     expect(superseded).to.deep.include({ status: 'superseded', last_error: null })
     expect(cancelled).to.deep.include({ status: 'cancelled', last_error: 'agent cancels was removed' })
@@ -129,7 +130,7 @@ describe('removing an agent', () => {
   it('lets a session of its be started elsewhere', async () => {
     const { agentId } = await anAgent(stores, { id: 'left' })
     const session = await aSessionOn(stores, agentId)
-    await stores.agents.remove(agentId)
+    await stores.agents.remove(ofAcme(agentId))
     const { agentId: elsewhere } = await anAgent(stores, { id: 'elsewhere' })
     const failed = await theSession(stores, session.id)
     await commit(stores, right(start(failed, 'start', on(elsewhere), anIntent())))
@@ -143,7 +144,7 @@ describe('removing an agent', () => {
   it('and enrolling it anew begins from nothing', async () => {
     const { agentId } = await anAgent(stores, { id: 'anew' })
     const session = await aSessionOn(stores, agentId)
-    await stores.agents.remove(agentId)
+    await stores.agents.remove(ofAcme(agentId))
     const peer = await connected(stores, await enrolled(stores, { id: 'anew' }))
     expect(peer.epoch).to.equal(1)
     expect(await stores.inventories.sessions({ agentId, mentioned: [], asTold: new Set() })).to.deep.equal([])
@@ -158,7 +159,7 @@ describe('removing an agent', () => {
     const peer = await anAgent(stores, { id: 'talking' })
     const session = await aSessionOn(stores, peer.agentId)
     const lease = await holding(stores.url, ['SELECT FROM agent_leases WHERE agent_id = $1 FOR SHARE', peer.agentId])
-    const removing = stores.agents.remove(peer.agentId)
+    const removing = stores.agents.remove(ofAcme(peer.agentId))
     await lockWaits(stores.ask, 1)
     await lease.release()
     await removing
@@ -179,7 +180,7 @@ describe('removing an agent', () => {
         outbox: ['session_id', session.id],
       } as const
       const held = await holding(stores.url, [`SELECT FROM ${at} WHERE ${keys[at][0]} = $1 FOR UPDATE`, keys[at][1]])
-      const removing = stores.agents.remove(agentId)
+      const removing = stores.agents.remove(ofAcme(agentId))
       await lockWaits(stores.ask, 1)
       const free = await Promise.all(order.map((place) => isFree(stores.url, place, keys[place][0], keys[place][1])))
       expect(free).to.deep.equal(order.map((_, place) => place > index))
@@ -195,17 +196,20 @@ describe('removing an agent', () => {
     await commit(stores, right(remove(deleting, anIntent())))
     await aSessionOn(stores, (await anAgent(stores, { id: 'tells-not' })).agentId)
     const named = [running, stopped].map(({ id, name, orgId }) => ({ id, name, orgId }))
-    expect(await stores.agents.remove(agentId)).to.deep.equal({
+    expect(await stores.agents.remove(ofAcme(agentId))).to.deep.equal({
       count: 2,
       sessions: named.toSorted((a, b) => (a.id < b.id ? -1 : 1)),
     })
-    expect(await stores.agents.remove(agentId), 'nothing a second time').to.deep.equal({ count: 0, sessions: [] })
+    expect(await stores.agents.remove(ofAcme(agentId)), 'nothing a second time').to.deep.equal({
+      count: 0,
+      sessions: [],
+    })
   })
 
   it('names a thousand of them and counts all', async () => {
     const { agentId } = await anAgent(stores, { id: 'many-lost' })
     await manySessions(stores, 1_001, { agent_id: `'many-lost'`, status: `'running'` })
-    const lost = await stores.agents.remove(agentId)
+    const lost = await stores.agents.remove(ofAcme(agentId))
     expect([lost.count, lost.sessions.length]).to.deep.equal([1_001, 1_000])
   })
 
@@ -214,14 +218,14 @@ describe('removing an agent', () => {
     const held = await holding(stores.url, ['SELECT FROM agents WHERE id = $1 FOR UPDATE', agentId])
     const placing = aSessionOn(stores, agentId)
     await lockWaits(stores.ask, 1)
-    const removing = stores.agents.removeEmpty(agentId)
+    const removing = stores.agents.removeEmpty(ofAcme(agentId))
     await lockWaits(stores.ask, 2)
     await held.release()
     const session = await placing
     expect(await removing).to.equal(1)
     expect((await theSession(stores, session.id)).status).to.equal('scheduling')
     await commit(stores, forceRemove(session, anIntent()))
-    expect(await stores.agents.removeEmpty(agentId)).to.equal(0)
+    expect(await stores.agents.removeEmpty(ofAcme(agentId))).to.equal(0)
     expect(await stores.agents.get(ACME, agentId)).to.equal(null)
   })
 
@@ -229,7 +233,7 @@ describe('removing an agent', () => {
     const { agentId } = await anAgent(stores, { id: 'being-placed' })
     const decisions = Array.from({ length: 30 }, () => aCreation(on(agentId)))
     const commits = decisions.map((decision) => stores.unitOfWork.commit(decision))
-    const [answers] = await Promise.all([Promise.all(commits), stores.agents.remove(agentId)])
+    const [answers] = await Promise.all([Promise.all(commits), stores.agents.remove(ofAcme(agentId))])
     for (const [index, decision] of decisions.entries()) {
       const rows = await stores.sessions.loadMany([decision.session.id])
       if (E.isLeft(answers[index]!)) expect(rows).to.deep.equal([])

@@ -8,6 +8,7 @@ import {
   aSessionOn,
   enrolled,
   GLOBEX,
+  ofAcme,
   openStores,
   PLENTY,
   replicaId,
@@ -77,7 +78,7 @@ describe('agents', () => {
       epoch: 1,
       replicaId,
     })
-    expect(await stores.agents.removeEmpty(peer.agentId)).to.equal(1)
+    expect(await stores.agents.removeEmpty(ofAcme(peer.agentId))).to.equal(1)
     expect(await stores.agents.get(ACME, peer.agentId), 'still there').to.not.equal(null)
   })
 
@@ -125,16 +126,16 @@ describe('agents', () => {
 
   it('take a new token, after which the old one is nobody’s', async () => {
     const agentId = await enrolled(stores, { id: 'rotated' })
-    await stores.agents.setTokenHash(agentId, Buffer.from('new hash'))
+    await stores.agents.setTokenHash(ofAcme(agentId), Buffer.from('new hash'))
     expect(await stores.leases.identify(Buffer.from('token of rotated'))).to.equal(null)
     expect((await stores.leases.identify(Buffer.from('new hash')))?.agentId).to.equal(agentId)
   })
 
   it('are cordoned and uncordoned', async () => {
     const agentId = await enrolled(stores, { id: 'cordoned' })
-    await stores.agents.setCordoned(agentId, true)
+    await stores.agents.setCordoned(ofAcme(agentId), true)
     expect((await stores.agents.get(ACME, agentId))?.cordoned).to.equal(true)
-    await stores.agents.setCordoned(agentId, false)
+    await stores.agents.setCordoned(ofAcme(agentId), false)
     expect((await stores.agents.get(ACME, agentId))?.cordoned).to.equal(false)
   })
 })

@@ -11,6 +11,7 @@ import {
   connected,
   enrolled,
   ids,
+  ofAcme,
   openStores,
   PLENTY,
   replicaId,
@@ -82,7 +83,7 @@ describe('leases', () => {
         capacity: PLENTY,
         lastEpoch: null,
       }
-      await stores.agents.setTokenHash(agentId, Buffer.from('the new one'))
+      await stores.agents.setTokenHash(ofAcme(agentId), Buffer.from('the new one'))
       const late = await stores.leases.connect({ ...hello, tokenHash: Buffer.from('token of rotated') })
       expect(late).to.deep.include({ _tag: 'Left', left: { _tag: 'AgentGone' } })
       expect(await stores.leases.connect({ ...hello, tokenHash: Buffer.from('the new one') })).to.have.property(
@@ -129,7 +130,7 @@ describe('leases', () => {
 
     it('is fenced, whoever holds it, when the token is rotated', async () => {
       const peer = await connected(stores, await enrolled(stores, { id: 'rotated-later' }))
-      await stores.agents.setTokenHash(peer.agentId, Buffer.from('another'))
+      await stores.agents.setTokenHash(ofAcme(peer.agentId), Buffer.from('another'))
       expect((await lease(peer.agentId))?.epoch).to.be.greaterThan(peer.epoch)
     })
 
@@ -141,8 +142,8 @@ describe('leases', () => {
         held.push({ ...(await connected(stores, await enrolled(stores, { id }))), tokenHash })
       }
       expect(await stores.leases.lost(held, replicaId)).to.deep.equal([])
-      await stores.agents.setTokenHash(agentNamed('revoked'), Buffer.from('the next one'))
-      await stores.agents.remove(agentNamed('taken-away'))
+      await stores.agents.setTokenHash(ofAcme(agentNamed('revoked')), Buffer.from('the next one'))
+      await stores.agents.remove(ofAcme(agentNamed('taken-away')))
       await connected(stores, agentNamed('replaced'))
       await stores.ask(`UPDATE agent_leases SET replica_id = NULL WHERE agent_id = 'freed'`)
       await connected(stores, agentNamed('elsewhere'), { replica: ids.replica() })

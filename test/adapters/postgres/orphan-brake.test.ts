@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { idsOf, orphansOf, someOrphans } from '../../support/orphans.ts'
-import { ACME, anAgent, connected, enrolled, ids, openStores, type Stores } from '../../support/rows.ts'
+import { ACME, anAgent, connected, enrolled, ids, ofAcme, openStores, type Stores } from '../../support/rows.ts'
 
 describe('orphans', function () {
   this.timeout(60_000)
@@ -48,20 +48,23 @@ describe('orphans', function () {
       await orphans.inventory(peer, found)
       const named = idsOf(found).slice(0, 12)
       const stranger = ids.session()
-      expect(await stores.orphans.approve(peer.agentId, [...named, stranger], 'user:anna')).to.deep.equal({
+      expect(await stores.orphans.approve(ofAcme(peer.agentId), [...named, stranger], 'user:anna')).to.deep.equal({
         kind: 'missing',
         sessionIds: [stranger],
       })
       expect((await orphans.listed(peer)).every(({ state }) => state === 'seen')).to.equal(true)
-      expect(await stores.orphans.approve(peer.agentId, named, 'user:anna')).to.deep.equal({
+      expect(await stores.orphans.approve(ofAcme(peer.agentId), named, 'user:anna')).to.deep.equal({
         kind: 'approved',
         count: 12,
       })
       const commands = Array.from({ length: 50 }, () => ids.command())
-      expect(await stores.orphans.removeApproved(peer.agentId, commands)).to.equal(12)
+      expect(await stores.orphans.removeApproved(ofAcme(peer.agentId), commands)).to.equal(12)
       expect((await stores.due(peer, 100, [])).map(({ sessionId }) => sessionId).toSorted()).to.deep.equal(named)
       expect((await stores.agents.get(ACME, peer.agentId))?.statusReason).to.match(/^orphans: /)
-      expect(await stores.orphans.approve(peer.agentId, null, 'user:ben')).to.deep.equal({ kind: 'approved', count: 8 })
+      expect(await stores.orphans.approve(ofAcme(peer.agentId), null, 'user:ben')).to.deep.equal({
+        kind: 'approved',
+        count: 8,
+      })
       expect((await stores.agents.get(ACME, peer.agentId))?.statusReason).to.equal(null)
       // Had the server been killed here: the next inventory begins what is approved.
       expect(await orphans.inventory(peer, found)).to.deep.include({ removing: 8, held: null })
@@ -74,7 +77,7 @@ describe('orphans', function () {
       const peer = await anAgent(stores, { id: 'no-count' })
       const found = someOrphans(30)
       await orphans.inventory(peer, found, 70)
-      await stores.orphans.approve(peer.agentId, null, 'user:anna')
+      await stores.orphans.approve(ofAcme(peer.agentId), null, 'user:anna')
       await orphans.inventory(peer, found, 70)
       const more = someOrphans(10)
       await orphans.inventory(peer, more, 90)
@@ -124,7 +127,7 @@ describe('orphans', function () {
       expect(await orphans.eventsOf(ahead)).to.deep.equal(['orphan_removal_halted'])
 
       // What a person approves is removed; the rest when a person lets it go on.
-      await stores.orphans.approve(other.agentId, null, 'user:anna')
+      await stores.orphans.approve(ofAcme(other.agentId), null, 'user:anna')
       expect(await orphans.inventory(other, found, 9)).to.deep.include({ removing: 1 })
       expect(await stores.orphans.resume('user:anna')).to.deep.include({ halted: false, resumedBy: 'user:anna' })
       const more = someOrphans(1)

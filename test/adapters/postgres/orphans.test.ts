@@ -15,6 +15,7 @@ import {
   commit,
   connected,
   ids,
+  ofAcme,
   on,
   openStores,
   right,
@@ -168,7 +169,7 @@ describe('orphans', function () {
       const found = someOrphans(2)
       await orphans.inventory(peer, found, 9)
       await orphans.inventory(peer, found, 9)
-      await stores.agents.remove(peer.agentId)
+      await stores.agents.remove(ofAcme(peer.agentId))
       expect(await stores.ask(`SELECT FROM orphans WHERE ended_at IS NULL`)).to.have.length(0)
       expect((await stores.ask('SELECT DISTINCT status FROM outbox')).map(({ status }) => status)).to.deep.equal([
         'cancelled',
@@ -243,8 +244,11 @@ describe('orphans', function () {
     }
     await orphans.inventory(peer, [liar], 9)
     expect(await orphans.record(peer, [liar], { sessions: 9 })).to.deep.include({ due: 0 })
-    expect(await stores.orphans.approve(peer.agentId, null, 'user:anna')).to.deep.equal({ kind: 'approved', count: 0 })
-    expect(await stores.orphans.approve(peer.agentId, [session.id], 'user:anna')).to.deep.equal({
+    expect(await stores.orphans.approve(ofAcme(peer.agentId), null, 'user:anna')).to.deep.equal({
+      kind: 'approved',
+      count: 0,
+    })
+    expect(await stores.orphans.approve(ofAcme(peer.agentId), [session.id], 'user:anna')).to.deep.equal({
       kind: 'missing',
       sessionIds: [session.id],
     })
@@ -256,9 +260,9 @@ describe('orphans', function () {
     const began = performance.now()
     expect(await orphans.inventory(peer, found)).to.deep.include({ removing: 0 })
     expect(await orphans.inventory(peer, found)).to.deep.include({ removing: 0 })
-    expect(await stores.orphans.approve(peer.agentId, null, 'user:anna')).to.deep.include({ count: 5_000 })
+    expect(await stores.orphans.approve(ofAcme(peer.agentId), null, 'user:anna')).to.deep.include({ count: 5_000 })
     const commands = Array.from({ length: 5_000 }, () => ids.command())
-    expect(await stores.orphans.removeApproved(peer.agentId, commands)).to.equal(5_000)
+    expect(await stores.orphans.removeApproved(ofAcme(peer.agentId), commands)).to.equal(5_000)
     expect(performance.now() - began).to.be.lessThan(15_000)
   })
 })

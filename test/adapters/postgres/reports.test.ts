@@ -14,6 +14,7 @@ import {
   connected,
   heldOn,
   ids,
+  ofAcme,
   openStores,
   reported,
   right,
@@ -117,7 +118,7 @@ describe('what agents report', () => {
   it('of an agent that was removed is refused', async () => {
     const peer = await anAgent(stores, { id: 'removed' })
     const session = await aSessionOn(stores, peer.agentId)
-    await stores.agents.remove(peer.agentId)
+    await stores.agents.remove(ofAcme(peer.agentId))
     const { fenced } = await stores.reports.write([aWrite(peer, reported(session, peer, 'running'))])
     expect(fenced).to.deep.equal(new Set([peer.agentId]))
   })

@@ -17,6 +17,7 @@ import {
   commit,
   connected,
   nowhere,
+  ofAcme,
   openStores,
   right,
   type Stores,
@@ -170,7 +171,7 @@ describe('what is kept for a time', () => {
         await commit(stores, right(remove(await commit(stores, aCreation(nowhere)), anIntent()))),
         await commit(stores, forceRemove(await aSessionOn(stores, peer.agentId), anIntent())),
       ]
-      await stores.agents.remove(peer.agentId)
+      await stores.agents.remove(ofAcme(peer.agentId))
       for (const session of [never, left]) await deletedAt(session)
       expect(await round(stores.retention.tombstones)).to.deep.equal([2])
     })

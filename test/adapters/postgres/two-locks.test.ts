@@ -1,0 +1,261 @@
+/**
+ * Orgs are kept apart twice: each statement names the org that it is for, and PostgreSQL shows its connection that org's rows
+ * alone. Here each of the two is taken away in turn, for everything that a store does for an org: the other one holds.
+ */
+import { expect } from 'chai'
+import { type Database, openDatabase } from '../../../adapters/postgres/pool.ts'
+import { E } from '../../../domain/fp.ts'
+import type { CommandId, OrgId } from '../../../domain/ids.ts'
+import type { Peer } from '../../../domain/ports/agents.ts'
+import type { CommandView } from '../../../domain/ports/sessions.ts'
+import { stop, update } from '../../../domain/session/decide.ts'
+import type { Session } from '../../../domain/session/session.ts'
+import { aDocument } from '../../support/a-template.ts'
+import { everything, orphansOf, someOrphans } from '../../support/orphans.ts'
+import {
+  ACME,
+  aCreation,
+  anAgent,
+  anIntent,
+  aSessionOn,
+  commandIdOf,
+  GLOBEX,
+  ids,
+  on,
+  openStores,
+  right,
+  type Stores,
+  storesOver,
+} from '../../support/rows.ts'
+
+/** In everything of theirs that an answer might show. */
+const MARK = 'not-for-acme'
+
+type Theirs = {
+  readonly agent: Peer
+  readonly session: Session
+  readonly command: CommandView
+  readonly orphan: ReturnType<typeof someOrphans>[number]
+}
+type Attempt = (stores: Stores, org: OrgId, theirs: Theirs) => Promise<unknown>
+/** What it does it does for no org: its caller is the installation, or nobody. */
+const system = 'system'
+
+const scope = (orgId: OrgId) => ({ orgId, ownerId: null })
+const owned = ({ agent }: Theirs, orgId: OrgId) => ({ id: agent.agentId, orgId })
+const asOf = ({ session }: Theirs, orgId: OrgId): Session => ({ ...session, orgId })
+
+/** Every function of every store that callers reach. */
+const attempts: { readonly [store: string]: { readonly [name: string]: Attempt | typeof system } } = {
+  agents: {
+    get: ({ agents }, org, { agent }) => agents.get(org, agent.agentId),
+    list: ({ agents }, org) => agents.list(org, {}, everything),
+    candidates: ({ agents }, org) => agents.candidates(org),
+    enrol: ({ agents }, orgId, { agent }) =>
+      agents.enrol({
+        id: agent.agentId,
+        orgId,
+        platform: 'process',
+        region: null,
+        labels: {},
+        tokenHash: Buffer.from('another'),
+      }),
+    setTokenHash: ({ agents }, org, theirs) => agents.setTokenHash(owned(theirs, org), Buffer.from('ours')),
+    setCordoned: ({ agents }, org, theirs) => agents.setCordoned(owned(theirs, org), true),
+    removeEmpty: ({ agents }, org, theirs) => agents.removeEmpty(owned(theirs, org)),
+    remove: ({ agents }, org, theirs) => agents.remove(owned(theirs, org)),
+  },
+  sessions: {
+    load: ({ sessions }, org, { session }) => sessions.load(scope(org), session.id),
+    loadMany: system,
+    pending: system,
+    overdue: system,
+  },
+  queries: {
+    get: ({ queries }, org, { session }) => queries.get(scope(org), [session.id]),
+    list: ({ queries }, org) => queries.list(scope(org), {}, '-createdAt', everything),
+    summary: async ({ queries }, org) => {
+      const { total } = await queries.summary(scope(org), {})
+      return total === 0 ? null : MARK
+    },
+    events: ({ queries }, org, { session }) => queries.events(scope(org), session.id, everything),
+    commandsOf: ({ queries }, org, { session }) => queries.commandsOf(scope(org), session.id, everything),
+    commands: ({ queries }, org) => queries.commands(scope(org), {}, everything),
+    touch: ({ queries }, org, { session }) => queries.touch(scope(org), session.id, new Date()),
+  },
+  commands: {
+    get: ({ commands }, org, { command }) => commands.get(scope(org), command.id as CommandId),
+    change: ({ commands }, org, theirs) => {
+      const session = asOf(theirs, org)
+      const decision = update(session, { name: 'ours' }, anIntent())
+      return commands.change({ command: theirs.command, becomes: 'cancelled', error: 'ours', decision })
+    },
+  },
+  unitOfWork: {
+    commit: async ({ unitOfWork }, org, theirs) => {
+      const session = asOf(theirs, org)
+      return [
+        await unitOfWork.commit(right(stop(session, anIntent()))),
+        await unitOfWork.commit(update(session, { labels: { ours: 'yes' } }, anIntent())),
+      ]
+    },
+  },
+  orphans: {
+    list: ({ orphans }, org, theirs) => orphans.list(owned(theirs, org), ['seen', 'approved'], everything),
+    events: ({ orphans }, org, theirs) => orphans.events(owned(theirs, org), everything),
+    approve: ({ orphans }, org, theirs) => orphans.approve(owned(theirs, org), null, 'user:ours'),
+    removeApproved: ({ orphans }, org, theirs) => orphans.removeApproved(owned(theirs, org), [ids.command()]),
+    record: system,
+    remove: system,
+    settle: system,
+    removal: system,
+    halt: system,
+    resume: system,
+  },
+  adoption: {
+    adopt: ({ adoption }, org, theirs) =>
+      adoption.adopt(
+        owned(theirs, org),
+        theirs.orphan.entry.sessionId,
+        () => {
+          throw new Error(MARK)
+        },
+        {},
+      ),
+  },
+  templates: {
+    find: ({ templates }, org) => templates.find(org, MARK, null),
+    list: ({ templates }, org) => templates.list(org, {}, everything),
+    versions: ({ templates }, org) => templates.versions(org, MARK, everything),
+    put: async ({ templates }, org) => {
+      const { template } = await templates.put(org, aDocument({ name: 'ours' }))
+      return template.version
+    },
+    isArchived: async ({ templates }, org) => ((await templates.isArchived(org, 'archived')) ? MARK : null),
+    archive: ({ templates }, org) => templates.archive(org, MARK),
+  },
+}
+
+const TABLES = [
+  ['agents', 'org_id = $1'],
+  ['agent_leases', 'agent_id IN (SELECT id FROM agents WHERE org_id = $1)'],
+  ['agent_events', 'agent_id IN (SELECT id FROM agents WHERE org_id = $1)'],
+  ['orphan_brakes', 'agent_id IN (SELECT id FROM agents WHERE org_id = $1)'],
+  ['orphans', 'org_id = $1'],
+  ['outbox', 'org_id = $1'],
+  ['session_events', 'org_id = $1'],
+  ['session_labels', 'org_id = $1'],
+  ['sessions', 'org_id = $1'],
+  ['templates', 'org_id = $1'],
+] as const
+
+describe('what is another org’s', () => {
+  let stores: Stores
+  let theirs: Theirs
+
+  before(async () => {
+    stores = await openStores()
+    const agent = await anAgent(stores, { id: `agent-${MARK}`, orgId: GLOBEX })
+    const session = await aSessionOn(stores, agent.agentId, { orgId: GLOBEX, name: MARK, labels: { mark: MARK } })
+    const [orphan] = someOrphans(1)
+    if (orphan === undefined) throw new Error('no orphan')
+    await orphansOf(stores).record(agent, [orphan], { sessions: 1 })
+    await stores.ask(
+      `INSERT INTO agent_events (agent_id, type, data, actor) VALUES ($1, 'orphans_seen', '{}', $2)`,
+      agent.agentId,
+      MARK,
+    )
+    await stores.templates.put(GLOBEX, aDocument({ name: MARK }))
+    await stores.templates.put(GLOBEX, aDocument({ name: 'archived' }))
+    await stores.templates.archive(GLOBEX, 'archived')
+    const commandId = await commandIdOf(stores, session.id)
+    await stores.ask('UPDATE outbox SET last_error = $2 WHERE command_id = $1', commandId, MARK)
+    const command = await stores.commands.get(scope(GLOBEX), commandId)
+    if (command === null) throw new Error('no command')
+    theirs = { agent, session, orphan, command }
+  })
+  after(() => stores.close())
+
+  const picture = async (): Promise<unknown> =>
+    Object.fromEntries(
+      await Promise.all(
+        TABLES.map(async ([table, where]) => [
+          table,
+          await stores.ask(
+            `SELECT to_jsonb(t) AS row FROM ${table} t WHERE ${where} ORDER BY to_jsonb(t)::text`,
+            GLOBEX,
+          ),
+        ]),
+      ),
+    )
+
+  /** It says nothing, whether it answers or throws, and nothing of theirs is another. */
+  const learnsNothing = async (attempt: Attempt, among: Stores, org: OrgId): Promise<void> => {
+    const before = await picture()
+    const answer = await attempt(among, org, theirs).catch((error: Error) => {
+      expect((error as { code?: string }).code, error.stack).to.equal('42501')
+      return null
+    })
+    expect(JSON.stringify(answer) ?? '').not.to.include(MARK)
+    expect(answer).not.to.equal(true)
+    expect(await picture()).to.deep.equal(before)
+  }
+
+  const among = (database: Database): Stores => ({ ...stores, ...storesOver(database) }) as Stores
+
+  for (const [store, functions] of Object.entries(attempts)) {
+    it(`is tried with everything that ${store} can do`, () => {
+      expect(Object.keys(stores[store as never] as object).toSorted()).to.deep.equal(Object.keys(functions).toSorted())
+    })
+    for (const [name, attempt] of Object.entries(functions)) {
+      if (attempt === system) continue
+      it(`is hidden from ${store}.${name} where its statement names the wrong org`, async () => {
+        // The first lock is gone: the statement asks for theirs. The connection is ours.
+        await learnsNothing(attempt, among({ ...stores.database, of: () => stores.database.of(ACME) }), GLOBEX)
+      })
+      it(`is hidden from ${store}.${name} where PostgreSQL shows everything`, async () => {
+        // The second lock is gone: nobody's row level security. The statement asks for ours.
+        const owner = openDatabase({ url: stores.url, as: 'login', maxConnections: 2 })
+        try {
+          await learnsNothing(attempt, among(owner), ACME)
+        } finally {
+          await owner.close()
+        }
+      })
+    }
+  }
+
+  it('is not written for them by whoever writes for several', async () => {
+    const creation = aCreation(on(theirs.agent.agentId), { orgId: GLOBEX })
+    const before = await picture()
+    const committed = await among({ ...stores.database, of: () => stores.database.of(ACME) })
+      .unitOfWork.commit(creation)
+      .catch((error: { code?: string }) => error.code)
+    expect(committed).to.equal('42501')
+    expect(await picture()).to.deep.equal(before)
+  })
+
+  it('is behind row level security in every table, or in none that an org can ask', async () => {
+    const open = await stores.ask(`
+      SELECT c.relname FROM pg_class c
+       WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relrowsecurity ORDER BY 1`)
+    expect(open.map(({ relname }) => relname)).to.deep.equal(['schema_version'])
+  })
+
+  it('is passed by by neither role, and neither owns anything', async () => {
+    const roles = await stores.ask(`
+      SELECT rolname, rolsuper, rolbypassrls, rolcanlogin,
+             (SELECT count(*) FROM pg_class WHERE relowner = pg_roles.oid) AS owned
+        FROM pg_roles WHERE rolname LIKE 'streamspace\\_%' ORDER BY 1`)
+    const none = { rolsuper: false, rolbypassrls: false, rolcanlogin: false, owned: 0 }
+    expect(roles).to.deep.equal([
+      { rolname: 'streamspace_system', ...none },
+      { rolname: 'streamspace_tenant', ...none },
+    ])
+  })
+
+  it('is nothing where no org was said', async () => {
+    const { rows } = await stores.database.of([]).query({ text: 'SELECT count(*) AS n FROM sessions' })
+    expect(rows).to.deep.equal([{ n: 0 }])
+  })
+})
