@@ -5,7 +5,7 @@
  */
 import type { FieldError } from './codec/field-errors.ts'
 import type { Permission } from './identity/caller.ts'
-import type { AgentId, SessionId } from './ids.ts'
+import type { AgentId, ApiKeyId, OrgId, SessionId } from './ids.ts'
 import type { Refusal } from './placement/refusal.ts'
 import type { JobState } from './ports/jobs.ts'
 import type { CommandStatus } from './ports/sessions.ts'
@@ -13,7 +13,7 @@ import type { SessionAction, SessionStatus } from './session/words.ts'
 
 export type NotFound = {
   readonly _tag: 'NotFound'
-  readonly what: 'session' | 'template' | 'agent' | 'command' | 'queue' | 'job' | 'org' | 'orphan'
+  readonly what: 'session' | 'template' | 'agent' | 'command' | 'queue' | 'job' | 'org' | 'orphan' | 'api_key'
   readonly id: string
 }
 export type Forbidden = { readonly _tag: 'Forbidden'; readonly permission: Permission }
@@ -66,6 +66,15 @@ export type OrphanNotAdoptable = {
   readonly why: 'not_yours' | 'being_removed' | 'is_a_session'
 }
 export type JobNotFailed = { readonly _tag: 'JobNotFailed'; readonly jobId: string; readonly state: JobState }
+export type OrgExists = { readonly _tag: 'OrgExists'; readonly orgId: OrgId }
+export type OrgInUse = {
+  readonly _tag: 'OrgInUse'
+  readonly orgId: OrgId
+  readonly sessions: number
+  readonly agents: number
+}
+/** It has expired or was revoked: nothing is made of it. */
+export type ApiKeyOver = { readonly _tag: 'ApiKeyOver'; readonly apiKeyId: ApiKeyId }
 /** Someone else changed the row between our read and our write, more often than we were ready to try again. */
 export type Contended = { readonly _tag: 'Contended'; readonly what: string }
 
@@ -86,6 +95,9 @@ export type ApplicationError =
   | NoCapacity
   | OrphanNotAdoptable
   | JobNotFailed
+  | OrgExists
+  | OrgInUse
+  | ApiKeyOver
   | Contended
 
 export const notFound = (what: NotFound['what'], id: string): NotFound => ({ _tag: 'NotFound', what, id })

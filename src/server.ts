@@ -21,6 +21,7 @@ import { createJobQueries } from '../adapters/pgboss/job-queries.ts'
 import { createAccessStore } from '../adapters/postgres/access.ts'
 import { createAdoptionStore } from '../adapters/postgres/adoption.ts'
 import { createAgentStore } from '../adapters/postgres/agents.ts'
+import { createApiKeyStore } from '../adapters/postgres/api-keys.ts'
 import { createCommandStore } from '../adapters/postgres/commands.ts'
 import { createCursors } from '../adapters/postgres/cursor.ts'
 import { createDatabaseClock } from '../adapters/postgres/database-clock.ts'
@@ -29,6 +30,7 @@ import { createInventoryReads } from '../adapters/postgres/inventory-reads.ts'
 import { openJobsDatabase } from '../adapters/postgres/jobs-database.ts'
 import { createLeaseStore } from '../adapters/postgres/leases.ts'
 import { appliedVersion } from '../adapters/postgres/migrate.ts'
+import { createOrgStore } from '../adapters/postgres/orgs.ts'
 import { createOrphanStore } from '../adapters/postgres/orphans.ts'
 import { createOutbox } from '../adapters/postgres/outbox.ts'
 import { openDatabase } from '../adapters/postgres/pool.ts'
@@ -59,6 +61,7 @@ import type { ServerSettings } from './program/settings.ts'
 import { adoptOrphan } from './usecases/adopt-orphan.ts'
 import { createAgentInbox } from './usecases/agent-inbox.ts'
 import { agentUseCases } from './usecases/agents.ts'
+import { apiKeyUseCases } from './usecases/api-keys.ts'
 import type { Application } from './usecases/application.ts'
 import { applyReports } from './usecases/apply-reports.ts'
 import { createAuthenticate } from './usecases/authenticate.ts'
@@ -67,6 +70,7 @@ import { actOnSession, removeSession, updateSession } from './usecases/change-se
 import { createSession } from './usecases/create-session.ts'
 import { deadlines, PLACEMENT, placement, sweep } from './usecases/duties.ts'
 import { jobUseCases } from './usecases/jobs.ts'
+import { orgUseCases } from './usecases/orgs.ts'
 import { orphanUseCases } from './usecases/orphans.ts'
 import { readCommands, readSessions } from './usecases/read-sessions.ts'
 import { reconcileInventory } from './usecases/reconcile-inventory.ts'
@@ -230,6 +234,8 @@ export const startServer = async (
     },
     templates: templateUseCases(templates, access, limitedMatch),
     agents: agentUseCases({ agents, access, tokens, gateway }),
+    apiKeys: apiKeyUseCases({ keys: createApiKeyStore(database, cursors), access, tokens, clock, ids }),
+    orgs: orgUseCases(createOrgStore(database, cursors)),
     jobs: jobUseCases(createJobQueries(boss, cursors)),
     commands: {
       ...readCommands(queries),

@@ -6,11 +6,13 @@ import { type OperationId, routes } from '../../src/api/routes.ts'
 import type { Application } from '../../src/usecases/application.ts'
 import { createAdmission, REQUESTS_AT_ONCE } from './admission.ts'
 import { agentHandlers } from './agents.ts'
+import { apiKeyHandlers } from './api-keys.ts'
 import { commandHandlers } from './commands.ts'
 import { docs } from './docs.ts'
 import { endpoint, type Handlers } from './endpoint.ts'
 import { begin, fail, pathOf, refuse } from './exchange.ts'
 import { jobHandlers } from './jobs.ts'
+import { orgHandlers } from './orgs.ts'
 import { orphanHandlers } from './orphans.ts'
 import { serverHandlers } from './server.ts'
 import { sessionHandlers } from './sessions.ts'
@@ -37,6 +39,8 @@ export const createHttpApp = (
     ...orphanHandlers(app),
     ...commandHandlers(app),
     ...jobHandlers(app),
+    ...orgHandlers(app),
+    ...apiKeyHandlers(app),
     ...serverHandlers(app, version),
   }
   const http = express()

@@ -115,6 +115,8 @@ const kinds: { readonly [T in Route['tag']]: NotFound['what'] | null } = {
   Agents: 'agent',
   Commands: 'command',
   Jobs: 'job',
+  Orgs: 'org',
+  'API keys': 'api_key',
   Server: null,
 }
 

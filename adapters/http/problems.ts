@@ -128,6 +128,19 @@ const table: Table = {
     detail: `job ${jobId} is ${state}: only one that has failed can be run again`,
     more: { state },
   }),
+  OrgExists: ({ orgId }) => ({
+    code: 'org_exists',
+    detail: `there is an org ${orgId} already, or was: an id is given once`,
+  }),
+  OrgInUse: ({ orgId, sessions, agents }) => ({
+    code: 'org_in_use',
+    detail: `org ${orgId} has ${plural(sessions, 'session')} and ${plural(agents, 'agent')}: delete them first`,
+    more: { sessions, agents },
+  }),
+  ApiKeyOver: ({ apiKeyId }) => ({
+    code: 'api_key_over',
+    detail: `key ${apiKeyId} has expired or was revoked: make a new one`,
+  }),
   VersionMismatch: ({ current }) => ({
     code: 'precondition_failed',
     detail: `If-Match names another version than the current one, ${current}: read it again`,

@@ -9,7 +9,8 @@ export const createAccessStore = (database: Database): AccessStore => ({
   keysByPrefix: async (prefix) => {
     const { rows } = await database.query({
       name: 'keys_by_prefix',
-      text: `SELECT id, org_id, user_id, role, name, prefix, hash, expires_at, revoked_at FROM api_keys WHERE prefix = $1`,
+      text: `SELECT k.id, k.org_id, k.user_id, k.role, k.name, k.prefix, k.hash, k.expires_at, k.revoked_at
+               FROM api_keys k JOIN orgs o ON o.id = k.org_id WHERE k.prefix = $1 AND o.deleted_at IS NULL`,
       values: [prefix],
     })
     return rows.map((row) => ({
@@ -28,7 +29,7 @@ export const createAccessStore = (database: Database): AccessStore => ({
   orgExists: async (orgId) => {
     const { rowCount } = await database.query({
       name: 'org_exists',
-      text: 'SELECT 1 FROM orgs WHERE id = $1',
+      text: 'SELECT 1 FROM orgs WHERE id = $1 AND deleted_at IS NULL',
       values: [orgId],
     })
     return rowCount > 0

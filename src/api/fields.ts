@@ -4,6 +4,7 @@ import { E } from '../../domain/fp.ts'
 import {
   AGENT_ID,
   type AgentId,
+  type ApiKeyId,
   type CommandId,
   DNS_LABEL,
   isUuid,
@@ -35,6 +36,7 @@ const branded = <Id extends string>(inner: c.Codec<string>): c.Codec<Id> => inne
 
 export const sessionId = branded<SessionId>(uuid)
 export const commandId = branded<CommandId>(uuid)
+export const apiKeyId = branded<ApiKeyId>(uuid)
 export const jobId: c.Codec<string> = uuid
 export const queueName: c.Codec<string> = c.string({ pattern: '^[-_.a-zA-Z0-9]{1,200}$' })
 export const agentId = branded<AgentId>(c.string({ pattern: AGENT_ID }))

@@ -3,8 +3,10 @@
  * exactly these and checks requests by these codecs; `openapi.ts` writes the document from them.
  */
 import { agentRoutes } from './agent-routes.ts'
+import { apiKeyRoutes } from './api-key-routes.ts'
 import { commandRoutes } from './command-routes.ts'
 import { jobRoutes } from './job-routes.ts'
+import { orgRoutes } from './org-routes.ts'
 import { orphanRoutes } from './orphan-routes.ts'
 import { serverRoutes } from './server-routes.ts'
 import { sessionRoutes } from './session-routes.ts'
@@ -16,6 +18,8 @@ export const routes = {
   ...agentRoutes,
   ...commandRoutes,
   ...jobRoutes,
+  ...orgRoutes,
+  ...apiKeyRoutes,
   ...orphanRoutes,
   ...serverRoutes,
 } as const

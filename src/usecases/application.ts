@@ -7,11 +7,13 @@ import type { Agent, Resources } from '../../domain/agent/agent.ts'
 import type { AgentEvent, Orphan, OrphanRemoval, OrphanState } from '../../domain/agent/orphan.ts'
 import type { ApplicationError } from '../../domain/errors.ts'
 import type { TE } from '../../domain/fp.ts'
-import type { Caller } from '../../domain/identity/caller.ts'
-import type { AgentId, CommandId, OrgId, SessionId, UserId } from '../../domain/ids.ts'
+import type { Caller, Role } from '../../domain/identity/caller.ts'
+import type { AgentId, ApiKeyId, CommandId, OrgId, SessionId, UserId } from '../../domain/ids.ts'
 import type { Authenticate, Readiness } from '../../domain/ports/access.ts'
 import type { AgentFilter, LostSessions } from '../../domain/ports/agents.ts'
+import type { ApiKeyView } from '../../domain/ports/api-keys.ts'
 import type { JobState, JobView, QueueView } from '../../domain/ports/jobs.ts'
+import type { Org } from '../../domain/ports/orgs.ts'
 import type {
   CommandFilter,
   CommandView,
@@ -50,6 +52,17 @@ export type CreateSession = {
   readonly idleTimeoutSeconds?: number | null
   readonly maxDurationSeconds?: number | null
 }
+
+export type CreateApiKey = {
+  readonly role: Role
+  readonly name?: string
+  readonly userId?: UserId
+  readonly orgId?: OrgId
+  readonly expiresAt?: Date | null
+}
+
+/** A key that was just made: what is kept of it, and the key itself, which is shown this once. */
+export type MadeApiKey = { readonly apiKey: ApiKeyView; readonly key: string }
 
 /** A create that says whose it is; where it is, the orphan says. */
 export type AdoptOrphan = Omit<CreateSession, 'platform' | 'region' | 'agentId'> & {
@@ -138,6 +151,19 @@ export type Application = {
     readonly get: (caller: Caller, id: CommandId) => Answer<CommandView>
     readonly redrive: (caller: Caller, id: CommandId) => Answer<CommandView>
     readonly cancel: (caller: Caller, id: CommandId) => Answer<CommandView>
+  }
+  readonly apiKeys: {
+    readonly list: (caller: Caller, page: PageRequest) => Answer<Page<ApiKeyView>>
+    readonly create: (caller: Caller, request: CreateApiKey) => Answer<MadeApiKey>
+    readonly rotate: (caller: Caller, id: ApiKeyId, overlapSeconds: number) => Answer<MadeApiKey>
+    readonly revoke: (caller: Caller, id: ApiKeyId) => Answer<void>
+  }
+  /** For the installation; an org's admin may read its own. */
+  readonly orgs: {
+    readonly list: (caller: Caller, page: PageRequest) => Answer<Page<Org>>
+    readonly create: (caller: Caller, request: { readonly id: OrgId; readonly name?: string }) => Answer<Org>
+    readonly get: (caller: Caller, id: OrgId) => Answer<Org>
+    readonly remove: (caller: Caller, id: OrgId) => Answer<void>
   }
   /** For the installation only. */
   readonly jobs: {

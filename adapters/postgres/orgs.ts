@@ -1,0 +1,59 @@
+import type { OrgId } from '../../domain/ids.ts'
+import type { Org, OrgStore } from '../../domain/ports/orgs.ts'
+import { type Cursors, pageOf } from './cursor.ts'
+import type { Database, Row } from './pool.ts'
+
+const orgFromRow = (row: Row): Org => ({ id: row.id as OrgId, name: row.name, createdAt: row.created_at })
+
+export const createOrgStore = (database: Database, cursors: Cursors): OrgStore => ({
+  list: async (page) => {
+    const list = 'orgs'
+    const from = cursors.decode(list, page.cursor)
+    const { rows } = await database.query({
+      name: 'list_orgs',
+      text: 'SELECT id, name, created_at FROM orgs WHERE deleted_at IS NULL AND id > $1 ORDER BY id LIMIT $2',
+      values: [from?.[0] ?? '', page.limit + 1],
+    })
+    return pageOf(rows, page.limit, orgFromRow, (row: Row) => cursors.encode(list, [row.id]))
+  },
+
+  get: async (id) => {
+    const { rows } = await database.query({
+      name: 'get_org',
+      text: 'SELECT id, name, created_at FROM orgs WHERE id = $1 AND deleted_at IS NULL',
+      values: [id],
+    })
+    return rows[0] === undefined ? null : orgFromRow(rows[0])
+  },
+
+  add: async ({ id, name }) => {
+    const { rows } = await database.query({
+      text: 'INSERT INTO orgs (id, name) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING RETURNING id, name, created_at',
+      values: [id, name],
+    })
+    return rows[0] === undefined ? null : orgFromRow(rows[0])
+  },
+
+  remove: (id) =>
+    database.transaction(async (query) => {
+      const held = await query({
+        text: 'SELECT FROM orgs WHERE id = $1 AND deleted_at IS NULL FOR UPDATE',
+        values: [id],
+      })
+      if (held.rowCount === 0) return null
+      const { rows } = await query({
+        text: `SELECT (SELECT count(*) FROM sessions WHERE org_id = $1 AND deleted_at IS NULL) AS sessions,
+                      (SELECT count(*) FROM agents WHERE org_id = $1) AS agents`,
+        values: [id],
+      })
+      const { sessions, agents } = rows[0]
+      if (sessions + agents === 0) {
+        await query({ text: 'UPDATE orgs SET deleted_at = now() WHERE id = $1', values: [id] })
+        await query({
+          text: 'UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE org_id = $1',
+          values: [id],
+        })
+      }
+      return { sessions, agents }
+    }),
+})

@@ -1,0 +1,23 @@
+/** API keys as their admins deal with them. What a key is known by when it is used: `access.ts`. */
+import type { ApiKeyId, OrgId } from '../ids.ts'
+import type { ApiKeyRecord } from './access.ts'
+import type { Page, PageRequest } from './sessions.ts'
+
+export type ApiKeyView = Omit<ApiKeyRecord, 'hash'> & {
+  readonly createdAt: Date
+  /** To the minute; null: never. */
+  readonly lastUsedAt: Date | null
+}
+
+export type NewApiKey = Omit<ApiKeyRecord, 'revokedAt'>
+
+export type ApiKeyStore = {
+  readonly list: (orgId: OrgId, page: PageRequest) => Promise<Page<ApiKeyView>>
+  readonly get: (orgId: OrgId, id: ApiKeyId) => Promise<ApiKeyView | null>
+  readonly add: (key: NewApiKey) => Promise<ApiKeyView>
+  /** Adds the new key, and lets the old one work for `overlapSeconds` more at most. null: the old one works no more. */
+  readonly replace: (orgId: OrgId, id: ApiKeyId, key: NewApiKey, overlapSeconds: number) => Promise<ApiKeyView | null>
+  /** False: there is no such key. One that is revoked stays so. */
+  readonly revoke: (orgId: OrgId, id: ApiKeyId) => Promise<boolean>
+  readonly used: (keys: readonly { readonly id: ApiKeyId; readonly at: Date }[]) => Promise<void>
+}

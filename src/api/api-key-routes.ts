@@ -1,0 +1,56 @@
+import { apiKeyPageCodec, apiKeyWithSecretCodec, createApiKeyCodec, rotateApiKeyCodec } from './api-key.ts'
+import { apiKeyId } from './fields.ts'
+import { pagesQuery } from './page.ts'
+import { noQuery, nothingSent, type Route } from './route.ts'
+
+const aboutKeys = { tag: 'API keys', access: 'administer' } as const
+
+export const apiKeyRoutes = {
+  listApiKeys: {
+    ...nothingSent,
+    ...aboutKeys,
+    method: 'get',
+    path: '/api/v1/api-keys',
+    summary: 'List the API keys of the org, newest first',
+    params: {},
+    query: pagesQuery,
+    answers: { 200: { description: 'A page of keys', codec: apiKeyPageCodec } },
+  },
+  createApiKey: {
+    ...aboutKeys,
+    method: 'post',
+    path: '/api/v1/api-keys',
+    summary: 'Make an API key',
+    description: 'The key in the answer is shown this once. Nobody makes one that may do more than their own.',
+    params: {},
+    query: noQuery,
+    body: createApiKeyCodec,
+    condition: null,
+    answers: { 201: { description: 'Made', codec: apiKeyWithSecretCodec } },
+    problems: ['invalid_parameters'],
+  },
+  rotateApiKey: {
+    ...aboutKeys,
+    method: 'post',
+    path: '/api/v1/api-keys/{id}/rotate',
+    summary: 'Replace an API key by a new one',
+    description: 'The new one has an id of its own, and all else of the old one, which works on for `overlapSeconds`.',
+    params: { id: apiKeyId },
+    query: noQuery,
+    body: rotateApiKeyCodec,
+    bodyOptional: true,
+    condition: null,
+    answers: { 201: { description: 'The new key, shown this once', codec: apiKeyWithSecretCodec } },
+    problems: ['api_key_over'],
+  },
+  revokeApiKey: {
+    ...nothingSent,
+    ...aboutKeys,
+    method: 'delete',
+    path: '/api/v1/api-keys/{id}',
+    summary: 'Revoke an API key',
+    description: 'Nobody acts with it any more; within seconds on all servers.',
+    params: { id: apiKeyId },
+    answers: { 204: { description: 'Revoked', codec: null } },
+  },
+} as const satisfies { readonly [operationId: string]: Route }

@@ -1,0 +1,85 @@
+/** API keys of an org, for its admins. A key is shown once, by whoever makes it; what is kept is its hash. */
+import { type Forbidden, notFound } from '../../domain/errors.ts'
+import { E } from '../../domain/fp.ts'
+import { type Caller, may, type Role } from '../../domain/identity/caller.ts'
+import type { OrgId } from '../../domain/ids.ts'
+import type { AccessStore } from '../../domain/ports/access.ts'
+import type { ApiKeyStore, ApiKeyView, NewApiKey } from '../../domain/ports/api-keys.ts'
+import type { Clock, Ids } from '../../domain/ports/clock.ts'
+import { KEY_PREFIX_LENGTH, type Tokens } from '../../domain/ports/tokens.ts'
+import type { Application } from './application.ts'
+import { mayOwn } from './templates.ts'
+
+export type ApiKeyDeps = {
+  readonly keys: ApiKeyStore
+  readonly access: Pick<AccessStore, 'orgExists'>
+  readonly tokens: Tokens
+  readonly clock: Clock
+  readonly ids: Ids
+}
+
+const forbidden = (permission: Forbidden['permission']) => E.left({ _tag: 'Forbidden', permission } as const)
+
+/** Whoever may deal with keys of this role: nobody hands out, or takes over, more than their own. */
+const mayHandOut = (caller: Caller, role: Role): boolean =>
+  may(caller, role === 'installation' ? 'administer_installation' : 'administer')
+
+export const apiKeyUseCases = (deps: ApiKeyDeps): Application['apiKeys'] => {
+  const made = (
+    about: Omit<NewApiKey, 'id' | 'prefix' | 'hash'>,
+  ): { readonly key: string; readonly record: NewApiKey } => {
+    const key = deps.tokens.apiKey()
+    const record = {
+      ...about,
+      id: deps.ids.apiKey(),
+      prefix: key.slice(0, KEY_PREFIX_LENGTH),
+      hash: deps.tokens.hash(key),
+    }
+    return { key, record }
+  }
+  const isPast = (at: Date | null | undefined): boolean => at !== null && at !== undefined && at <= deps.clock.now()
+
+  return {
+    list: (caller, page) => async () =>
+      may(caller, 'administer') ? E.right(await deps.keys.list(caller.orgId, page)) : forbidden('administer'),
+
+    create: (caller, request) => async () => {
+      if (!may(caller, 'administer')) return forbidden('administer')
+      if (!mayHandOut(caller, request.role)) return forbidden('administer_installation')
+      const orgId: OrgId = request.orgId ?? caller.orgId
+      if (!mayOwn(caller, orgId)) return forbidden('administer_installation')
+      if (orgId !== caller.orgId && !(await deps.access.orgExists(orgId))) return E.left(notFound('org', orgId))
+      if (isPast(request.expiresAt)) return E.left({ _tag: 'InvalidParameters', errors: [EXPIRED] })
+      const { key, record } = made({
+        orgId,
+        userId: request.userId ?? caller.userId,
+        role: request.role,
+        name: request.name ?? request.role,
+        expiresAt: request.expiresAt ?? null,
+      })
+      return E.right({ apiKey: await deps.keys.add(record), key })
+    },
+
+    rotate: (caller, id, overlapSeconds) => async () => {
+      if (!may(caller, 'administer')) return forbidden('administer')
+      const old = await deps.keys.get(caller.orgId, id)
+      if (old === null) return E.left(notFound('api_key', id))
+      if (!mayHandOut(caller, old.role)) return forbidden('administer_installation')
+      const { orgId, userId, role, name, expiresAt } = old
+      const { key, record } = made({ orgId, userId, role, name, expiresAt })
+      const replaced = await deps.keys.replace(caller.orgId, id, record, overlapSeconds)
+      return replaced === null ? E.left({ _tag: 'ApiKeyOver', apiKeyId: id }) : E.right({ apiKey: replaced, key })
+    },
+
+    revoke: (caller, id) => async () => {
+      if (!may(caller, 'administer')) return forbidden('administer')
+      const old: ApiKeyView | null = await deps.keys.get(caller.orgId, id)
+      if (old === null) return E.left(notFound('api_key', id))
+      if (!mayHandOut(caller, old.role)) return forbidden('administer_installation')
+      await deps.keys.revoke(caller.orgId, id)
+      return E.right(undefined)
+    },
+  }
+}
+
+const EXPIRED = { field: 'expiresAt', message: 'must be in the future' }

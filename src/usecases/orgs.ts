@@ -1,0 +1,33 @@
+/** Orgs, for the installation: an org's own callers see none but theirs, and have no need to. */
+import { notFound } from '../../domain/errors.ts'
+import { E } from '../../domain/fp.ts'
+import { type Caller, may } from '../../domain/identity/caller.ts'
+import type { OrgStore } from '../../domain/ports/orgs.ts'
+import type { Application } from './application.ts'
+
+const refused = E.left({ _tag: 'Forbidden', permission: 'administer_installation' } as const)
+const isInstallation = (caller: Caller): boolean => may(caller, 'administer_installation')
+
+export const orgUseCases = (orgs: OrgStore): Application['orgs'] => ({
+  list: (caller, page) => async () => (isInstallation(caller) ? E.right(await orgs.list(page)) : refused),
+
+  create: (caller, request) => async () => {
+    if (!isInstallation(caller)) return refused
+    const org = await orgs.add({ id: request.id, name: request.name ?? request.id })
+    return org === null ? E.left({ _tag: 'OrgExists', orgId: request.id }) : E.right(org)
+  },
+
+  get: (caller, id) => async () => {
+    if (!isInstallation(caller) && !(may(caller, 'administer') && id === caller.orgId)) return refused
+    const org = await orgs.get(id)
+    return org === null ? E.left(notFound('org', id)) : E.right(org)
+  },
+
+  remove: (caller, id) => async () => {
+    if (!isInstallation(caller)) return refused
+    const held = await orgs.remove(id)
+    if (held === null) return E.left(notFound('org', id))
+    if (held.sessions + held.agents > 0) return E.left({ _tag: 'OrgInUse', orgId: id, ...held })
+    return E.right(undefined)
+  },
+})
