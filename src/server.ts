@@ -7,6 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { createHttpApp } from '../adapters/http/create-http-app.ts'
 import { listen } from '../adapters/http/listen.ts'
+import { createVerifyToken } from '../adapters/jwt/verify-token.ts'
 import { limitedMatch } from '../adapters/patterns/limited-match.ts'
 import { startBoss } from '../adapters/pgboss/boss.ts'
 import {
@@ -70,6 +71,7 @@ import { actOnSession, removeSession, updateSession } from './usecases/change-se
 import { createSession } from './usecases/create-session.ts'
 import { deadlines, PLACEMENT, placement, sweep } from './usecases/duties.ts'
 import { jobUseCases } from './usecases/jobs.ts'
+import { createKeyUse } from './usecases/key-use.ts'
 import { orgUseCases } from './usecases/orgs.ts'
 import { orphanUseCases } from './usecases/orphans.ts'
 import { readCommands, readSessions } from './usecases/read-sessions.ts'
@@ -207,9 +209,18 @@ export const startServer = async (
     { nudge: settings.nudge },
   )
 
+  const keys = createApiKeyStore(database, cursors)
+  const keyUse = createKeyUse({ keys, clock, onError: told('when keys were used could not be written') })
   const decided = (act: string, fields: object) => log.warn(fields, act)
   const application: Application = {
-    authenticate: createAuthenticate({ access, tokens, clock }),
+    authenticate: createAuthenticate({
+      access,
+      tokens,
+      clock,
+      verifyToken: settings.jwt === null ? null : createVerifyToken(settings.jwt),
+      used: keyUse.used,
+      told: (what, why) => log.info({ why, msg: what }),
+    }),
     readiness: {
       check: async () => {
         try {
@@ -234,7 +245,7 @@ export const startServer = async (
     },
     templates: templateUseCases(templates, access, limitedMatch),
     agents: agentUseCases({ agents, access, tokens, gateway }),
-    apiKeys: apiKeyUseCases({ keys: createApiKeyStore(database, cursors), access, tokens, clock, ids }),
+    apiKeys: apiKeyUseCases({ keys, access, tokens, clock, ids }),
     orgs: orgUseCases(createOrgStore(database, cursors)),
     jobs: jobUseCases(createJobQueries(boss, cursors)),
     commands: {
@@ -337,6 +348,7 @@ export const startServer = async (
       await hub.close({ reason: 'this replica is stopping' })
       await listening.close(3_000)
       // What cannot be written in time the agents' next inventory tells again.
+      await keyUse.stop()
       await Promise.race([inbox.idle(), wait(WRITE_OUT_WITHIN_MS, undefined, { ref: false })])
       // The queue first: without its replica another one would remove it.
       await draining.leave().catch(told('this replica left its queue behind'))

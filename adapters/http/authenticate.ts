@@ -23,6 +23,8 @@ export const callerOf = async (
       return E.right(answer.caller)
     case 'unauthorized':
       return E.left({ _tag: 'Unauthorized', given: authorization !== undefined })
+    case 'unavailable':
+      return E.left({ _tag: 'ProviderUnavailable' })
     case 'unknown_org':
       return E.left(notFound('org', actAs ?? ''))
     case 'forbidden_org':

@@ -18,6 +18,7 @@ export type HttpError =
   | { readonly _tag: 'MethodNotAllowed'; readonly method: string; readonly allow: string }
   | { readonly _tag: 'NotReady'; readonly reason: string }
   | { readonly _tag: 'Unavailable' }
+  | { readonly _tag: 'ProviderUnavailable' }
   | { readonly _tag: 'Overloaded' }
   | { readonly _tag: 'Fault' }
 
@@ -56,8 +57,8 @@ const table: Table = {
   Unauthorized: ({ given }) => ({
     code: 'unauthorized',
     detail: given
-      ? 'this key is not known, has expired or was revoked'
-      : 'send an API key: Authorization: Bearer ssk_…',
+      ? 'this key or token is not known, has expired or was revoked'
+      : 'send an API key or a JWT: Authorization: Bearer …',
     // RFC 6750, section 3: no error code when no credentials were given.
     headers: { 'WWW-Authenticate': `Bearer realm="streamspace"${given ? ', error="invalid_token"' : ''}` },
   }),
@@ -173,6 +174,11 @@ const table: Table = {
     code: 'unavailable',
     detail: 'the server has no usable database at the moment: try again',
     headers: { 'Retry-After': '2' },
+  }),
+  ProviderUnavailable: () => ({
+    code: 'provider_unavailable',
+    detail: 'the keys of the identity provider cannot be fetched at the moment: try again, or use an API key',
+    headers: { 'Retry-After': '5' },
   }),
   Overloaded: () => ({
     code: 'overloaded',

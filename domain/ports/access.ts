@@ -28,6 +28,8 @@ export type AccessStore = {
 export type Authenticated =
   | { readonly kind: 'caller'; readonly caller: Caller }
   | { readonly kind: 'unauthorized' }
+  /** Whether a token is good cannot be found out now. */
+  | { readonly kind: 'unavailable' }
   | { readonly kind: 'unknown_org' }
   | { readonly kind: 'forbidden_org' }
 

@@ -32,6 +32,7 @@ export const problems = {
   invalid_parameters: { status: 422, title: "The parameters do not fit the template's" },
   headers_too_large: { status: 431, title: 'The headers are too large' },
   internal_error: { status: 500, title: 'A fault of the server' },
+  provider_unavailable: { status: 503, title: 'The identity provider cannot be reached' },
   unavailable: { status: 503, title: 'The database cannot be reached' },
   not_ready: { status: 503, title: 'Not ready' },
   contended: { status: 503, title: 'Too many changes at once' },

@@ -3,11 +3,13 @@
  * anything is started.
  */
 import { resolve } from 'node:path'
+import type { JwtSettings } from '../../adapters/jwt/settings.ts'
 import { addressesOf, unfitTarget } from '../../domain/ports/database-url.ts'
 import { API_KEY } from '../../domain/ports/tokens.ts'
 import type { Timeouts } from '../../domain/session/timeouts.ts'
 import type { RetentionPeriods } from '../usecases/retention.ts'
 import { ExitError } from './exit-error.ts'
+import { jwtSettings } from './jwt-settings.ts'
 
 export type Environment = { readonly [name: string]: string | undefined }
 
@@ -33,6 +35,8 @@ export type ServerSettings = {
   readonly orphanGraceMs: number
   /** Whether this replica drains its own agents at once, or only through pg-boss. */
   readonly nudge: 'on' | 'off'
+  /** null: no JWTs are taken. */
+  readonly jwt: JwtSettings | null
 }
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
@@ -198,6 +202,7 @@ export const serverSettings = (
     },
     orphanGraceMs: read.milliseconds('STREAMSPACE_ORPHAN_GRACE_MS', 600_000),
     nudge: read.oneOf('STREAMSPACE_NUDGE', 'on', ['on', 'off']),
+    jwt: jwtSettings(read),
   }
   if (settings.pooler === 'transaction' && settings.directUrl === settings.databaseUrl)
     read.problem(

@@ -1,15 +1,19 @@
 /**
  * Who a bearer token is. A key's record is remembered for a second, so that a burst of calls costs one
- * query; a revoked key therefore stops working within a second.
+ * query; a revoked key therefore stops working within a second. What orgs there are is remembered as long.
  */
 import type { Caller } from '../../domain/identity/caller.ts'
-import type { OrgId } from '../../domain/ids.ts'
-import type { AccessStore, ApiKeyRecord, Authenticate } from '../../domain/ports/access.ts'
+import type { ApiKeyId, OrgId } from '../../domain/ids.ts'
+import type { AccessStore, ApiKeyRecord, Authenticate, Authenticated } from '../../domain/ports/access.ts'
 import type { Clock } from '../../domain/ports/clock.ts'
+import type { VerifyToken } from '../../domain/ports/jwt.ts'
 import { API_KEY, KEY_PREFIX_LENGTH, type Tokens } from '../../domain/ports/tokens.ts'
 
 const REMEMBER_MS = 1_000
 const REMEMBER_AT_MOST = 10_000
+
+/** RFC 7515, section 3.1: three parts in base64url. */
+const JWT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/
 
 type Remembered = { readonly record: ApiKeyRecord | null; readonly until: number }
 
@@ -17,6 +21,10 @@ export const createAuthenticate = (deps: {
   readonly access: AccessStore
   readonly tokens: Tokens
   readonly clock: Clock
+  /** null: no JWTs are taken. */
+  readonly verifyToken: VerifyToken | null
+  readonly used?: (keyId: ApiKeyId) => void
+  readonly told?: (what: string, why: string) => void
 }): Authenticate => {
   const remembered = new Map<string, Remembered>()
 
@@ -38,14 +46,39 @@ export const createAuthenticate = (deps: {
     keyId: record.id,
   })
 
+  const orgs = new Map<OrgId, number>()
+  /** One that is not there is asked for again each time. */
+  const orgExists = async (orgId: OrgId): Promise<boolean> => {
+    if ((orgs.get(orgId) ?? 0) > performance.now()) return true
+    if (!(await deps.access.orgExists(orgId))) return false
+    if (orgs.size >= REMEMBER_AT_MOST) orgs.clear()
+    orgs.set(orgId, performance.now() + REMEMBER_MS)
+    return true
+  }
+
+  const byToken = async (verify: VerifyToken, bearer: string, actAs: string | null): Promise<Authenticated> => {
+    const token = await verify(bearer)
+    if (token.kind !== 'caller') {
+      deps.told?.(token.kind === 'refused' ? 'a JWT was refused' : 'a JWT could not be verified', token.why)
+      return { kind: token.kind === 'refused' ? 'unauthorized' : 'unavailable' }
+    }
+    const { orgId, userId, role } = token
+    if (!(await orgExists(orgId))) return { kind: 'unauthorized' }
+    if (actAs !== null && actAs !== orgId) return { kind: 'forbidden_org' }
+    return { kind: 'caller', caller: { orgId, userId, role, keyId: null } }
+  }
+
   return async (bearer, actAs) => {
-    if (bearer === null || !API_KEY.test(bearer)) return { kind: 'unauthorized' }
+    if (bearer === null) return { kind: 'unauthorized' }
+    if (deps.verifyToken !== null && JWT.test(bearer)) return byToken(deps.verifyToken, bearer, actAs)
+    if (!API_KEY.test(bearer)) return { kind: 'unauthorized' }
     const record = await recordOf(bearer)
     if (record === null || record.revokedAt !== null) return { kind: 'unauthorized' }
     if (record.expiresAt !== null && record.expiresAt <= deps.clock.now()) return { kind: 'unauthorized' }
+    deps.used?.(record.id)
     if (actAs === null || actAs === record.orgId) return { kind: 'caller', caller: callerOf(record, record.orgId) }
     if (record.role !== 'installation') return { kind: 'forbidden_org' }
-    if (!(await deps.access.orgExists(actAs as OrgId))) return { kind: 'unknown_org' }
+    if (!(await orgExists(actAs as OrgId))) return { kind: 'unknown_org' }
     return { kind: 'caller', caller: callerOf(record, actAs as OrgId) }
   }
 }

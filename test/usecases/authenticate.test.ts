@@ -41,6 +41,7 @@ const authenticating = (keys: ApiKeyRecord[], now = T0) => {
       matches: (token, expected) => hash(token).equals(expected),
     },
     clock: { now: () => now },
+    verifyToken: null,
   })
   return { authenticate, lookups }
 }
@@ -130,6 +131,7 @@ describe('what is remembered of a key', () => {
       access: access as unknown as AccessStore,
       tokens: { apiKey: () => '', agentToken: () => '', hash, matches: () => true },
       clock: { now: () => now },
+      verifyToken: null,
     })
     expect((await authenticate(KEY, null)).kind).to.equal('caller')
     now = later(1)

@@ -4,8 +4,10 @@ import type { AgentEvent, Orphan, OrphanRemoval } from '../../../domain/agent/or
 import { type ApplicationError, notFound } from '../../../domain/errors.ts'
 import { TE } from '../../../domain/fp.ts'
 import type { Caller } from '../../../domain/identity/caller.ts'
-import type { AgentId, OrgId, SessionId, TemplateId, UserId } from '../../../domain/ids.ts'
+import type { AgentId, ApiKeyId, OrgId, SessionId, TemplateId, UserId } from '../../../domain/ids.ts'
+import type { ApiKeyView } from '../../../domain/ports/api-keys.ts'
 import type { JobView, QueueView } from '../../../domain/ports/jobs.ts'
+import type { Org } from '../../../domain/ports/orgs.ts'
 import type { CommandView, SessionEventView } from '../../../domain/ports/sessions.ts'
 import type { SessionView } from '../../../domain/session/session-view.ts'
 import { sessionStatuses } from '../../../domain/session/words.ts'
@@ -187,6 +189,21 @@ export const aJob: JobView = {
   completedAt: new Date('2026-01-31T12:00:02.000Z'),
 }
 
+export const anApiKey: ApiKeyView = {
+  id: '01890a5d-ac96-774b-bcce-b302099a8061' as ApiKeyId,
+  orgId: 'default' as OrgId,
+  userId: 'ada' as UserId,
+  role: 'user',
+  name: 'laptop',
+  prefix: 'ssk_01234567',
+  createdAt: new Date('2026-01-31T12:00:00.000Z'),
+  expiresAt: null,
+  revokedAt: null,
+  lastUsedAt: null,
+}
+
+export const anOrg: Org = { id: 'acme' as OrgId, name: 'Acme', createdAt: new Date('2026-01-31T12:00:00.000Z') }
+
 /** Each call that reached the application, as `[what, ...arguments]`, without the caller. */
 export type Calls = (readonly unknown[])[]
 
@@ -267,6 +284,18 @@ export const fakeApplication = (
       queues: (_caller, request) => answer(page(aQueue), 'queues', request),
       list: (_caller, queue, filter, request) => answer(page(aJob), 'jobs', queue, filter, request),
       retry: (_caller, queue, id) => answer({ ...aJob, state: 'retry' as const }, 'retry', queue, id),
+    },
+    apiKeys: {
+      list: (_caller, request) => answer(page(anApiKey), 'api keys', request),
+      create: (_caller, request) => answer({ apiKey: anApiKey, key: KEY }, 'create api key', request),
+      rotate: (_caller, id, overlap) => answer({ apiKey: anApiKey, key: KEY }, 'rotate api key', id, overlap),
+      revoke: (_caller, id) => answer(undefined, 'revoke api key', id),
+    },
+    orgs: {
+      list: (_caller, request) => answer(page(anOrg), 'orgs', request),
+      create: (_caller, request) => answer(anOrg, 'create org', request),
+      get: (_caller, id) => answer(anOrg, 'org', id),
+      remove: (_caller, id) => answer(undefined, 'remove org', id),
     },
     orphans: {
       list: (_caller, id, states, request) => answer(page(anOrphan), 'orphans', id, states, request),

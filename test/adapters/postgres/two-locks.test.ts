@@ -4,7 +4,6 @@
  */
 import { expect } from 'chai'
 import { type Database, openDatabase } from '../../../adapters/postgres/pool.ts'
-import { E } from '../../../domain/fp.ts'
 import type { CommandId, OrgId } from '../../../domain/ids.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
 import type { CommandView } from '../../../domain/ports/sessions.ts'
