@@ -35,7 +35,7 @@ describe('a database of several hosts', function () {
     for (const host of [pair.standbyUrl, pair.primaryUrl]) hosts.push(new URL(host).host)
     url = pair.primaryUrl.replace(new URL(pair.primaryUrl).host, hosts.join(','))
     url += '?target_session_attrs=read-write'
-    database = openDatabase({ url, maxConnections: 4 })
+    database = openDatabase({ url, as: 'login', maxConnections: 4 })
     jobs = openJobsDatabase({ url })
   })
   after(async () => {
@@ -64,7 +64,7 @@ describe('a database of several hosts', function () {
 
   it('says why of each host when none takes writes, and that is "unavailable" to who asked', async () => {
     const nobody = url.replace(`,${new URL(pair.primaryUrl).host}`, '')
-    const alone = openDatabase({ url: nobody })
+    const alone = openDatabase({ url: nobody, as: 'login' })
     const error = await failureOf(alone.query({ text: 'SELECT 1' }))
     expect(error.message).to.include('no host takes writes').and.to.include('no answer within 2000 ms')
     expect(error.message).to.include('takes no writes (a standby, or read-only)')

@@ -14,13 +14,14 @@ import { everything, orphansOf, someOrphans } from '../../support/orphans.ts'
 import {
   ACME,
   aCreation,
+  agentNamed,
   anAgent,
   anIntent,
   aSessionOn,
   commandIdOf,
   GLOBEX,
   ids,
-  on,
+  nowhere,
   openStores,
   right,
   type Stores,
@@ -50,9 +51,9 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
     get: ({ agents }, org, { agent }) => agents.get(org, agent.agentId),
     list: ({ agents }, org) => agents.list(org, {}, everything),
     candidates: ({ agents }, org) => agents.candidates(org),
-    enrol: ({ agents }, orgId, { agent }) =>
+    enrol: ({ agents }, orgId) =>
       agents.enrol({
-        id: agent.agentId,
+        id: agentNamed(`another-of-${orgId}`),
         orgId,
         platform: 'process',
         region: null,
@@ -148,56 +149,59 @@ const TABLES = [
   ['templates', 'org_id = $1'],
 ] as const
 
+/** A database in which `globex` has one of everything. */
+const populated = async (): Promise<{ readonly stores: Stores; readonly theirs: Theirs }> => {
+  const stores = await openStores()
+  const agent = await anAgent(stores, { id: `agent-${MARK}`, orgId: GLOBEX })
+  const session = await aSessionOn(stores, agent.agentId, { orgId: GLOBEX, name: MARK, labels: { mark: MARK } })
+  const [orphan, approved] = someOrphans(2)
+  if (orphan === undefined || approved === undefined) throw new Error('no orphans')
+  await orphansOf(stores).record(agent, [orphan, approved], { sessions: 1 })
+  await stores.orphans.approve({ id: agent.agentId, orgId: GLOBEX }, [approved.entry.sessionId], 'user:theirs')
+  await stores.ask(
+    `INSERT INTO agent_events (agent_id, type, data, actor) VALUES ($1, 'orphans_seen', '{}', $2)`,
+    agent.agentId,
+    MARK,
+  )
+  await stores.templates.put(GLOBEX, aDocument({ name: MARK }))
+  await stores.templates.put(GLOBEX, aDocument({ name: 'archived' }))
+  await stores.templates.archive(GLOBEX, 'archived')
+  const commandId = await commandIdOf(stores, session.id)
+  await stores.ask('UPDATE outbox SET last_error = $2 WHERE command_id = $1', commandId, MARK)
+  const command = await stores.commands.get(scope(GLOBEX), commandId)
+  if (command === null) throw new Error('no command')
+  return { stores, theirs: { agent, session, orphan, command } }
+}
+
+const pictureOf = async ({ ask }: Stores): Promise<unknown> =>
+  Object.fromEntries(
+    await Promise.all(
+      TABLES.map(async ([table, where]) => [
+        table,
+        await ask(`SELECT to_jsonb(t) AS row FROM ${table} t WHERE ${where} ORDER BY to_jsonb(t)::text`, GLOBEX),
+      ]),
+    ),
+  )
+
 describe('what is another org’s', () => {
   let stores: Stores
   let theirs: Theirs
 
   before(async () => {
-    stores = await openStores()
-    const agent = await anAgent(stores, { id: `agent-${MARK}`, orgId: GLOBEX })
-    const session = await aSessionOn(stores, agent.agentId, { orgId: GLOBEX, name: MARK, labels: { mark: MARK } })
-    const [orphan] = someOrphans(1)
-    if (orphan === undefined) throw new Error('no orphan')
-    await orphansOf(stores).record(agent, [orphan], { sessions: 1 })
-    await stores.ask(
-      `INSERT INTO agent_events (agent_id, type, data, actor) VALUES ($1, 'orphans_seen', '{}', $2)`,
-      agent.agentId,
-      MARK,
-    )
-    await stores.templates.put(GLOBEX, aDocument({ name: MARK }))
-    await stores.templates.put(GLOBEX, aDocument({ name: 'archived' }))
-    await stores.templates.archive(GLOBEX, 'archived')
-    const commandId = await commandIdOf(stores, session.id)
-    await stores.ask('UPDATE outbox SET last_error = $2 WHERE command_id = $1', commandId, MARK)
-    const command = await stores.commands.get(scope(GLOBEX), commandId)
-    if (command === null) throw new Error('no command')
-    theirs = { agent, session, orphan, command }
+    ;({ stores, theirs } = await populated())
   })
   after(() => stores.close())
 
-  const picture = async (): Promise<unknown> =>
-    Object.fromEntries(
-      await Promise.all(
-        TABLES.map(async ([table, where]) => [
-          table,
-          await stores.ask(
-            `SELECT to_jsonb(t) AS row FROM ${table} t WHERE ${where} ORDER BY to_jsonb(t)::text`,
-            GLOBEX,
-          ),
-        ]),
-      ),
-    )
-
   /** It says nothing, whether it answers or throws, and nothing of theirs is another. */
   const learnsNothing = async (attempt: Attempt, among: Stores, org: OrgId): Promise<void> => {
-    const before = await picture()
+    const before = await pictureOf(stores)
     const answer = await attempt(among, org, theirs).catch((error: Error) => {
       expect((error as { code?: string }).code, error.stack).to.equal('42501')
       return null
     })
     expect(JSON.stringify(answer) ?? '').not.to.include(MARK)
-    expect(answer).not.to.equal(true)
-    expect(await picture()).to.deep.equal(before)
+    expect(Number(answer) > 0 && org === GLOBEX, String(answer)).to.equal(false)
+    expect(await pictureOf(stores)).to.deep.equal(before)
   }
 
   const among = (database: Database): Stores => ({ ...stores, ...storesOver(database) }) as Stores
@@ -208,6 +212,21 @@ describe('what is another org’s', () => {
     })
     for (const [name, attempt] of Object.entries(functions)) {
       if (attempt === system) continue
+      // Else nothing could be seen of what the locks do.
+      it(`is what ${store}.${name} shows or changes for its own org`, async () => {
+        const own = await populated()
+        try {
+          const before = JSON.stringify(await pictureOf(own.stores))
+          const answer = await attempt(own.stores, GLOBEX, own.theirs).catch((error: Error) => {
+            if (error.message !== MARK) throw error
+            return MARK
+          })
+          const shows = answer === true || Number(answer) > 0 || (JSON.stringify(answer) ?? '').includes(MARK)
+          expect(shows || JSON.stringify(await pictureOf(own.stores)) !== before, JSON.stringify(answer)).to.equal(true)
+        } finally {
+          await own.stores.close()
+        }
+      })
       it(`is hidden from ${store}.${name} where its statement names the wrong org`, async () => {
         // The first lock is gone: the statement asks for theirs. The connection is ours.
         await learnsNothing(attempt, among({ ...stores.database, of: () => stores.database.of(ACME) }), GLOBEX)
@@ -225,13 +244,13 @@ describe('what is another org’s', () => {
   }
 
   it('is not written for them by whoever writes for several', async () => {
-    const creation = aCreation(on(theirs.agent.agentId), { orgId: GLOBEX })
-    const before = await picture()
+    const creation = aCreation(nowhere, { orgId: GLOBEX })
+    const before = await pictureOf(stores)
     const committed = await among({ ...stores.database, of: () => stores.database.of(ACME) })
       .unitOfWork.commit(creation)
       .catch((error: { code?: string }) => error.code)
     expect(committed).to.equal('42501')
-    expect(await picture()).to.deep.equal(before)
+    expect(await pictureOf(stores)).to.deep.equal(before)
   })
 
   it('is behind row level security in every table, or in none that an org can ask', async () => {
