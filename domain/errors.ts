@@ -75,6 +75,8 @@ export type OrgInUse = {
 }
 /** It has expired or was revoked: nothing is made of it. */
 export type ApiKeyOver = { readonly _tag: 'ApiKeyOver'; readonly apiKeyId: ApiKeyId }
+/** The same request was made before, by its Idempotency-Key, and its answer is kept: nothing was done again. */
+export type Answered = { readonly _tag: 'Answered' }
 /** Someone else changed the row between our read and our write, more often than we were ready to try again. */
 export type Contended = { readonly _tag: 'Contended'; readonly what: string }
 
@@ -98,6 +100,7 @@ export type ApplicationError =
   | OrgExists
   | OrgInUse
   | ApiKeyOver
+  | Answered
   | Contended
 
 export const notFound = (what: NotFound['what'], id: string): NotFound => ({ _tag: 'NotFound', what, id })

@@ -6,6 +6,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { createHttpApp } from '../adapters/http/create-http-app.ts'
+import { createIdempotency } from '../adapters/http/idempotency.ts'
 import { listen } from '../adapters/http/listen.ts'
 import { createVerifyToken } from '../adapters/jwt/verify-token.ts'
 import { limitedMatch } from '../adapters/patterns/limited-match.ts'
@@ -20,18 +21,16 @@ import {
 import { workDuties } from '../adapters/pgboss/duties.ts'
 import { createJobQueries } from '../adapters/pgboss/job-queries.ts'
 import { createAccessStore } from '../adapters/postgres/access.ts'
-import { createAdoptionStore } from '../adapters/postgres/adoption.ts'
 import { createAgentStore } from '../adapters/postgres/agents.ts'
 import { createApiKeyStore } from '../adapters/postgres/api-keys.ts'
-import { createCommandStore } from '../adapters/postgres/commands.ts'
 import { createCursors } from '../adapters/postgres/cursor.ts'
 import { createDatabaseClock } from '../adapters/postgres/database-clock.ts'
 import { createDutyStore } from '../adapters/postgres/duties.ts'
+import { createIdempotencyStore } from '../adapters/postgres/idempotency.ts'
 import { createInventoryReads } from '../adapters/postgres/inventory-reads.ts'
 import { openJobsDatabase } from '../adapters/postgres/jobs-database.ts'
 import { createLeaseStore } from '../adapters/postgres/leases.ts'
 import { appliedVersion } from '../adapters/postgres/migrate.ts'
-import { createOrgStore } from '../adapters/postgres/orgs.ts'
 import { createOrphanStore } from '../adapters/postgres/orphans.ts'
 import { createOutbox } from '../adapters/postgres/outbox.ts'
 import { openDatabase } from '../adapters/postgres/pool.ts'
@@ -55,32 +54,26 @@ import { passOn, rememberedHolders, WAKES_GO_ASTRAY_FOR_MS } from './delivery/ho
 import { createInventoryRequests } from './delivery/inventory-requests.ts'
 import { createLaneOutbox } from './delivery/lane-outbox.ts'
 import { createWake } from './delivery/wake.ts'
+import { keptUseCases } from './kept-use-cases.ts'
 import { createRecentAgents } from './placement/recent-agents.ts'
 import { createRecentTemplates } from './placement/recent-templates.ts'
 import { ensureCatalogue, ensureInstallationKey, type InstallationKey } from './program/first-start.ts'
 import type { ServerSettings } from './program/settings.ts'
-import { adoptOrphan } from './usecases/adopt-orphan.ts'
 import { createAgentInbox } from './usecases/agent-inbox.ts'
-import { agentUseCases } from './usecases/agents.ts'
-import { apiKeyUseCases } from './usecases/api-keys.ts'
 import type { Application } from './usecases/application.ts'
 import { applyReports } from './usecases/apply-reports.ts'
 import { createAuthenticate } from './usecases/authenticate.ts'
-import { changeCommands } from './usecases/change-command.ts'
 import { actOnSession, removeSession, updateSession } from './usecases/change-session.ts'
 import { createSession } from './usecases/create-session.ts'
 import { deadlines, PLACEMENT, placement, sweep } from './usecases/duties.ts'
 import { jobUseCases } from './usecases/jobs.ts'
 import { createKeyUse } from './usecases/key-use.ts'
-import { orgUseCases } from './usecases/orgs.ts'
-import { orphanUseCases } from './usecases/orphans.ts'
 import { readCommands, readSessions } from './usecases/read-sessions.ts'
 import { reconcileInventory } from './usecases/reconcile-inventory.ts'
 import { reconcileOrphans } from './usecases/reconcile-orphans.ts'
 import { ALIVE_EVERY_MS, createPresence, replicas } from './usecases/replicas.ts'
 import { retention } from './usecases/retention.ts'
 import { settleRemovals } from './usecases/settle-removals.ts'
-import { templateUseCases } from './usecases/templates.ts'
 import { createUnitOfWork } from './usecases/unit-of-work.ts'
 import { version } from './version.ts'
 
@@ -211,7 +204,27 @@ export const startServer = async (
 
   const keys = createApiKeyStore(database, cursors)
   const keyUse = createKeyUse({ keys, clock, onError: told('when keys were used could not be written') })
-  const decided = (act: string, fields: object) => log.warn(fields, act)
+  const kept = keptUseCases({
+    database,
+    cursors,
+    clock,
+    ids,
+    tokens,
+    gateway,
+    wake,
+    templates,
+    matches: limitedMatch,
+    seal: sealer.seal,
+    settings: { ...settings, agentSilentAfterMs },
+    timeouts,
+    told: (act, fields) => log.warn(fields, act),
+    askInventory: createInventoryRequests({
+      gateway,
+      leases,
+      drains,
+      onError: told('an agent was not asked for its inventory; it sends one by itself'),
+    }),
+  })
   const application: Application = {
     authenticate: createAuthenticate({
       access,
@@ -243,36 +256,17 @@ export const startServer = async (
       remove: removeSession(core),
       update: updateSession(core),
     },
-    templates: templateUseCases(templates, access, limitedMatch),
-    agents: agentUseCases({ agents, access, tokens, gateway }),
-    apiKeys: apiKeyUseCases({ keys, access, tokens, clock, ids }),
-    orgs: orgUseCases(createOrgStore(database, cursors)),
+    ...kept,
+    commands: { ...readCommands(queries), ...kept.commands },
     jobs: jobUseCases(createJobQueries(boss, cursors)),
-    commands: {
-      ...readCommands(queries),
-      ...changeCommands({ ...core, commands: createCommandStore(database, settings) }),
-    },
-    orphans: {
-      ...orphanUseCases({ orphans, agents, ids, wake, told: decided }),
-      adopt: adoptOrphan({
-        ...core,
-        templates,
-        access,
-        matches: limitedMatch,
-        adoption: createAdoptionStore(database, { commandTtlMs: settings.commandTtlMs, seal: sealer.seal }),
-        askInventory: createInventoryRequests({
-          gateway,
-          leases,
-          drains,
-          onError: told('an agent was not asked for its inventory; it sends one by itself'),
-        }),
-        told: decided,
-      }),
-    },
   }
 
   const listening = await listen({
-    app: createHttpApp(application, { log, version }),
+    app: createHttpApp(application, {
+      log,
+      version,
+      idempotency: createIdempotency(createIdempotencyStore(database), deriveKey(settings.secretKey, 'idempotency')),
+    }),
     host: settings.host,
     port: settings.port,
   }).catch(async (error: unknown) => {

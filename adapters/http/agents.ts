@@ -38,11 +38,14 @@ const removed =
 export const agentHandlers = ({ agents }: Application): Handlers<keyof typeof agentRoutes> => ({
   listAgents: ({ caller, query: { limit, cursor, ...filter } }) =>
     pipe(agents.list(caller, filter, pageRequest(limit, cursor)), TE.map(page)),
-  enrolAgent: ({ caller, body }) => pipe(agents.enrol(caller, body), TE.map(enrolled)),
+  enrolAgent: ({ caller, body, keeping }) => pipe(agents.enrol(caller, body, keeping(enrolled)), TE.map(enrolled)),
   getAgent: ({ caller, params }) => pipe(agents.get(caller, params.id), TE.map(one)),
-  removeAgent: ({ caller, params, query }) =>
-    pipe(agents.remove(caller, params.id, query.force ?? false), TE.map(removed(params.id))),
-  rotateAgentToken: ({ caller, params }) => pipe(agents.rotateToken(caller, params.id), TE.map(withToken)),
-  cordonAgent: ({ caller, params }) => pipe(agents.cordon(caller, params.id), TE.map(one)),
-  uncordonAgent: ({ caller, params }) => pipe(agents.uncordon(caller, params.id), TE.map(one)),
+  removeAgent: ({ caller, params, query, keeping }) => {
+    const reply = removed(params.id)
+    return pipe(agents.remove(caller, params.id, query.force ?? false, keeping(reply)), TE.map(reply))
+  },
+  rotateAgentToken: ({ caller, params, keeping }) =>
+    pipe(agents.rotateToken(caller, params.id, keeping(withToken)), TE.map(withToken)),
+  cordonAgent: ({ caller, params, keeping }) => pipe(agents.cordon(caller, params.id, keeping(one)), TE.map(one)),
+  uncordonAgent: ({ caller, params, keeping }) => pipe(agents.uncordon(caller, params.id, keeping(one)), TE.map(one)),
 })

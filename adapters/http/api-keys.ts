@@ -20,8 +20,9 @@ export const apiKeyHandlers = ({ apiKeys }: Application): Handlers<keyof typeof 
       apiKeys.list(caller, pageRequest(limit, cursor)),
       TE.map(({ items, nextCursor }) => ok({ items: items.map(apiKeyRepresentation), nextCursor })),
     ),
-  createApiKey: ({ caller, body }) => pipe(apiKeys.create(caller, body), TE.map(made)),
-  rotateApiKey: ({ caller, params, body }) =>
-    pipe(apiKeys.rotate(caller, params.id, body.overlapSeconds ?? 0), TE.map(made)),
-  revokeApiKey: ({ caller, params }) => pipe(apiKeys.revoke(caller, params.id), TE.map(noContent)),
+  createApiKey: ({ caller, body, keeping }) => pipe(apiKeys.create(caller, body, keeping(made)), TE.map(made)),
+  rotateApiKey: ({ caller, params, body, keeping }) =>
+    pipe(apiKeys.rotate(caller, params.id, body.overlapSeconds ?? 0, keeping(made)), TE.map(made)),
+  revokeApiKey: ({ caller, params, keeping }) =>
+    pipe(apiKeys.revoke(caller, params.id, keeping(noContent)), TE.map(noContent)),
 })

@@ -9,6 +9,8 @@ export const commandHandlers = ({ commands }: Application): Handlers<keyof typeo
   listCommands: ({ caller, query: { limit, cursor, ...filter } }) =>
     pipe(commands.list(caller, filter, pageRequest(limit, cursor)), TE.map(ok)),
   getCommand: ({ caller, params }) => pipe(commands.get(caller, params.id), TE.map(ok)),
-  redriveCommand: ({ caller, params }) => pipe(commands.redrive(caller, params.id), TE.map(accepted)),
-  cancelCommand: ({ caller, params }) => pipe(commands.cancel(caller, params.id), TE.map(accepted)),
+  redriveCommand: ({ caller, params, keeping }) =>
+    pipe(commands.redrive(caller, params.id, keeping(accepted)), TE.map(accepted)),
+  cancelCommand: ({ caller, params, keeping }) =>
+    pipe(commands.cancel(caller, params.id, keeping(accepted)), TE.map(accepted)),
 })

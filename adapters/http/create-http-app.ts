@@ -11,6 +11,7 @@ import { commandHandlers } from './commands.ts'
 import { docs } from './docs.ts'
 import { endpoint, type Handlers } from './endpoint.ts'
 import { begin, fail, pathOf, refuse } from './exchange.ts'
+import type { Idempotency } from './idempotency.ts'
 import { jobHandlers } from './jobs.ts'
 import { orgHandlers } from './orgs.ts'
 import { orphanHandlers } from './orphans.ts'
@@ -23,11 +24,12 @@ export type HttpOptions = {
   /** The program's, for the OpenAPI document. */
   readonly version: string
   readonly requestsAtOnce?: number
+  readonly idempotency: Idempotency
 }
 
 export const createHttpApp = (
   app: Application,
-  { log, version, requestsAtOnce = REQUESTS_AT_ONCE }: HttpOptions,
+  { log, version, idempotency, requestsAtOnce = REQUESTS_AT_ONCE }: HttpOptions,
 ): Express => {
   const admitted = createAdmission(requestsAtOnce, (refused) =>
     log.warn({ refused, requestsAtOnce, msg: 'more requests than this replica can answer in time: some were refused' }),
@@ -55,7 +57,7 @@ export const createHttpApp = (
   for (const [path, operations] of specificFirst(byPath)) {
     const registered = http.route(path.replaceAll(/\{(\w+)\}/g, ':$1'))
     for (const [operationId, route] of operations)
-      registered[route.method](endpoint(route, handlers[operationId] as never, { app, log, admitted }))
+      registered[route.method](endpoint(route, handlers[operationId] as never, { app, log, admitted, idempotency }))
     registered.all(
       otherMethod(
         operations.map(([, route]) => route.method.toUpperCase()),

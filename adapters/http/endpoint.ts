@@ -19,6 +19,7 @@ import { callerOf } from './authenticate.ts'
 import { readBody } from './body.ts'
 import { parseIfMatch } from './etag.ts'
 import { answer, begin, type Exchange, fail, pathOf, type Reply, refuse } from './exchange.ts'
+import { type Idempotency, idempotencyKeyIn, type Keeping, keepingNothing } from './idempotency.ts'
 import type { AnyRefusal } from './problems.ts'
 
 /** What a handler gets: everything decoded. */
@@ -28,21 +29,33 @@ export type Input<R extends Route> = {
   readonly query: TypeOf<R['query']>
   readonly body: R['body'] extends AnyCodec ? TypeOf<R['body']> : null
   readonly ifMatch: IfMatch
+  /** What is to be kept of the answer, with the change. */
+  readonly keeping: Keeping
 }
 
 export type Handler<R extends Route> = (input: Input<R>) => () => Promise<E.Either<AnyRefusal, Reply>>
 
 export type Handlers<O extends OperationId> = { readonly [K in O]: Handler<Routes[K]> }
 
-export type Surroundings = { readonly app: Application; readonly log: Logger; readonly admitted: Admission }
+export type Surroundings = {
+  readonly app: Application
+  readonly log: Logger
+  readonly admitted: Admission
+  readonly idempotency: Idempotency
+}
 
 type AnyInput = Omit<Input<Route>, 'caller'> & { readonly caller: Caller | null }
+type Decoded = Omit<AnyInput, 'caller' | 'keeping'> & { readonly sent: unknown }
 type AnyHandler = (input: AnyInput) => () => Promise<E.Either<AnyRefusal, Reply>>
 
 /** What a route without a body still takes: clients that always send JSON send `{}`. */
 const emptyObject = object({})
 
-export const endpoint = (route: Route, handler: AnyHandler, { app, log, admitted }: Surroundings): RequestHandler => {
+export const endpoint = (
+  route: Route,
+  handler: AnyHandler,
+  { app, log, admitted, idempotency }: Surroundings,
+): RequestHandler => {
   const respond = async (exchange: Exchange, request: Request): Promise<void> => {
     let caller: Caller | null = null
     if (route.access !== 'anyone') {
@@ -52,7 +65,15 @@ export const endpoint = (route: Route, handler: AnyHandler, { app, log, admitted
     }
     const decoded = await decodeRequest(route, request)
     if (E.isLeft(decoded)) return refuse(exchange, decoded.left)
-    const handle = handler({ caller, ...decoded.right })
+    const { sent, ...input } = decoded.right
+    const key = route.method === 'get' ? E.right(null) : idempotencyKeyIn(request.headers['idempotency-key'])
+    if (E.isLeft(key)) return refuse(exchange, key.left)
+    const handled = (keeping: Keeping) => handler({ caller, ...input, keeping })()
+    const mutation =
+      key.right === null || caller === null
+        ? null
+        : { route, caller, key: key.right, target: targetOf(request), body: sent }
+    const handle = () => (mutation === null ? handled(keepingNothing) : idempotency(mutation, handled))
     // Who asks whether this replica is alive or ready is always told.
     const outcome = await (route.access === 'anyone' ? handle() : admitted(handle))
     if (E.isLeft(outcome)) refuse(exchange, outcome.left)
@@ -68,10 +89,7 @@ export const endpoint = (route: Route, handler: AnyHandler, { app, log, admitted
   }
 }
 
-const decodeRequest = async (
-  route: Route,
-  request: Request,
-): Promise<E.Either<AnyRefusal, Omit<AnyInput, 'caller'>>> => {
+const decodeRequest = async (route: Route, request: Request): Promise<E.Either<AnyRefusal, Decoded>> => {
   const errors: FieldError[] = []
   const keep = <A>(decoded: E.Either<readonly FieldError[], A>): A | undefined => {
     if (E.isRight(decoded)) return decoded.right
@@ -81,9 +99,11 @@ const decodeRequest = async (
 
   const query = keep(decode(route.query, queryOf(request.url)))
   let body: unknown = null
+  let sent: unknown = null
   if (route.method !== 'get') {
     const read = await readBody(request)
     if (E.isLeft(read)) return read
+    if (read.right.sent) sent = read.right.value
     if (read.right.sent || route.bodyOptional === true) {
       const value = keep(decode(route.body ?? emptyObject, read.right.sent ? read.right.value : {}))
       if (route.body !== null) body = value
@@ -99,8 +119,10 @@ const decodeRequest = async (
     params[name] = decoded.right
   }
   const ifMatch = route.condition === 'change' ? parseIfMatch(request.headers['if-match']) : null
-  return E.right({ query: query ?? {}, body: body as AnyInput['body'], params, ifMatch })
+  return E.right({ query: query ?? {}, body: body as AnyInput['body'], params, ifMatch, sent })
 }
+
+const targetOf = ({ method, url }: Request): string => `${method} ${url}`
 
 const noQuery = {}
 

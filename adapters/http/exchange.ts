@@ -18,6 +18,8 @@ export type Reply = {
   readonly location?: string
   /** It shows something once, which no cache may keep. */
   readonly secret?: true
+  /** The first answer to this request, again. */
+  readonly replayed?: true
 }
 
 export type Exchange = {
@@ -58,6 +60,7 @@ export const answer = (exchange: Exchange, reply: Reply): void => {
   const { status, body, etag, location } = reply
   const headers = headersOf(exchange, reply.secret === true ? 'no-store' : 'private, no-cache')
   if (location !== undefined) headers.Location = location
+  if (reply.replayed === true) headers['Idempotency-Replayed'] = 'true'
   if (body === undefined) {
     write(exchange, status, headers, null)
     noted(exchange, status)

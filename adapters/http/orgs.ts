@@ -1,10 +1,18 @@
 import { pipe, TE } from '../../domain/fp.ts'
+import type { Org } from '../../domain/ports/orgs.ts'
 import { orgRepresentation } from '../../src/api/org.ts'
 import type { orgRoutes } from '../../src/api/org-routes.ts'
 import { pageRequest } from '../../src/api/query.ts'
 import type { Application } from '../../src/usecases/application.ts'
 import type { Handlers } from './endpoint.ts'
+import type { Reply } from './exchange.ts'
 import { noContent, ok } from './replies.ts'
+
+const made = (org: Org): Reply => ({
+  status: 201,
+  body: orgRepresentation(org),
+  location: `/api/v1/orgs/${encodeURIComponent(org.id)}`,
+})
 
 export const orgHandlers = ({ orgs }: Application): Handlers<keyof typeof orgRoutes> => ({
   listOrgs: ({ caller, query: { limit, cursor } }) =>
@@ -12,19 +20,12 @@ export const orgHandlers = ({ orgs }: Application): Handlers<keyof typeof orgRou
       orgs.list(caller, pageRequest(limit, cursor)),
       TE.map(({ items, nextCursor }) => ok({ items: items.map(orgRepresentation), nextCursor })),
     ),
-  createOrg: ({ caller, body }) =>
-    pipe(
-      orgs.create(caller, body),
-      TE.map((org) => ({
-        status: 201,
-        body: orgRepresentation(org),
-        location: `/api/v1/orgs/${encodeURIComponent(org.id)}`,
-      })),
-    ),
+  createOrg: ({ caller, body, keeping }) => pipe(orgs.create(caller, body, keeping(made)), TE.map(made)),
   getOrg: ({ caller, params }) =>
     pipe(
       orgs.get(caller, params.id),
       TE.map((org) => ({ status: 200, body: orgRepresentation(org), etag: 'content' as const })),
     ),
-  deleteOrg: ({ caller, params }) => pipe(orgs.remove(caller, params.id), TE.map(noContent)),
+  deleteOrg: ({ caller, params, keeping }) =>
+    pipe(orgs.remove(caller, params.id, keeping(noContent)), TE.map(noContent)),
 })

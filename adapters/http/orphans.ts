@@ -4,19 +4,16 @@ import type { orphanRoutes } from '../../src/api/orphan-routes.ts'
 import { pageRequest } from '../../src/api/query.ts'
 import type { Application } from '../../src/usecases/application.ts'
 import type { Handlers } from './endpoint.ts'
-import { ok } from './replies.ts'
+import { accepted, ok } from './replies.ts'
 import { created } from './sessions.ts'
 
 export const orphanHandlers = ({ orphans }: Application): Handlers<keyof typeof orphanRoutes> => ({
   listOrphans: ({ caller, params, query: { limit, cursor, state } }) =>
     pipe(orphans.list(caller, params.id, state ?? presentStates, pageRequest(limit, cursor)), TE.map(ok)),
-  approveOrphans: ({ caller, params, body }) =>
-    pipe(
-      orphans.approve(caller, params.id, body.sessionIds ?? null),
-      TE.map((approved) => ({ status: 202, body: approved })),
-    ),
-  adoptOrphan: ({ caller, params, body }) =>
-    pipe(orphans.adopt(caller, params.id, params.sessionId, body), TE.map(created)),
+  approveOrphans: ({ caller, params, body, keeping }) =>
+    pipe(orphans.approve(caller, params.id, body.sessionIds ?? null, keeping(accepted)), TE.map(accepted)),
+  adoptOrphan: ({ caller, params, body, keeping }) =>
+    pipe(orphans.adopt(caller, params.id, params.sessionId, body, keeping(created)), TE.map(created)),
   listAgentEvents: ({ caller, params, query: { limit, cursor } }) =>
     pipe(orphans.events(caller, params.id, pageRequest(limit, cursor)), TE.map(ok)),
   getOrphanRemoval: ({ caller }) => pipe(orphans.removal(caller), TE.map(ok)),

@@ -14,6 +14,8 @@ export type HttpError =
   | { readonly _tag: 'UnsupportedMediaType'; readonly detail: string }
   | { readonly _tag: 'Unauthorized'; readonly given: boolean }
   | { readonly _tag: 'ForbiddenOrg'; readonly org: string }
+  | { readonly _tag: 'IdempotencyMismatch' }
+  | { readonly _tag: 'IdempotencyInProgress' }
   | { readonly _tag: 'UnknownPath'; readonly path: string }
   | { readonly _tag: 'MethodNotAllowed'; readonly method: string; readonly allow: string }
   | { readonly _tag: 'NotReady'; readonly reason: string }
@@ -41,6 +43,12 @@ const notAdoptable: { readonly [W in OrphanNotAdoptable['why']]: string } = {
   being_removed: 'is being removed: its command is on its way to the agent and cannot be taken back',
   is_a_session: 'is a session already, of this agent or of another: look at that one',
 }
+
+const IdempotencyInProgress = (): Explanation => ({
+  code: 'idempotency_in_progress',
+  detail: 'the first request with this Idempotency-Key has no answer yet: try again',
+  headers: { 'Retry-After': '1' },
+})
 
 const table: Table = {
   InvalidRequest: ({ errors }) => ({
@@ -164,6 +172,15 @@ const table: Table = {
     detail: errors.map(({ field, message }) => `${field} ${message}`).join('; '),
     more: { errors },
   }),
+
+  IdempotencyMismatch: () => ({
+    code: 'idempotency_mismatch',
+    detail:
+      'this Idempotency-Key came with another request before (method, path or body): use a new one for each new request',
+  }),
+  IdempotencyInProgress,
+  // What is kept is answered before anybody sees this.
+  Answered: IdempotencyInProgress,
 
   Contended: ({ what }) => ({
     code: 'contended',

@@ -20,18 +20,22 @@ export const created = (view: SessionView): Reply => ({
 export const sessionHandlers = ({ sessions }: Application): Handlers<keyof typeof sessionRoutes> => {
   const intent =
     (action: Parameters<typeof sessions.act>[2]): Handler<(typeof sessionRoutes)['startSession']> =>
-    ({ caller, params, ifMatch }) =>
-      pipe(sessions.act(caller, params.id, action, ifMatch), TE.map(session(202)))
+    ({ caller, params, ifMatch, keeping }) =>
+      pipe(sessions.act(caller, params.id, action, ifMatch, keeping(session(202))), TE.map(session(202)))
   return {
     listSessions: ({ caller, query: { limit, cursor, sort = '-createdAt', ...filter } }) =>
       pipe(sessions.list(caller, filter, sort, pageRequest(limit, cursor)), TE.map(ok)),
-    createSession: ({ caller, body }) => pipe(sessions.create(caller, body), TE.map(created)),
+    createSession: ({ caller, body, keeping }) =>
+      pipe(sessions.create(caller, body, keeping(created)), TE.map(created)),
     summarizeSessions: ({ caller, query }) => pipe(sessions.summary(caller, query), TE.map(ok)),
     getSession: ({ caller, params }) => pipe(sessions.get(caller, params.id), TE.map(session(200))),
-    changeSession: ({ caller, params, body, ifMatch }) =>
-      pipe(sessions.update(caller, params.id, body, ifMatch), TE.map(session(200))),
-    deleteSession: ({ caller, params, query, ifMatch }) =>
-      pipe(sessions.remove(caller, params.id, query.force ?? false, ifMatch), TE.map(session(202))),
+    changeSession: ({ caller, params, body, ifMatch, keeping }) =>
+      pipe(sessions.update(caller, params.id, body, ifMatch, keeping(session(200))), TE.map(session(200))),
+    deleteSession: ({ caller, params, query, ifMatch, keeping }) =>
+      pipe(
+        sessions.remove(caller, params.id, query.force ?? false, ifMatch, keeping(session(202))),
+        TE.map(session(202)),
+      ),
     startSession: intent('start'),
     stopSession: intent('stop'),
     hibernateSession: intent('hibernate'),

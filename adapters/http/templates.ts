@@ -4,7 +4,7 @@ import type { Template } from '../../domain/template/template.ts'
 import { pageRequest } from '../../src/api/query.ts'
 import { templateRepresentation } from '../../src/api/template.ts'
 import type { templateRoutes } from '../../src/api/template-routes.ts'
-import type { Application } from '../../src/usecases/application.ts'
+import type { Application, PutTemplate } from '../../src/usecases/application.ts'
 import type { Handlers } from './endpoint.ts'
 import type { Reply } from './exchange.ts'
 import { noContent, ok } from './replies.ts'
@@ -14,7 +14,7 @@ const one = (template: Template): Reply => ({ status: 200, body: templateReprese
 const page = ({ items, nextCursor }: Page<Template>): Reply =>
   ok({ items: items.map(templateRepresentation), nextCursor })
 
-const put = ({ template, created }: { readonly template: Template; readonly created: boolean }): Reply => ({
+const put = ({ template, created }: PutTemplate): Reply => ({
   ...one(template),
   status: created ? 201 : 200,
   location: `/api/v1/templates/${template.document.name}`,
@@ -23,9 +23,11 @@ const put = ({ template, created }: { readonly template: Template; readonly crea
 export const templateHandlers = ({ templates }: Application): Handlers<keyof typeof templateRoutes> => ({
   listTemplates: ({ caller, query: { limit, cursor, ...filter } }) =>
     pipe(templates.list(caller, filter, pageRequest(limit, cursor)), TE.map(page)),
-  putTemplate: ({ caller, body }) => pipe(templates.put(caller, body.document, body.orgId), TE.map(put)),
+  putTemplate: ({ caller, body, keeping }) =>
+    pipe(templates.put(caller, body.document, body.orgId, keeping(put)), TE.map(put)),
   getTemplate: ({ caller, params }) => pipe(templates.get(caller, params.name), TE.map(one)),
-  archiveTemplate: ({ caller, params }) => pipe(templates.archive(caller, params.name), TE.map(noContent)),
+  archiveTemplate: ({ caller, params, keeping }) =>
+    pipe(templates.archive(caller, params.name, keeping(noContent)), TE.map(noContent)),
   listTemplateVersions: ({ caller, params, query }) =>
     pipe(templates.versions(caller, params.name, pageRequest(query.limit, query.cursor)), TE.map(page)),
 })

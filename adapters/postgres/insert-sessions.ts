@@ -3,9 +3,11 @@
  * nothing. Several at a time cost little more than one, as what a statement and a commit cost is paid once.
  *
  * The agents' rows are locked first, so that what is read of their room is what the statement then takes. Of
- * several sessions that want the same agent, those that come first get what there is. Nothing that is written is read again:
+ * several sessions that want the same agent, those that come first get what there is. What was asked before under the same
+ * Idempotency-Key is not made again: its key is there, or comes to be there while this waits. Nothing that is written is read again:
  * the sessions of several orgs may be written together, and none of them may be seen then.
  */
+import type { Kept } from '../../domain/ports/idempotency.ts'
 import type { Creation, SecretEnv } from '../../domain/ports/unit-of-work.ts'
 
 export type InsertSettings = {
@@ -22,7 +24,8 @@ WITH input AS MATERIALIZED (
     status_reason text, status_message text, waiting_since timestamptz, status_deadline timestamptz, labels jsonb,
     parameters jsonb, env jsonb, spec jsonb, secrets bytea, persistent_home boolean, cpu_millis int, memory_mib int,
     idle_timeout_s int, max_duration_s int, created_at timestamptz, event_type text, event_data jsonb, actor text,
-    command_id uuid, command_type text, payload jsonb, expires_at timestamptz)
+    command_id uuid, command_type text, payload jsonb, expires_at timestamptz,
+    caller text, key_hash bytea, fingerprint bytea, answer_status smallint, answer_location text, answer_body bytea)
 ),
 room AS MATERIALIZED (
   SELECT id, max_sessions - allocated_sessions AS sessions, cpu_millis - allocated_cpu_millis AS cpu_millis,
@@ -37,17 +40,27 @@ placed AS MATERIALIZED (
     JOIN room ON room.id = taking.agent_id
    WHERE sessions_so_far <= room.sessions AND cpu_so_far <= room.cpu_millis AND memory_so_far <= room.memory_mib
 ),
-reserved AS (
-  UPDATE agents a
-     SET allocated_sessions = a.allocated_sessions + taken.sessions,
-         allocated_cpu_millis = a.allocated_cpu_millis + taken.cpu_millis,
-         allocated_memory_mib = a.allocated_memory_mib + taken.memory_mib
-    FROM (SELECT agent_id, count(*)::int AS sessions, sum(cpu_millis) AS cpu_millis, sum(memory_mib) AS memory_mib
-            FROM placed GROUP BY agent_id) taken
-   WHERE a.id = taken.agent_id
+able AS MATERIALIZED (
+  SELECT id FROM input WHERE agent_id IS NULL OR id IN (SELECT id FROM placed)
+),
+kept AS (
+  INSERT INTO idempotency_keys (org_id, caller, key_hash, fingerprint, status, location, body)
+  SELECT org_id, caller, key_hash, fingerprint, answer_status, answer_location, answer_body
+    FROM input WHERE key_hash IS NOT NULL AND id IN (SELECT id FROM able) ORDER BY org_id, caller, key_hash, place
+  ON CONFLICT DO NOTHING RETURNING location
 ),
 taken AS MATERIALIZED (
-  SELECT id FROM input WHERE agent_id IS NULL OR id IN (SELECT id FROM placed)
+  SELECT id FROM input
+   WHERE id IN (SELECT id FROM able) AND (key_hash IS NULL OR answer_location IN (SELECT location FROM kept))
+),
+reserved AS (
+  UPDATE agents a
+     SET allocated_sessions = a.allocated_sessions + held.sessions,
+         allocated_cpu_millis = a.allocated_cpu_millis + held.cpu_millis,
+         allocated_memory_mib = a.allocated_memory_mib + held.memory_mib
+    FROM (SELECT agent_id, count(*)::int AS sessions, sum(cpu_millis) AS cpu_millis, sum(memory_mib) AS memory_mib
+            FROM placed WHERE id IN (SELECT id FROM taken) GROUP BY agent_id) held
+   WHERE a.id = held.agent_id
 ),
 session AS (
   INSERT INTO sessions (
@@ -72,7 +85,7 @@ command AS (
   SELECT command_id, org_id, agent_id, id, 1, command_type, payload, expires_at, created_at
     FROM input WHERE command_id IS NOT NULL AND id IN (SELECT id FROM taken) ORDER BY place
 )
-SELECT id FROM taken`
+SELECT id, id IN (SELECT id FROM taken) AS is_new FROM able`
 
 /** Exported for the benchmark, whose raw floor is this very statement. */
 export const insertion = (creations: readonly Creation[], settings: InsertSettings) => ({
@@ -85,7 +98,7 @@ export const insertion = (creations: readonly Creation[], settings: InsertSettin
 })
 
 /** Also of what is adopted. */
-export const inputOf = ({ decision, secrets }: Creation, place: number, settings: InsertSettings) => {
+export const inputOf = ({ decision, secrets, kept }: Creation, place: number, settings: InsertSettings) => {
   const { session, command, events } = decision
   const [event] = events
   if (event === undefined || events.length > 1) throw new Error('a new session has exactly one event')
@@ -126,9 +139,21 @@ export const inputOf = ({ decision, secrets }: Creation, place: number, settings
     command_type: command?.type ?? null,
     payload: command?.payload ?? null,
     expires_at: command === null ? null : new Date(session.createdAt.getTime() + settings.commandTtlMs),
+    ...(kept === undefined ? {} : keptInput(kept)),
   }
 }
 
+const bytes = (value: Buffer): string => `\\x${value.toString('hex')}`
+
+const keptInput = ({ caller, keyHash, fingerprint, status, location, body }: Kept) => ({
+  caller,
+  key_hash: bytes(keyHash),
+  fingerprint: bytes(fingerprint),
+  answer_status: status,
+  answer_location: location,
+  answer_body: body === null ? null : bytes(body),
+})
+
 /** As `bytea` reads it. */
 const sealed = (secrets: SecretEnv | undefined, { seal }: InsertSettings): string | null =>
-  secrets === undefined || Object.keys(secrets).length === 0 ? null : `\\x${seal(secrets).toString('hex')}`
+  secrets === undefined || Object.keys(secrets).length === 0 ? null : bytes(seal(secrets))

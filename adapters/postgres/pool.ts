@@ -39,7 +39,15 @@ export type Tenants = {
 }
 
 /** Itself it is for nobody in particular: what agents report, duties, retention. */
-export type Database = Queries & Tenants & { readonly close: () => Promise<void> }
+export type Database = Queries &
+  Tenants & {
+    /**
+     * All that is done with `bound` is one transaction, whoever it is done for; undone when the work throws, done again
+     * after a deadlock.
+     */
+    readonly together: <A>(work: (bound: Database) => Promise<A>) => Promise<A>
+    readonly close: () => Promise<void>
+  }
 
 /** `transaction`: the next statement may run on another server connection, so nothing may be left behind on one. */
 export type Pooler = 'none' | 'transaction'
@@ -71,15 +79,17 @@ const CONNECT_TIMEOUT_MS = 5_000
  * no writes has not done anything either; the next try goes to the one that does.
  */
 const RETRIED = new Set(['40P01', '40001', '25006'])
+/** What a store would have tried again by itself has ended the transaction that it is in. */
+const RETRIED_TOGETHER = new Set([...RETRIED, '25P02'])
 const TRIES = 5
 
 /** Runs it again when PostgreSQL says so. Whoever was in the way has gone on by then, so there is no wait. */
-const retried = async <A>(run: () => Promise<A>): Promise<A> => {
+const retried = async <A>(run: () => Promise<A>, codes: ReadonlySet<string> = RETRIED): Promise<A> => {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await run()
     } catch (error) {
-      if (attempt === TRIES || !RETRIED.has((error as { code?: string }).code ?? '')) throw error
+      if (attempt === TRIES || !codes.has((error as { code?: string }).code ?? '')) throw error
     }
   }
 }
@@ -102,7 +112,7 @@ const begin = (pooler: Pooler, identity: Identity): string =>
     : 'BEGIN'
 
 export const openDatabase = (settings: DatabaseSettings): Database => {
-  const { pooler = 'none' } = settings
+  const { pooler = 'none', as } = settings
   const connector = connectorTo(settings.url)
   const pool = new pg.Pool({
     ...connector.config,
@@ -192,14 +202,52 @@ export const openDatabase = (settings: DatabaseSettings): Database => {
       }
     })
 
+  const runTogether = <A>(work: (bound: Database) => Promise<A>): Promise<A> =>
+    statements.onConnection(async (client) => {
+      let now: string | null = null
+      let last: Promise<unknown> = Promise.resolve()
+      /** One after another, as each may be for somebody else. */
+      const queryAs =
+        (identity: Identity): Queries['query'] =>
+        (query) => {
+          const next = last.then(async () => {
+            const text = becoming(as ?? identity, 'transaction')
+            if (text !== null && text !== now) await send(client, { text })
+            now = text
+            return answered(send(client, query))
+          })
+          last = next.catch(() => {})
+          return next
+        }
+      const boundAs = (identity: Identity): Queries => ({
+        query: queryAs(identity),
+        transaction: (inner) => inner(queryAs(identity)),
+      })
+      const bound: Database = {
+        ...boundAs('system'),
+        of: boundAs,
+        together: (inner) => inner(bound),
+        close: async () => {},
+      }
+      try {
+        await send(client, { text: begin(pooler, as ?? 'system') })
+        const result = await work(bound)
+        await send(client, { text: 'COMMIT' })
+        return result
+      } catch (error) {
+        if (!isLostConnection(error)) await send(client, { text: 'ROLLBACK' })
+        throw error
+      }
+    })
+
   const statementsAs = (identity: Identity): Queries => ({
     query: (query) => retried(() => runQuery(identity, query)),
     transaction: (work) => retried(() => runTransaction(identity, work)),
   })
-  const { as } = settings
   return {
     ...statementsAs(as ?? 'system'),
     of: (orgs) => statementsAs(as ?? orgs),
+    together: (work) => retried(() => runTogether(work), RETRIED_TOGETHER),
     close: () => {
       closing = true
       statements.stop()

@@ -6,6 +6,7 @@
  */
 import { E } from '../../domain/fp.ts'
 import type { AgentId } from '../../domain/ids.ts'
+import type { Kept } from '../../domain/ports/idempotency.ts'
 import {
   type CommitConflict,
   type Creation,
@@ -13,6 +14,7 @@ import {
   type SessionWriter,
 } from '../../domain/ports/unit-of-work.ts'
 import type { Decision } from '../../domain/session/session.ts'
+import { isAnswered } from './idempotency.ts'
 import { type InsertSettings, insertion } from './insert-sessions.ts'
 import type { Tenants } from './pool.ts'
 import { RESERVE_ROOM } from './reserve-room.ts'
@@ -32,29 +34,34 @@ export const createSessionWriter = (database: Tenants, settings: InsertSettings)
     try {
       const orgs = creations.map(({ decision }) => decision.session.orgId)
       const { rows } = await database.of(orgs).query(insertion(creations, settings))
-      const written = new Set<string>(rows.map(({ id }) => id))
-      return creations.map((creation) =>
-        written.has(creation.decision.session.id) ? E.right(undefined) : E.left(notReserved(creation)),
-      )
+      const isNew = new Map<string, boolean>(rows.map(({ id, is_new }) => [id, is_new]))
+      return creations.map((creation) => outcomeOf(creation, isNew.get(creation.decision.session.id)))
     } catch (error) {
       if (creations.length > 1 && ABOUT_A_ROW.test(codeOf(error))) throw new PoisonedGroupError(error)
       if (CONFLICTING.has(codeOf(error))) return creations.map(() => E.left({ _tag: 'Conflict' }))
       throw error
     }
   },
-  change: async (decision) => {
+  change: async (decision, kept) => {
     try {
-      const { rows } = await database.of(decision.session.orgId).query(change(decision, settings))
+      const { rows } = await database.of(decision.session.orgId).query(change(decision, kept, settings))
       if (rows[0].committed === 1) return E.right(undefined)
       // Nothing was written: with a reservation asked for and no error, it was the reservation that failed.
       const agentId = reservesOn(decision)
       return E.left(agentId === null ? { _tag: 'Conflict' } : { _tag: 'NotReserved', agentId })
     } catch (error) {
+      if (isAnswered(error)) return E.left({ _tag: 'Answered' })
       if (CONFLICTING.has(codeOf(error))) return E.left({ _tag: 'Conflict' })
       throw error
     }
   },
 })
+
+/** false: it was asked before, and is not made again. undefined: there was no room for it. */
+const outcomeOf = (creation: Creation, isNew: boolean | undefined): E.Either<CommitConflict, void> => {
+  if (isNew === undefined) return E.left(notReserved(creation))
+  return isNew ? E.right(undefined) : E.left({ _tag: 'Answered' })
+}
 
 const notReserved = ({ decision: { session } }: Creation): CommitConflict =>
   session.agentId === null ? { _tag: 'Conflict' } : { _tag: 'NotReserved', agentId: session.agentId }
@@ -94,12 +101,16 @@ command AS (
   SELECT $34, session.org_id, $10, session.id, $15, $35, $36::jsonb,
          $27::timestamptz + $37::float8 * interval '1 millisecond', $27
     FROM session WHERE $34::uuid IS NOT NULL
+),
+kept AS (
+  INSERT INTO idempotency_keys (org_id, caller, key_hash, fingerprint, status, location, body)
+  SELECT org_id, $39, $40, $41, $42, $43, $44 FROM session WHERE $40::bytea IS NOT NULL
 )
 SELECT CASE WHEN EXISTS (SELECT 1 FROM session) THEN 1
             WHEN EXISTS (SELECT 1 FROM reserved) THEN abort_conflicting_commit()
             ELSE 0 END AS committed`
 
-const change = (decision: Decision, settings: InsertSettings) => {
+const change = (decision: Decision, kept: Kept | undefined, settings: InsertSettings) => {
   const { previous, session, command, events } = decision
   return {
     name: 'change_session',
@@ -143,6 +154,12 @@ const change = (decision: Decision, settings: InsertSettings) => {
       command === null ? null : JSON.stringify(command.payload),
       expiryMs(decision, settings),
       session.orgId,
+      kept?.caller ?? null,
+      kept?.keyHash ?? null,
+      kept?.fingerprint ?? null,
+      kept?.status ?? null,
+      kept?.location ?? null,
+      kept?.body ?? null,
     ],
   }
 }

@@ -1,6 +1,8 @@
+import type { Answered } from '../errors.ts'
 import type { E } from '../fp.ts'
 import type { AgentId } from '../ids.ts'
 import type { Decision } from '../session/session.ts'
+import type { Kept } from './idempotency.ts'
 
 /** Environment of one session that is sealed at rest and joined into its commands when they are sent. */
 export type SecretEnv = { readonly [name: string]: string }
@@ -10,17 +12,26 @@ export type CommitConflict =
   | { readonly _tag: 'Conflict' }
   /** The agent has no room (any more), is cordoned or gone: place again with fresh figures. */
   | { readonly _tag: 'NotReserved'; readonly agentId: AgentId }
+  | Answered
+
+/** What is written with a decision. */
+export type CommittedWith = {
+  /** Of a new session. */
+  readonly secrets?: SecretEnv | undefined
+  /** The answer to whoever asks the same again. */
+  readonly kept?: Kept | undefined
+}
 
 /**
  * Commits a decision in ONE statement: the session row (guarded by its revision), its events, its command
  * in the outbox, what it supersedes there, and the capacity that it takes. All of it or nothing.
  */
 export type UnitOfWork = {
-  readonly commit: (decision: Decision, secrets?: SecretEnv) => Promise<E.Either<CommitConflict, void>>
+  readonly commit: (decision: Decision, more?: CommittedWith) => Promise<E.Either<CommitConflict, void>>
 }
 
 /** A decision on a session that does not exist yet. */
-export type Creation = { readonly decision: Decision; readonly secrets: SecretEnv | undefined }
+export type Creation = CommittedWith & { readonly decision: Decision }
 
 /** What the unit of work writes with. */
 export type SessionWriter = {
@@ -29,7 +40,7 @@ export type SessionWriter = {
    * becomes of the others. Throws `PoisonedGroupError` when a value of one of several cannot be written.
    */
   readonly insert: (creations: readonly Creation[]) => Promise<readonly E.Either<CommitConflict, void>[]>
-  readonly change: (decision: Decision) => Promise<E.Either<CommitConflict, void>>
+  readonly change: (decision: Decision, kept?: Kept) => Promise<E.Either<CommitConflict, void>>
 }
 
 /** None of a group was written, as one of it cannot be: whoever gathered them writes each alone. */

@@ -12,7 +12,12 @@ const TEMPLATES_AT_MOST = 1_000
 
 type Reading = { readonly template: Promise<Template | null>; readonly at: number }
 
-export const createRecentTemplates = (store: TemplateStore, now = () => performance.now()): TemplateStore => {
+export type RecentTemplates = TemplateStore & {
+  /** Something of them was changed elsewhere. */
+  readonly forget: () => void
+}
+
+export const createRecentTemplates = (store: TemplateStore, now = () => performance.now()): RecentTemplates => {
   const readings = new Map<string, Reading>()
 
   const read = (key: string, orgId: OrgId, name: string, version: number | null): Promise<Template | null> => {
@@ -36,6 +41,7 @@ export const createRecentTemplates = (store: TemplateStore, now = () => performa
 
   return {
     ...store,
+    forget: () => readings.clear(),
     find: (orgId, name, version) => {
       const key = `${orgId}/${name}/${version ?? 'newest'}`
       const known = readings.get(key)

@@ -14,7 +14,7 @@ export type AgentDeps = {
   readonly agents: AgentStore
   readonly access: AccessStore
   readonly tokens: Tokens
-  readonly gateway: AgentGateway
+  readonly gateway: Pick<AgentGateway, 'disconnect'>
 }
 
 /** Close code of the protocol: agent removed, token revoked or rotated. */

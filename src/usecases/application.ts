@@ -12,6 +12,7 @@ import type { AgentId, ApiKeyId, CommandId, OrgId, SessionId, UserId } from '../
 import type { Authenticate, Readiness } from '../../domain/ports/access.ts'
 import type { AgentFilter, LostSessions } from '../../domain/ports/agents.ts'
 import type { ApiKeyView } from '../../domain/ports/api-keys.ts'
+import type { Keep } from '../../domain/ports/idempotency.ts'
 import type { JobState, JobView, QueueView } from '../../domain/ports/jobs.ts'
 import type { Org } from '../../domain/ports/orgs.ts'
 import type {
@@ -79,11 +80,21 @@ export type EnrolAgent = {
   readonly labels?: { readonly [name: string]: string }
 }
 
+export type CreateOrg = { readonly id: OrgId; readonly name?: string }
+/** `token` is shown this once. */
+export type AgentAndToken = { readonly agent: Agent; readonly token: string }
+export type PutTemplate = { readonly template: Template; readonly created: boolean }
+export type Approved = { readonly approved: number }
+
+/**
+ * Every mutation takes what is to be kept of its answer (`Keep`), and keeps it in the transaction that makes the change; left
+ * out where nobody will ask the same again.
+ */
 export type Application = {
   readonly authenticate: Authenticate
   readonly readiness: Readiness
   readonly sessions: {
-    readonly create: (caller: Caller, request: CreateSession) => Answer<SessionView>
+    readonly create: (caller: Caller, request: CreateSession, keep?: Keep<SessionView>) => Answer<SessionView>
     readonly get: (caller: Caller, id: SessionId) => Answer<SessionView>
     readonly list: (
       caller: Caller,
@@ -97,9 +108,22 @@ export type Application = {
       id: SessionId,
       action: Exclude<SessionAction, 'delete'>,
       ifMatch: IfMatch,
+      keep?: Keep<SessionView>,
     ) => Answer<SessionView>
-    readonly remove: (caller: Caller, id: SessionId, force: boolean, ifMatch: IfMatch) => Answer<SessionView>
-    readonly update: (caller: Caller, id: SessionId, changes: Changes, ifMatch: IfMatch) => Answer<SessionView>
+    readonly remove: (
+      caller: Caller,
+      id: SessionId,
+      force: boolean,
+      ifMatch: IfMatch,
+      keep?: Keep<SessionView>,
+    ) => Answer<SessionView>
+    readonly update: (
+      caller: Caller,
+      id: SessionId,
+      changes: Changes,
+      ifMatch: IfMatch,
+      keep?: Keep<SessionView>,
+    ) => Answer<SessionView>
     /** Keep-alive. */
     readonly touch: (caller: Caller, id: SessionId) => Answer<void>
     readonly events: (caller: Caller, id: SessionId, page: PageRequest) => Answer<Page<SessionEventView>>
@@ -114,18 +138,24 @@ export type Application = {
       caller: Caller,
       document: TemplateDocument,
       orgId: OrgId | null | undefined,
-    ) => Answer<{ readonly template: Template; readonly created: boolean }>
-    readonly archive: (caller: Caller, name: string) => Answer<void>
+      keep?: Keep<PutTemplate>,
+    ) => Answer<PutTemplate>
+    readonly archive: (caller: Caller, name: string, keep?: Keep<void>) => Answer<void>
   }
   readonly agents: {
     readonly list: (caller: Caller, filter: AgentFilter, page: PageRequest) => Answer<Page<Agent>>
     readonly get: (caller: Caller, id: AgentId) => Answer<Agent>
-    readonly enrol: (caller: Caller, request: EnrolAgent) => Answer<{ readonly agent: Agent; readonly token: string }>
-    readonly rotateToken: (caller: Caller, id: AgentId) => Answer<{ readonly agent: Agent; readonly token: string }>
-    readonly cordon: (caller: Caller, id: AgentId) => Answer<Agent>
-    readonly uncordon: (caller: Caller, id: AgentId) => Answer<Agent>
+    readonly enrol: (caller: Caller, request: EnrolAgent, keep?: Keep<AgentAndToken>) => Answer<AgentAndToken>
+    readonly rotateToken: (caller: Caller, id: AgentId, keep?: Keep<AgentAndToken>) => Answer<AgentAndToken>
+    readonly cordon: (caller: Caller, id: AgentId, keep?: Keep<Agent>) => Answer<Agent>
+    readonly uncordon: (caller: Caller, id: AgentId, keep?: Keep<Agent>) => Answer<Agent>
     /** By force: with its sessions, and those are told. */
-    readonly remove: (caller: Caller, id: AgentId, force: boolean) => Answer<LostSessions | null>
+    readonly remove: (
+      caller: Caller,
+      id: AgentId,
+      force: boolean,
+      keep?: Keep<LostSessions | null>,
+    ) => Answer<LostSessions | null>
   }
   readonly orphans: {
     readonly list: (
@@ -139,8 +169,15 @@ export type Application = {
       caller: Caller,
       id: AgentId,
       sessionIds: readonly SessionId[] | null,
-    ) => Answer<{ readonly approved: number }>
-    readonly adopt: (caller: Caller, id: AgentId, sessionId: SessionId, request: AdoptOrphan) => Answer<SessionView>
+      keep?: Keep<Approved>,
+    ) => Answer<Approved>
+    readonly adopt: (
+      caller: Caller,
+      id: AgentId,
+      sessionId: SessionId,
+      request: AdoptOrphan,
+      keep?: Keep<SessionView>,
+    ) => Answer<SessionView>
     readonly events: (caller: Caller, id: AgentId, page: PageRequest) => Answer<Page<AgentEvent>>
     readonly removal: (caller: Caller) => Answer<OrphanRemoval>
     readonly halt: (caller: Caller) => Answer<OrphanRemoval>
@@ -149,21 +186,26 @@ export type Application = {
   readonly commands: {
     readonly list: (caller: Caller, filter: CommandFilter, page: PageRequest) => Answer<Page<CommandView>>
     readonly get: (caller: Caller, id: CommandId) => Answer<CommandView>
-    readonly redrive: (caller: Caller, id: CommandId) => Answer<CommandView>
-    readonly cancel: (caller: Caller, id: CommandId) => Answer<CommandView>
+    readonly redrive: (caller: Caller, id: CommandId, keep?: Keep<CommandView>) => Answer<CommandView>
+    readonly cancel: (caller: Caller, id: CommandId, keep?: Keep<CommandView>) => Answer<CommandView>
   }
   readonly apiKeys: {
     readonly list: (caller: Caller, page: PageRequest) => Answer<Page<ApiKeyView>>
-    readonly create: (caller: Caller, request: CreateApiKey) => Answer<MadeApiKey>
-    readonly rotate: (caller: Caller, id: ApiKeyId, overlapSeconds: number) => Answer<MadeApiKey>
-    readonly revoke: (caller: Caller, id: ApiKeyId) => Answer<void>
+    readonly create: (caller: Caller, request: CreateApiKey, keep?: Keep<MadeApiKey>) => Answer<MadeApiKey>
+    readonly rotate: (
+      caller: Caller,
+      id: ApiKeyId,
+      overlapSeconds: number,
+      keep?: Keep<MadeApiKey>,
+    ) => Answer<MadeApiKey>
+    readonly revoke: (caller: Caller, id: ApiKeyId, keep?: Keep<void>) => Answer<void>
   }
   /** For the installation; an org's admin may read its own. */
   readonly orgs: {
     readonly list: (caller: Caller, page: PageRequest) => Answer<Page<Org>>
-    readonly create: (caller: Caller, request: { readonly id: OrgId; readonly name?: string }) => Answer<Org>
+    readonly create: (caller: Caller, request: CreateOrg, keep?: Keep<Org>) => Answer<Org>
     readonly get: (caller: Caller, id: OrgId) => Answer<Org>
-    readonly remove: (caller: Caller, id: OrgId) => Answer<void>
+    readonly remove: (caller: Caller, id: OrgId, keep?: Keep<void>) => Answer<void>
   }
   /** For the installation only. */
   readonly jobs: {

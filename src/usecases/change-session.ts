@@ -8,6 +8,7 @@ import { slotFor } from '../../domain/placement/slot.ts'
 import type { AgentStore } from '../../domain/ports/agents.ts'
 import type { Clock, Ids } from '../../domain/ports/clock.ts'
 import type { Wake } from '../../domain/ports/delivery.ts'
+import type { Keep } from '../../domain/ports/idempotency.ts'
 import type { LoadedSession, SessionStore } from '../../domain/ports/sessions.ts'
 import type { UnitOfWork } from '../../domain/ports/unit-of-work.ts'
 import {
@@ -21,7 +22,7 @@ import {
   update,
 } from '../../domain/session/decide.ts'
 import type { Intent } from '../../domain/session/decision.ts'
-import type { Decision, Session } from '../../domain/session/session.ts'
+import { type Decision, isUnchanged, type Session } from '../../domain/session/session.ts'
 import { type SessionView, sessionView } from '../../domain/session/session-view.ts'
 import type { Timeouts } from '../../domain/session/timeouts.ts'
 import type { SessionAction } from '../../domain/session/words.ts'
@@ -50,7 +51,13 @@ type Change = {
 const TRIES = 10
 
 const changeSession =
-  (deps: ChangeSessionDeps, caller: Caller, id: SessionId, change: Change): Answer<SessionView> =>
+  (
+    deps: ChangeSessionDeps,
+    caller: Caller,
+    id: SessionId,
+    change: Change,
+    keep?: Keep<SessionView>,
+  ): Answer<SessionView> =>
   async () => {
     for (let attempt = 1; attempt <= TRIES; attempt += 1) {
       const loaded = await deps.sessions.load(scopeOf(caller), id)
@@ -59,11 +66,16 @@ const changeSession =
       const agents = change.places ? await deps.agents.candidates(loaded.session.orgId) : []
       const decided = change.decide(loaded.session, intentOf(deps, caller), agents)
       if (E.isLeft(decided)) return decided
-      const committed = await deps.unitOfWork.commit(decided.right)
-      if (E.isLeft(committed)) continue
       const { session, command } = decided.right
+      const view = sessionView(session, reachable(loaded, session, agents))
+      const kept = isUnchanged(decided.right) ? undefined : keep?.(view)
+      const committed = await deps.unitOfWork.commit(decided.right, { kept })
+      if (E.isLeft(committed)) {
+        if (committed.left._tag === 'Answered') return E.left(committed.left)
+        continue
+      }
       if (command !== null) deps.wake.agents([command.agentId])
-      return E.right(sessionView(session, reachable(loaded, session, agents)))
+      return E.right(view)
     }
     return E.left({ _tag: 'Contended', what: `session ${id}` })
   }
@@ -96,8 +108,14 @@ const reachable = (loaded: LoadedSession, session: Session, agents: readonly Age
 
 export const actOnSession =
   (deps: ChangeSessionDeps) =>
-  (caller: Caller, id: SessionId, action: Exclude<SessionAction, 'delete'>, ifMatch: IfMatch): Answer<SessionView> =>
-    changeSession(deps, caller, id, { permission: 'change_sessions', ifMatch, ...deciders[action] })
+  (
+    caller: Caller,
+    id: SessionId,
+    action: Exclude<SessionAction, 'delete'>,
+    ifMatch: IfMatch,
+    keep?: Keep<SessionView>,
+  ): Answer<SessionView> =>
+    changeSession(deps, caller, id, { permission: 'change_sessions', ifMatch, ...deciders[action] }, keep)
 
 const deciders: {
   readonly [A in Exclude<SessionAction, 'delete'>]: { readonly places: boolean; readonly decide: Decider }
@@ -114,20 +132,22 @@ const deciders: {
 
 export const removeSession =
   (deps: ChangeSessionDeps) =>
-  (caller: Caller, id: SessionId, force: boolean, ifMatch: IfMatch): Answer<SessionView> =>
-    changeSession(deps, caller, id, {
-      permission: force ? 'operate' : 'change_sessions',
-      ifMatch,
-      places: false,
-      decide: (session, intent) => (force ? E.right(forceRemove(session, intent)) : remove(session, intent)),
-    })
+  (caller: Caller, id: SessionId, force: boolean, ifMatch: IfMatch, keep?: Keep<SessionView>): Answer<SessionView> => {
+    const decide: Decider = (session, intent) =>
+      force ? E.right(forceRemove(session, intent)) : remove(session, intent)
+    const permission = force ? 'operate' : 'change_sessions'
+    return changeSession(deps, caller, id, { permission, ifMatch, places: false, decide }, keep)
+  }
 
 export const updateSession =
   (deps: ChangeSessionDeps) =>
-  (caller: Caller, id: SessionId, changes: Changes, ifMatch: IfMatch): Answer<SessionView> =>
-    changeSession(deps, caller, id, {
-      permission: 'change_sessions',
-      ifMatch,
-      places: false,
-      decide: (session, intent) => E.right(update(session, changes, intent)),
-    })
+  (
+    caller: Caller,
+    id: SessionId,
+    changes: Changes,
+    ifMatch: IfMatch,
+    keep?: Keep<SessionView>,
+  ): Answer<SessionView> => {
+    const decide: Decider = (session, intent) => E.right(update(session, changes, intent))
+    return changeSession(deps, caller, id, { permission: 'change_sessions', ifMatch, places: false, decide }, keep)
+  }

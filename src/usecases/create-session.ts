@@ -5,6 +5,7 @@ import { type Caller, may } from '../../domain/identity/caller.ts'
 import { type Placement, place } from '../../domain/placement/place.ts'
 import { constraintsOf, slotOf } from '../../domain/placement/slot.ts'
 import type { Wake } from '../../domain/ports/delivery.ts'
+import type { Keep } from '../../domain/ports/idempotency.ts'
 import type { UnitOfWork } from '../../domain/ports/unit-of-work.ts'
 import { create } from '../../domain/session/decide.ts'
 import type { Slot } from '../../domain/session/decision.ts'
@@ -27,16 +28,17 @@ const PLACEMENT_TRIES = 5
 
 export const createSession =
   (deps: CreateSessionDeps) =>
-  (caller: Caller, request: CreateSession): Answer<SessionView> =>
+  (caller: Caller, request: CreateSession, keep?: Keep<SessionView>): Answer<SessionView> =>
   async () => {
     if (!may(caller, 'change_sessions')) return E.left({ _tag: 'Forbidden', permission: 'change_sessions' })
     const drafted = await draftSession(deps, caller, request)
-    return E.isLeft(drafted) ? drafted : commitPlaced(deps, drafted.right)
+    return E.isLeft(drafted) ? drafted : commitPlaced(deps, drafted.right, keep)
   }
 
 const commitPlaced = async (
   deps: CreateSessionDeps,
   { draft, secrets }: DraftedSession,
+  keep?: Keep<SessionView>,
 ): Promise<E.Either<ApplicationError, SessionView>> => {
   for (let attempt = 1; ; attempt += 1) {
     const placement = await placementOf(deps, draft, attempt === 1 ? 'recent' : 'fresh')
@@ -50,8 +52,10 @@ const commitPlaced = async (
         commandId: deps.ids.command(),
         timeouts: deps.timeouts,
       })
-      const committed = await deps.unitOfWork.commit(decision, secrets)
+      const view = sessionView(decision.session, slot.kind === 'placed')
+      const committed = await deps.unitOfWork.commit(decision, { secrets, kept: keep?.(view) })
       if (E.isLeft(committed)) {
+        if (committed.left._tag === 'Answered') return E.left(committed.left)
         if (attempt > 2 * PLACEMENT_TRIES) return E.left({ _tag: 'Contended', what: 'the new session' })
         continue
       }
@@ -59,7 +63,7 @@ const commitPlaced = async (
         deps.agents.placed(draft.orgId, slot.agentId, draft.resources)
         deps.wake.agents([slot.agentId])
       }
-      return E.right(sessionView(decision.session, slot.kind === 'placed'))
+      return E.right(view)
     } finally {
       end()
     }

@@ -30,9 +30,9 @@ export const createUnitOfWork = (writer: SessionWriter): UnitOfWork => {
     maxItems: CREATIONS_AT_ONCE,
   })
   return {
-    commit: async (decision, secrets) => {
+    commit: async (decision, more = {}) => {
       if (isUnchanged(decision)) return E.right(undefined)
-      return decision.previous === null ? creations.add({ decision, secrets }) : writer.change(decision)
+      return decision.previous === null ? creations.add({ decision, ...more }) : writer.change(decision, more.kept)
     },
   }
 }

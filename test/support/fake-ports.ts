@@ -40,8 +40,8 @@ export const scriptedUnitOfWork = (conflicts: readonly CommitConflict[] = [], lo
   const tried: { readonly decision: Decision; readonly secrets: SecretEnv | undefined }[] = []
   const committed: Decision[] = []
   const unitOfWork: UnitOfWork = {
-    commit: async (decision, secrets) => {
-      tried.push({ decision, secrets })
+    commit: async (decision, more) => {
+      tried.push({ decision, secrets: more?.secrets })
       const refusal = conflicts[tried.length - 1]
       if (refusal !== undefined) return E.left(refusal)
       committed.push(decision)

@@ -30,13 +30,13 @@ const using = (agents: readonly Agent[], sessions = 0) => {
       known.set(enrolment.id, anAgent({ ...enrolment, capacity: null }))
       return true
     },
-    setTokenHash: async (id, hash) => void log.push(['token', id, hash.toString()]),
-    setCordoned: async (id, cordoned) => void log.push(['cordoned', id, cordoned]),
-    removeEmpty: async (id) => {
+    setTokenHash: async ({ id }, hash) => void log.push(['token', id, hash.toString()]),
+    setCordoned: async ({ id }, cordoned) => void log.push(['cordoned', id, cordoned]),
+    removeEmpty: async ({ id }) => {
       if (sessions === 0) log.push(['removed', id])
       return sessions
     },
-    remove: async (id) => {
+    remove: async ({ id }) => {
       log.push(['removed', id])
       return { count: sessions, sessions: [] }
     },
@@ -52,9 +52,6 @@ const using = (agents: readonly Agent[], sessions = 0) => {
       matches: () => false,
     },
     gateway: {
-      holds: () => true,
-      drain: () => {},
-      requestInventory: () => {},
       disconnect: (id, code) => void log.push(['disconnected', id, code]),
     },
   })

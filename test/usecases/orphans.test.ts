@@ -199,8 +199,8 @@ describe('orphans for people', () => {
         settle: notExpected,
         list: async () => ({ items: [], nextCursor: null }),
         events: async () => ({ items: [], nextCursor: null }),
-        approve: async (...call) => {
-          log.push(call)
+        approve: async ({ id }, ...call) => {
+          log.push([id, ...call])
           return approval
         },
         removeApproved: async (_agentId, commandIds) => Math.min(commandIds.length, 3),

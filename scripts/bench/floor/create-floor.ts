@@ -65,8 +65,8 @@ const prepare = async ({ url, agents }: FloorStart): Promise<readonly Statement[
     await leases.connect({ agentId, ...agent })
   }
   const statements: Statement[] = []
-  const keep: UnitOfWork['commit'] = async (decision, secrets) => {
-    statements.push(insertion([{ decision, secrets }], { commandTtlMs: DAY_MS, seal: () => Buffer.alloc(0) }))
+  const keep: UnitOfWork['commit'] = async (decision, more) => {
+    statements.push(insertion([{ decision, ...more }], { commandTtlMs: DAY_MS, seal: () => Buffer.alloc(0) }))
     return E.right(undefined)
   }
   const caller: Caller = { orgId, userId: 'admin' as UserId, role: 'installation', keyId: ids.apiKey() }

@@ -1,7 +1,9 @@
 /** A real HTTP server in front of an application, for the tests of this folder. */
 import { pino } from 'pino'
 import { createHttpApp } from '../../../adapters/http/create-http-app.ts'
+import { createIdempotency, type Idempotency } from '../../../adapters/http/idempotency.ts'
 import { listen } from '../../../adapters/http/listen.ts'
+import type { IdempotencyStore, Kept } from '../../../domain/ports/idempotency.ts'
 import type { Application } from '../../../src/usecases/application.ts'
 import { KEY } from './fake-application.ts'
 
@@ -23,6 +25,20 @@ type Call = {
   readonly anonymous?: boolean
 }
 
+/** As the database keeps them. */
+export const answersInMemory = (): IdempotencyStore => {
+  const answers = new Map<string, Kept>()
+  const name = (orgId: string, caller: string, keyHash: Buffer): string =>
+    `${orgId} ${caller} ${keyHash.toString('hex')}`
+  return {
+    find: async (orgId, caller, keyHash) => answers.get(name(orgId, caller, keyHash)) ?? null,
+    keep: async (kept) => {
+      answers.set(name(kept.orgId, kept.caller, kept.keyHash), kept)
+      return true
+    },
+  }
+}
+
 export type ApiServer = {
   readonly url: string
   readonly call: (method: string, path: string, call?: Call) => Promise<Answer>
@@ -33,12 +49,21 @@ export type ApiServer = {
 
 export const serve = async (
   app: Application,
-  { level = 'debug', requestsAtOnce }: { readonly level?: string; readonly requestsAtOnce?: number } = {},
+  {
+    level = 'debug',
+    requestsAtOnce,
+    idempotency = createIdempotency(answersInMemory(), Buffer.alloc(32)),
+  }: { readonly level?: string; readonly requestsAtOnce?: number; readonly idempotency?: Idempotency } = {},
 ): Promise<ApiServer> => {
   const logged: { [key: string]: unknown }[] = []
   const log = pino({ level }, { write: (line: string) => void logged.push(JSON.parse(line)) })
   const listening = await listen({
-    app: createHttpApp(app, { log, version: '2.0.0', ...(requestsAtOnce === undefined ? {} : { requestsAtOnce }) }),
+    app: createHttpApp(app, {
+      log,
+      version: '2.0.0',
+      idempotency,
+      ...(requestsAtOnce === undefined ? {} : { requestsAtOnce }),
+    }),
     host: '127.0.0.1',
     port: 0,
   })

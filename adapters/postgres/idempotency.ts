@@ -1,0 +1,64 @@
+/** The first answers to mutations that came with an Idempotency-Key. */
+import type { IdempotencyStore, Kept } from '../../domain/ports/idempotency.ts'
+import type { Database, Queries } from './pool.ts'
+
+/** As long as a client may come again with the same key. */
+export const KEPT_FOR = `interval '24 hours'`
+
+const FIND = `
+SELECT fingerprint, status, location, body, sealed, created_at <= now() - ${KEPT_FOR} AS is_over FROM idempotency_keys
+ WHERE org_id = $1 AND caller = $2 AND key_hash = $3`
+
+const KEEP = `
+INSERT INTO idempotency_keys (org_id, caller, key_hash, fingerprint, status, location, body, sealed)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+
+const valuesOf = (kept: Kept): readonly unknown[] => [
+  kept.orgId,
+  kept.caller,
+  kept.keyHash,
+  kept.fingerprint,
+  kept.status,
+  kept.location,
+  kept.body,
+  kept.sealed,
+]
+
+export const createIdempotencyStore = (database: Database): IdempotencyStore => ({
+  find: async (orgId, caller, keyHash) => {
+    const values = [orgId, caller, keyHash]
+    const { rows } = await database.of(orgId).query({ name: 'find_answer', text: FIND, values })
+    const [row] = rows
+    if (row === undefined) return null
+    if (row.is_over) {
+      // It would be in the way of the new one.
+      await database.query({
+        text: `DELETE FROM idempotency_keys WHERE org_id = $1 AND caller = $2 AND key_hash = $3 AND created_at <= now() - ${KEPT_FOR}`,
+        values,
+      })
+      return null
+    }
+    const { fingerprint, status, location, body, sealed } = row
+    return { fingerprint, status, location, body, sealed }
+  },
+
+  keep: async (kept) => {
+    const { rowCount } = await database.of(kept.orgId).query({
+      name: 'keep_answer',
+      text: `${KEEP} ON CONFLICT DO NOTHING`,
+      values: valuesOf(kept),
+    })
+    return rowCount > 0
+  },
+})
+
+/** Whether an error of PostgreSQL says that the request was answered already: what was done of it again is undone. */
+export const isAnswered = (error: unknown): boolean => {
+  const { code, constraint } = error as { readonly code?: string; readonly constraint?: string }
+  return code === '23505' && constraint === 'idempotency_keys_pkey'
+}
+
+/** In the transaction of the change, and last in it: others with the same key wait for its end. */
+export const keepWith = async (query: Queries['query'], kept: Kept): Promise<void> => {
+  await query({ name: 'keep_answer_with', text: KEEP, values: valuesOf(kept) })
+}

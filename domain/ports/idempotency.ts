@@ -1,0 +1,36 @@
+/**
+ * Idempotency-Key (IETF draft-ietf-httpapi-idempotency-key-header): the first answer to a mutation is kept with the change that
+ * it made, and is the answer to whoever asks the same again.
+ */
+import type { OrgId } from '../ids.ts'
+
+/** Whose request it is, and which. */
+export type RequestIdentity = {
+  readonly orgId: OrgId
+  readonly caller: string
+  readonly keyHash: Buffer
+  readonly fingerprint: Buffer
+}
+
+export type KeptAnswer = {
+  readonly status: number
+  readonly location: string | null
+  /** null: none. Sealed answers are opened with the key that came with the request. */
+  readonly body: Buffer | null
+  readonly sealed: boolean
+}
+
+export type Kept = RequestIdentity & KeptAnswer
+
+/** What is to be kept when this comes of it; left out: the request came without a key. */
+export type Keep<A> = (result: A) => Kept
+
+export type IdempotencyStore = {
+  readonly find: (
+    orgId: OrgId,
+    caller: string,
+    keyHash: Buffer,
+  ) => Promise<(KeptAnswer & { readonly fingerprint: Buffer }) | null>
+  /** For what changed nothing: it is asked again without an effect, and answered as the first time. False: there is an answer already. */
+  readonly keep: (kept: Kept) => Promise<boolean>
+}

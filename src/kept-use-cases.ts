@@ -1,0 +1,140 @@
+/** The use cases whose answers are kept in the transaction that makes their change (`kept-with.ts`). */
+import { createAccessStore } from '../adapters/postgres/access.ts'
+import { createAdoptionStore } from '../adapters/postgres/adoption.ts'
+import { createAgentStore } from '../adapters/postgres/agents.ts'
+import { createApiKeyStore } from '../adapters/postgres/api-keys.ts'
+import { createCommandStore } from '../adapters/postgres/commands.ts'
+import type { Cursors } from '../adapters/postgres/cursor.ts'
+import { createOrgStore } from '../adapters/postgres/orgs.ts'
+import { createOrphanStore } from '../adapters/postgres/orphans.ts'
+import type { Database } from '../adapters/postgres/pool.ts'
+import { createSessionStore } from '../adapters/postgres/session-store.ts'
+import { createTemplateStore } from '../adapters/postgres/templates.ts'
+import type { Clock, Ids } from '../domain/ports/clock.ts'
+import type { AgentGateway, AskInventory, Wake } from '../domain/ports/delivery.ts'
+import type { Tokens } from '../domain/ports/tokens.ts'
+import type { SecretEnv } from '../domain/ports/unit-of-work.ts'
+import type { Timeouts } from '../domain/session/timeouts.ts'
+import type { PatternMatch } from '../domain/template/parameter-codec.ts'
+import { keptWith, type Later } from './kept-with.ts'
+import type { RecentTemplates } from './placement/recent-templates.ts'
+import { adoptOrphan } from './usecases/adopt-orphan.ts'
+import { agentUseCases } from './usecases/agents.ts'
+import { apiKeyUseCases } from './usecases/api-keys.ts'
+import type { Application } from './usecases/application.ts'
+import { changeCommands } from './usecases/change-command.ts'
+import { orgUseCases } from './usecases/orgs.ts'
+import { orphanUseCases } from './usecases/orphans.ts'
+import { templateUseCases } from './usecases/templates.ts'
+
+export type KeptUseCases = Pick<Application, 'agents' | 'apiKeys' | 'orgs' | 'orphans' | 'templates'> & {
+  readonly commands: Pick<Application['commands'], 'get' | 'redrive' | 'cancel'>
+}
+
+export type KeptUseCaseDeps = {
+  readonly database: Database
+  readonly cursors: Cursors
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly tokens: Tokens
+  readonly gateway: Pick<AgentGateway, 'disconnect'>
+  readonly wake: Wake
+  readonly askInventory: AskInventory
+  readonly templates: RecentTemplates
+  readonly matches: PatternMatch
+  readonly seal: (secrets: SecretEnv) => Buffer
+  readonly settings: {
+    readonly heartbeatIntervalMs: number
+    readonly agentSilentAfterMs: number
+    readonly commandTtlMs: number
+  }
+  readonly timeouts: Timeouts
+  /** What a person has decided. */
+  readonly told: (act: string, fields: object) => void
+}
+
+export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
+  const { database, cursors, clock, ids, tokens, settings, timeouts, matches } = deps
+  const agentsIn = (within: Database) => createAgentStore(within, cursors, clock, settings)
+  const wakeLater = (later: Later): Wake => ({ agents: (agentIds) => later(() => deps.wake.agents(agentIds)) })
+  const toldLater =
+    (later: Later): KeptUseCaseDeps['told'] =>
+    (act, fields) =>
+      later(() => deps.told(act, fields))
+  /** What is read of them may be a moment old, but not older than a change of one's own. */
+  const templatesIn = (within: Database, later: Later) => {
+    const store = createTemplateStore(within, cursors, ids)
+    const forget = <A>(changed: A): A => {
+      later(deps.templates.forget)
+      return changed
+    }
+    return within === database
+      ? deps.templates
+      : {
+          ...store,
+          put: async (...about: Parameters<typeof store.put>) => forget(await store.put(...about)),
+          archive: async (...about: Parameters<typeof store.archive>) => forget(await store.archive(...about)),
+        }
+  }
+
+  const agents = (within: Database, later: Later) =>
+    agentUseCases({
+      agents: agentsIn(within),
+      access: createAccessStore(within),
+      tokens,
+      gateway: { disconnect: (...about) => later(() => deps.gateway.disconnect(...about)) },
+    })
+
+  const templates = (within: Database, later: Later) =>
+    templateUseCases(templatesIn(within, later), createAccessStore(within), matches)
+
+  const apiKeys = (within: Database) =>
+    apiKeyUseCases({
+      keys: createApiKeyStore(within, cursors),
+      access: createAccessStore(within),
+      tokens,
+      clock,
+      ids,
+    })
+
+  const commands = (within: Database, later: Later) =>
+    changeCommands({
+      commands: createCommandStore(within, settings),
+      sessions: createSessionStore(within, settings),
+      agents: agentsIn(within),
+      wake: wakeLater(later),
+      clock,
+      timeouts,
+    })
+
+  const orphans = (within: Database, later: Later) => ({
+    ...orphanUseCases({
+      orphans: createOrphanStore(within, cursors),
+      agents: agentsIn(within),
+      ids,
+      wake: wakeLater(later),
+      told: toldLater(later),
+    }),
+    adopt: adoptOrphan({
+      adoption: createAdoptionStore(within, { commandTtlMs: settings.commandTtlMs, seal: deps.seal }),
+      agents: agentsIn(within),
+      access: createAccessStore(within),
+      templates: templatesIn(within, later),
+      askInventory: (agentId) => later(() => deps.askInventory(agentId)),
+      told: toldLater(later),
+      clock,
+      ids,
+      matches,
+      timeouts,
+    }),
+  })
+
+  return {
+    agents: keptWith(database, agents, 'enrol', 'rotateToken', 'cordon', 'uncordon', 'remove'),
+    templates: keptWith(database, templates, 'put', 'archive'),
+    apiKeys: keptWith(database, apiKeys, 'create', 'rotate', 'revoke'),
+    orgs: keptWith(database, (within) => orgUseCases(createOrgStore(within, cursors)), 'create', 'remove'),
+    commands: keptWith(database, commands, 'redrive', 'cancel'),
+    orphans: keptWith(database, orphans, 'approve', 'adopt'),
+  }
+}
