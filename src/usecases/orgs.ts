@@ -18,9 +18,9 @@ export const orgUseCases = (orgs: OrgStore): Application['orgs'] => ({
   },
 
   get: (caller, id) => async () => {
-    if (!isInstallation(caller) && !(may(caller, 'administer') && id === caller.orgId)) return refused
-    const org = await orgs.get(id)
-    return org === null ? E.left(notFound('org', id)) : E.right(org)
+    const org = isInstallation(caller) || id === caller.orgId ? await orgs.get(id) : null
+    if (org === null) return E.left(notFound('org', id))
+    return may(caller, 'administer') ? E.right(org) : E.left({ _tag: 'Forbidden', permission: 'administer' })
   },
 
   remove: (caller, id) => async () => {

@@ -13,7 +13,7 @@ import { createInventoryReads } from '../../adapters/postgres/inventory-reads.ts
 import { createLeaseStore } from '../../adapters/postgres/leases.ts'
 import { createOrphanStore } from '../../adapters/postgres/orphans.ts'
 import { createOutbox } from '../../adapters/postgres/outbox.ts'
-import { type Database, openDatabase, type Row } from '../../adapters/postgres/pool.ts'
+import { type Database, openDatabase, type Query, type Row } from '../../adapters/postgres/pool.ts'
 import { createReportStore } from '../../adapters/postgres/reports.ts'
 import { createRetentionStore } from '../../adapters/postgres/retention.ts'
 import { createSessionQueries } from '../../adapters/postgres/session-queries.ts'
@@ -51,6 +51,18 @@ export const acme = { orgId: ACME, ownerId: null } as const
 export const globex = { orgId: GLOBEX, ownerId: null } as const
 
 export type Stores = Awaited<ReturnType<typeof openStores>>
+
+/** The same, and each single statement is told of. */
+export const overheard = (database: Database, told: (query: Query) => void): Database => {
+  const telling = <Q extends Pick<Database, 'query'>>(queries: Q): Q => ({
+    ...queries,
+    query: (asked: Query) => {
+      told(asked)
+      return queries.query(asked)
+    },
+  })
+  return { ...telling(database), of: (orgs) => telling(database.of(orgs)) }
+}
 
 /** All stores over `database`, which a test may have wrapped. `owner` looks past the locks between orgs. */
 export const storesOver = (database: Database, owner: Database = database) => {
@@ -213,7 +225,7 @@ export const commit = async (
   decision: Decision,
   secrets?: SecretEnv,
 ): Promise<Session> => {
-  const committed = await unitOfWork.commit(decision, secrets)
+  const committed = await unitOfWork.commit(decision, { secrets })
   if (E.isLeft(committed)) throw new Error(`not committed: ${committed.left._tag}`)
   return decision.session
 }

@@ -11,7 +11,12 @@ describe('the connection pool', () => {
   beforeEach(async () => {
     fresh = await freshDatabase()
     idleErrors = []
-    database = openDatabase({ url: fresh.url, maxConnections: 3, onIdleError: (error) => idleErrors.push(error) })
+    database = openDatabase({
+      url: fresh.url,
+      as: 'login',
+      maxConnections: 3,
+      onIdleError: (error) => idleErrors.push(error),
+    })
     await database.query({ text: 'CREATE TABLE notes (text text)' })
   })
   afterEach(async () => {
@@ -49,7 +54,7 @@ describe('the connection pool', () => {
     })
 
     it('whose connection breaks between two statements fails, and nothing else does', async () => {
-      const other = openDatabase({ url: fresh.url, maxConnections: 1 })
+      const other = openDatabase({ url: fresh.url, as: 'login', maxConnections: 1 })
       const error = await database
         .transaction(async (query) => {
           const { rows } = await query({ text: 'SELECT pg_backend_pid() AS pid' })
@@ -81,7 +86,7 @@ describe('the connection pool', () => {
 
   it('tells of a connection that broke while nobody used it, and goes on', async () => {
     const { rows } = await database.query({ text: 'SELECT pg_backend_pid() AS pid' })
-    const other = openDatabase({ url: fresh.url, maxConnections: 1 })
+    const other = openDatabase({ url: fresh.url, as: 'login', maxConnections: 1 })
     await other.query({ text: 'SELECT pg_terminate_backend($1, 5000)', values: [rows[0].pid] })
     await other.close()
     await eventually(() => expect(idleErrors).to.have.length(1))

@@ -33,7 +33,7 @@ describe('reading a time', () => {
 
   it('comes back as it was written, whatever the zone of the database', async () => {
     const fresh = await freshDatabase()
-    const database = openDatabase({ url: fresh.url, maxConnections: 1 })
+    const database = openDatabase({ url: fresh.url, as: 'login', maxConnections: 1 })
     try {
       const at = new Date('2026-11-27T02:33:05.781Z')
       for (const zone of ['UTC', 'Asia/Kolkata', 'America/New_York']) {

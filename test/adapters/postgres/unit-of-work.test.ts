@@ -16,6 +16,7 @@ import {
   nowhere,
   on,
   openStores,
+  overheard,
   PLENTY,
   right,
   type Stores,
@@ -46,11 +47,8 @@ describe('the unit of work', () => {
   /** The same stores, and the statements that went through them. */
   const counted = () => {
     const statements: string[] = []
-    const query: Stores['database']['query'] = (asked) => {
-      statements.push(asked.text)
-      return stores.database.query(asked)
-    }
-    return { statements, unitOfWork: storesOver({ ...stores.database, query }).unitOfWork }
+    const database = overheard(stores.database, ({ text }) => statements.push(text))
+    return { statements, unitOfWork: storesOver(database).unitOfWork }
   }
 
   describe('of a new session', () => {
