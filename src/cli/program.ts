@@ -7,6 +7,8 @@ import { addCommandCommands } from './command-commands.ts'
 import type { Context } from './context.ts'
 import { addHelp } from './help.ts'
 import { addJobCommands } from './job-commands.ts'
+import { addKeyCommands } from './key-commands.ts'
+import { addOrgCommands } from './org-commands.ts'
 import { addServerCommands, isService } from './server-commands.ts'
 import { addSessionCommands } from './session-commands.ts'
 import { addStatusCommand } from './status-command.ts'
@@ -32,6 +34,9 @@ export const createProgram = (context: Context, output: OutputConfiguration = {}
   addAgentCommands(program, context)
   addJobCommands(program, context)
   addServerCommands(program, context)
+  program.commandsGroup('Orgs and keys:')
+  addOrgCommands(program, context)
+  addKeyCommands(program, context)
   program.commandsGroup('Help:')
   program.helpCommand('help [command]', 'print the help of a command')
 

@@ -3,10 +3,12 @@
  * server that is not there (`UnreachableError`), and about waiting for what was only accepted.
  */
 import type { Agent, AgentWithToken, EnrolAgentRequest, RemovedAgent } from '../api/agent.ts'
+import type { ApiKey, ApiKeyWithSecret } from '../api/api-key.ts'
 import type { Command } from '../api/command.ts'
 import type { SessionEvent } from '../api/event.ts'
 import type { Job, Queue } from '../api/job.ts'
 import type { Json } from '../api/json.ts'
+import type { Org } from '../api/org.ts'
 import type { AgentEvent, Orphan, OrphanRemoval } from '../api/orphan.ts'
 import type { OperationId } from '../api/routes.ts'
 import type { AdoptOrphanRequest, CreateSessionRequest, Session, SessionSummary } from '../api/session.ts'
@@ -108,6 +110,22 @@ export const createClient = (options: ClientOptions) => {
       /** By force: what was lost with it. */
       remove: (id: string, force: boolean): Promise<RemovedAgent | undefined> =>
         body('removeAgent', { params: { id }, query: force ? { force } : {} }),
+    },
+
+    orgs: {
+      list: (limit: number): Promise<Listed<Org>> => readPages(call, 'listOrgs', {}, {}, limit),
+      create: (request: BodyOf<'createOrg'>): Promise<Org> => body('createOrg', { body: request }),
+      get: (id: string): Promise<Org> => body('getOrg', { params: { id } }),
+      remove: (id: string): Promise<void> => body('deleteOrg', { params: { id } }),
+    },
+
+    apiKeys: {
+      list: (limit: number): Promise<Listed<ApiKey>> => readPages(call, 'listApiKeys', {}, {}, limit),
+      /** The key is in the answer, this once. */
+      create: (request: BodyOf<'createApiKey'>): Promise<ApiKeyWithSecret> => body('createApiKey', { body: request }),
+      rotate: (id: string, overlapSeconds = 0): Promise<ApiKeyWithSecret> =>
+        body('rotateApiKey', { params: { id }, body: { overlapSeconds } }),
+      revoke: (id: string): Promise<void> => body('revokeApiKey', { params: { id } }),
     },
 
     commands: {
