@@ -140,6 +140,26 @@ The template, its version and the parameters are what the next start makes it fr
   'agent docker': runsAgent('docker'),
   'agent kubernetes': runsAgent('kubernetes'),
 
+  org: { examples: ['org list', 'org create acme --name "Acme Ltd"'] },
+  'org list': { examples: ['org list', 'org list --json'] },
+  'org create': { examples: ['org create acme', 'org create acme --name "Acme Ltd"'] },
+  'org delete': { examples: ['org delete acme'] },
+  key: { examples: ['key list', 'key create user --user ada'] },
+  'key list': { examples: ['key list', "key list --json | jq -r '.[] | select(.revokedAt == null).prefix'"] },
+  'key create': {
+    notes: 'Nobody makes a key that may do more than their own. With --key-file nothing secret is printed.',
+    examples: [
+      'key create user --user ada --name "Ada\'s laptop" --key-file ada.key',
+      'key create viewer --expires 2027-01-31T12:00:00Z',
+      'key create admin --org acme',
+    ],
+  },
+  'key rotate': {
+    notes: 'The new key has an id of its own.',
+    examples: ['key rotate 01890a5d-ac96-774b-bcce-b302099a8061 --overlap 3600 --key-file new.key'],
+  },
+  'key revoke': { examples: ['key revoke 01890a5d-ac96-774b-bcce-b302099a8061'] },
+
   dev: {
     notes: `The same as npm start. Runs until Ctrl-C; what it keeps is in .streamspace (STREAMSPACE_DATA_DIR), the key for
 clients in .streamspace/admin-key. Settings: PORT, HOST, DATABASE_URL (default: a PostgreSQL of its own).`,

@@ -36,6 +36,8 @@ export type Call<K extends OperationId> = {
   /** For this call instead of the client's. */
   readonly timeoutMs?: number
   readonly noRetries?: true
+  /** Of a change: what was asked with it before is not done again. Default: one of its own, for all attempts of this call. */
+  readonly idempotencyKey?: string
 }
 
 export type Answered<K extends OperationId> =
@@ -62,6 +64,7 @@ export const createCaller = (options: ClientOptions): Caller => {
     if (call.ifMatch !== undefined) headers['If-Match'] = call.ifMatch
     if (call.ifNoneMatch !== undefined) headers['If-None-Match'] = call.ifNoneMatch
     if (call.body !== undefined) headers['Content-Type'] = 'application/json'
+    if (route.method !== 'get') headers['Idempotency-Key'] = call.idempotencyKey ?? crypto.randomUUID()
 
     const attempt = async (): Promise<Received> => {
       // AbortSignal.timeout takes whole milliseconds only.
@@ -89,7 +92,7 @@ export const createCaller = (options: ClientOptions): Caller => {
         received = await attempt()
       } catch (error) {
         const again = error instanceof UnreachableError && error.kind === 'broken' && !call.noRetries
-        const wait = again ? retryDelay(operation, { kind: 'broken' }, retries) : null
+        const wait = again ? retryDelay({ kind: 'broken' }, retries) : null
         if (wait === null) throw error
         await sleep(wait)
         continue
@@ -111,7 +114,7 @@ export const createCaller = (options: ClientOptions): Caller => {
         code: problem?.code ?? null,
         retryAfterMs: parseRetryAfter(answered.get('retry-after'), Date.now()),
       } as const
-      const wait = call.noRetries ? null : retryDelay(operation, failure, retries)
+      const wait = call.noRetries ? null : retryDelay(failure, retries)
       if (wait === null)
         throw problem === null
           ? new UnexpectedAnswerError(url, status, strange(answered, text))

@@ -1,9 +1,7 @@
 /**
- * When a request may be sent again. Pure: what happened goes in, how long to wait comes out. A request is
- * only repeated when a second one cannot do a second thing.
+ * When a request is sent again. Pure: what happened goes in, how long to wait comes out. Every change carries an
+ * Idempotency-Key, the same each time: a second one does no second thing, and is given the first one's answer.
  */
-import type { OperationId } from '../api/routes.ts'
-
 export type Failure =
   /** No whole answer came. Whether the request arrived is not known. */
   | { readonly kind: 'broken' }
@@ -20,55 +18,15 @@ export const MAX_RETRIES = 3
 const LONGEST_WAIT_MS = 5_000
 const FIRST_BACKOFF_MS = 100
 
-/** Reads. */
-const safe: ReadonlySet<OperationId> = new Set([
-  'listSessions',
-  'summarizeSessions',
-  'getSession',
-  'listSessionEvents',
-  'listSessionCommands',
-  'listTemplates',
-  'getTemplate',
-  'listTemplateVersions',
-  'listAgents',
-  'getAgent',
-  'listCommands',
-  'listOrphans',
-  'listAgentEvents',
-  'getOrphanRemoval',
-])
-
-/**
- * Changes that are the same when made twice. Not among them: what acts each time (create, restart), what
- * shows a token once (enrol, rotate), and deletes, whose second answer may be that there is nothing.
- */
-const repeatable: ReadonlySet<OperationId> = new Set([
-  'changeSession',
-  'startSession',
-  'stopSession',
-  'hibernateSession',
-  'wakeSession',
-  'touchSession',
-  'putTemplate',
-  'cordonAgent',
-  'uncordonAgent',
-  'haltOrphanRemoval',
-  'resumeOrphanRemoval',
-])
-
-const nothingDone: ReadonlySet<string | null> = new Set(['contended', 'overloaded'])
-
 /** Milliseconds until the next attempt, or null: give up. `retries` have been made before. */
-export const retryDelay = (operation: OperationId, failure: Failure, retries: number): number | null => {
+export const retryDelay = (failure: Failure, retries: number): number | null => {
   if (retries >= MAX_RETRIES) return null
   const backoff = FIRST_BACKOFF_MS * 2 ** retries
-  if (failure.kind === 'broken') return safe.has(operation) ? backoff : null
   // 502 and 504 come from a proxy that had no answer either.
-  if (failure.status === 502 || failure.status === 504) return safe.has(operation) ? backoff : null
-  if (failure.status !== 503 || failure.retryAfterMs === null || failure.retryAfterMs > LONGEST_WAIT_MS) return null
-  // Two codes say that nothing was changed; a database lost in the middle of a commit cannot say that.
-  const harmless = safe.has(operation) || repeatable.has(operation) || nothingDone.has(failure.code)
-  return harmless ? Math.max(failure.retryAfterMs, backoff) : null
+  if (failure.kind === 'broken' || failure.status === 502 || failure.status === 504) return backoff
+  const { status, code, retryAfterMs } = failure
+  const mayPass = status === 503 || status === 429 || code === 'idempotency_in_progress'
+  return mayPass && retryAfterMs !== null && retryAfterMs <= LONGEST_WAIT_MS ? Math.max(retryAfterMs, backoff) : null
 }
 
 /** The header Retry-After (RFC 9110, 10.2.3) in milliseconds from `now`: seconds, or a date. */
