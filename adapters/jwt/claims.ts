@@ -1,8 +1,7 @@
 /** From the claims of a token that was verified to a caller, as the settings map them. */
 import type { JWTPayload } from 'jose'
 import type { OrgId, UserId } from '../../domain/ids.ts'
-import type { VerifiedToken } from '../../domain/ports/jwt.ts'
-import type { JwtSettings, TokenRole } from './settings.ts'
+import type { JwtSettings, TokenRole, VerifiedToken } from '../../domain/ports/jwt.ts'
 
 /** The highest first: of several that a token names the highest counts. */
 const ranked: readonly TokenRole[] = ['admin', 'operator', 'user', 'viewer']

@@ -10,9 +10,8 @@ import {
   type JWTVerifyGetKey,
   jwtVerify,
 } from 'jose'
-import type { VerifiedToken, VerifyToken } from '../../domain/ports/jwt.ts'
+import type { JwtSettings, VerifiedToken, VerifyToken } from '../../domain/ports/jwt.ts'
 import { callerIn } from './claims.ts'
-import type { JwtSettings } from './settings.ts'
 
 const ASYMMETRIC = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
 const SYMMETRIC = ['HS256', 'HS384', 'HS512']

@@ -1,6 +1,6 @@
 /** Which JWTs are taken, and what their claims mean. */
-import type { JwtSettings, TokenRole } from '../../adapters/jwt/settings.ts'
-import type { reader } from './settings.ts'
+import type { JwtSettings, TokenRole } from '../../domain/ports/jwt.ts'
+import type { SettingReader } from './setting-reader.ts'
 
 const ROLES = ['viewer', 'user', 'operator', 'admin'] as const satisfies readonly TokenRole[]
 const roleNamed = (text: string | undefined): TokenRole | null => ROLES.find((role) => role === text) ?? null
@@ -19,7 +19,7 @@ const rolesIn = (text: string): ReadonlyMap<string, TokenRole> | null => {
 }
 
 /** null: none are taken. */
-export const jwtSettings = (read: ReturnType<typeof reader>): JwtSettings | null => {
+export const jwtSettings = (read: SettingReader): JwtSettings | null => {
   const issuer = read.url('STREAMSPACE_OIDC_ISSUER', null, ['https:', 'http:'])
   const audience = read.text('STREAMSPACE_OIDC_AUDIENCE', null)
   if (issuer !== null && audience === null)

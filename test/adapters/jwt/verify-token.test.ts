@@ -1,9 +1,8 @@
 import { createPublicKey } from 'node:crypto'
 import { expect } from 'chai'
 import { decodeProtectedHeader, exportJWK, exportSPKI, generateKeyPair, SignJWT, UnsecuredJWT } from 'jose'
-import type { JwtSettings } from '../../../adapters/jwt/settings.ts'
 import { createVerifyToken } from '../../../adapters/jwt/verify-token.ts'
-import type { VerifiedToken } from '../../../domain/ports/jwt.ts'
+import type { JwtSettings, VerifiedToken } from '../../../domain/ports/jwt.ts'
 import { eventually } from '../../support/eventually.ts'
 import { AUDIENCE, type OidcProvider, startOidcProvider } from '../../support/oidc-provider.ts'
 
