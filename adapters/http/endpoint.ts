@@ -72,7 +72,7 @@ export const endpoint = (
     const mutation =
       key.right === null || caller === null
         ? null
-        : { route, caller, key: key.right, target: targetOf(request), body: sent }
+        : { route, caller, key: key.right, target: targetOf(request), query: input.query, body: sent }
     const handle = () => (mutation === null ? handled(keepingNothing) : idempotency(mutation, handled))
     // Who asks whether this replica is alive or ready is always told.
     const outcome = await (route.access === 'anyone' ? handle() : admitted(handle))

@@ -13,11 +13,19 @@ import {
   timingSafeEqual,
 } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
+import { notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
-import { type Caller, may } from '../../domain/identity/caller.ts'
-import type { IdempotencyStore, Keep, KeptAnswer, RequestIdentity } from '../../domain/ports/idempotency.ts'
+import { type Caller, may, scopeOf } from '../../domain/identity/caller.ts'
+import type {
+  FoundAnswer,
+  IdempotencyStore,
+  Keep,
+  Kept,
+  KeptAnswer,
+  RequestIdentity,
+} from '../../domain/ports/idempotency.ts'
 import { canonicalJson } from '../../domain/template/template.ts'
-import type { Route } from '../../src/api/route.ts'
+import { permissionFor, type Route } from '../../src/api/route.ts'
 import type { Reply } from './exchange.ts'
 import type { AnyRefusal } from './problems.ts'
 
@@ -36,10 +44,13 @@ export type Mutation = {
   readonly key: string
   /** Method, path and query as asked. */
   readonly target: string
+  readonly query: { readonly [name: string]: unknown }
   readonly body: unknown
 }
 
-export type Idempotency = (mutation: Mutation, run: (keeping: Keeping) => Promise<Outcome>) => Promise<Outcome>
+type Run = (keeping: Keeping) => Promise<Outcome>
+
+export type Idempotency = (mutation: Mutation, run: Run) => Promise<Outcome>
 
 // A structured string (RFC 9651, section 3.3.3) or the bare characters of one.
 const BARE = /^[\x20-\x7e]{1,255}$/
@@ -60,9 +71,20 @@ export const idempotencyKeyIn = (
       })
 }
 
-export const createIdempotency = (store: IdempotencyStore, secret: Buffer): Idempotency => {
+/** How the first of several equal requests ended. */
+type First = {
+  /** Whoever asks the same now is answered with this; null: nothing was kept. */
+  readonly kept: FoundAnswer | null
+  readonly outcome: Outcome
+}
+
+export const createIdempotency = (
+  store: IdempotencyStore,
+  secret: Buffer,
+  waitForFirstMs = WAIT_FOR_FIRST_MS,
+): Idempotency => {
   /** Of this replica; of others the database tells. */
-  const underWay = new Map<string, Promise<unknown>>()
+  const underWay = new Map<string, { readonly mutation: Mutation; readonly fingerprint: Buffer; end: Promise<First> }>()
 
   const identityOf = ({ caller, key, target, body }: Mutation): RequestIdentity => ({
     orgId: caller.orgId,
@@ -73,56 +95,83 @@ export const createIdempotency = (store: IdempotencyStore, secret: Buffer): Idem
       .digest(),
   })
 
-  const replayed = async (mutation: Mutation, identity: RequestIdentity): Promise<Outcome | null> => {
-    const kept = await store.find(identity.orgId, identity.caller, identity.keyHash)
-    if (kept === null) return null
-    if (!timingSafeEqual(kept.fingerprint, identity.fingerprint)) return E.left({ _tag: 'IdempotencyMismatch' })
-    const { access } = mutation.route
-    // Rights may have been taken since.
-    if (access !== 'anyone' && access !== 'caller' && !may(mutation.caller, access))
-      return E.left({ _tag: 'Forbidden', permission: access })
-    return E.right(replyOf(kept, mutation, secret))
+  const replayed = (kept: FoundAnswer, mutation: Mutation, { fingerprint }: RequestIdentity): Outcome => {
+    if (!timingSafeEqual(kept.fingerprint, fingerprint)) return E.left({ _tag: 'IdempotencyMismatch' })
+    const reply = replyOf(kept, mutation, secret)
+    const refusal = refusedNow(mutation, reply)
+    return refusal === null ? E.right(reply) : E.left(refusal)
+  }
+
+  const goAhead = async (mutation: Mutation, identity: RequestIdentity, until: number, run: Run): Promise<First> => {
+    for (;;) {
+      const before = await store.find(identity.orgId, identity.caller, identity.keyHash)
+      if (before !== null) return { kept: before, outcome: replayed(before, mutation, identity) }
+      let offered: Kept | null = null
+      const keeping: Keeping = (reply) => (result) => {
+        offered = { ...identity, ...answerOf(reply(result), mutation.key, secret) }
+        return offered
+      }
+      const outcome = await run(keeping)
+      if (E.isRight(outcome)) {
+        // Where no change was made there is nothing that it could be kept with.
+        const kept: Kept = offered ?? { ...identity, ...answerOf(outcome.right, mutation.key, secret) }
+        if (offered === null) await store.keep(kept)
+        return { kept, outcome }
+      }
+      if (outcome.left._tag !== 'Answered') return { kept: null, outcome }
+      // By another replica, which has committed it: it is found now.
+      if (performance.now() >= until) return { kept: null, outcome: IN_PROGRESS }
+    }
   }
 
   return async (mutation, run) => {
     const identity = identityOf(mutation)
     const name = `${identity.orgId}\n${identity.caller}\n${identity.keyHash.toString('base64')}`
-    const until = performance.now() + WAIT_FOR_FIRST_MS
+    const until = performance.now() + waitForFirstMs
     for (;;) {
       const first = underWay.get(name)
-      if (first !== undefined) {
-        const left = until - performance.now()
-        const ended = left > 0 && (await Promise.race([first.then(() => true), wait(left, false, { ref: false })]))
-        if (!ended) return E.left({ _tag: 'IdempotencyInProgress' })
-        continue
+      if (first === undefined) {
+        const end = goAhead(mutation, identity, until, run)
+        underWay.set(name, { mutation, fingerprint: identity.fingerprint, end })
+        return (await end.finally(() => underWay.delete(name))).outcome
       }
-      const going = (async (): Promise<Outcome | null> => {
-        const before = await replayed(mutation, identity)
-        if (before !== null) return before
-        let wasOffered = false
-        const keeping: Keeping = (reply) => (result) => {
-          wasOffered = true
-          return { ...identity, ...answerOf(reply(result), mutation.key, secret) }
-        }
-        const outcome = await run(keeping)
-        if (E.isLeft(outcome)) return outcome.left._tag === 'Answered' ? null : outcome
-        // Nothing was changed, or what was changed cannot be kept with it: it comes to the same when it is done again.
-        if (!wasOffered) await store.keep({ ...identity, ...answerOf(outcome.right, mutation.key, secret) })
-        return outcome
-      })()
-      underWay.set(
-        name,
-        going.catch(() => {}),
-      )
-      try {
-        const outcome = await going
-        if (outcome !== null) return outcome
-      } finally {
-        underWay.delete(name)
-      }
-      if (performance.now() >= until) return E.left({ _tag: 'IdempotencyInProgress' })
+      const isTheSame =
+        first.fingerprint.equals(identity.fingerprint) && first.mutation.caller.role === mutation.caller.role
+      const ended = await endOf(first.end, until, isTheSame)
+      if (ended === 'late') return IN_PROGRESS
+      if (ended === 'failed') continue
+      if (ended.kept !== null) return replayed(ended.kept, mutation, identity)
+      // What was refused changed nothing, and was asked at the same moment.
+      if (isTheSame) return ended.outcome
     }
   }
+}
+
+const IN_PROGRESS: Outcome = E.left({ _tag: 'IdempotencyInProgress' })
+
+/** What the first could not be told, whoever asked the very same cannot be told either. */
+const endOf = async (first: Promise<First>, until: number, isTheSame: boolean): Promise<First | 'late' | 'failed'> => {
+  const late = new AbortController()
+  const left = Math.max(0, until - performance.now())
+  try {
+    return await Promise.race([first, wait(left, 'late' as const, { ref: false, signal: late.signal })])
+  } catch (error) {
+    if (isTheSame) throw error
+    return 'failed'
+  } finally {
+    late.abort()
+  }
+}
+
+/** Rights may have been taken since. */
+const refusedNow = ({ route, caller, query }: Mutation, { body }: Reply): AnyRefusal | null => {
+  const permission = permissionFor(route, query)
+  if (permission !== null && !may(caller, permission)) return { _tag: 'Forbidden', permission }
+  const { ownerId } = scopeOf(caller)
+  const { id, userId } = (body ?? {}) as { readonly id?: unknown; readonly userId?: unknown }
+  return route.tag === 'Sessions' && ownerId !== null && typeof userId === 'string' && userId !== ownerId
+    ? notFound('session', String(id))
+    : null
 }
 
 const answerOf = ({ status, location, body, secret: isSecret }: Reply, key: string, secret: Buffer): KeptAnswer => {

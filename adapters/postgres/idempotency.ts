@@ -1,9 +1,8 @@
 /** The first answers to mutations that came with an Idempotency-Key. */
-import type { IdempotencyStore, Kept } from '../../domain/ports/idempotency.ts'
-import type { Database, Queries } from './pool.ts'
+import { ANSWERS_KEPT_MS, type IdempotencyStore, type Kept } from '../../domain/ports/idempotency.ts'
+import type { Database, Queries, Tenants } from './pool.ts'
 
-/** As long as a client may come again with the same key. */
-export const KEPT_FOR = `interval '24 hours'`
+const KEPT_FOR = `interval '${ANSWERS_KEPT_MS} milliseconds'`
 
 const FIND = `
 SELECT fingerprint, status, location, body, sealed, created_at <= now() - ${KEPT_FOR} AS is_over FROM idempotency_keys
@@ -42,15 +41,18 @@ export const createIdempotencyStore = (database: Database): IdempotencyStore => 
     return { fingerprint, status, location, body, sealed }
   },
 
-  keep: async (kept) => {
-    const { rowCount } = await database.of(kept.orgId).query({
-      name: 'keep_answer',
-      text: `${KEEP} ON CONFLICT DO NOTHING`,
-      values: valuesOf(kept),
-    })
-    return rowCount > 0
-  },
+  keep: (kept) => keepAlone(database, kept),
 })
+
+/** Of what changed nothing. False: there is an answer already. */
+export const keepAlone = async (database: Tenants, kept: Kept): Promise<boolean> => {
+  const { rowCount } = await database.of(kept.orgId).query({
+    name: 'keep_answer',
+    text: `${KEEP} ON CONFLICT DO NOTHING`,
+    values: valuesOf(kept),
+  })
+  return rowCount > 0
+}
 
 /** Whether an error of PostgreSQL says that the request was answered already: what was done of it again is undone. */
 export const isAnswered = (error: unknown): boolean => {

@@ -113,6 +113,24 @@ SELECT (SELECT count(*) FROM gone) AS removed, count(*) AS seen, ARRAY[max(id)::
        bool_and(at < now() - $3::float8 * interval '1 millisecond') AS old
   FROM seen`
 
+/**
+ * All that are seen go. An answer that was found to be over, and was replaced in the meantime, has another time, and so is
+ * not taken for the one that was seen.
+ */
+export const REMOVE_ANSWERS = `
+WITH seen AS MATERIALIZED (
+  SELECT org_id, caller, key_hash, created_at FROM idempotency_keys
+   WHERE created_at >= $1::timestamptz AND created_at < now() - $3::float8 * interval '1 millisecond'
+   ORDER BY created_at LIMIT $2::int
+),
+gone AS (
+  DELETE FROM idempotency_keys k USING seen
+   WHERE k.org_id = seen.org_id AND k.caller = seen.caller AND k.key_hash = seen.key_hash AND k.created_at = seen.created_at
+  RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone) AS removed, count(*) AS seen, ARRAY[max(created_at)::text] AS last, true AS old
+  FROM seen`
+
 const NO_ID = '00000000-0000-0000-0000-000000000000'
 
 export const createRetentionStore = (database: Database): RetentionStore => {
@@ -135,6 +153,8 @@ export const createRetentionStore = (database: Database): RetentionStore => {
       step('remove_orphans', REMOVE_ORPHANS, [from?.[0] ?? '0', limit, olderThanMs], limit),
     agentEvents: (olderThanMs, from, limit) =>
       step('remove_agent_events', REMOVE_AGENT_EVENTS, [from?.[0] ?? '0', limit, olderThanMs], limit),
+    answers: (olderThanMs, from, limit) =>
+      step('remove_answers', REMOVE_ANSWERS, [from?.[0] ?? '-infinity', limit, olderThanMs], limit),
     tombstones: (olderThanMs, from, limit) =>
       step(
         'remove_tombstones',

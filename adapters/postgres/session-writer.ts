@@ -14,7 +14,7 @@ import {
   type SessionWriter,
 } from '../../domain/ports/unit-of-work.ts'
 import type { Decision } from '../../domain/session/session.ts'
-import { isAnswered } from './idempotency.ts'
+import { isAnswered, keepAlone } from './idempotency.ts'
 import { type InsertSettings, insertion } from './insert-sessions.ts'
 import type { Tenants } from './pool.ts'
 import { RESERVE_ROOM } from './reserve-room.ts'
@@ -55,6 +55,7 @@ export const createSessionWriter = (database: Tenants, settings: InsertSettings)
       throw error
     }
   },
+  keep: async (kept) => ((await keepAlone(database, kept)) ? E.right(undefined) : E.left({ _tag: 'Answered' })),
 })
 
 /** false: it was asked before, and is not made again. undefined: there was no room for it. */

@@ -22,15 +22,16 @@ export type KeptAnswer = {
 
 export type Kept = RequestIdentity & KeptAnswer
 
+export type FoundAnswer = KeptAnswer & Pick<RequestIdentity, 'fingerprint'>
+
+/** As long as a client may come again with the same key. */
+export const ANSWERS_KEPT_MS = 86_400_000
+
 /** What is to be kept when this comes of it; left out: the request came without a key. */
 export type Keep<A> = (result: A) => Kept
 
 export type IdempotencyStore = {
-  readonly find: (
-    orgId: OrgId,
-    caller: string,
-    keyHash: Buffer,
-  ) => Promise<(KeptAnswer & { readonly fingerprint: Buffer }) | null>
+  readonly find: (orgId: OrgId, caller: string, keyHash: Buffer) => Promise<FoundAnswer | null>
   /** For what changed nothing: it is asked again without an effect, and answered as the first time. False: there is an answer already. */
   readonly keep: (kept: Kept) => Promise<boolean>
 }

@@ -25,4 +25,6 @@ export type RetentionStore = {
   /** Orphans that are there no more; what was never removed but went by itself leaves after a day. */
   readonly orphans: RetentionWalk
   readonly agentEvents: RetentionWalk
+  /** Answers that are kept for requests with an Idempotency-Key. */
+  readonly answers: RetentionWalk
 }

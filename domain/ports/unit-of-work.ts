@@ -41,6 +41,8 @@ export type SessionWriter = {
    */
   readonly insert: (creations: readonly Creation[]) => Promise<readonly E.Either<CommitConflict, void>[]>
   readonly change: (decision: Decision, kept?: Kept) => Promise<E.Either<CommitConflict, void>>
+  /** The answer to what changes nothing. */
+  readonly keep: (kept: Kept) => Promise<E.Either<Answered, void>>
 }
 
 /** None of a group was written, as one of it cannot be: whoever gathered them writes each alone. */

@@ -22,6 +22,8 @@ export type Route = {
   readonly description?: string
   /** `anyone` needs no key; `caller` any key; the rest is checked in the use case, here it is documentation. */
   readonly access: 'anyone' | 'caller' | Permission
+  /** What a query parameter takes beyond that when it is `true`. */
+  readonly accessFor?: { readonly [parameter: string]: Permission }
   /** What does not decode here names nothing: 404. */
   readonly params: { readonly [name: string]: c.AnyCodec }
   // biome-ignore lint/suspicious/noExplicitAny: any query codec fits, whatever its parameters
@@ -41,3 +43,13 @@ export const noQuery = query({})
 
 /** For operations that take nothing but their path. */
 export const nothingSent = { query: noQuery, body: null, condition: null, problems: [] } as const
+
+/** What a caller has to have for this request; null: to be one. */
+export const permissionFor = (
+  { access, accessFor = {} }: Route,
+  query: { readonly [name: string]: unknown },
+): Permission | null => {
+  const more = Object.entries(accessFor).find(([parameter]) => query[parameter] === true)
+  if (more !== undefined) return more[1]
+  return access === 'anyone' || access === 'caller' ? null : access
+}

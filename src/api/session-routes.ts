@@ -98,6 +98,7 @@ export const sessionRoutes = {
     summary: 'Delete a session',
     description: 'Accepted in every state. It is gone (404) once its agent says that nothing is left of it.',
     access: 'change_sessions',
+    accessFor: { force: 'operate' },
     query: deleteSessionQuery,
     body: null,
     condition: 'change',

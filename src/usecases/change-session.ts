@@ -22,7 +22,7 @@ import {
   update,
 } from '../../domain/session/decide.ts'
 import type { Intent } from '../../domain/session/decision.ts'
-import { type Decision, isUnchanged, type Session } from '../../domain/session/session.ts'
+import type { Decision, Session } from '../../domain/session/session.ts'
 import { type SessionView, sessionView } from '../../domain/session/session-view.ts'
 import type { Timeouts } from '../../domain/session/timeouts.ts'
 import type { SessionAction } from '../../domain/session/words.ts'
@@ -68,8 +68,7 @@ const changeSession =
       if (E.isLeft(decided)) return decided
       const { session, command } = decided.right
       const view = sessionView(session, reachable(loaded, session, agents))
-      const kept = isUnchanged(decided.right) ? undefined : keep?.(view)
-      const committed = await deps.unitOfWork.commit(decided.right, { kept })
+      const committed = await deps.unitOfWork.commit(decided.right, { kept: keep?.(view) })
       if (E.isLeft(committed)) {
         if (committed.left._tag === 'Answered') return E.left(committed.left)
         continue

@@ -3,6 +3,7 @@
  * time after they have said all they had to say. In small steps, each a statement of its own, so that nobody waits
  * for it; a run ends after a bounded time, and the next one, on whichever replica, goes on or begins anew.
  */
+import { ANSWERS_KEPT_MS } from '../../domain/ports/idempotency.ts'
 import type { Duty } from '../../domain/ports/jobs.ts'
 import type { RetentionPosition, RetentionStore, RetentionWalk } from '../../domain/ports/retention.ts'
 
@@ -23,7 +24,7 @@ const ROWS_AT_ONCE = 1_000
 /** Below what pg-boss lets a duty take; each table gets its share, so that none keeps the others waiting for ever. */
 const WALK_AT_MOST_MS = 8_000
 
-/** What is removed, table by table. Keys with a time to live of their own belong here too, once there are any. */
+/** What is removed, table by table. */
 const walksOf = ({ retention, periods }: RetentionDeps) => [
   { what: 'commands', walk: retention.commands, olderThanMs: periods.commandsMs },
   // A tombstone's last command leaves when the tombstone has left.
@@ -31,6 +32,7 @@ const walksOf = ({ retention, periods }: RetentionDeps) => [
   { what: 'events', walk: retention.events, olderThanMs: periods.eventsMs },
   { what: 'orphans', walk: retention.orphans, olderThanMs: periods.commandsMs },
   { what: 'agentEvents', walk: retention.agentEvents, olderThanMs: periods.eventsMs },
+  { what: 'answers', walk: retention.answers, olderThanMs: ANSWERS_KEPT_MS },
 ]
 
 export const retention = (deps: RetentionDeps): Duty => {

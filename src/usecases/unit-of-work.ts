@@ -31,7 +31,7 @@ export const createUnitOfWork = (writer: SessionWriter): UnitOfWork => {
   })
   return {
     commit: async (decision, more = {}) => {
-      if (isUnchanged(decision)) return E.right(undefined)
+      if (isUnchanged(decision)) return more.kept === undefined ? E.right(undefined) : writer.keep(more.kept)
       return decision.previous === null ? creations.add({ decision, ...more }) : writer.change(decision, more.kept)
     },
   }

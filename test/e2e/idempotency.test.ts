@@ -25,6 +25,7 @@ describe('a request that is made again', function () {
   it('by a thousand at once makes one session', async () => {
     const database = await migratedDatabase(here)
     const [one, other] = [await server(here, database), await server(here, database)]
+    await enrol(one.rest, 'edge-1')
     const key = randomUUID()
     const answers = await Promise.all(
       Array.from({ length: 1_000 }, (_, index) =>
@@ -92,18 +93,28 @@ describe('a request that is made again', function () {
   it('is refused where it is another request, or whoever asks may no more', async () => {
     const database = await migratedDatabase(here)
     const { rest: api, url } = await server(here, database)
+    await enrol(api, 'edge-1')
     const key = randomUUID()
     const made = await keyed(api, key, 'POST', '/sessions', { template: 'hello-web', name: 'mine' })
-    expect((await keyed(api, key, 'POST', '/sessions', { name: 'mine', template: 'hello-web' })).body.id).to.equal(
+    expect(made.status, JSON.stringify(made.body)).to.equal(201)
+    const reordered = await keyed(api, `"${key}"`, 'POST', '/sessions', { name: 'mine', template: 'hello-web' })
+    expect([reordered.status, reordered.body.id, reordered.headers.get('idempotency-replayed')]).to.deep.equal([
+      201,
       made.body.id,
-    )
-    for (const [path, body] of [
-      ['/sessions', { template: 'hello-web', name: 'another' }],
-      ['/templates', { template: 'hello-web', name: 'mine' }],
+      'true',
+    ])
+    expect(reordered.headers.get('location')).to.equal(made.headers.get('location'))
+    for (const [method, path, body] of [
+      ['POST', '/sessions', { template: 'hello-web', name: 'another' }],
+      ['POST', `/sessions/${made.body.id}/stop`, undefined],
+      ['DELETE', `/sessions/${made.body.id}`, undefined],
+      ['DELETE', `/sessions/${made.body.id}?force=true`, undefined],
+      ['PATCH', `/sessions/${made.body.id}`, { name: 'mine' }],
     ] as const) {
-      const refused = await keyed(api, key, 'POST', path, body)
-      expect(refused.body.code).to.be.oneOf(['idempotency_mismatch', 'invalid_request'])
+      const refused = await keyed(api, key, method, path, body)
+      expect([refused.status, refused.body.code], path).to.deep.equal([422, 'idempotency_mismatch'])
     }
+    expect((await api.session(made.body.id)).generation).to.equal(1)
     for (const bad of ['', 'x'.repeat(256), 'é'])
       expect(
         (await keyed(api, bad, 'POST', '/sessions', { template: 'hello-web' }).catch(() => null))?.status ?? 400,

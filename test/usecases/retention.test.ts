@@ -13,6 +13,7 @@ describe('the duty of retention', () => {
         tombstones: nothing,
         orphans: nothing,
         agentEvents: nothing,
+        answers: nothing,
         ...store,
       },
       periods,

@@ -1,5 +1,10 @@
 import { expect } from 'chai'
-import { REMOVE_COMMANDS, REMOVE_EVENTS, REMOVE_TOMBSTONES } from '../../../adapters/postgres/retention.ts'
+import {
+  REMOVE_ANSWERS,
+  REMOVE_COMMANDS,
+  REMOVE_EVENTS,
+  REMOVE_TOMBSTONES,
+} from '../../../adapters/postgres/retention.ts'
 import type { RetentionPosition, RetentionWalk } from '../../../domain/ports/retention.ts'
 import { forceRemove, remove, stop } from '../../../domain/session/decide.ts'
 import { deleted } from '../../../domain/session/observe.ts'
@@ -248,6 +253,41 @@ describe('what is kept for a time', () => {
     expect(await round(stores.retention.agentEvents)).to.deep.equal([1])
   })
 
+  describe('answers to an Idempotency-Key', () => {
+    const someAnswers = (count: number, made: string, caller: string) =>
+      stores.ask(
+        `INSERT INTO idempotency_keys (org_id, caller, key_hash, fingerprint, status, created_at)
+         SELECT 'acme', $1, int4send(n), '\\x00', 201, ${made} FROM generate_series(1, ${count}) n`,
+        caller,
+      )
+    const left = async (): Promise<readonly unknown[]> =>
+      stores.ask('SELECT caller, count(*) AS n FROM idempotency_keys GROUP BY caller ORDER BY caller')
+
+    it('go after a day, a few at a time, as many as there are of one moment too, and the young stay', async () => {
+      await someAnswers(25, OLD, 'of one moment')
+      await someAnswers(7, `now() - interval '25 hours' - n * interval '1 minute'`, 'of several')
+      await someAnswers(3, `now() - interval '23 hours'`, 'young')
+      expect(await round(stores.retention.answers, 10)).to.deep.equal([10, 10, 10, 2])
+      expect(await left()).to.deep.equal([{ caller: 'young', n: 3 }])
+      expect(await round(stores.retention.answers, 10)).to.deep.equal([0])
+    })
+
+    it('that were made anew while the old one was seen stay', async () => {
+      await someAnswers(1, OLD, 'key:1')
+      const holder = await holding(stores.url, [
+        `WITH old AS (DELETE FROM idempotency_keys RETURNING *)
+         SELECT count(*) FROM old`,
+      ])
+      const walk = round(stores.retention.answers)
+      await lockWaits(stores.ask, 1)
+      await holder.release()
+      expect(await walk).to.deep.equal([0])
+      await someAnswers(1, 'now()', 'key:1')
+      expect(await round(stores.retention.answers)).to.deep.equal([0])
+      expect(await left()).to.deep.equal([{ caller: 'key:1', n: 1 }])
+    })
+  })
+
   describe('among many rows', () => {
     const ROWS = 50_000
     const AT_ONCE = 1_000
@@ -258,11 +298,14 @@ describe('what is kept for a time', () => {
       await manyCommands(stores, ROWS, { created_at: OLD, status: `'done'`, finished_at: OLD })
       await stores.ask(`INSERT INTO session_events (org_id, session_id, type, generation, data, actor, at)
                         SELECT 'acme', gen_random_uuid(), 'created', 1, '{}', 'test', ${OLD} FROM generate_series(1, ${ROWS})`)
+      await stores.ask(`INSERT INTO idempotency_keys (org_id, caller, key_hash, fingerprint, status, created_at)
+                        SELECT 'acme', 'key:1', int4send(n), '\\x00', 201, ${OLD} + n * interval '1 second' FROM generate_series(1, ${ROWS}) n`)
       await stores.ask('ANALYZE')
       const statements: readonly (readonly [string, string, readonly unknown[]])[] = [
         ['outbox', REMOVE_COMMANDS, ['0', AT_ONCE, DAY_MS]],
         ['session_events', REMOVE_EVENTS, ['0', '0', AT_ONCE, DAY_MS]],
         ['sessions', REMOVE_TOMBSTONES, ['-infinity', '00000000-0000-0000-0000-000000000000', AT_ONCE, DAY_MS]],
+        ['idempotency_keys', REMOVE_ANSWERS, ['-infinity', AT_ONCE, DAY_MS]],
       ]
       for (const [table, text, values] of statements)
         for (const plan of ['custom', 'generic']) {
