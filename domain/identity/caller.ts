@@ -20,15 +20,17 @@ export const scopeOf = (caller: Caller): Scope => ({
   ownerId: caller.role === 'user' ? caller.userId : null,
 })
 
-/** What a role may do beyond reading what its scope shows. */
-export type Permission = 'change_sessions' | 'operate' | 'administer' | 'administer_installation'
+/**
+ * What a role may do beyond reading what its scope shows. `read_org`: what is the org's and no user's, such as agents and commands.
+ */
+export type Permission = 'read_org' | 'change_sessions' | 'operate' | 'administer' | 'administer_installation'
 
 const permissions: { readonly [R in Role]: readonly Permission[] } = {
-  viewer: [],
+  viewer: ['read_org'],
   user: ['change_sessions'],
-  operator: ['change_sessions', 'operate'],
-  admin: ['change_sessions', 'operate', 'administer'],
-  installation: ['change_sessions', 'operate', 'administer', 'administer_installation'],
+  operator: ['read_org', 'change_sessions', 'operate'],
+  admin: ['read_org', 'change_sessions', 'operate', 'administer'],
+  installation: ['read_org', 'change_sessions', 'operate', 'administer', 'administer_installation'],
 }
 
 export const may = (caller: Caller, permission: Permission): boolean => permissions[caller.role].includes(permission)

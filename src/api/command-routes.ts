@@ -11,7 +11,7 @@ export const commandRoutes = {
     path: '/api/v1/commands',
     tag: 'Commands',
     summary: 'List commands and their delivery',
-    access: 'operate',
+    access: 'read_org',
     params: {},
     query: listCommandsQuery,
     answers: { 200: { description: 'A page of commands', codec: commandPageCodec } },
@@ -21,6 +21,7 @@ export const commandRoutes = {
     method: 'get',
     path: '/api/v1/commands/{id}',
     summary: 'Get a command',
+    access: 'read_org',
     answers: { 200: { description: 'The command', codec: commandCodec } },
   },
   redriveCommand: {

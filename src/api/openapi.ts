@@ -134,6 +134,7 @@ const parametersOf = (route: Route): readonly JsonSchema[] => [
 const whoMay: { readonly [A in Route['access']]: string } = {
   anyone: 'Needs no key.',
   caller: 'Any role; answers what the caller may see.',
+  read_org: 'Needs any role but `user`.',
   change_sessions: 'Needs the role `user` or above; a `user` reaches only its own sessions.',
   operate: 'Needs the role `operator` or above.',
   administer: 'Needs the role `admin` or above.',

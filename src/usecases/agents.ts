@@ -1,7 +1,7 @@
 import type { Agent } from '../../domain/agent/agent.ts'
 import { type ApplicationError, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
-import { type Caller, may, scopeOf } from '../../domain/identity/caller.ts'
+import { type Caller, may } from '../../domain/identity/caller.ts'
 import type { AgentId } from '../../domain/ids.ts'
 import type { AccessStore } from '../../domain/ports/access.ts'
 import type { AgentStore } from '../../domain/ports/agents.ts'
@@ -21,8 +21,8 @@ export type AgentDeps = {
 const REVOKED = 4004
 
 /** A `user` sees sessions of their own and templates; what runs them is the org's. */
-const seesAgents = (caller: Caller): boolean => scopeOf(caller).ownerId === null
-const hidden = E.left({ _tag: 'Forbidden', permission: 'operate' } as const)
+const seesAgents = (caller: Caller): boolean => may(caller, 'read_org')
+const hidden = E.left({ _tag: 'Forbidden', permission: 'read_org' } as const)
 
 export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
   const visible = async (caller: Caller, id: AgentId): Promise<E.Either<ApplicationError, Agent>> => {

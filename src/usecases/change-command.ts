@@ -37,7 +37,7 @@ export const changeCommands = (
   get: (caller, id) => async () => {
     const command = await deps.commands.get(scopeOf(caller), id)
     if (command === null) return E.left(notFound('command', id))
-    return scopeOf(caller).ownerId === null ? E.right(command) : E.left({ _tag: 'Forbidden', permission: 'operate' })
+    return may(caller, 'read_org') ? E.right(command) : E.left({ _tag: 'Forbidden', permission: 'read_org' })
   },
   redrive: (caller, id) => changeCommand(deps, caller, id, redrive),
   cancel: (caller, id) => changeCommand(deps, caller, id, cancel),

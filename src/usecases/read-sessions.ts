@@ -39,7 +39,7 @@ export const readSessions = (queries: SessionQueries, clock: Clock): Reads => {
 
 export const readCommands = (queries: SessionQueries): Pick<Application['commands'], 'list'> => ({
   list: (caller, filter, page) => async () =>
-    scopeOf(caller).ownerId === null
+    may(caller, 'read_org')
       ? E.right(await queries.commands(scopeOf(caller), filter, page))
-      : E.left({ _tag: 'Forbidden', permission: 'operate' }),
+      : E.left({ _tag: 'Forbidden', permission: 'read_org' }),
 })

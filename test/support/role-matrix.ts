@@ -51,7 +51,9 @@ const administer = (status: number): Row['statuses'] => ({
 })
 const install = (status: number): Row['statuses'] => ({ own: [403, 403, 403, 403, status] })
 
-export const matrix: { readonly [K in OperationId]: Row } = {
+export type Matrix = { readonly [K in OperationId]: Row }
+
+export const matrix: Matrix = {
   listSessions: { on: 'nothing', statuses: { own: all(200) } },
   createSession: { on: 'nothing', body: { template: 'hello-web' }, statuses: { own: [403, 201, 201, 201, 201] } },
   summarizeSessions: { on: 'nothing', statuses: { own: all(200) } },
