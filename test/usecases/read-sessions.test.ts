@@ -74,7 +74,7 @@ describe('reading sessions', () => {
     for (const role of ['viewer', 'operator'] as const) rightOf(await commands.list(as(role), {}, page)())
     expect(leftOf(await commands.list(as('user'), {}, page)())).to.deep.equal({
       _tag: 'Forbidden',
-      permission: 'operate',
+      permission: 'read_org',
     })
   })
 })
