@@ -35,7 +35,10 @@ SELECT (SELECT count(*) FROM gone) AS removed, count(*) AS seen, ARRAY[max(id)::
        bool_and(created_at < now() - $3::float8 * interval '1 millisecond') AS old
   FROM seen`
 
-/** `$1`, `$2` the position. A transaction's id is older than anything it wrote, so that the order is nearly that of time. */
+/**
+ * `$1`, `$2` the position. A transaction's id is older than anything it wrote, so that the order is nearly that of time. How far
+ * each org's history is gone is noted, so that nobody who watches goes on behind a gap.
+ */
 export const REMOVE_EVENTS = `
 WITH seen AS MATERIALIZED (
   SELECT xid, id, at FROM session_events
@@ -44,7 +47,13 @@ WITH seen AS MATERIALIZED (
 gone AS (
   DELETE FROM session_events e USING seen
    WHERE e.xid = seen.xid AND e.id = seen.id AND seen.at < now() - $4::float8 * interval '1 millisecond'
-  RETURNING 1
+  RETURNING e.org_id, e.xid, e.id
+),
+noted AS (
+  INSERT INTO session_events_removed AS known (org_id, xid, id)
+  SELECT DISTINCT ON (org_id) org_id, xid, id FROM gone ORDER BY org_id, xid DESC, id DESC
+      ON CONFLICT (org_id) DO UPDATE SET xid = EXCLUDED.xid, id = EXCLUDED.id
+   WHERE (EXCLUDED.xid, EXCLUDED.id) > (known.xid, known.id)
 )
 SELECT (SELECT count(*) FROM gone) AS removed, count(*) AS seen,
        (SELECT ARRAY[xid::text, id::text] FROM seen ORDER BY xid DESC, id DESC LIMIT 1) AS last,

@@ -9,6 +9,7 @@ import { createAgentStore } from '../../adapters/postgres/agents.ts'
 import { createCommandStore } from '../../adapters/postgres/commands.ts'
 import { createCursors } from '../../adapters/postgres/cursor.ts'
 import { createDutyStore } from '../../adapters/postgres/duties.ts'
+import { createFeed } from '../../adapters/postgres/feed.ts'
 import { createInventoryReads } from '../../adapters/postgres/inventory-reads.ts'
 import { createLeaseStore } from '../../adapters/postgres/leases.ts'
 import { createOrphanStore } from '../../adapters/postgres/orphans.ts'
@@ -86,6 +87,7 @@ export const storesOver = (database: Database, owner: Database = database) => {
     agents: createAgentStore(database, cursors, clock, { heartbeatIntervalMs: 15_000 }),
     duties: createDutyStore(database),
     retention: createRetentionStore(database),
+    feed: createFeed(database),
     commands: createCommandStore(database, { commandTtlMs: TTL_MS }),
     orphans: createOrphanStore(database, cursors),
     adoption: createAdoptionStore(database, { commandTtlMs: TTL_MS, seal: sealer.seal }),

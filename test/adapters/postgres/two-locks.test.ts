@@ -83,6 +83,17 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
     commands: ({ queries }, org) => queries.commands(scope(org), {}, everything),
     touch: ({ queries }, org, { session }) => queries.touch(scope(org), session.id, new Date()),
   },
+  feed: {
+    readOf: async ({ feed }, org, { session }) => {
+      const { feed: name } = await feed.now()
+      const page = await feed.readOf(org, { feed: name, xid: 0, id: 0 }, 1_000)
+      return typeof page !== 'string' && page.events.some(({ sessionId }) => sessionId === session.id) ? MARK : null
+    },
+    now: system,
+    read: system,
+    delay: system,
+    positionOf: system,
+  },
   commands: {
     get: ({ commands }, org, { command }) => commands.get(scope(org), command.id as CommandId),
     change: ({ commands }, org, theirs) => {
