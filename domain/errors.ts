@@ -77,6 +77,10 @@ export type OrgInUse = {
 export type ApiKeyOver = { readonly _tag: 'ApiKeyOver'; readonly apiKeyId: ApiKeyId }
 /** The same request was made before, by its Idempotency-Key, and its answer is kept: nothing was done again. */
 export type Answered = { readonly _tag: 'Answered' }
+/** Where a watcher says that it was is nothing that it was told here. */
+export type UnknownPosition = { readonly _tag: 'UnknownPosition' }
+/** What came next is not there any more, or is in another history. */
+export type PositionGone = { readonly _tag: 'PositionGone'; readonly why: 'too_old' | 'other_feed' }
 /** Someone else changed the row between our read and our write, more often than we were ready to try again. */
 export type Contended = { readonly _tag: 'Contended'; readonly what: string }
 
@@ -101,6 +105,8 @@ export type ApplicationError =
   | OrgInUse
   | ApiKeyOver
   | Answered
+  | UnknownPosition
+  | PositionGone
   | Contended
 
 export const notFound = (what: NotFound['what'], id: string): NotFound => ({ _tag: 'NotFound', what, id })

@@ -8,6 +8,7 @@ import type { Logger } from 'pino'
 import { createHttpApp } from '../adapters/http/create-http-app.ts'
 import { createIdempotency } from '../adapters/http/idempotency.ts'
 import { listen } from '../adapters/http/listen.ts'
+import { createWatches } from '../adapters/http/watches.ts'
 import { createVerifyToken } from '../adapters/jwt/verify-token.ts'
 import { limitedMatch } from '../adapters/patterns/limited-match.ts'
 import { startBoss } from '../adapters/pgboss/boss.ts'
@@ -26,6 +27,7 @@ import { createApiKeyStore } from '../adapters/postgres/api-keys.ts'
 import { createCursors } from '../adapters/postgres/cursor.ts'
 import { createDatabaseClock } from '../adapters/postgres/database-clock.ts'
 import { createDutyStore } from '../adapters/postgres/duties.ts'
+import { createFeed } from '../adapters/postgres/feed.ts'
 import { createIdempotencyStore } from '../adapters/postgres/idempotency.ts'
 import { createInventoryReads } from '../adapters/postgres/inventory-reads.ts'
 import { openJobsDatabase } from '../adapters/postgres/jobs-database.ts'
@@ -40,6 +42,7 @@ import { createSessionQueries } from '../adapters/postgres/session-queries.ts'
 import { createSessionStore } from '../adapters/postgres/session-store.ts'
 import { createSessionWriter } from '../adapters/postgres/session-writer.ts'
 import { createTemplateStore } from '../adapters/postgres/templates.ts'
+import { createFeedTokens } from '../adapters/secrets/feed-tokens.ts'
 import { createIds } from '../adapters/secrets/ids.ts'
 import { createSealer, deriveKey } from '../adapters/secrets/sealer.ts'
 import { tokens } from '../adapters/secrets/tokens.ts'
@@ -75,7 +78,9 @@ import { ALIVE_EVERY_MS, createPresence, replicas } from './usecases/replicas.ts
 import { retention } from './usecases/retention.ts'
 import { settleRemovals } from './usecases/settle-removals.ts'
 import { createUnitOfWork } from './usecases/unit-of-work.ts'
+import { watchSessions } from './usecases/watch-sessions.ts'
 import { version } from './version.ts'
+import { createLiveFeed } from './watch/live-feed.ts'
 
 export type RunningServer = {
   readonly url: string
@@ -124,6 +129,7 @@ export const startServer = async (
     }),
   )
   const duties = createDutyStore(database)
+  const feed = createFeed(database)
   const orphans = createOrphanStore(database, cursors)
   const outbox = createLaneOutbox(
     createOutbox(database, {
@@ -139,6 +145,8 @@ export const startServer = async (
 
   const installationKey = await ensureInstallationKey({ access, templates, tokens, ids }, settings)
   await ensureCatalogue({ templates }, await readCatalogue())
+  // Whether the history is still the one that watchers know: found out before any of them is answered.
+  await feed.now()
   await duties.replicaAlive(replicaId, settings.replicaUrl ?? '')
 
   const jobs = openJobsDatabase({
@@ -202,6 +210,7 @@ export const startServer = async (
     { nudge: settings.nudge },
   )
 
+  const live = createLiveFeed({ feed, told: (what, error) => log.warn({ err: error, msg: what }) })
   const keys = createApiKeyStore(database, cursors)
   const keyUse = createKeyUse({ keys, clock, onError: told('when keys were used could not be written') })
   const kept = keptUseCases({
@@ -255,16 +264,23 @@ export const startServer = async (
       act: actOnSession(core),
       remove: removeSession(core),
       update: updateSession(core),
+      watch: watchSessions({ feed, live, tokens: createFeedTokens(deriveKey(settings.secretKey, 'feed')) }),
     },
     ...kept,
     commands: { ...readCommands(queries), ...kept.commands },
     jobs: jobUseCases(createJobQueries(boss, cursors)),
   }
 
+  const watches = createWatches({
+    authenticate: application.authenticate,
+    log,
+    heartbeatMs: settings.watchHeartbeatMs,
+  })
   const listening = await listen({
     app: createHttpApp(application, {
       log,
       version,
+      watches,
       idempotency: createIdempotency(createIdempotencyStore(database), deriveKey(settings.secretKey, 'idempotency')),
     }),
     host: settings.host,
@@ -338,6 +354,8 @@ export const startServer = async (
     close: async () => {
       clearInterval(alive)
       running.stop()
+      watches.close()
+      await live.stop()
       // Agents first: they are told when to come back, and to whom matters to nobody.
       await hub.close({ reason: 'this replica is stopping' })
       await listening.close(3_000)

@@ -18,6 +18,7 @@ import { orphanHandlers } from './orphans.ts'
 import { serverHandlers } from './server.ts'
 import { sessionHandlers } from './sessions.ts'
 import { templateHandlers } from './templates.ts'
+import type { Watches } from './watches.ts'
 
 export type HttpOptions = {
   readonly log: Logger
@@ -25,17 +26,18 @@ export type HttpOptions = {
   readonly version: string
   readonly requestsAtOnce?: number
   readonly idempotency: Idempotency
+  readonly watches: Watches
 }
 
 export const createHttpApp = (
   app: Application,
-  { log, version, idempotency, requestsAtOnce = REQUESTS_AT_ONCE }: HttpOptions,
+  { log, version, idempotency, watches, requestsAtOnce = REQUESTS_AT_ONCE }: HttpOptions,
 ): Express => {
   const admitted = createAdmission(requestsAtOnce, (refused) =>
     log.warn({ refused, requestsAtOnce, msg: 'more requests than this replica can answer in time: some were refused' }),
   )
   const handlers: Handlers<OperationId> = {
-    ...sessionHandlers(app),
+    ...sessionHandlers(app, watches),
     ...templateHandlers(app),
     ...agentHandlers(app),
     ...orphanHandlers(app),

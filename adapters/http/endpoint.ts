@@ -29,6 +29,8 @@ export type Input<R extends Route> = {
   readonly query: TypeOf<R['query']>
   readonly body: R['body'] extends AnyCodec ? TypeOf<R['body']> : null
   readonly ifMatch: IfMatch
+  /** Where a watcher was last; null: nowhere yet. */
+  readonly lastEventId: string | null
   /** What is to be kept of the answer, with the change. */
   readonly keeping: Keeping
 }
@@ -119,7 +121,14 @@ const decodeRequest = async (route: Route, request: Request): Promise<E.Either<A
     params[name] = decoded.right
   }
   const ifMatch = route.condition === 'change' ? parseIfMatch(request.headers['if-match']) : null
-  return E.right({ query: query ?? {}, body: body as AnyInput['body'], params, ifMatch, sent })
+  const lastEventId = route.resumes === true ? lastEventIdIn(request) : null
+  return E.right({ query: query ?? {}, body: body as AnyInput['body'], params, ifMatch, lastEventId, sent })
+}
+
+/** As browsers send it; an empty one means none. */
+const lastEventIdIn = ({ headers }: Request): string | null => {
+  const given = headers['last-event-id']
+  return typeof given === 'string' && given !== '' ? given : null
 }
 
 const targetOf = ({ method, url }: Request): string => `${method} ${url}`

@@ -18,6 +18,8 @@ export type Reply = {
   readonly location?: string
   /** It shows something once, which no cache may keep. */
   readonly secret?: true
+  /** Writes the answer itself, for as long as it takes. */
+  readonly stream?: (exchange: Exchange) => void
   /** The first answer to this request, again. */
   readonly replayed?: true
 }
@@ -41,7 +43,7 @@ export const begin = (request: IncomingMessage, response: ServerResponse, log: L
 type Headers = Record<string, string | number>
 
 /** JSON is never to be taken for anything else, framed, or told to other sites. */
-const headersOf = (exchange: Exchange, cacheControl: string): Headers => ({
+export const headersOf = (exchange: Exchange, cacheControl: string): Headers => ({
   'X-Request-Id': exchange.requestId,
   'Cache-Control': cacheControl,
   'X-Content-Type-Options': 'nosniff',
@@ -57,6 +59,11 @@ const write = (exchange: Exchange, status: number, headers: Headers, json: strin
 }
 
 export const answer = (exchange: Exchange, reply: Reply): void => {
+  if (reply.stream !== undefined) {
+    reply.stream(exchange)
+    noted(exchange, reply.status)
+    return
+  }
   const { status, body, etag, location } = reply
   const headers = headersOf(exchange, reply.secret === true ? 'no-store' : 'private, no-cache')
   if (location !== undefined) headers.Location = location

@@ -3,7 +3,7 @@
  * from the code, `src/api/problem.ts`), with what helps. Nothing else decides how an error looks.
  */
 import type { FieldError } from '../../domain/codec/field-errors.ts'
-import type { ApplicationError, OrphanNotAdoptable } from '../../domain/errors.ts'
+import type { ApplicationError, OrphanNotAdoptable, PositionGone } from '../../domain/errors.ts'
 import { type ProblemCode, problems, problemType } from '../../src/api/problem.ts'
 
 /** What HTTP itself refuses, before or beside the use cases. */
@@ -42,6 +42,11 @@ const notAdoptable: { readonly [W in OrphanNotAdoptable['why']]: string } = {
   not_yours: 'is a session of another agent: only what the database does not know can be adopted',
   being_removed: 'is being removed: its command is on its way to the agent and cannot be taken back',
   is_a_session: 'is a session already, of this agent or of another: look at that one',
+}
+
+const gone: { readonly [W in PositionGone['why']]: string } = {
+  too_old: 'events behind Last-Event-ID have been removed, as they were too old',
+  other_feed: 'Last-Event-ID is of another history: the database was restored or replaced since',
 }
 
 const IdempotencyInProgress = (): Explanation => ({
@@ -181,6 +186,16 @@ const table: Table = {
   IdempotencyInProgress,
   // What is kept is answered before anybody sees this.
   Answered: IdempotencyInProgress,
+
+  UnknownPosition: () => ({
+    code: 'invalid_request',
+    detail: 'Last-Event-ID is none that was given here in this org: leave it out to watch from now on',
+    more: { errors: [{ field: 'Last-Event-ID', message: 'is none that was given here in this org' }] },
+  }),
+  PositionGone: ({ why }) => ({
+    code: 'position_gone',
+    detail: `${gone[why]}: list what there is now, and watch without Last-Event-ID`,
+  }),
 
   Contended: ({ what }) => ({
     code: 'contended',

@@ -6,6 +6,7 @@ import type { Application } from '../../src/usecases/application.ts'
 import type { Handler, Handlers } from './endpoint.ts'
 import type { Reply } from './exchange.ts'
 import { noContent, ok } from './replies.ts'
+import type { Watches } from './watches.ts'
 
 const session =
   (status: number) =>
@@ -17,7 +18,7 @@ export const created = (view: SessionView): Reply => ({
   location: `/api/v1/sessions/${view.id}`,
 })
 
-export const sessionHandlers = ({ sessions }: Application): Handlers<keyof typeof sessionRoutes> => {
+export const sessionHandlers = ({ sessions }: Application, watches: Watches): Handlers<keyof typeof sessionRoutes> => {
   const intent =
     (action: Parameters<typeof sessions.act>[2]): Handler<(typeof sessionRoutes)['startSession']> =>
     ({ caller, params, ifMatch, keeping }) =>
@@ -44,6 +45,13 @@ export const sessionHandlers = ({ sessions }: Application): Handlers<keyof typeo
     touchSession: ({ caller, params }) => pipe(sessions.touch(caller, params.id), TE.map(noContent)),
     listSessionEvents: ({ caller, params, query }) =>
       pipe(sessions.events(caller, params.id, pageRequest(query.limit, query.cursor)), TE.map(ok)),
+    watchSessions: ({ caller, query, lastEventId }) =>
+      watches.hasRoom()
+        ? pipe(
+            sessions.watch(caller, query, lastEventId),
+            TE.map((watch): Reply => ({ status: 200, stream: (exchange) => watches.open(exchange, caller, watch) })),
+          )
+        : TE.left({ _tag: 'Overloaded' }),
     listSessionCommands: ({ caller, params, query }) =>
       pipe(sessions.commands(caller, params.id, pageRequest(query.limit, query.cursor)), TE.map(ok)),
   }

@@ -88,7 +88,9 @@ const response = (answer: Answer): JsonSchema => ({
   ...(answer.headers === undefined
     ? {}
     : { headers: Object.fromEntries(answer.headers.map((header) => [header, headers[header]])) }),
-  ...(answer.codec === null ? {} : { content: { 'application/json': { schema: referenced(answer.codec.schema) } } }),
+  ...(answer.codec === null
+    ? {}
+    : { content: { [answer.mediaType ?? 'application/json']: { schema: referenced(answer.codec.schema) } } }),
 })
 
 const problemResponses = (route: Route): JsonSchema => {
@@ -127,6 +129,7 @@ const parametersOf = (route: Route): readonly JsonSchema[] => [
   ),
   ...(route.condition === 'change' ? [{ $ref: '#/components/parameters/IfMatch' }] : []),
   ...(route.condition === 'read' ? [{ $ref: '#/components/parameters/IfNoneMatch' }] : []),
+  ...(route.resumes === true ? [{ $ref: '#/components/parameters/LastEventId' }] : []),
   ...(route.access === 'anyone' ? [] : [{ $ref: '#/components/parameters/Org' }]),
   { $ref: '#/components/parameters/RequestId' },
 ]
@@ -206,6 +209,7 @@ export const openApiDocument = (version: string): JsonSchema => ({
     parameters: {
       IfMatch: header('If-Match', 'Act only on this version: an ETag, several, or `*`. Otherwise 412.'),
       IfNoneMatch: header('If-None-Match', 'Answer 304 when the ETag is still this.'),
+      LastEventId: header('Last-Event-ID', 'The `id` of the last event that arrived: what came after it comes first.'),
       Org: header('Streamspace-Org', 'Act in this org: installation keys any, others only their own.'),
       RequestId: header('X-Request-Id', 'At most 128 printable characters; made by the server when left out.'),
     },

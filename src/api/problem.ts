@@ -24,6 +24,7 @@ export const problems = {
   api_key_over: { status: 409, title: 'The API key works no more' },
   idempotency_in_progress: { status: 409, title: 'The first of these requests is still under way' },
   job_not_failed: { status: 409, title: 'Only a failed job can be run again' },
+  position_gone: { status: 410, title: 'The position in the feed is too old' },
   precondition_failed: { status: 412, title: 'Changed since you read it' },
   body_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'The body must be application/json' },

@@ -10,6 +10,8 @@ export type Answer = {
   readonly description: string
   /** null: no body. */
   readonly codec: c.AnyCodec | null
+  /** Left out: JSON. */
+  readonly mediaType?: 'text/event-stream'
   readonly headers?: readonly ResponseHeader[]
 }
 
@@ -32,6 +34,8 @@ export type Route = {
   readonly body: c.AnyCodec | null
   /** No body at all means the same as `{}`. */
   readonly bodyOptional?: true
+  /** Last-Event-ID is honoured. */
+  readonly resumes?: true
   /** `change`: If-Match is honoured. `read`: If-None-Match is. */
   readonly condition: 'change' | 'read' | null
   readonly answers: { readonly [status: number]: Answer }

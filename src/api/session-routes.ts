@@ -1,3 +1,4 @@
+import * as c from '../../domain/codec/codec.ts'
 import { commandPageCodec } from './command.ts'
 import { sessionEventPageCodec } from './event.ts'
 import { sessionId } from './fields.ts'
@@ -12,6 +13,7 @@ import {
   sessionFilterQuery,
   sessionPageCodec,
   sessionSummaryCodec,
+  watchSessionsQuery,
 } from './session.ts'
 
 const ofSession = { params: { id: sessionId } } as const
@@ -161,6 +163,31 @@ export const sessionRoutes = {
     access: 'caller',
     query: pagesQuery,
     answers: { 200: { description: 'A page of events', codec: sessionEventPageCodec } },
+  },
+  watchSessions: {
+    ...nothingSent,
+    method: 'get',
+    path: '/api/v1/watch',
+    tag: 'Sessions',
+    summary: 'Watch what happens to sessions, as it happens',
+    description:
+      'Server-sent events. First `event: ready`, whose `id` is where it begins; then one unnamed event for each that happens, in one order that is the same for everybody: `id` is its position, `data` what `/sessions/{id}/events` has. Comments come while nothing happens. After a lost connection `Last-Event-ID` goes on where it was: nothing is left out, nothing comes twice. Filters are about the session as it is when its event is read.',
+    access: 'caller',
+    params: {},
+    query: watchSessionsQuery,
+    resumes: true,
+    answers: {
+      200: {
+        description: 'Events, until one of both sides ends it',
+        codec: c.described(c.string(), {
+          examples: [
+            'event: ready\nid: 3q2-7wAB\ndata: {}\n\nid: 3q2-7wAC\ndata: {"id":7,"sessionId":"01890a5d-ac96-774b-bcce-b302099a8057","type":"running","generation":1,"at":"2026-01-31T12:00:00.000Z","actor":"agent:edge-1","data":{}}\n\n',
+          ],
+        }),
+        mediaType: 'text/event-stream',
+      },
+    },
+    problems: ['position_gone'],
   },
   listSessionCommands: {
     ...nothingSent,

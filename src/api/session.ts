@@ -2,9 +2,9 @@
 import * as c from '../../domain/codec/codec.ts'
 import { type SessionSummary as SessionSummaryView, sessionSorts } from '../../domain/ports/sessions.ts'
 import type { SessionView } from '../../domain/session/session-view.ts'
-import { desiredStates, sessionStatuses, statusReasons } from '../../domain/session/words.ts'
+import { desiredStates, sessionEventTypes, sessionStatuses, statusReasons } from '../../domain/session/words.ts'
 import { envCodec, partialResourcesCodec } from '../../domain/template/template-codec.ts'
-import { labels, MAX_INTEGER, orgId, sessionName, time, timeoutSeconds, userId, wordOf } from './fields.ts'
+import { labels, MAX_INTEGER, orgId, sessionId, sessionName, time, timeoutSeconds, userId, wordOf } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
 import { commaList, flag, labelPairs, paging, query, text, timestamp } from './query.ts'
@@ -133,6 +133,11 @@ export const listSessionsQuery = query({
   ...filters,
   sort: c.oneOf(sessionSorts, { default: '-createdAt' }),
   ...paging,
+})
+export const watchSessionsQuery = query({
+  ...filters,
+  session: commaList(sessionId, 'ids of sessions'),
+  type: commaList(c.oneOf(sessionEventTypes), 'what happened'),
 })
 export const deleteSessionQuery = query({
   force: c.described(flag, 'operators: gone at once, without the agent; the agent is told when it is back'),

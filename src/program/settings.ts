@@ -30,6 +30,8 @@ export type ServerSettings = {
   readonly commandTtlMs: number
   readonly retention: RetentionPeriods
   readonly orphanGraceMs: number
+  /** How often a stream of `GET /watch` says that it is still there, while nothing happens. */
+  readonly watchHeartbeatMs: number
   /** Whether this replica drains its own agents at once, or only through pg-boss. */
   readonly nudge: 'on' | 'off'
   /** null: no JWTs are taken. */
@@ -89,6 +91,7 @@ export const serverSettings = (
       tombstonesMs: read.age('STREAMSPACE_RETENTION_TOMBSTONES_MS', 30 * DAY_MS),
     },
     orphanGraceMs: read.milliseconds('STREAMSPACE_ORPHAN_GRACE_MS', 600_000),
+    watchHeartbeatMs: read.milliseconds('STREAMSPACE_WATCH_HEARTBEAT_MS', 15_000),
     nudge: read.oneOf('STREAMSPACE_NUDGE', 'on', ['on', 'off']),
     jwt: jwtSettings(read),
   }

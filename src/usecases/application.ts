@@ -26,8 +26,10 @@ import type {
   SessionSummary,
 } from '../../domain/ports/sessions.ts'
 import type { TemplateFilter } from '../../domain/ports/templates.ts'
+import type { Watch } from '../../domain/ports/watch.ts'
 import type { Changes } from '../../domain/session/decide.ts'
 import type { SessionView } from '../../domain/session/session-view.ts'
+import type { WatchFilter } from '../../domain/session/watched.ts'
 import type { SessionAction } from '../../domain/session/words.ts'
 import type { Template } from '../../domain/template/template.ts'
 import type { TemplateDocument } from '../../domain/template/template-codec.ts'
@@ -128,6 +130,8 @@ export type Application = {
     readonly touch: (caller: Caller, id: SessionId) => Answer<void>
     readonly events: (caller: Caller, id: SessionId, page: PageRequest) => Answer<Page<SessionEventView>>
     readonly commands: (caller: Caller, id: SessionId, page: PageRequest) => Answer<Page<CommandView>>
+    /** `lastEventId` null: from now on. */
+    readonly watch: (caller: Caller, filter: WatchFilter, lastEventId: string | null) => Answer<Watch>
   }
   readonly templates: {
     readonly list: (caller: Caller, filter: TemplateFilter, page: PageRequest) => Answer<Page<Template>>

@@ -69,6 +69,8 @@ export const matrix: Matrix = {
   listSessionEvents: { on: 'session', statuses: readSession },
   listSessionCommands: { on: 'session', statuses: readSession },
 
+  watchSessions: { on: 'nothing', statuses: { own: all(200) } },
+
   listTemplates: { on: 'nothing', statuses: { own: all(200) } },
   putTemplate: {
     on: 'nothing',

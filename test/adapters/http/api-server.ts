@@ -3,6 +3,7 @@ import { pino } from 'pino'
 import { createHttpApp } from '../../../adapters/http/create-http-app.ts'
 import { createIdempotency, type Idempotency } from '../../../adapters/http/idempotency.ts'
 import { listen } from '../../../adapters/http/listen.ts'
+import { createWatches } from '../../../adapters/http/watches.ts'
 import type { IdempotencyStore, Kept } from '../../../domain/ports/idempotency.ts'
 import type { Application } from '../../../src/usecases/application.ts'
 import { KEY } from './fake-application.ts'
@@ -62,6 +63,7 @@ export const serve = async (
       log,
       version: '2.0.0',
       idempotency,
+      watches: createWatches({ authenticate: app.authenticate, log, heartbeatMs: 15_000 }),
       ...(requestsAtOnce === undefined ? {} : { requestsAtOnce }),
     }),
     host: '127.0.0.1',
@@ -78,7 +80,9 @@ export const serve = async (
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       ...(raw === undefined ? {} : { body: raw as never, duplex: 'half' }),
     } as RequestInit)
-    const text = await response.text()
+    // A stream of events has no end: that it began is the answer.
+    const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') === true
+    const text = isStream ? ((await response.body?.cancel()) ?? '') : await response.text()
     const isJson = response.headers.get('content-type')?.includes('json') === true && text !== ''
     return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : undefined }
   }

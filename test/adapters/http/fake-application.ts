@@ -255,6 +255,13 @@ export const fakeApplication = (
       touch: () => answer(undefined, 'touch'),
       events: (_caller, _id, request) => answer(page(anEvent), 'events', request),
       commands: (_caller, _id, request) => answer(page(aCommand), 'commands', request),
+      watch: (_caller, filter, lastEventId) =>
+        answer(
+          { position: 'here', positionOf: () => 'there', begin: () => () => {} },
+          'watch',
+          filter,
+          ...(lastEventId === null ? [] : [lastEventId]),
+        ),
     },
     templates: {
       list: (_caller, filter, request) => answer(page(aTemplate), 'list', filter, request),

@@ -45,8 +45,8 @@ export const rest = (url: string, key: string): Rest => {
         ...(payload === undefined ? {} : { body: payload }),
       },
     )
-    const said = await response.text()
-    return { status: response.status, headers: response.headers, body: parsed(said) }
+    const said = await (endless(response) ? response.body?.cancel().then(() => '') : response.text())
+    return { status: response.status, headers: response.headers, body: parsed(said ?? '') }
   }
   const get: Rest['get'] = (path, headers) => ask('GET', path, headers === undefined ? {} : { headers })
   const session = async (id: string): Promise<Json> => {
@@ -96,6 +96,10 @@ export const rest = (url: string, key: string): Rest => {
     },
   }
 }
+
+/** A stream of events: that it began is the answer. */
+const endless = ({ headers }: Response): boolean =>
+  headers.get('content-type')?.startsWith('text/event-stream') === true
 
 const parsed = (text: string): Json => {
   try {

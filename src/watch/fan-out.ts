@@ -1,0 +1,80 @@
+/**
+ * Who gets which events. Watchers are found by their org, and those of one user by that user; what several get is one array, so that it is
+ * written out once.
+ */
+import type { Scope } from '../../domain/identity/caller.ts'
+import type { OrgId, UserId } from '../../domain/ids.ts'
+import type { FeedEvent } from '../../domain/ports/feed.ts'
+import type { WatchSink } from '../../domain/ports/watch.ts'
+import type { Wants } from '../../domain/session/watched.ts'
+
+export type Live = {
+  readonly scope: Scope
+  /** null: all. */
+  readonly wants: Wants | null
+  readonly sink: WatchSink
+  /** Below this transaction some events are older than the watcher is. */
+  readonly beganBelow: number
+  readonly isNew: (event: FeedEvent) => boolean
+}
+
+type OfOrg = { readonly all: Set<Live>; readonly byOwner: Map<UserId, Set<Live>> }
+
+export type FanOut = {
+  readonly add: (live: Live) => void
+  readonly remove: (live: Live) => void
+  readonly publish: (events: readonly FeedEvent[]) => void
+  readonly size: () => number
+  readonly endAll: (why: string) => void
+}
+
+export const createFanOut = (): FanOut => {
+  const orgs = new Map<OrgId, OfOrg>()
+  let size = 0
+
+  const tell = (watchers: Iterable<Live>, events: readonly FeedEvent[]): void => {
+    const oldest = events[0]?.position.xid ?? 0
+    for (const { wants, sink, beganBelow, isNew } of watchers) {
+      const fresh = oldest < beganBelow ? events.filter(isNew) : events
+      const wanted = wants === null ? fresh : fresh.filter(wants)
+      if (wanted.length > 0) sink.deliver(wanted)
+    }
+  }
+
+  return {
+    size: () => size,
+    add: (live) => {
+      const { orgId, ownerId } = live.scope
+      const ofOrg = orgs.get(orgId) ?? { all: new Set(), byOwner: new Map() }
+      orgs.set(orgId, ofOrg)
+      if (ownerId === null) ofOrg.all.add(live)
+      else ofOrg.byOwner.set(ownerId, (ofOrg.byOwner.get(ownerId) ?? new Set()).add(live))
+      size += 1
+    },
+    remove: (live) => {
+      const { orgId, ownerId } = live.scope
+      const ofOrg = orgs.get(orgId)
+      const among = ownerId === null ? ofOrg?.all : ofOrg?.byOwner.get(ownerId)
+      if (ofOrg === undefined || among === undefined || !among.delete(live)) return
+      size -= 1
+      if (ownerId !== null && among.size === 0) ofOrg.byOwner.delete(ownerId)
+      if (ofOrg.all.size === 0 && ofOrg.byOwner.size === 0) orgs.delete(orgId)
+    },
+    publish: (events) => {
+      for (const [orgId, ofThis] of Map.groupBy(events, (event) => event.orgId)) {
+        const ofOrg = orgs.get(orgId)
+        if (ofOrg === undefined) continue
+        tell(ofOrg.all, ofThis)
+        if (ofOrg.byOwner.size === 0) continue
+        for (const [userId, own] of Map.groupBy(ofThis, ({ subject }) => subject?.userId))
+          if (userId !== undefined) tell(ofOrg.byOwner.get(userId) ?? [], own)
+      }
+    },
+    endAll: (why) => {
+      const all = [...orgs.values()].flatMap(({ all: some, byOwner }) => [some, ...byOwner.values()])
+      orgs.clear()
+      size = 0
+      for (const watchers of all) for (const { sink } of watchers) sink.ended(why)
+    },
+  }
+}

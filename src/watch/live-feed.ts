@@ -1,0 +1,115 @@
+/**
+ * The one reader of the feed that a replica has, while somebody watches. It asks for what is new some twenty times a second: that is
+ * one short query, wherever the event was written, where a notification with each commit would make all commits
+ * of the database wait for one another (docs/decisions/0095).
+ */
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Feed, FeedEvent, FeedPosition, Snapshot } from '../../domain/ports/feed.ts'
+import { createFanOut, type FanOut } from './fan-out.ts'
+import { createRing, type Ring } from './ring.ts'
+
+/** After events there are often more: they come in small batches. */
+const AGAIN_AFTER_MS = { events: 10, nothing: 40, failure: 500 }
+const ROWS_AT_ONCE = 1_000
+/** Some ten seconds of a busy installation. */
+const RING = 10_000
+/** Whoever lost a connection is back within that, and is answered from memory. */
+const READS_ON_FOR_MS = 30_000
+
+/** Where a new watcher begins: nothing that was committed before it asked is new to it. */
+export type Beginning = { readonly position: FeedPosition; readonly snapshot: Snapshot }
+
+export type LiveFeed = {
+  /** Once everything has been read that was there when this was called. Rejects when it cannot be read. */
+  readonly begin: () => Promise<Beginning>
+  /** What is known of later events; null: it has to be asked of the database. */
+  readonly remembered: (after: FeedPosition, limit: number) => readonly FeedEvent[] | null
+  /** Behind all that was published. Rejects when it cannot be read. */
+  readonly started: () => Promise<void>
+  readonly fanOut: FanOut
+  readonly stop: () => Promise<void>
+}
+
+export type LiveFeedDeps = {
+  readonly feed: Feed
+  readonly told: (what: string, error?: unknown) => void
+  readonly ring?: number
+}
+
+type Joining = { readonly resolve: (beginning: Beginning) => void; readonly reject: (error: unknown) => void }
+
+export const createLiveFeed = ({ feed, told, ring: most = RING }: LiveFeedDeps): LiveFeed => {
+  const fanOut = createFanOut()
+  let ring: Ring | null = null
+  let joining: Joining[] = []
+  let running: Promise<void> | null = null
+  let stopped = false
+  let wakeUp = new AbortController()
+
+  const isWanted = (): boolean => joining.length > 0 || fanOut.size() > 0
+
+  /** Nobody waits for longer than it takes: those who asked while this was under way are answered by the next. */
+  const readOnce = async (): Promise<number> => {
+    const asked = joining
+    joining = []
+    try {
+      ring ??= createRing(await feed.now(), most)
+      const page = await feed.read(ring.end(), ROWS_AT_ONCE)
+      if (page === 'other_feed') {
+        ring = null
+        fanOut.endAll('the history of the database is another one: list what there is, and watch anew')
+        joining = [...asked, ...joining]
+        return 0
+      }
+      ring.push(page.events, page.next)
+      if (page.events.length > 0) fanOut.publish(page.events)
+      if (!page.complete) {
+        joining = [...asked, ...joining]
+        return 0
+      }
+      for (const { resolve } of asked) resolve({ position: page.next, snapshot: page.snapshot })
+      return page.events.length > 0 ? AGAIN_AFTER_MS.events : AGAIN_AFTER_MS.nothing
+    } catch (error) {
+      for (const { reject } of asked) reject(error)
+      told('the feed could not be read; it is read on as soon as it can be', error)
+      return AGAIN_AFTER_MS.failure
+    }
+  }
+
+  const run = async (): Promise<void> => {
+    let wantedAt = performance.now()
+    while (!stopped) {
+      const pauseMs = await readOnce()
+      if (isWanted()) wantedAt = performance.now()
+      else if (performance.now() - wantedAt > READS_ON_FOR_MS) break
+      await wait(joining.length > 0 ? Math.min(pauseMs, 1) : pauseMs, undefined, { signal: wakeUp.signal }).catch(
+        () => {
+          wakeUp = new AbortController()
+        },
+      )
+    }
+    ring = null
+    running = null
+    for (const { reject } of joining.splice(0)) reject(new Error('this replica is stopping'))
+  }
+
+  const begin = (): Promise<Beginning> =>
+    new Promise((resolve, reject) => {
+      if (stopped) return reject(new Error('this replica is stopping'))
+      joining.push({ resolve, reject })
+      if (running === null) running = run()
+      else wakeUp.abort()
+    })
+
+  return {
+    begin,
+    fanOut,
+    started: async () => void (ring === null && (await begin())),
+    remembered: (after, limit) => ring?.after(after, limit) ?? null,
+    stop: async () => {
+      stopped = true
+      wakeUp.abort()
+      await running
+    },
+  }
+}
