@@ -9,6 +9,7 @@ import type { AgentId, ApiKeyId, OrgId, SessionId } from './ids.ts'
 import type { Refusal } from './placement/refusal.ts'
 import type { JobState } from './ports/jobs.ts'
 import type { CommandStatus } from './ports/sessions.ts'
+import type { QuotaName, QuotaScope } from './quota/quota.ts'
 import type { SessionAction, SessionStatus } from './session/words.ts'
 
 export type NotFound = {
@@ -73,6 +74,17 @@ export type OrgInUse = {
   readonly sessions: number
   readonly agents: number
 }
+/** What was asked is more than the quota has left; less has to be there before it can be. */
+export type QuotaExceeded = {
+  readonly _tag: 'QuotaExceeded'
+  readonly scope: QuotaScope
+  /** Of the org, the user or the template. */
+  readonly name: string
+  readonly quota: QuotaName
+  readonly limit: number
+  readonly used: number
+  readonly asked: number
+}
 /** It has expired or was revoked: nothing is made of it. */
 export type ApiKeyOver = { readonly _tag: 'ApiKeyOver'; readonly apiKeyId: ApiKeyId }
 /** The same request was made before, by its Idempotency-Key, and its answer is kept: nothing was done again. */
@@ -103,6 +115,7 @@ export type ApplicationError =
   | JobNotFailed
   | OrgExists
   | OrgInUse
+  | QuotaExceeded
   | ApiKeyOver
   | Answered
   | UnknownPosition

@@ -8,6 +8,7 @@ import type { Cursors } from '../adapters/postgres/cursor.ts'
 import { createOrgStore } from '../adapters/postgres/orgs.ts'
 import { createOrphanStore } from '../adapters/postgres/orphans.ts'
 import type { Database } from '../adapters/postgres/pool.ts'
+import { createQuotaStore } from '../adapters/postgres/quotas.ts'
 import { createSessionStore } from '../adapters/postgres/session-store.ts'
 import { createTemplateStore } from '../adapters/postgres/templates.ts'
 import type { Clock, Ids } from '../domain/ports/clock.ts'
@@ -25,9 +26,10 @@ import type { Application } from './usecases/application.ts'
 import { changeCommands } from './usecases/change-command.ts'
 import { orgUseCases } from './usecases/orgs.ts'
 import { orphanUseCases } from './usecases/orphans.ts'
+import { quotaUseCases } from './usecases/quotas.ts'
 import { templateUseCases } from './usecases/templates.ts'
 
-export type KeptUseCases = Pick<Application, 'agents' | 'apiKeys' | 'orgs' | 'orphans' | 'templates'> & {
+export type KeptUseCases = Pick<Application, 'agents' | 'apiKeys' | 'orgs' | 'orphans' | 'quotas' | 'templates'> & {
   readonly commands: Pick<Application['commands'], 'get' | 'redrive' | 'cancel'>
 }
 
@@ -134,6 +136,11 @@ export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
     templates: keptWith(database, templates, 'put', 'archive'),
     apiKeys: keptWith(database, apiKeys, 'create', 'rotate', 'revoke'),
     orgs: keptWith(database, (within) => orgUseCases(createOrgStore(within, cursors)), 'create', 'remove'),
+    quotas: keptWith(
+      database,
+      (within) => quotaUseCases(createQuotaStore(within), createOrgStore(within, cursors)),
+      'set',
+    ),
     commands: keptWith(database, commands, 'redrive', 'cancel'),
     orphans: keptWith(database, orphans, 'approve', 'adopt'),
   }

@@ -15,6 +15,7 @@ import type { Idempotency } from './idempotency.ts'
 import { jobHandlers } from './jobs.ts'
 import { orgHandlers } from './orgs.ts'
 import { orphanHandlers } from './orphans.ts'
+import { quotaHandlers } from './quotas.ts'
 import { serverHandlers } from './server.ts'
 import { sessionHandlers } from './sessions.ts'
 import { templateHandlers } from './templates.ts'
@@ -44,6 +45,7 @@ export const createHttpApp = (
     ...commandHandlers(app),
     ...jobHandlers(app),
     ...orgHandlers(app),
+    ...quotaHandlers(app),
     ...apiKeyHandlers(app),
     ...serverHandlers(app, version),
   }

@@ -4,6 +4,7 @@
  */
 import type { FieldError } from '../../domain/codec/field-errors.ts'
 import type { ApplicationError, OrphanNotAdoptable, PositionGone } from '../../domain/errors.ts'
+import type { QuotaScope } from '../../domain/quota/quota.ts'
 import { type ProblemCode, problems, problemType } from '../../src/api/problem.ts'
 
 /** What HTTP itself refuses, before or beside the use cases. */
@@ -37,6 +38,12 @@ type Explanation = {
 type Table = { readonly [T in AnyRefusal['_tag']]: (error: Extract<AnyRefusal, { _tag: T }>) => Explanation }
 
 const plural = (count: number, thing: string): string => `${count} ${thing}${count === 1 ? '' : 's'}`
+
+const quotaOf: { readonly [S in QuotaScope]: (name: string) => string } = {
+  org: (name) => `the quota of org ${name}`,
+  user: (name) => `the quota of each user (here ${JSON.stringify(name)})`,
+  template: (name) => `the quota of template ${name}`,
+}
 
 const notAdoptable: { readonly [W in OrphanNotAdoptable['why']]: string } = {
   not_yours: 'is a session of another agent: only what the database does not know can be adopted',
@@ -136,6 +143,13 @@ const table: Table = {
   OrphanNotAdoptable: ({ sessionId, why }) => ({
     code: 'orphan_not_adoptable',
     detail: `${sessionId} ${notAdoptable[why]}`,
+  }),
+  QuotaExceeded: ({ scope, name, quota, limit, used, asked }) => ({
+    code: 'quota_exceeded',
+    detail: `${quotaOf[scope](name)} allows ${quota} ${limit}: ${used} ${used === 1 ? 'is' : 'are'} used, ${asked} more asked; ${
+      quota === 'maxSessions' ? 'delete' : 'stop, hibernate or delete'
+    } something first, or have an installation key raise it`,
+    more: { quota, scope, name, limit, used, asked },
   }),
   JobNotFailed: ({ jobId, state }) => ({
     code: 'job_not_failed',

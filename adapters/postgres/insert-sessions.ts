@@ -2,7 +2,10 @@
  * New sessions in ONE statement, each with its event, its command and the capacity that it takes: all of that or
  * nothing. Several at a time cost little more than one, as what a statement and a commit cost is paid once.
  *
- * The agents' rows are locked first, so that what is read of their room is what the statement then takes. Of
+ * Quotas are locked first, where there are any: of those that there is room for on agents, the first get what the quota has
+ * left, and the others are told so (migration 011, which also counts what is written here).
+ *
+ * The agents' rows are locked next, so that what is read of their room is what the statement then takes. Of
  * several sessions that want the same agent, those that come first get what there is. What was asked before under the same
  * Idempotency-Key is not made again: its key is there, or comes to be there while this waits. Nothing that is written is read again:
  * the sessions of several orgs may be written together, and none of them may be seen then.
@@ -27,10 +30,15 @@ WITH input AS MATERIALIZED (
     command_id uuid, command_type text, payload jsonb, expires_at timestamptz,
     caller text, key_hash bytea, fingerprint bytea, answer_status smallint, answer_location text, answer_body bytea)
 ),
+quota AS MATERIALIZED (
+  SELECT org_id FROM quota_usage WHERE org_id = ANY(ARRAY(SELECT DISTINCT org_id FROM input)) AND scope = 'org'
+   ORDER BY org_id FOR NO KEY UPDATE
+),
 room AS MATERIALIZED (
   SELECT id, max_sessions - allocated_sessions AS sessions, cpu_millis - allocated_cpu_millis AS cpu_millis,
          memory_mib - allocated_memory_mib AS memory_mib
-    FROM agents WHERE id = ANY($2::text[]) AND NOT cordoned ORDER BY id FOR NO KEY UPDATE
+    FROM agents WHERE id = ANY($2::text[]) AND NOT cordoned AND (SELECT count(*) FROM quota) >= 0
+   ORDER BY id FOR NO KEY UPDATE
 ),
 placed AS MATERIALIZED (
   SELECT taking.id, taking.agent_id, taking.cpu_millis, taking.memory_mib
@@ -40,8 +48,19 @@ placed AS MATERIALIZED (
     JOIN room ON room.id = taking.agent_id
    WHERE sessions_so_far <= room.sessions AND cpu_so_far <= room.cpu_millis AND memory_so_far <= room.memory_mib
 ),
-able AS MATERIALIZED (
+placeable AS MATERIALIZED (
   SELECT id FROM input WHERE agent_id IS NULL OR id IN (SELECT id FROM placed)
+),
+refused AS MATERIALIZED (
+  SELECT id, refusal
+    FROM quota_refusals((
+           SELECT jsonb_agg(jsonb_build_object('place', place, 'id', id, 'org_id', org_id, 'user_id', user_id,
+                    'template_name', template_name, 'sessions', 1, 'running', 1, 'cpu_millis', cpu_millis,
+                    'memory_mib', memory_mib, 'caller', caller, 'key_hash', key_hash))
+             FROM input WHERE org_id IN (SELECT org_id FROM quota) AND id IN (SELECT id FROM placeable)))
+),
+able AS MATERIALIZED (
+  SELECT id FROM placeable WHERE id NOT IN (SELECT id FROM refused)
 ),
 kept AS (
   INSERT INTO idempotency_keys (org_id, caller, key_hash, fingerprint, status, location, body)
@@ -85,7 +104,9 @@ command AS (
   SELECT command_id, org_id, agent_id, id, 1, command_type, payload, expires_at, created_at
     FROM input WHERE command_id IS NOT NULL AND id IN (SELECT id FROM taken) ORDER BY place
 )
-SELECT id, id IN (SELECT id FROM taken) AS is_new FROM able`
+SELECT id, id IN (SELECT id FROM taken) AS is_new, NULL::jsonb AS refusal FROM able
+ UNION ALL
+SELECT id, false, refusal FROM refused`
 
 /** Exported for the benchmark, whose raw floor is this very statement. */
 export const insertion = (creations: readonly Creation[], settings: InsertSettings) => ({

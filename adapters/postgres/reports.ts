@@ -3,7 +3,7 @@
  * the epoch of the connection that said it, checked on a lease row that is locked FOR SHARE: a plain join
  * on the epoch would let a statement that began before a new connection overwrite what the new one wrote.
  *
- * Locks: leases, agents, sessions, outbox; each by id. The `count` conditions on earlier steps are there to
+ * Locks: leases, quotas (of what is counted anew: migration 011), agents, sessions, outbox; each by id. The `count` conditions on earlier steps are there to
  * make PostgreSQL take them in this order, and nothing is updated that was not locked by such a step.
  *
  * All steps read the snapshot of the statement's beginning, older than what the locks waited for. A row that
@@ -13,6 +13,7 @@
 import type { CommandId, SessionId } from '../../domain/ids.ts'
 import type { ReportAnswer } from '../../domain/ports/delivery.ts'
 import type { ReportStore, ReportWrite } from '../../domain/ports/reports.ts'
+import { changeOf } from '../../domain/quota/amounts.ts'
 import type { Decision } from '../../domain/session/session.ts'
 import type { Database, Row } from './pool.ts'
 import { redeliverWith } from './redeliver.ts'
@@ -31,8 +32,13 @@ WITH input AS MATERIALIZED (
 lease AS MATERIALIZED (
   SELECT agent_id, epoch FROM agent_leases WHERE agent_id = ANY($2::text[]) ORDER BY agent_id FOR SHARE
 ),
+quota AS MATERIALIZED (
+  SELECT org_id FROM quota_usage WHERE org_id = ANY($8::text[]) AND scope = 'org' AND (SELECT count(*) FROM lease) > 0
+   ORDER BY org_id FOR NO KEY UPDATE
+),
 room AS MATERIALIZED (
-  SELECT id FROM agents WHERE id = ANY($3::text[]) AND (SELECT count(*) FROM lease) > 0 ORDER BY id FOR NO KEY UPDATE
+  SELECT id FROM agents
+   WHERE id = ANY($3::text[]) AND (SELECT count(*) FROM lease) > 0 AND (SELECT count(*) FROM quota) >= 0 ORDER BY id FOR NO KEY UPDATE
 ),
 locked AS MATERIALIZED (
   SELECT id FROM sessions WHERE id = ANY($4::uuid[]) AND (SELECT count(*) FROM room) >= 0 ORDER BY id FOR NO KEY UPDATE
@@ -226,6 +232,9 @@ const valuesOf = (writes: readonly ReportWrite[]): readonly unknown[] => {
       ),
     ),
     JSON.stringify(writes.flatMap(({ decision }) => (decision === null ? [] : eventsOf(decision)))),
+    sorted(
+      writes.map(({ decision }) => (decision === null || changeOf(decision) === null ? null : decision.session.orgId)),
+    ),
   ]
 }
 

@@ -2,7 +2,7 @@
  * Decisions, written: session, events, command and capacity are committed together or not at all. Two statements
  * exist, for new sessions and for a changed one; both are prepared.
  *
- * Locks are taken in the order that everything here keeps: agents, then sessions, then outbox.
+ * Locks are taken in the order that everything here keeps: quotas, then agents, then sessions, then outbox.
  */
 import { E } from '../../domain/fp.ts'
 import type { AgentId } from '../../domain/ids.ts'
@@ -17,7 +17,8 @@ import type { Decision } from '../../domain/session/session.ts'
 import { isAnswered, keepAlone } from './idempotency.ts'
 import { type InsertSettings, insertion } from './insert-sessions.ts'
 import type { Tenants } from './pool.ts'
-import { RESERVE_ROOM } from './reserve-room.ts'
+import { askedOfQuotas, type QuotaRefusal, quotaExceeded } from './quota-asked.ts'
+import { reserveRoom } from './reserve-room.ts'
 
 /** SQLSTATE of `abort_conflicting_commit()`, of a unique violation, and of what PostgreSQL asks to retry. */
 export const CONFLICTING = new Set(['SS001', '23505', '40001', '40P01'])
@@ -34,8 +35,8 @@ export const createSessionWriter = (database: Tenants, settings: InsertSettings)
     try {
       const orgs = creations.map(({ decision }) => decision.session.orgId)
       const { rows } = await database.of(orgs).query(insertion(creations, settings))
-      const isNew = new Map<string, boolean>(rows.map(({ id, is_new }) => [id, is_new]))
-      return creations.map((creation) => outcomeOf(creation, isNew.get(creation.decision.session.id)))
+      const written = new Map<string, Written>(rows.map((row) => [row.id, row]))
+      return creations.map((creation) => outcomeOf(creation, written.get(creation.decision.session.id)))
     } catch (error) {
       if (creations.length > 1 && ABOUT_A_ROW.test(codeOf(error))) throw new PoisonedGroupError(error)
       if (CONFLICTING.has(codeOf(error))) return creations.map(() => E.left({ _tag: 'Conflict' }))
@@ -46,6 +47,7 @@ export const createSessionWriter = (database: Tenants, settings: InsertSettings)
     try {
       const { rows } = await database.of(decision.session.orgId).query(change(decision, kept, settings))
       if (rows[0].committed === 1) return E.right(undefined)
+      if (rows[0].refusal !== null) return E.left(quotaExceeded(rows[0].refusal))
       // Nothing was written: with a reservation asked for and no error, it was the reservation that failed.
       const agentId = reservesOn(decision)
       return E.left(agentId === null ? { _tag: 'Conflict' } : { _tag: 'NotReserved', agentId })
@@ -58,10 +60,14 @@ export const createSessionWriter = (database: Tenants, settings: InsertSettings)
   keep: async (kept) => ((await keepAlone(database, kept)) ? E.right(undefined) : E.left({ _tag: 'Answered' })),
 })
 
-/** false: it was asked before, and is not made again. undefined: there was no room for it. */
-const outcomeOf = (creation: Creation, isNew: boolean | undefined): E.Either<CommitConflict, void> => {
-  if (isNew === undefined) return E.left(notReserved(creation))
-  return isNew ? E.right(undefined) : E.left({ _tag: 'Answered' })
+/** Not new: it was asked before, and is not made again. */
+type Written = { readonly is_new: boolean; readonly refusal: QuotaRefusal | null }
+
+/** undefined: there was no room for it. */
+const outcomeOf = (creation: Creation, written: Written | undefined): E.Either<CommitConflict, void> => {
+  if (written === undefined) return E.left(notReserved(creation))
+  if (written.refusal !== null) return E.left(quotaExceeded(written.refusal))
+  return written.is_new ? E.right(undefined) : E.left({ _tag: 'Answered' })
 }
 
 const notReserved = ({ decision: { session } }: Creation): CommitConflict =>
@@ -75,7 +81,10 @@ const expiryMs = (decision: Decision, settings: InsertSettings): number | null =
   decision.command?.type === 'start_session' || decision.command?.type === 'wake_session' ? settings.commandTtlMs : null
 
 const CHANGE_SESSION = `
-WITH reserved AS (${RESERVE_ROOM}),
+WITH refused AS MATERIALIZED (
+  SELECT refusal FROM quota_refusals($45::jsonb)
+),
+reserved AS (${reserveRoom('NOT EXISTS (SELECT FROM refused)')}),
 session AS (
   UPDATE sessions
      SET name = $6, labels = $7::jsonb, idle_timeout_s = $8, max_duration_s = $9, agent_id = $10, platform = $11,
@@ -83,7 +92,8 @@ session AS (
          status = $17, status_reason = $18, status_message = $19, waiting_since = $20, status_deadline = $21,
          incarnation = $22, endpoint = $23::jsonb, exit_code = $24, exit_signal = $25, last_output = $26,
          updated_at = $27, deleted_at = $28, version = $29, revision = $30
-   WHERE id = $1 AND org_id = $38 AND revision = $2 AND ($3::text IS NULL OR EXISTS (SELECT 1 FROM reserved))
+   WHERE id = $1 AND org_id = $38 AND revision = $2 AND NOT EXISTS (SELECT FROM refused)
+     AND ($3::text IS NULL OR EXISTS (SELECT 1 FROM reserved))
   RETURNING id, org_id
 ),
 event AS (
@@ -109,7 +119,8 @@ kept AS (
 )
 SELECT CASE WHEN EXISTS (SELECT 1 FROM session) THEN 1
             WHEN EXISTS (SELECT 1 FROM reserved) THEN abort_conflicting_commit()
-            ELSE 0 END AS committed`
+            ELSE 0 END AS committed,
+       (SELECT refusal FROM refused) AS refusal`
 
 const change = (decision: Decision, kept: Kept | undefined, settings: InsertSettings) => {
   const { previous, session, command, events } = decision
@@ -161,6 +172,7 @@ const change = (decision: Decision, kept: Kept | undefined, settings: InsertSett
       kept?.status ?? null,
       kept?.location ?? null,
       kept?.body ?? null,
+      askedOfQuotas(decision, kept),
     ],
   }
 }

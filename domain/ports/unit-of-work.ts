@@ -1,4 +1,4 @@
-import type { Answered } from '../errors.ts'
+import type { Answered, QuotaExceeded } from '../errors.ts'
 import type { E } from '../fp.ts'
 import type { AgentId } from '../ids.ts'
 import type { Decision } from '../session/session.ts'
@@ -12,7 +12,13 @@ export type CommitConflict =
   | { readonly _tag: 'Conflict' }
   /** The agent has no room (any more), is cordoned or gone: place again with fresh figures. */
   | { readonly _tag: 'NotReserved'; readonly agentId: AgentId }
+  /** Nothing is tried again: there is no room until something is given back. */
+  | QuotaExceeded
   | Answered
+
+/** Deciding again would come to the same. */
+export const isFinal = (conflict: CommitConflict): conflict is QuotaExceeded | Answered =>
+  conflict._tag === 'QuotaExceeded' || conflict._tag === 'Answered'
 
 /** What is written with a decision. */
 export type CommittedWith = {

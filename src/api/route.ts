@@ -16,7 +16,7 @@ export type Answer = {
 }
 
 export type Route = {
-  readonly method: 'get' | 'post' | 'patch' | 'delete'
+  readonly method: 'get' | 'post' | 'put' | 'patch' | 'delete'
   /** With `{name}` for each of `params`. */
   readonly path: string
   readonly tag: 'Sessions' | 'Templates' | 'Agents' | 'Commands' | 'Jobs' | 'Orgs' | 'API keys' | 'Server'

@@ -8,6 +8,7 @@ import { commandRoutes } from './command-routes.ts'
 import { jobRoutes } from './job-routes.ts'
 import { orgRoutes } from './org-routes.ts'
 import { orphanRoutes } from './orphan-routes.ts'
+import { quotaRoutes } from './quota-routes.ts'
 import { serverRoutes } from './server-routes.ts'
 import { sessionRoutes } from './session-routes.ts'
 import { templateRoutes } from './template-routes.ts'
@@ -19,6 +20,7 @@ export const routes = {
   ...commandRoutes,
   ...jobRoutes,
   ...orgRoutes,
+  ...quotaRoutes,
   ...apiKeyRoutes,
   ...orphanRoutes,
   ...serverRoutes,

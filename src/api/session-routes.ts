@@ -25,7 +25,7 @@ const intentAnswer = {
   body: null,
   condition: 'change',
   answers: { 202: theSession('Accepted: the session with what is asked of it now') },
-  problems: ['transition_refused', 'contended'],
+  problems: ['transition_refused', 'quota_exceeded', 'contended'],
 } as const
 
 export const sessionRoutes = {
@@ -53,7 +53,7 @@ export const sessionRoutes = {
     body: createSessionCodec,
     condition: null,
     answers: { 201: { description: 'Created', codec: sessionCodec, headers: ['Location', 'ETag'] } },
-    problems: ['unknown_template', 'unknown_agent', 'no_agent', 'invalid_parameters', 'contended'],
+    problems: ['unknown_template', 'unknown_agent', 'no_agent', 'invalid_parameters', 'quota_exceeded', 'contended'],
   },
   summarizeSessions: {
     ...nothingSent,

@@ -10,6 +10,7 @@ import type { Job, Queue } from '../api/job.ts'
 import type { Json } from '../api/json.ts'
 import type { Org } from '../api/org.ts'
 import type { AgentEvent, Orphan, OrphanRemoval } from '../api/orphan.ts'
+import type { QuotaRepresentation, UsageRepresentation } from '../api/quota.ts'
 import type { OperationId } from '../api/routes.ts'
 import type { AdoptOrphanRequest, CreateSessionRequest, Session, SessionSummary } from '../api/session.ts'
 import type { Template } from '../api/template.ts'
@@ -117,6 +118,12 @@ export const createClient = (options: ClientOptions) => {
       create: (request: BodyOf<'createOrg'>): Promise<Org> => body('createOrg', { body: request }),
       get: (id: string): Promise<Org> => body('getOrg', { params: { id } }),
       remove: (id: string): Promise<void> => body('deleteOrg', { params: { id } }),
+      quota: (id: string): Promise<QuotaRepresentation> => body('getQuota', { params: { id } }),
+      /** All of it: what is left out has no limit. */
+      setQuota: (id: string, quota: BodyOf<'setQuota'>, ifMatch?: string): Promise<QuotaRepresentation> =>
+        body('setQuota', { params: { id }, body: quota, ifMatch }),
+      usage: (id: string, query: QueryOf<'getUsage'> = {}): Promise<UsageRepresentation> =>
+        body('getUsage', { params: { id }, query }),
     },
 
     apiKeys: {

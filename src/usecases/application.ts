@@ -15,6 +15,7 @@ import type { ApiKeyView } from '../../domain/ports/api-keys.ts'
 import type { Keep } from '../../domain/ports/idempotency.ts'
 import type { JobState, JobView, QueueView } from '../../domain/ports/jobs.ts'
 import type { Org } from '../../domain/ports/orgs.ts'
+import type { Usage, UsageFilter, VersionedQuota } from '../../domain/ports/quotas.ts'
 import type {
   CommandFilter,
   CommandView,
@@ -27,6 +28,7 @@ import type {
 } from '../../domain/ports/sessions.ts'
 import type { TemplateFilter } from '../../domain/ports/templates.ts'
 import type { Watch } from '../../domain/ports/watch.ts'
+import type { Quota } from '../../domain/quota/quota.ts'
 import type { Changes } from '../../domain/session/decide.ts'
 import type { SessionView } from '../../domain/session/session-view.ts'
 import type { WatchFilter } from '../../domain/session/watched.ts'
@@ -210,6 +212,18 @@ export type Application = {
     readonly create: (caller: Caller, request: CreateOrg, keep?: Keep<Org>) => Answer<Org>
     readonly get: (caller: Caller, id: OrgId) => Answer<Org>
     readonly remove: (caller: Caller, id: OrgId, keep?: Keep<void>) => Answer<void>
+  }
+  /** Of orgs: for the installation to set, for an org's admins to read. */
+  readonly quotas: {
+    readonly get: (caller: Caller, id: OrgId) => Answer<VersionedQuota>
+    readonly set: (
+      caller: Caller,
+      id: OrgId,
+      quota: Quota,
+      ifMatch: IfMatch,
+      keep?: Keep<VersionedQuota>,
+    ) => Answer<VersionedQuota>
+    readonly usage: (caller: Caller, id: OrgId, filter: UsageFilter) => Answer<Usage>
   }
   /** For the installation only. */
   readonly jobs: {

@@ -10,7 +10,7 @@ import type { Clock, Ids } from '../../domain/ports/clock.ts'
 import type { Wake } from '../../domain/ports/delivery.ts'
 import type { Keep } from '../../domain/ports/idempotency.ts'
 import type { LoadedSession, SessionStore } from '../../domain/ports/sessions.ts'
-import type { UnitOfWork } from '../../domain/ports/unit-of-work.ts'
+import { isFinal, type UnitOfWork } from '../../domain/ports/unit-of-work.ts'
 import {
   type Changes,
   forceRemove,
@@ -70,7 +70,7 @@ const changeSession =
       const view = sessionView(session, reachable(loaded, session, agents))
       const committed = await deps.unitOfWork.commit(decided.right, { kept: keep?.(view) })
       if (E.isLeft(committed)) {
-        if (committed.left._tag === 'Answered') return E.left(committed.left)
+        if (isFinal(committed.left)) return E.left(committed.left)
         continue
       }
       if (command !== null) deps.wake.agents([command.agentId])

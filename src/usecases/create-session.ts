@@ -6,7 +6,7 @@ import { type Placement, place } from '../../domain/placement/place.ts'
 import { constraintsOf, slotOf } from '../../domain/placement/slot.ts'
 import type { Wake } from '../../domain/ports/delivery.ts'
 import type { Keep } from '../../domain/ports/idempotency.ts'
-import type { UnitOfWork } from '../../domain/ports/unit-of-work.ts'
+import { isFinal, type UnitOfWork } from '../../domain/ports/unit-of-work.ts'
 import { create } from '../../domain/session/decide.ts'
 import type { Slot } from '../../domain/session/decision.ts'
 import type { Session } from '../../domain/session/session.ts'
@@ -55,7 +55,7 @@ const commitPlaced = async (
       const view = sessionView(decision.session, slot.kind === 'placed')
       const committed = await deps.unitOfWork.commit(decision, { secrets, kept: keep?.(view) })
       if (E.isLeft(committed)) {
-        if (committed.left._tag === 'Answered') return E.left(committed.left)
+        if (isFinal(committed.left)) return E.left(committed.left)
         if (attempt > 2 * PLACEMENT_TRIES) return E.left({ _tag: 'Contended', what: 'the new session' })
         continue
       }

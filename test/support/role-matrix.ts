@@ -124,6 +124,13 @@ export const matrix: Matrix = {
   // The installation sees all of them.
   getOrg: { on: 'org', statuses: { own: [403, 403, 403, 200, 200], elsewhere: [404, 404, 404, 404, 200] } },
   deleteOrg: { on: 'org', statuses: { own: [403, 403, 403, 403, 409], elsewhere: [403, 403, 403, 403, 204] } },
+  getQuota: { on: 'org', statuses: { own: [403, 403, 403, 200, 200], elsewhere: [404, 404, 404, 404, 200] } },
+  setQuota: {
+    on: 'org',
+    body: { maxSessions: 100_000 },
+    statuses: { own: [403, 403, 403, 403, 200], elsewhere: [404, 404, 404, 404, 200] },
+  },
+  getUsage: { on: 'org', statuses: { own: [403, 403, 403, 200, 200], elsewhere: [404, 404, 404, 404, 200] } },
 
   listApiKeys: { on: 'nothing', statuses: { own: [403, 403, 403, 200, 200] } },
   createApiKey: { on: 'nothing', body: { role: 'viewer' }, statuses: { own: [403, 403, 403, 201, 201] } },

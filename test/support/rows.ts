@@ -15,6 +15,7 @@ import { createLeaseStore } from '../../adapters/postgres/leases.ts'
 import { createOrphanStore } from '../../adapters/postgres/orphans.ts'
 import { createOutbox } from '../../adapters/postgres/outbox.ts'
 import { type Database, openDatabase, type Query, type Row } from '../../adapters/postgres/pool.ts'
+import { createQuotaStore } from '../../adapters/postgres/quotas.ts'
 import { createReportStore } from '../../adapters/postgres/reports.ts'
 import { createRetentionStore } from '../../adapters/postgres/retention.ts'
 import { createSessionQueries } from '../../adapters/postgres/session-queries.ts'
@@ -92,6 +93,7 @@ export const storesOver = (database: Database, owner: Database = database) => {
     orphans: createOrphanStore(database, cursors),
     adoption: createAdoptionStore(database, { commandTtlMs: TTL_MS, seal: sealer.seal }),
     templates: createTemplateStore(database, cursors, ids),
+    quotas: createQuotaStore(database),
     access: createAccessStore(database),
     ask: async (text: string, ...values: unknown[]): Promise<readonly Row[]> =>
       (await owner.query({ text, values })).rows,

@@ -9,6 +9,8 @@ import type { ApiKeyView } from '../../../domain/ports/api-keys.ts'
 import type { JobView, QueueView } from '../../../domain/ports/jobs.ts'
 import type { Org } from '../../../domain/ports/orgs.ts'
 import type { CommandView, SessionEventView } from '../../../domain/ports/sessions.ts'
+import { nothing } from '../../../domain/quota/amounts.ts'
+import { noQuota } from '../../../domain/quota/quota.ts'
 import type { SessionView } from '../../../domain/session/session-view.ts'
 import { sessionStatuses } from '../../../domain/session/words.ts'
 import type { Template } from '../../../domain/template/template.ts'
@@ -303,6 +305,11 @@ export const fakeApplication = (
       create: (_caller, request) => answer(anOrg, 'create org', request),
       get: (_caller, id) => answer(anOrg, 'org', id),
       remove: (_caller, id) => answer(undefined, 'remove org', id),
+    },
+    quotas: {
+      get: (_caller, id) => answer({ quota: noQuota, version: 3 }, 'quota', id),
+      set: (_caller, id, quota, ifMatch) => answer({ quota, version: 4 }, 'set quota', id, quota, ifMatch),
+      usage: (_caller, id, filter) => answer({ ...nothing, perUser: {}, perTemplate: {} }, 'usage', id, filter),
     },
     orphans: {
       list: (_caller, id, states, request) => answer(page(anOrphan), 'orphans', id, states, request),

@@ -7,6 +7,7 @@ import { type Database, openDatabase } from '../../../adapters/postgres/pool.ts'
 import type { CommandId, OrgId } from '../../../domain/ids.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
 import type { CommandView } from '../../../domain/ports/sessions.ts'
+import { noQuota } from '../../../domain/quota/quota.ts'
 import { stop, update } from '../../../domain/session/decide.ts'
 import type { Session } from '../../../domain/session/session.ts'
 import { aDocument } from '../../support/a-template.ts'
@@ -111,6 +112,11 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
       ]
     },
   },
+  quotas: {
+    get: async ({ quotas }, org) => ((await quotas.get(org)).quota.maxSessions === 7 ? MARK : null),
+    set: system,
+    usage: async ({ quotas }, org) => ((await quotas.usage(org, {})).sessions === 0 ? null : MARK),
+  },
   orphans: {
     list: ({ orphans }, org, theirs) => orphans.list(owned(theirs, org), ['seen', 'approved'], everything),
     events: ({ orphans }, org, theirs) => orphans.events(owned(theirs, org), everything),
@@ -154,6 +160,8 @@ const TABLES = [
   ['orphan_brakes', 'agent_id IN (SELECT id FROM agents WHERE org_id = $1)'],
   ['orphans', 'org_id = $1'],
   ['outbox', 'org_id = $1'],
+  ['quotas', 'org_id = $1'],
+  ['quota_usage', 'org_id = $1'],
   ['session_events', 'org_id = $1'],
   ['session_labels', 'org_id = $1'],
   ['sessions', 'org_id = $1'],
@@ -163,6 +171,7 @@ const TABLES = [
 /** A database in which `globex` has one of everything. */
 const populated = async (): Promise<{ readonly stores: Stores; readonly theirs: Theirs }> => {
   const stores = await openStores()
+  await stores.quotas.set(GLOBEX, { ...noQuota, maxSessions: 7 }, null)
   const agent = await anAgent(stores, { id: `agent-${MARK}`, orgId: GLOBEX })
   const session = await aSessionOn(stores, agent.agentId, { orgId: GLOBEX, name: MARK, labels: { mark: MARK } })
   const [orphan, approved] = someOrphans(2)
