@@ -13,6 +13,15 @@ const SECRET_FIELDS = [
   '*.password',
 ]
 
+/**
+ * Keys, tokens and JWTs as they look wherever they stand: in a path that somebody mistook for a header, in an error's text, as
+ * a request's id.
+ */
+const SECRETS = /\b(ss[a-z]{1,2}_)[A-Za-z0-9_-]{8,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/g
+
+export const withoutSecrets = (line: string): string =>
+  line.replaceAll(SECRETS, (_, prefix: string | undefined) => `${prefix ?? 'eyJ'}[redacted]`)
+
 /** Of an error what helps to find it: some libraries hang half of their state on one, values of rows among it. */
 const errorFields = (error: unknown): object => {
   if (!(error instanceof Error)) return { message: typeof error === 'string' ? error : inspect(error, { depth: 1 }) }
@@ -26,4 +35,5 @@ export const createLog = (level: string): Logger =>
     redact: { paths: SECRET_FIELDS, censor: '[redacted]' },
     base: { pid: process.pid },
     serializers: { err: errorFields },
+    hooks: { streamWrite: withoutSecrets },
   })

@@ -7,6 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { createHttpApp } from '../adapters/http/create-http-app.ts'
 import { createIdempotency } from '../adapters/http/idempotency.ts'
+import { createLimits } from '../adapters/http/limits.ts'
 import { listen } from '../adapters/http/listen.ts'
 import { createWatches } from '../adapters/http/watches.ts'
 import { createVerifyToken } from '../adapters/jwt/verify-token.ts'
@@ -276,11 +277,24 @@ export const startServer = async (
     log,
     heartbeatMs: settings.watchHeartbeatMs,
   })
+  let liveReplicas = 1
+  const { http } = settings
+  const limits = createLimits(
+    { perKey: http.rateLimitPerKey, failedLogins: http.failedLoginLimit, trustedProxies: http.trustedProxies },
+    { replicas: () => liveReplicas, now: () => performance.now() },
+  )
+  const countReplicas = async (): Promise<void> => {
+    if (http.rateLimitPerKey !== null || http.failedLoginLimit !== null)
+      liveReplicas = (await duties.replicaIds()).length
+  }
   const listening = await listen({
     app: createHttpApp(application, {
       log,
       version,
       watches,
+      corsOrigins: http.corsOrigins,
+      publicUrl: settings.publicUrl,
+      limits,
       idempotency: createIdempotency(createIdempotencyStore(database), deriveKey(settings.secretKey, 'idempotency')),
     }),
     host: settings.host,
@@ -301,6 +315,7 @@ export const startServer = async (
     wasTakenForDead: () => hub.standDown('this replica was taken for dead'),
   })
   await presence.beat()
+  await countReplicas()
   const moved = passOn({ leases, drains, replicaId, onError: told('a wake could not be passed on') })
   const drain = (agentId: AgentId): void => (hub.holds(agentId) ? hub.drain(agentId) : moved(agentId))
   const draining = await workDrains({
@@ -341,6 +356,7 @@ export const startServer = async (
       void presence
         .beat()
         .then(() => keepDrainQueue(boss, replicaId))
+        .then(countReplicas)
         .catch(told('this replica could not say that it is alive')),
     ALIVE_EVERY_MS,
   )

@@ -1,9 +1,10 @@
 /**
  * Reads a JSON body: at most 1 MiB, UTF-8 and nothing else (a decoder that replaces bad bytes would store
- * something that nobody sent), not nested so deep that writing it out again would exhaust the stack.
+ * something that nobody sent), not nested so deep that writing it out again would exhaust the stack, no name twice in an object.
  */
 import type { IncomingMessage } from 'node:http'
 import { E } from '../../domain/fp.ts'
+import { duplicateName } from './duplicate-names.ts'
 import type { HttpError } from './problems.ts'
 
 export const MAX_BODY_BYTES = 1_048_576
@@ -80,11 +81,16 @@ const parse = (bytes: Buffer): E.Either<HttpError, Body> => {
   }
   if (isTooDeep(text))
     return E.left({ _tag: 'MalformedJson', detail: `the body is nested more than ${MAX_DEPTH} levels deep` })
+  let value: unknown
   try {
-    return E.right({ sent: true, value: JSON.parse(text) })
+    value = JSON.parse(text)
   } catch (error) {
     return E.left({ _tag: 'MalformedJson', detail: `the body is not JSON: ${(error as Error).message}` })
   }
+  const twice = duplicateName(text)
+  return twice === null
+    ? E.right({ sent: true, value })
+    : E.left({ _tag: 'InvalidRequest', errors: [{ field: twice, message: 'is given more than once' }] })
 }
 
 /** Counts brackets outside strings. Text that is no JSON may be counted wrong; the parser refuses it anyway. */

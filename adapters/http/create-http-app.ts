@@ -8,14 +8,17 @@ import { createAdmission, REQUESTS_AT_ONCE } from './admission.ts'
 import { agentHandlers } from './agents.ts'
 import { apiKeyHandlers } from './api-keys.ts'
 import { commandHandlers } from './commands.ts'
+import { allowOrigins, type CorsOrigins } from './cors.ts'
 import { docs } from './docs.ts'
 import { endpoint, type Handlers } from './endpoint.ts'
 import { begin, fail, pathOf, refuse } from './exchange.ts'
 import type { Idempotency } from './idempotency.ts'
 import { jobHandlers } from './jobs.ts'
+import { type Limits, noLimits } from './limits.ts'
 import { orgHandlers } from './orgs.ts'
 import { orphanHandlers } from './orphans.ts'
 import { quotaHandlers } from './quotas.ts'
+import { transportHeaders } from './security-headers.ts'
 import { serverHandlers } from './server.ts'
 import { sessionHandlers } from './sessions.ts'
 import { templateHandlers } from './templates.ts'
@@ -28,15 +31,31 @@ export type HttpOptions = {
   readonly requestsAtOnce?: number
   readonly idempotency: Idempotency
   readonly watches: Watches
+  /** Whose pages may use the API from a browser. Left out: nobody's. */
+  readonly corsOrigins?: CorsOrigins
+  /** Where people reach it. */
+  readonly publicUrl?: string | null
+  /** Left out: nobody is limited. */
+  readonly limits?: Limits
 }
 
 export const createHttpApp = (
   app: Application,
-  { log, version, idempotency, watches, requestsAtOnce = REQUESTS_AT_ONCE }: HttpOptions,
+  {
+    log,
+    version,
+    idempotency,
+    watches,
+    requestsAtOnce = REQUESTS_AT_ONCE,
+    corsOrigins = [],
+    publicUrl = null,
+    limits = noLimits(),
+  }: HttpOptions,
 ): Express => {
   const admitted = createAdmission(requestsAtOnce, (refused) =>
     log.warn({ refused, requestsAtOnce, msg: 'more requests than this replica can answer in time: some were refused' }),
   )
+  const surroundings = { app, log, admitted, idempotency, limits }
   const handlers: Handlers<OperationId> = {
     ...sessionHandlers(app, watches),
     ...templateHandlers(app),
@@ -56,12 +75,19 @@ export const createHttpApp = (
   // Every handler parses its own query string, strictly.
   http.set('query parser', false)
 
-  // There is no middleware: what every request needs is done once, in endpoint.ts.
+  // There is no middleware, but of what a setting asks for: what every request needs is done once, in endpoint.ts.
+  if (corsOrigins.length > 0) http.use(allowOrigins(corsOrigins))
+  const always = Object.entries(transportHeaders(publicUrl))
+  if (always.length > 0)
+    http.use((_request, response, next) => {
+      for (const [name, value] of always) response.setHeader(name, value)
+      next()
+    })
   const byPath = Map.groupBy(Object.entries(routes) as [OperationId, Route][], ([, route]) => route.path)
   for (const [path, operations] of specificFirst(byPath)) {
     const registered = http.route(path.replaceAll(/\{(\w+)\}/g, ':$1'))
     for (const [operationId, route] of operations)
-      registered[route.method](endpoint(route, handlers[operationId] as never, { app, log, admitted, idempotency }))
+      registered[route.method](endpoint(route, handlers[operationId] as never, surroundings))
     registered.all(
       otherMethod(
         operations.map(([, route]) => route.method.toUpperCase()),

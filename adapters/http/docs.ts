@@ -5,6 +5,7 @@
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { RequestHandler } from 'express'
+import { pageHeaders } from './security-headers.ts'
 
 const distribution = dirname(fileURLToPath(import.meta.resolve('swagger-ui-dist/package.json')))
 
@@ -36,24 +37,7 @@ const start = `SwaggerUIBundle({
 })
 `
 
-/** Swagger UI sets style attributes and has its icons as data: URLs. */
-const policy = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self' 'unsafe-inline'",
-  "img-src 'self' data:",
-  "connect-src 'self'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ')
-
-const headers = {
-  'Content-Security-Policy': policy,
-  'X-Content-Type-Options': 'nosniff',
-  'Referrer-Policy': 'no-referrer',
-  'Cache-Control': 'no-cache',
-}
+const headers = { ...pageHeaders, 'Cache-Control': 'no-cache' }
 
 const text =
   (type: string, content: string): RequestHandler =>

@@ -3,7 +3,6 @@
  * decoding (every failing field of query and body named at once), then what the path names; existence, role,
  * If-Match and transition are the use case's.
  */
-import { parse as parseQuery } from 'node:querystring'
 import type { Request, RequestHandler, Response } from 'express'
 import type { Logger } from 'pino'
 import { type AnyCodec, object, type TypeOf } from '../../domain/codec/codec.ts'
@@ -20,7 +19,9 @@ import { readBody } from './body.ts'
 import { parseIfMatch } from './etag.ts'
 import { answer, begin, type Exchange, fail, pathOf, type Reply, refuse } from './exchange.ts'
 import { type Idempotency, idempotencyKeyIn, type Keeping, keepingNothing } from './idempotency.ts'
+import type { Limits } from './limits.ts'
 import type { AnyRefusal } from './problems.ts'
+import { queryOf } from './query-string.ts'
 
 /** What a handler gets: everything decoded. */
 export type Input<R extends Route> = {
@@ -44,6 +45,7 @@ export type Surroundings = {
   readonly log: Logger
   readonly admitted: Admission
   readonly idempotency: Idempotency
+  readonly limits: Limits
 }
 
 type AnyInput = Omit<Input<Route>, 'caller'> & { readonly caller: Caller | null }
@@ -56,12 +58,23 @@ const emptyObject = object({})
 export const endpoint = (
   route: Route,
   handler: AnyHandler,
-  { app, log, admitted, idempotency }: Surroundings,
+  { app, log, admitted, idempotency, limits }: Surroundings,
 ): RequestHandler => {
+  const whoAsks = async (exchange: Exchange, request: Request): Promise<E.Either<AnyRefusal, Caller>> => {
+    const guessing = limits.mayLogIn(exchange)
+    if (guessing !== null) return E.left(guessing)
+    const known = await admitted(() => callerOf(app.authenticate, request.headers))
+    if (E.isLeft(known)) {
+      if (known.left._tag === 'Unauthorized') limits.loginFailed(exchange)
+      return known
+    }
+    const tooOften = limits.mayAsk(exchange, known.right)
+    return tooOften === null ? known : E.left(tooOften)
+  }
   const respond = async (exchange: Exchange, request: Request): Promise<void> => {
     let caller: Caller | null = null
     if (route.access !== 'anyone') {
-      const known = await admitted(() => callerOf(app.authenticate, request.headers))
+      const known = await whoAsks(exchange, request)
       if (E.isLeft(known)) return refuse(exchange, known.left)
       caller = known.right
     }
@@ -82,7 +95,7 @@ export const endpoint = (
     else answer(exchange, outcome.right)
   }
   return async (request: Request, response: Response): Promise<void> => {
-    const exchange = begin(request, response, log)
+    const exchange = begin(request, response, log, limits.addressOf(request))
     try {
       await respond(exchange, request)
     } catch (thrown) {
@@ -99,7 +112,8 @@ const decodeRequest = async (route: Route, request: Request): Promise<E.Either<A
     return undefined
   }
 
-  const query = keep(decode(route.query, queryOf(request.url)))
+  const given = keep(queryOf(request.url))
+  const query = given === undefined ? undefined : keep(decode(route.query, given))
   let body: unknown = null
   let sent: unknown = null
   if (route.method !== 'get') {
@@ -115,9 +129,9 @@ const decodeRequest = async (route: Route, request: Request): Promise<E.Either<A
 
   const params: Record<string, unknown> = {}
   for (const [name, codec] of Object.entries(route.params)) {
-    const given = request.params[name] ?? ''
-    const decoded = codec.validate(given, [])
-    if (E.isLeft(decoded)) return E.left(nothingAt(route, request, name, String(given)))
+    const segment = request.params[name] ?? ''
+    const decoded = codec.validate(segment, [])
+    if (E.isLeft(decoded)) return E.left(nothingAt(route, request, name, String(segment)))
     params[name] = decoded.right
   }
   const ifMatch = route.condition === 'change' ? parseIfMatch(request.headers['if-match']) : null
@@ -132,13 +146,6 @@ const lastEventIdIn = ({ headers }: Request): string | null => {
 }
 
 const targetOf = ({ method, url }: Request): string => `${method} ${url}`
-
-const noQuery = {}
-
-const queryOf = (url: string): { readonly [name: string]: string | readonly string[] | undefined } => {
-  const start = url.indexOf('?')
-  return start === -1 ? noQuery : parseQuery(url.slice(start + 1))
-}
 
 const kinds: { readonly [T in Route['tag']]: NotFound['what'] | null } = {
   Sessions: 'session',

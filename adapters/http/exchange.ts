@@ -4,9 +4,11 @@ import type { Logger } from 'pino'
 import { BadCursorError } from '../../domain/ports/sessions.ts'
 import { PROBLEM_MEDIA_TYPE } from '../../src/api/problem.ts'
 import { RequestAbortedError } from './body.ts'
+import { COMPRESSED_FROM_BYTES, encoded, encodingFor } from './compress.ts'
 import { contentEtag, noneMatchHits, versionEtag } from './etag.ts'
 import { type AnyRefusal, problemAnswer } from './problems.ts'
 import { requestIdOf } from './request-id.ts'
+import { apiHeaders } from './security-headers.ts'
 import { isUnavailable } from './unavailable.ts'
 
 export type Reply = {
@@ -22,6 +24,8 @@ export type Reply = {
   readonly stream?: (exchange: Exchange) => void
   /** The first answer to this request, again. */
   readonly replayed?: true
+  /** Large, the same for everybody, and without a secret; lists are anyway. */
+  readonly compressible?: true
 }
 
 export type Exchange = {
@@ -29,33 +33,43 @@ export type Exchange = {
   readonly response: ServerResponse
   readonly log: Logger
   readonly requestId: string
+  /** From where it comes. */
+  readonly address: string
   readonly startedAt: number
+  /** What is sent with whatever becomes of it. */
+  readonly headers: Headers
 }
 
-export const begin = (request: IncomingMessage, response: ServerResponse, log: Logger): Exchange => ({
+export const begin = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  log: Logger,
+  address = request.socket.remoteAddress ?? '',
+): Exchange => ({
   request,
   response,
   log,
   requestId: requestIdOf(request),
+  address,
   startedAt: performance.now(),
+  headers: {},
 })
 
 type Headers = Record<string, string | number>
 
 /** JSON is never to be taken for anything else, framed, or told to other sites. */
 export const headersOf = (exchange: Exchange, cacheControl: string): Headers => ({
+  ...apiHeaders,
   'X-Request-Id': exchange.requestId,
   'Cache-Control': cacheControl,
-  'X-Content-Type-Options': 'nosniff',
-  'Referrer-Policy': 'no-referrer',
-  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+  ...exchange.headers,
 })
 
-const write = (exchange: Exchange, status: number, headers: Headers, json: string | null): void => {
+const write = (exchange: Exchange, status: number, headers: Headers, body: string | Buffer | null): void => {
   const { response } = exchange
-  if (json !== null) headers['Content-Length'] = Buffer.byteLength(json)
+  if (body !== null) headers['Content-Length'] = Buffer.byteLength(body)
   response.writeHead(status, headers)
-  response.end(json ?? undefined)
+  response.end(body ?? undefined)
 }
 
 export const answer = (exchange: Exchange, reply: Reply): void => {
@@ -74,18 +88,41 @@ export const answer = (exchange: Exchange, reply: Reply): void => {
     return
   }
   const json = JSON.stringify(body)
+  const { method } = exchange.request
+  const isRead = method === 'GET' || method === 'HEAD'
   if (etag !== undefined) {
     const tag = etag === 'content' ? contentEtag(json) : versionEtag(etag, json)
     headers.ETag = tag
-    const { method } = exchange.request
-    if ((method === 'GET' || method === 'HEAD') && noneMatchHits(exchange.request.headers['if-none-match'], tag)) {
+    if (isRead && noneMatchHits(exchange.request.headers['if-none-match'], tag)) {
       write(exchange, 304, headers, null)
       noted(exchange, 304)
       return
     }
   }
   headers['Content-Type'] = 'application/json; charset=utf-8'
+  if (isRead && isCompressible(reply) && json.length >= COMPRESSED_FROM_BYTES) {
+    void compressed(exchange, status, headers, json)
+    return
+  }
   write(exchange, status, headers, json)
+  noted(exchange, status)
+}
+
+const isCompressible = ({ body, secret, compressible }: Reply): boolean =>
+  secret !== true && (compressible === true || Array.isArray((body as { readonly items?: unknown } | null)?.items))
+
+const compressed = async (exchange: Exchange, status: number, headers: Headers, json: string): Promise<void> => {
+  const { request, response } = exchange
+  const encoding = encodingFor(request)
+  const vary = response.getHeader('Vary')
+  headers.Vary = vary === undefined ? 'Accept-Encoding' : `${vary}, Accept-Encoding`
+  const bytes = encoding === null ? null : await encoded(json, encoding).catch(() => null)
+  if (bytes !== null && encoding !== null) {
+    headers['Content-Encoding'] = encoding
+    // Other bytes than those that the strong one names (RFC 9110, section 8.8.1).
+    if (typeof headers.ETag === 'string') headers.ETag = `W/${headers.ETag}`
+  }
+  write(exchange, status, headers, bytes ?? json)
   noted(exchange, status)
 }
 

@@ -24,7 +24,26 @@ export type Listening = {
   readonly close: (graceMs?: number) => Promise<void>
 }
 
-export type ListenOptions = { readonly app: RequestListener; readonly host: string; readonly port: number }
+export type ListenOptions = {
+  readonly app: RequestListener
+  readonly host: string
+  readonly port: number
+  readonly patience?: Patience
+}
+
+/** How long a client may take, in milliseconds: those who send a byte now and then hold a connection no longer than this. */
+export type Patience = {
+  readonly headersMs: number
+  /** Headers and body. */
+  readonly requestMs: number
+  /** How often slow ones are looked for. */
+  readonly lookMs: number
+}
+
+const PATIENCE: Patience = { headersMs: 15_000, requestMs: 60_000, lookMs: 5_000 }
+
+/** Of the request line and all headers. */
+const MAX_HEADER_BYTES = 16_384
 
 const GRACE_MS = 5_000
 /**
@@ -40,15 +59,16 @@ const LINGER_MS = 500
  */
 const BACKLOG = 4_096
 
-export const listen = async ({ app, host, port }: ListenOptions): Promise<Listening> => {
+export const listen = async ({ app, host, port, patience = PATIENCE }: ListenOptions): Promise<Listening> => {
   const server = createServer(
     {
       // Longer than the 60 s after which common load balancers close: the side that closes first must be theirs,
       // or a request can meet a connection that is just being closed.
       keepAliveTimeout: 75_000,
-      headersTimeout: 15_000,
-      requestTimeout: 60_000,
-      connectionsCheckingInterval: 5_000,
+      headersTimeout: patience.headersMs,
+      requestTimeout: patience.requestMs,
+      connectionsCheckingInterval: patience.lookMs,
+      maxHeaderSize: MAX_HEADER_BYTES,
       // Clients that offer HTTP/2 (h2c) with every request still mean an ordinary one.
       shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
     },

@@ -23,6 +23,7 @@ export type HttpError =
   | { readonly _tag: 'Unavailable' }
   | { readonly _tag: 'ProviderUnavailable' }
   | { readonly _tag: 'Overloaded' }
+  | { readonly _tag: 'RateLimited'; readonly what: 'requests' | 'failed logins'; readonly retryInSeconds: number }
   | { readonly _tag: 'Fault' }
 
 export type AnyRefusal = ApplicationError | HttpError
@@ -230,6 +231,14 @@ const table: Table = {
     code: 'overloaded',
     detail: 'the server has more requests than it can answer in time, and did nothing about this one: try again',
     headers: { 'Retry-After': '1' },
+  }),
+  RateLimited: ({ what, retryInSeconds }) => ({
+    code: 'rate_limited',
+    detail:
+      what === 'requests'
+        ? `this key has come too often: try again in ${retryInSeconds} s, and more slowly`
+        : `too many keys or tokens from this address were not good: try again in ${retryInSeconds} s`,
+    headers: { 'Retry-After': String(retryInSeconds) },
   }),
   NotReady: ({ reason }) => ({ code: 'not_ready', detail: reason, headers: { 'Retry-After': '2' } }),
   Fault: () => ({

@@ -19,6 +19,6 @@ export const serverHandlers = ({ readiness }: Application, version: string): Han
         ? E.right({ status: 200, body: { status: 'ready' } })
         : E.left({ _tag: 'NotReady', reason: reason ?? 'not ready yet' })
     },
-    getOpenApi: () => async () => E.right({ status: 200, body: document, etag: 'content' }),
+    getOpenApi: () => async () => E.right({ status: 200, body: document, etag: 'content', compressible: true }),
   }
 }

@@ -187,8 +187,10 @@ const unstorable = (root: unknown): string | null => {
     if (typeof value === 'string' && !isText(value)) return 'must not contain NUL characters or lone surrogates'
     if (typeof value !== 'object' || value === null) continue
     if (depth > MAX_DEPTH) return `must not be nested deeper than ${MAX_DEPTH} levels`
-    if (!Array.isArray(value) && !Object.keys(value).every(isText))
-      return 'must not contain NUL characters or lone surrogates'
+    if (!Array.isArray(value)) {
+      if (!Object.keys(value).every(isText)) return 'must not contain NUL characters or lone surrogates'
+      if (Object.hasOwn(value, '__proto__')) return 'must not have a field __proto__'
+    }
     for (const inner of Object.values(value)) open.push({ value: inner, depth: depth + 1 })
   }
   return null

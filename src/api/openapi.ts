@@ -69,6 +69,7 @@ export const problemsOf = (route: Route): readonly ProblemCode[] => {
       'unauthorized',
       'forbidden',
       'not_found',
+      'rate_limited',
       'unavailable',
       'overloaded',
       'internal_error',
@@ -93,6 +94,17 @@ const response = (answer: Answer): JsonSchema => ({
     : { content: { [answer.mediaType ?? 'application/json']: { schema: referenced(answer.codec.schema) } } }),
 })
 
+/** https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/ */
+const rateLimitHeaders: JsonSchema = {
+  'Retry-After': { schema: { type: 'integer' } },
+  'RateLimit-Policy': { description: '`"key";q=100;w=1`: 100 requests a second', schema: { type: 'string' } },
+  RateLimit: {
+    description:
+      '`"key";r=0;t=1`: no more now, all of them again in a second; also in every other answer while a limit is set',
+    schema: { type: 'string' },
+  },
+}
+
 const problemResponses = (route: Route): JsonSchema => {
   const byStatus = Map.groupBy(problemsOf(route), (code) => problems[code].status)
   return Object.fromEntries(
@@ -101,6 +113,7 @@ const problemResponses = (route: Route): JsonSchema => {
       {
         description: codes.map((code) => `\`${code}\`: ${problems[code].title}`).join('; '),
         ...(status === 503 ? { headers: { 'Retry-After': { schema: { type: 'integer' } } } } : {}),
+        ...(status === 429 ? { headers: rateLimitHeaders } : {}),
         ...(status === 401 ? { headers: { 'WWW-Authenticate': { schema: { type: 'string' } } } } : {}),
         content: { [PROBLEM_MEDIA_TYPE]: { schema: { $ref: '#/components/schemas/Problem' } } },
       },

@@ -34,6 +34,7 @@ export const problems = {
   no_agent: { status: 422, title: 'No agent could ever take it' },
   invalid_parameters: { status: 422, title: "The parameters do not fit the template's" },
   idempotency_mismatch: { status: 422, title: 'The Idempotency-Key belongs to another request' },
+  rate_limited: { status: 429, title: 'Too many requests of yours' },
   headers_too_large: { status: 431, title: 'The headers are too large' },
   internal_error: { status: 500, title: 'A fault of the server' },
   provider_unavailable: { status: 503, title: 'The identity provider cannot be reached' },

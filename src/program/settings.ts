@@ -7,6 +7,8 @@ import type { JwtSettings } from '../../domain/ports/jwt.ts'
 import { API_KEY } from '../../domain/ports/tokens.ts'
 import type { Timeouts } from '../../domain/session/timeouts.ts'
 import type { RetentionPeriods } from '../usecases/retention.ts'
+import { ExitError } from './exit-error.ts'
+import { type HttpSettings, httpSettings } from './http-settings.ts'
 import { jwtSettings } from './jwt-settings.ts'
 import { type Environment, reader } from './setting-reader.ts'
 
@@ -36,6 +38,7 @@ export type ServerSettings = {
   readonly nudge: 'on' | 'off'
   /** null: no JWTs are taken. */
   readonly jwt: JwtSettings | null
+  readonly http: HttpSettings
 }
 
 const DAY_MS = 86_400_000
@@ -94,6 +97,7 @@ export const serverSettings = (
     watchHeartbeatMs: read.milliseconds('STREAMSPACE_WATCH_HEARTBEAT_MS', 15_000),
     nudge: read.oneOf('STREAMSPACE_NUDGE', 'on', ['on', 'off']),
     jwt: jwtSettings(read),
+    http: httpSettings(read),
   }
   if (settings.pooler === 'transaction' && settings.directUrl === settings.databaseUrl)
     read.problem(
