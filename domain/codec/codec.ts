@@ -207,6 +207,12 @@ export const anyObject: Codec<{ readonly [key: string]: unknown }> = codec(
   },
 )
 
+/** Any JSON that can be stored, kept as it is: what it has to be is known to somebody else. */
+export const anyJson: Codec<unknown> = codec('any', {}, (input, context) => {
+  const complaint = unstorable(input)
+  return complaint === null ? t.success(input) : fail(input, context, complaint)
+})
+
 type Properties = { readonly [name: string]: AnyCodec }
 type Required<P extends Properties> = { readonly [K in keyof P]: TypeOf<P[K]> }
 type Optional<P extends Properties> = { readonly [K in keyof P]?: TypeOf<P[K]> }

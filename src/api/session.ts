@@ -87,7 +87,7 @@ const made = {
   name: sessionName,
   labels,
   resources: partialResourcesCodec,
-  parameters: c.record(anything, { maxProperties: 200, description: "values for the template's parameters" }),
+  parameters: c.record(c.anyJson, { maxProperties: 200, description: "values for the template's parameters" }),
   env: envCodec,
   persistentHome: c.described(c.boolean, { default: true }),
   idleTimeoutSeconds: timeoutSeconds,

@@ -1,8 +1,8 @@
 /** A real HTTP server in front of an application, for the tests of this folder. */
 import { pino } from 'pino'
-import { createHttpApp } from '../../../adapters/http/create-http-app.ts'
+import { createHttpApp, type HttpOptions } from '../../../adapters/http/create-http-app.ts'
 import { createIdempotency, type Idempotency } from '../../../adapters/http/idempotency.ts'
-import { listen } from '../../../adapters/http/listen.ts'
+import { listen, type Patience } from '../../../adapters/http/listen.ts'
 import { createWatches } from '../../../adapters/http/watches.ts'
 import type { IdempotencyStore, Kept } from '../../../domain/ports/idempotency.ts'
 import type { Application } from '../../../src/usecases/application.ts'
@@ -52,9 +52,12 @@ export const serve = async (
   app: Application,
   {
     level = 'debug',
-    requestsAtOnce,
+    patience,
     idempotency = createIdempotency(answersInMemory(), Buffer.alloc(32)),
-  }: { readonly level?: string; readonly requestsAtOnce?: number; readonly idempotency?: Idempotency } = {},
+    ...more
+  }: { readonly level?: string; readonly patience?: Patience; readonly idempotency?: Idempotency } & Partial<
+    Omit<HttpOptions, 'log' | 'version'>
+  > = {},
 ): Promise<ApiServer> => {
   const logged: { [key: string]: unknown }[] = []
   const log = pino({ level }, { write: (line: string) => void logged.push(JSON.parse(line)) })
@@ -64,8 +67,9 @@ export const serve = async (
       version: '2.0.0',
       idempotency,
       watches: createWatches({ authenticate: app.authenticate, log, heartbeatMs: 15_000 }),
-      ...(requestsAtOnce === undefined ? {} : { requestsAtOnce }),
+      ...more,
     }),
+    ...(patience === undefined ? {} : { patience }),
     host: '127.0.0.1',
     port: 0,
   })
