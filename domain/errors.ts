@@ -87,6 +87,10 @@ export type QuotaExceeded = {
 }
 /** It has expired or was revoked: nothing is made of it. */
 export type ApiKeyOver = { readonly _tag: 'ApiKeyOver'; readonly apiKeyId: ApiKeyId }
+/** A batch said how many there are, and there are others: nothing was changed. */
+export type UnexpectedCount = { readonly _tag: 'UnexpectedCount'; readonly counted: number; readonly expected: number }
+/** `counted` null: more than the limit. */
+export type BatchTooLarge = { readonly _tag: 'BatchTooLarge'; readonly limit: number; readonly counted: number | null }
 /** The same request was made before, by its Idempotency-Key, and its answer is kept: nothing was done again. */
 export type Answered = { readonly _tag: 'Answered' }
 /** Where a watcher says that it was is nothing that it was told here. */
@@ -117,6 +121,8 @@ export type ApplicationError =
   | OrgInUse
   | QuotaExceeded
   | ApiKeyOver
+  | UnexpectedCount
+  | BatchTooLarge
   | Answered
   | UnknownPosition
   | PositionGone

@@ -39,6 +39,7 @@ import { createOutbox } from '../adapters/postgres/outbox.ts'
 import { openDatabase } from '../adapters/postgres/pool.ts'
 import { createReportStore } from '../adapters/postgres/reports.ts'
 import { createRetentionStore } from '../adapters/postgres/retention.ts'
+import { createSessionBatches } from '../adapters/postgres/session-batches.ts'
 import { createSessionQueries } from '../adapters/postgres/session-queries.ts'
 import { createSessionStore } from '../adapters/postgres/session-store.ts'
 import { createSessionWriter } from '../adapters/postgres/session-writer.ts'
@@ -67,11 +68,13 @@ import { createAgentInbox } from './usecases/agent-inbox.ts'
 import type { Application } from './usecases/application.ts'
 import { applyReports } from './usecases/apply-reports.ts'
 import { createAuthenticate } from './usecases/authenticate.ts'
+import { batchSessions } from './usecases/batch-sessions.ts'
 import { actOnSession, removeSession, updateSession } from './usecases/change-session.ts'
 import { createSession } from './usecases/create-session.ts'
 import { deadlines, PLACEMENT, placement, sweep } from './usecases/duties.ts'
 import { jobUseCases } from './usecases/jobs.ts'
 import { createKeyUse } from './usecases/key-use.ts'
+import { planSession } from './usecases/plan-session.ts'
 import { readCommands, readSessions } from './usecases/read-sessions.ts'
 import { reconcileInventory } from './usecases/reconcile-inventory.ts'
 import { reconcileOrphans } from './usecases/reconcile-orphans.ts'
@@ -262,6 +265,8 @@ export const startServer = async (
     sessions: {
       ...readSessions(queries, clock),
       create: createSession({ ...core, templates, agents: createRecentAgents(agents), matches: limitedMatch }),
+      plan: planSession({ ...core, templates, matches: limitedMatch }),
+      batch: batchSessions({ ...core, batches: createSessionBatches(database, { agentSilentAfterMs }) }),
       act: actOnSession(core),
       remove: removeSession(core),
       update: updateSession(core),

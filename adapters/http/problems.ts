@@ -170,6 +170,16 @@ const table: Table = {
     code: 'api_key_over',
     detail: `key ${apiKeyId} has expired or was revoked: make a new one`,
   }),
+  UnexpectedCount: ({ counted, expected }) => ({
+    code: 'unexpected_count',
+    detail: `it is about ${plural(counted, 'session')}, and ${expected} ${expected === 1 ? 'was' : 'were'} expected: nothing was changed; look at them again`,
+    more: { counted, expected },
+  }),
+  BatchTooLarge: ({ limit, counted }) => ({
+    code: 'batch_too_large',
+    detail: `it is about ${counted === null ? `more than ${limit}` : counted} sessions, and ${limit} are possible at once: nothing was changed; ask for fewer`,
+    more: { limit, counted },
+  }),
   VersionMismatch: ({ current }) => ({
     code: 'precondition_failed',
     detail: `If-Match names another version than the current one, ${current}: read it again`,
@@ -254,9 +264,17 @@ export type ProblemAnswer = {
   readonly json: string
 }
 
+const explained = (error: AnyRefusal): Explanation => (table[error._tag] as (error: AnyRefusal) => Explanation)(error)
+
+/** Of one of several things that were asked together: the answer as a whole has the request's id. */
+export const problemOfItem = (error: AnyRefusal) => {
+  const { code, detail, more } = explained(error)
+  const { status, title } = problems[code]
+  return { type: problemType(code), title, status, detail, code, ...more }
+}
+
 export const problemAnswer = (error: AnyRefusal, requestId: string): ProblemAnswer => {
-  const explain = table[error._tag] as (error: AnyRefusal) => Explanation
-  const { code, detail, more, headers = {} } = explain(error)
+  const { code, detail, more, headers = {} } = explained(error)
   const { status, title } = problems[code]
   return {
     status,

@@ -1,10 +1,12 @@
-import { pipe, TE } from '../../domain/fp.ts'
+import { E, pipe, TE } from '../../domain/fp.ts'
 import type { SessionView } from '../../domain/session/session-view.ts'
 import { pageRequest } from '../../src/api/query.ts'
+import { batchRequestOf } from '../../src/api/session-batch.ts'
 import type { sessionRoutes } from '../../src/api/session-routes.ts'
-import type { Application } from '../../src/usecases/application.ts'
+import type { Application, BatchResult } from '../../src/usecases/application.ts'
 import type { Handler, Handlers } from './endpoint.ts'
 import type { Reply } from './exchange.ts'
+import { problemOfItem } from './problems.ts'
 import { noContent, ok } from './replies.ts'
 import type { Watches } from './watches.ts'
 
@@ -18,6 +20,15 @@ export const created = (view: SessionView): Reply => ({
   location: `/api/v1/sessions/${view.id}`,
 })
 
+const batchAnswer = ({ items }: BatchResult): Reply =>
+  ok({
+    items: items.map(({ id, outcome }) => {
+      if (E.isRight(outcome)) return { id, status: 202, session: outcome.right }
+      const problem = problemOfItem(outcome.left)
+      return { id, status: problem.status, problem }
+    }),
+  })
+
 export const sessionHandlers = ({ sessions }: Application, watches: Watches): Handlers<keyof typeof sessionRoutes> => {
   const intent =
     (action: Parameters<typeof sessions.act>[2]): Handler<(typeof sessionRoutes)['startSession']> =>
@@ -28,6 +39,9 @@ export const sessionHandlers = ({ sessions }: Application, watches: Watches): Ha
       pipe(sessions.list(caller, filter, sort, pageRequest(limit, cursor)), TE.map(ok)),
     createSession: ({ caller, body, keeping }) =>
       pipe(sessions.create(caller, body, keeping(created)), TE.map(created)),
+    planSession: ({ caller, body }) => pipe(sessions.plan(caller, body), TE.map(ok)),
+    batchSessions: ({ caller, body, keeping }) =>
+      pipe(sessions.batch(caller, batchRequestOf(body), keeping(batchAnswer)), TE.map(batchAnswer)),
     summarizeSessions: ({ caller, query }) => pipe(sessions.summary(caller, query), TE.map(ok)),
     getSession: ({ caller, params }) => pipe(sessions.get(caller, params.id), TE.map(session(200))),
     changeSession: ({ caller, params, body, ifMatch, keeping }) =>

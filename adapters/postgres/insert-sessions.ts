@@ -24,7 +24,7 @@ WITH input AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset($1::jsonb) AS i (
     place int, id uuid, org_id text, user_id text, name text, template_id uuid, template_name text,
     template_version int, placement jsonb, agent_id text, platform text, region text, desired_state text, status text,
-    status_reason text, status_message text, waiting_since timestamptz, status_deadline timestamptz, labels jsonb,
+    status_reason text, status_message text, refusals jsonb, waiting_since timestamptz, status_deadline timestamptz, labels jsonb,
     parameters jsonb, env jsonb, spec jsonb, secrets bytea, persistent_home boolean, cpu_millis int, memory_mib int,
     idle_timeout_s int, max_duration_s int, created_at timestamptz, event_type text, event_data jsonb, actor text,
     command_id uuid, command_type text, payload jsonb, expires_at timestamptz,
@@ -85,12 +85,12 @@ session AS (
   INSERT INTO sessions (
     id, org_id, user_id, name, template_id, template_name, template_version, placement, agent_id, platform,
     region, reserved_on, desired_state, generation, observed_generation, status, status_reason,
-    status_message, waiting_since, status_deadline, incarnation, labels, parameters, env, spec, secrets,
+    status_message, refusals, waiting_since, status_deadline, incarnation, labels, parameters, env, spec, secrets,
     persistent_home, cpu_millis, memory_mib, idle_timeout_s, max_duration_s, created_at, updated_at,
     last_activity_at, version, revision)
   SELECT id, org_id, user_id, name, template_id, template_name, template_version, placement, agent_id, platform,
          region, agent_id, desired_state, 1, 0, status, status_reason,
-         status_message, waiting_since, status_deadline, 0, labels, parameters, env, spec, secrets,
+         status_message, refusals, waiting_since, status_deadline, 0, labels, parameters, env, spec, secrets,
          persistent_home, cpu_millis, memory_mib, idle_timeout_s, max_duration_s, created_at, created_at,
          created_at, 1, 1
     FROM input WHERE id IN (SELECT id FROM taken)
@@ -140,6 +140,7 @@ export const inputOf = ({ decision, secrets, kept }: Creation, place: number, se
     status: session.status,
     status_reason: session.statusReason,
     status_message: session.statusMessage,
+    ...(session.refusals.length === 0 ? {} : { refusals: session.refusals }),
     waiting_since: session.waitingSince,
     status_deadline: session.statusDeadline,
     labels: session.labels,

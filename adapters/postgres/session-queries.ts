@@ -25,7 +25,7 @@ const MICROSECONDS = `(extract(epoch FROM s.created_at) * 1000000)::bigint`
 const fromMicroseconds = (parameter: string): string =>
   `timestamptz 'epoch' + ${parameter}::bigint * interval '1 microsecond'`
 
-const conditions = (scope: Scope, filter: SessionFilter, { add }: Parameters): string[] => {
+export const conditions = (scope: Scope, filter: SessionFilter, { add }: Parameters): string[] => {
   const where = [`s.org_id = ${add(scope.orgId)}`, 's.deleted_at IS NULL']
   const isIn = (column: string, values: readonly string[] | undefined) => {
     if (values === undefined) return

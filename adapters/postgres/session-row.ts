@@ -8,7 +8,7 @@ import type { Row } from './pool.ts'
 export const SESSION_COLUMNS = `
   s.id, s.org_id, s.user_id, s.name, s.template_id, s.template_name, s.template_version, s.placement, s.platform,
   s.region, s.agent_id, s.reserved_on, s.desired_state, s.generation, s.observed_generation, s.status,
-  s.status_reason, s.status_message, s.waiting_since, s.status_deadline, s.incarnation, s.labels, s.parameters,
+  s.status_reason, s.status_message, s.refusals, s.waiting_since, s.status_deadline, s.incarnation, s.labels, s.parameters,
   s.env, s.spec, s.persistent_home, s.cpu_millis, s.memory_mib, s.endpoint, s.namespace, s.pod_name,
   s.service_name, s.container_id, s.node, s.image, s.image_digest, s.restarts, s.exit_code, s.exit_signal,
   s.last_output, s.idle_timeout_s, s.max_duration_s, s.last_activity_at, s.started_at, s.created_at,
@@ -31,6 +31,7 @@ export const sessionFromRow = (row: Row): Session => ({
   status: row.status,
   statusReason: row.status_reason,
   statusMessage: row.status_message,
+  refusals: row.refusals ?? [],
   waitingSince: row.waiting_since,
   statusDeadline: row.status_deadline,
   incarnation: row.incarnation,
@@ -69,7 +70,7 @@ export const sessionFromRow = (row: Row): Session => ({
 export const VIEW_COLUMNS = `
   s.id, s.name, s.org_id, s.user_id, s.template_name, s.template_version, s.platform, s.region, s.labels,
   s.parameters, s.env, s.persistent_home, s.agent_id, s.desired_state, s.status, s.status_reason,
-  s.status_message, s.waiting_since, s.status_deadline, s.generation, s.observed_generation, s.endpoint,
+  s.status_message, s.refusals, s.waiting_since, s.status_deadline, s.generation, s.observed_generation, s.endpoint,
   s.namespace, s.pod_name, s.service_name, s.incarnation, s.cpu_millis, s.memory_mib, s.idle_timeout_s,
   s.max_duration_s, s.last_activity_at, s.created_at, s.updated_at, s.started_at, s.deleted_at, s.restarts,
   s.exit_code, s.exit_signal, s.last_output, s.node, s.image, s.image_digest, s.container_id, s.version`
@@ -92,6 +93,7 @@ export const viewFromRow = (row: Row): SessionView => ({
   status: row.status,
   statusReason: row.status_reason,
   statusMessage: row.status_message,
+  refusals: row.status === 'pending' ? (row.refusals ?? []) : [],
   waitingSince: row.waiting_since,
   deadline: row.status_deadline,
   generation: row.generation,

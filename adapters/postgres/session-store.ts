@@ -3,7 +3,7 @@ import type { LoadedSession, SessionStore } from '../../domain/ports/sessions.ts
 import type { Database, Row } from './pool.ts'
 import { LIVENESS, REACHABLE, SESSION_COLUMNS, sessionFromRow } from './session-row.ts'
 
-const loadedFromRow = (row: Row): LoadedSession => ({
+export const loadedFromRow = (row: Row): LoadedSession => ({
   session: sessionFromRow(row),
   agentReachable: row.agent_reachable,
 })

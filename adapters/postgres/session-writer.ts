@@ -91,7 +91,7 @@ session AS (
          region = $12, reserved_on = $13, desired_state = $14, generation = $15, observed_generation = $16,
          status = $17, status_reason = $18, status_message = $19, waiting_since = $20, status_deadline = $21,
          incarnation = $22, endpoint = $23::jsonb, exit_code = $24, exit_signal = $25, last_output = $26,
-         updated_at = $27, deleted_at = $28, version = $29, revision = $30
+         updated_at = $27, deleted_at = $28, version = $29, revision = $30, refusals = $46::jsonb
    WHERE id = $1 AND org_id = $38 AND revision = $2 AND NOT EXISTS (SELECT FROM refused)
      AND ($3::text IS NULL OR EXISTS (SELECT 1 FROM reserved))
   RETURNING id, org_id
@@ -173,6 +173,7 @@ const change = (decision: Decision, kept: Kept | undefined, settings: InsertSett
       kept?.location ?? null,
       kept?.body ?? null,
       askedOfQuotas(decision, kept),
+      session.refusals.length === 0 ? null : JSON.stringify(session.refusals),
     ],
   }
 }

@@ -66,8 +66,9 @@ const TIE = 0.01
 const ENOUGH = 256
 
 /** Some of many agents, others for each session, from all over the list: neighbours in it are often alike. */
-const sampleOf = ({ tieBreaker }: Constraints, agents: readonly Agent[]): readonly Agent[] => {
-  if (agents.length <= ENOUGH) return agents
+const sampleOf = ({ tieBreaker, strategy }: Constraints, agents: readonly Agent[]): readonly Agent[] => {
+  // The fullest of others each time would be many that are half full.
+  if (agents.length <= ENOUGH || strategy === 'pack') return agents
   const first = hash(tieBreaker)
   const step = agents.length / ENOUGH
   return Array.from({ length: ENOUGH }, (_, index) => {
@@ -76,7 +77,43 @@ const sampleOf = ({ tieBreaker }: Constraints, agents: readonly Agent[]): readon
   })
 }
 
-const bestOf = (constraints: Constraints, agents: readonly Agent[]): Agent | null => {
+const bestOf = (constraints: Constraints, agents: readonly Agent[]): Agent | null =>
+  constraints.strategy === 'pack' ? fullestOf(constraints, agents) : leastLoadedOf(constraints, agents)
+
+/**
+ * The fullest that has room still. Of equals the same one for everybody, or each would open another. What is on its way to
+ * an agent counts as there: whoever chooses it next would lose the race for its last place.
+ */
+const fullestOf = (constraints: Constraints, agents: readonly Agent[]): Agent | null => {
+  let best: Agent | null = null
+  let most = Number.NEGATIVE_INFINITY
+  for (const agent of agents) {
+    if (objection(constraints, agent) !== null) continue
+    const expected = withUnderWay(constraints, agent)
+    if (expected !== agent && objection(constraints, expected) !== null) continue
+    const one = load(expected, constraints.resources)
+    if (one < most || (one === most && best !== null && best.id < agent.id)) continue
+    best = agent
+    most = one
+  }
+  return best
+}
+
+const withUnderWay = ({ underWay, resources }: Constraints, agent: Agent): Agent => {
+  const count = underWay?.get(agent.id) ?? 0
+  return count === 0
+    ? agent
+    : {
+        ...agent,
+        allocated: {
+          sessions: agent.allocated.sessions + count,
+          cpuMillis: agent.allocated.cpuMillis + count * resources.cpuMillis,
+          memoryMib: agent.allocated.memoryMib + count * resources.memoryMib,
+        },
+      }
+}
+
+const leastLoadedOf = (constraints: Constraints, agents: readonly Agent[]): Agent | null => {
   const fitting: Agent[] = []
   const loads: number[] = []
   let least = Number.POSITIVE_INFINITY

@@ -9,6 +9,10 @@ export type Constraints = {
   readonly platform: string | null
   readonly region: string | null
   readonly agentId: AgentId | null
+  /** Labels that the agent has to have, each with this value. */
+  readonly agentLabels?: { readonly [name: string]: string }
+  /** Default: `spread`. */
+  readonly strategy?: Strategy
   readonly resources: Resources
   /** Breaks ties between equally loaded agents, so that concurrent creates do not all pick the first. */
   readonly tieBreaker: string
@@ -19,16 +23,22 @@ export type Constraints = {
   readonly underWay?: ReadonlyMap<AgentId, number>
 }
 
+/** `spread`: where most room stays everywhere. `pack`: where there is least left, so that whole agents stay empty. */
+export const strategies = ['spread', 'pack'] as const
+export type Strategy = (typeof strategies)[number]
+
 export const refusalReasons = [
   'unknown_agent',
   'other_agent_asked',
   'other_org',
   'other_platform',
   'other_region',
+  'other_labels',
   'agent_cordoned',
   'no_agent_online',
   'agent_degraded',
   'no_capacity',
+  'not_preferred',
 ] as const
 export type RefusalReason = (typeof refusalReasons)[number]
 
@@ -41,6 +51,7 @@ export const lasting: readonly RefusalReason[] = [
   'other_org',
   'other_platform',
   'other_region',
+  'other_labels',
 ]
 
 /** The first of them in words, and how many there are. */
@@ -68,10 +79,27 @@ export const objection = (constraints: Constraints, agent: Agent): RefusalReason
   // The region of an agent that never connected is not known yet, so it may still turn out to fit.
   if (region !== null && agent.region !== region && !(agent.region === null && agent.capacity === null))
     return 'other_region'
+  if (missingLabel(constraints, agent) !== null) return 'other_labels'
   if (agent.cordoned) return 'agent_cordoned'
   if (agent.status === 'offline' || agent.capacity === null) return 'no_agent_online'
   if (agent.status === 'degraded') return 'agent_degraded'
   return shortOf(resources, agent) === null ? null : 'no_capacity'
+}
+
+/** Labels are known from the enrolment and, once it has connected, from the agent itself: until then it may still turn out to fit. */
+const missingLabel = ({ agentLabels }: Constraints, agent: Agent): readonly [name: string, value: string] | null => {
+  if (agentLabels === undefined) return null
+  for (const name in agentLabels) {
+    const asked = agentLabels[name] ?? ''
+    const has = Object.hasOwn(agent.labels, name) ? agent.labels[name] : undefined
+    if (has !== asked && !(has === undefined && agent.capacity === null)) return [name, asked]
+  }
+  return null
+}
+
+const withoutLabel = (constraints: Constraints, agent: Agent): string => {
+  const [name, asked] = missingLabel(constraints, agent) ?? ['', '']
+  return `${Object.hasOwn(agent.labels, name) ? `has ${name}=${agent.labels[name]}` : `has no label ${name}`}; ${name}=${asked} was asked for`
 }
 
 const inWords = (reason: RefusalReason, constraints: Constraints, agent: Agent): string => {
@@ -88,6 +116,8 @@ const inWords = (reason: RefusalReason, constraints: Constraints, agent: Agent):
         : `runs ${agent.platform}; the template is for ${constraints.platforms.join(', ')}`
     case 'other_region':
       return `is in ${agent.region ?? 'no region'}; ${constraints.region} was asked for`
+    case 'other_labels':
+      return withoutLabel(constraints, agent)
     case 'agent_cordoned':
       return 'takes no new sessions: an operator cordoned it'
     case 'no_agent_online':
@@ -96,6 +126,8 @@ const inWords = (reason: RefusalReason, constraints: Constraints, agent: Agent):
       return agent.statusReason ?? 'is degraded'
     case 'no_capacity':
       return shortage(constraints.resources, agent) ?? 'is full'
+    case 'not_preferred':
+      return 'another one suits better'
   }
 }
 

@@ -11,6 +11,8 @@ export const constraintsOf = (session: Session): Constraints => ({
   platform: session.placement.platform,
   region: session.placement.region,
   agentId: session.placement.agentId,
+  ...(session.placement.agentLabels === undefined ? {} : { agentLabels: session.placement.agentLabels }),
+  ...(session.placement.strategy === undefined ? {} : { strategy: session.placement.strategy }),
   resources: session.resources,
   tieBreaker: session.id,
 })
@@ -34,9 +36,19 @@ export const slotOf = (placement: Placement): Slot => {
         region: placement.agent.region,
       }
     case 'waiting':
-      return { kind: 'waiting', reason: placement.reason, message: explain(placement) }
+      return {
+        kind: 'waiting',
+        reason: placement.reason,
+        message: explain(placement),
+        refusals: placement.refusals,
+      }
     case 'impossible':
-      return { kind: 'waiting', reason: 'no_agent_online', message: explain(placement) }
+      return {
+        kind: 'waiting',
+        reason: 'no_agent_online',
+        message: explain(placement),
+        refusals: placement.refusals,
+      }
   }
 }
 

@@ -1,5 +1,6 @@
 /** What decisions are made of: the next generation of a session, what it waits for, its event and its command. */
 import type { AgentId, CommandId } from '../ids.ts'
+import type { Refusal } from '../placement/refusal.ts'
 import type { AgentCommand, Decision, Session, SessionEvent } from './session.ts'
 import { after, startTimeoutMs, type Timeouts } from './timeouts.ts'
 import type { CommandType, DesiredState, SessionEventType, StatusReason } from './words.ts'
@@ -15,7 +16,13 @@ export type Intent = {
 /** Where a session that is to run can run now (`placement/slot.ts`). */
 export type Slot =
   | { readonly kind: 'placed'; readonly agentId: AgentId; readonly platform: string; readonly region: string | null }
-  | { readonly kind: 'waiting'; readonly reason: StatusReason; readonly message: string }
+  | {
+      readonly kind: 'waiting'
+      readonly reason: StatusReason
+      readonly message: string
+      /** Agent by agent, where several were looked at. */
+      readonly refusals?: readonly Refusal[]
+    }
 
 export const unchanged = (session: Session): Decision => ({ previous: session, session, events: [], command: null })
 
@@ -61,6 +68,7 @@ export const toRunning = (session: Session, slot: Slot, intent: Intent): Session
   const common: Session = {
     ...session,
     waitingSince: intent.at,
+    refusals: [],
     observed: nothingLeft(session),
   }
   if (slot.kind === 'waiting')
@@ -69,6 +77,7 @@ export const toRunning = (session: Session, slot: Slot, intent: Intent): Session
       status: 'pending',
       statusReason: slot.reason,
       statusMessage: slot.message,
+      refusals: slot.refusals ?? [],
       statusDeadline: after(intent.at, intent.timeouts.pendingMs),
     }
   return {

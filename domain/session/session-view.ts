@@ -1,5 +1,6 @@
 /** A session as the API shows it: what `GET /sessions/{id}` answers, field by field. */
 import type { Resources } from '../agent/agent.ts'
+import type { Refusal } from '../placement/refusal.ts'
 import type { Endpoint, Session } from './session.ts'
 import type { DesiredState, SessionStatus, StatusReason } from './words.ts'
 
@@ -22,6 +23,8 @@ export type SessionView = {
   readonly status: SessionStatus
   readonly statusReason: StatusReason | null
   readonly statusMessage: string | null
+  /** Of a pending session: why each agent cannot take it. */
+  readonly refusals: readonly Refusal[]
   readonly waitingSince: Date | null
   readonly deadline: Date | null
   readonly generation: number
@@ -68,6 +71,7 @@ export const sessionView = (session: Session, agentReachable: boolean): SessionV
   status: session.status,
   statusReason: session.statusReason,
   statusMessage: session.statusMessage,
+  refusals: session.status === 'pending' ? session.refusals : [],
   waitingSince: session.waitingSince,
   deadline: session.statusDeadline,
   generation: session.generation,

@@ -5,6 +5,7 @@
  */
 import type { Resources } from '../agent/agent.ts'
 import type { AgentId, CommandId, OrgId, SessionId, TemplateId, UserId } from '../ids.ts'
+import type { Refusal, Strategy } from '../placement/refusal.ts'
 import type { TemplateSpec } from '../template/template-codec.ts'
 import type { CommandType, DesiredState, SessionEventType, SessionStatus, StatusReason } from './words.ts'
 
@@ -57,6 +58,10 @@ export type Session = {
     readonly platform: string | null
     readonly region: string | null
     readonly agentId: AgentId | null
+    /** Labels that its agent has to have. */
+    readonly agentLabels?: { readonly [name: string]: string }
+    /** Of the template; default: `spread`. */
+    readonly strategy?: Strategy
   }
   readonly platform: string | null
   readonly region: string | null
@@ -69,6 +74,8 @@ export type Session = {
   readonly status: SessionStatus
   readonly statusReason: StatusReason | null
   readonly statusMessage: string | null
+  /** Why agents cannot take it, while it is `pending`; what it says at other times is over. */
+  readonly refusals: readonly Refusal[]
   readonly waitingSince: Date | null
   readonly statusDeadline: Date | null
   readonly incarnation: number

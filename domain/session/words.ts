@@ -19,6 +19,10 @@ export type SessionStatus = (typeof sessionStatuses)[number]
 export const sessionActions = ['start', 'wake', 'hibernate', 'stop', 'restart', 'delete'] as const
 export type SessionAction = (typeof sessionActions)[number]
 
+/** Those that may be asked of many at once: none of them needs room anywhere. */
+export const batchActions = ['stop', 'delete', 'hibernate'] as const satisfies readonly SessionAction[]
+export type BatchAction = (typeof batchActions)[number]
+
 /** Why a session is as it is. One table for rows, API and people: `docs/reasons.md` explains each. */
 export const statusReasons = [
   'no_agent_online',

@@ -3,6 +3,7 @@ import * as t from 'io-ts'
 import * as c from '../codec/codec.ts'
 import { E } from '../fp.ts'
 import { DNS_LABEL } from '../ids.ts'
+import { strategies } from '../placement/refusal.ts'
 import { ENV_NAME, ENV_VALUE_LENGTH, parameterCodec } from './parameter-codec.ts'
 
 const PORT_NAME = '^[a-z]([-a-z0-9]{0,13}[a-z0-9])?$'
@@ -144,6 +145,26 @@ export const platformsOf = (spec: TemplateSpec): readonly string[] => [
   ...Object.keys(spec).filter((name) => !Object.hasOwn(specFields, name)),
 ]
 
+/** Labels that a session's agent has to have. */
+export const agentLabelsCodec = c.record(c.string({ maxLength: 256 }), {
+  keyPattern: '^[^\\s=,\\p{Cc}]{1,63}$',
+  keyMessage: 'the name of a label has 1–63 characters, no spaces, no = and no comma',
+  maxProperties: 16,
+  description: 'labels that the agent has to have, each with this value; at most 16',
+})
+
+/** Where its sessions go: for placement only, agents never see it. */
+const placementCodec = c.object(
+  {},
+  {
+    strategy: c.oneOf(strategies, {
+      default: 'spread',
+      description: '`spread` over all agents, or `pack` onto as few as hold them',
+    }),
+    agentLabels: agentLabelsCodec,
+  },
+)
+
 const documentCodec = c.object(
   {
     name: c.string({ pattern: DNS_LABEL, description: 'DNS label' }),
@@ -157,6 +178,7 @@ const documentCodec = c.object(
     tags: c.array(text(64), { maxItems: 32 }),
     parameters: c.array(parameterCodec, { maxItems: 100 }),
     resources: partialResourcesCodec,
+    placement: placementCodec,
   },
 )
 

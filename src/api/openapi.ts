@@ -12,16 +12,22 @@ import {
   adoptOrphanCodec,
   changeSessionCodec,
   createSessionCodec,
+  refusalCodec,
   sessionCodec,
   sessionPageCodec,
   sessionSummaryCodec,
 } from './session.ts'
+import { batchCodec, batchResultCodec, planCodec } from './session-batch.ts'
 import { putTemplateCodec, templateCodec, templatePageCodec } from './template.ts'
 
 const named: { readonly [name: string]: JsonSchema } = {
   Session: sessionCodec.schema,
   SessionPage: sessionPageCodec.schema,
   SessionSummary: sessionSummaryCodec.schema,
+  Refusal: refusalCodec.schema,
+  SessionPlan: planCodec.schema,
+  SessionBatch: batchCodec.schema,
+  SessionBatchResult: batchResultCodec.schema,
   CreateSession: createSessionCodec.schema,
   ChangeSession: changeSessionCodec.schema,
   Event: sessionEventCodec.schema,

@@ -70,6 +70,51 @@ export const query = <const P extends Parameters>(parameters: P): QueryCodec<P> 
   return Object.assign(codec, { parameters })
 }
 
+/**
+ * The same filters in a body: each the text that a query string has, or an array of such texts where several may be meant. What
+ * is inside is checked by the filter itself.
+ */
+export const jsonFilters = <P extends Parameters>({ parameters, validate }: QueryCodec<P>): c.Codec<Decoded<P>> =>
+  c.codec<Decoded<P>>(
+    'filter',
+    {
+      type: 'object',
+      properties: Object.fromEntries(Object.entries(parameters).map(([name, { schema }]) => [name, inBody(schema)])),
+      additionalProperties: false,
+    },
+    (input, context) => {
+      if (typeof input !== 'object' || input === null || Array.isArray(input))
+        return E.left([complaint(input, context, 'must be an object')])
+      const raw: Record<string, string | readonly string[]> = {}
+      const errors: t.ValidationError[] = []
+      for (const [name, value] of Object.entries(input)) {
+        const schema = Object.hasOwn(parameters, name) ? parameters[name]?.schema : undefined
+        const text = asInQuery(value, schema)
+        if (text === null)
+          errors.push(
+            complaint(
+              value,
+              appended(context, name, value),
+              'must be text as in a query string, or an array of texts without commas',
+            ),
+          )
+        else raw[name] = text
+      }
+      return errors.length === 0 ? validate(raw, context) : E.left(errors)
+    },
+  )
+
+const inBody = (schema: c.JsonSchema): c.JsonSchema =>
+  schema.type === 'array' ? { anyOf: [schema, { type: 'string', description: 'with commas between them' }] } : schema
+
+/** A comma inside of one of several would be read as the end of it. */
+const asInQuery = (value: unknown, schema: c.JsonSchema | undefined): string | readonly string[] | null => {
+  if (typeof value === 'string') return value
+  if (!Array.isArray(value) || value.length === 0 || schema?.type !== 'array') return null
+  if (!value.every((one): one is string => typeof one === 'string' && !one.includes(','))) return null
+  return schema['x-repeatable'] === true ? value : value.join(',')
+}
+
 /** Text of at least one character: `?q=` asks for nothing and is a mistake. */
 export const text = (maxLength: number, description?: string): c.Codec<string> =>
   c.string({ minLength: 1, maxLength, ...(description === undefined ? {} : { description }) })

@@ -28,6 +28,8 @@ const intentAnswer = {
   problems: ['transition_refused', 'quota_exceeded', 'contended'],
 } as const
 
+import { batchCodec, batchResultCodec, planCodec } from './session-batch.ts'
+
 export const sessionRoutes = {
   listSessions: {
     ...nothingSent,
@@ -54,6 +56,36 @@ export const sessionRoutes = {
     condition: null,
     answers: { 201: { description: 'Created', codec: sessionCodec, headers: ['Location', 'ETag'] } },
     problems: ['unknown_template', 'unknown_agent', 'no_agent', 'invalid_parameters', 'quota_exceeded', 'contended'],
+  },
+  planSession: {
+    method: 'post',
+    path: '/api/v1/sessions/plan',
+    tag: 'Sessions',
+    summary: 'See where a session would go',
+    description:
+      'Takes what a create takes and is refused as that would be. Nothing is written, and no room is held: a create a moment later may go elsewhere. Quotas are looked at by the create alone.',
+    access: 'change_sessions',
+    params: {},
+    query: noQuery,
+    body: createSessionCodec,
+    condition: null,
+    answers: { 200: { description: 'Where it would go, and why to no other agent', codec: planCodec } },
+    problems: ['unknown_template', 'unknown_agent', 'no_agent', 'invalid_parameters'],
+  },
+  batchSessions: {
+    method: 'post',
+    path: '/api/v1/sessions/batch',
+    tag: 'Sessions',
+    summary: 'Stop, hibernate or delete many sessions',
+    description:
+      'By their ids, or all that a filter finds, which is the one of the list. Answered for each of them. At most 1,000, and in one transaction: with a wrong count, or above the limit, nothing is changed. A `user` reaches only its own sessions, by a filter too.',
+    access: 'change_sessions',
+    params: {},
+    query: noQuery,
+    body: batchCodec,
+    condition: null,
+    answers: { 200: { description: 'What became of each', codec: batchResultCodec } },
+    problems: ['unexpected_count', 'batch_too_large'],
   },
   summarizeSessions: {
     ...nothingSent,

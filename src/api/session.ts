@@ -1,9 +1,10 @@
 /** Sessions: representation, requests and filters. */
 import * as c from '../../domain/codec/codec.ts'
+import { type Refusal, refusalReasons } from '../../domain/placement/refusal.ts'
 import { type SessionSummary as SessionSummaryView, sessionSorts } from '../../domain/ports/sessions.ts'
 import type { SessionView } from '../../domain/session/session-view.ts'
 import { desiredStates, sessionEventTypes, sessionStatuses, statusReasons } from '../../domain/session/words.ts'
-import { envCodec, partialResourcesCodec } from '../../domain/template/template-codec.ts'
+import { agentLabelsCodec, envCodec, partialResourcesCodec } from '../../domain/template/template-codec.ts'
 import { labels, MAX_INTEGER, orgId, sessionId, sessionName, time, timeoutSeconds, userId, wordOf } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
@@ -24,6 +25,15 @@ const endpoint = c.openObject({
   ports: c.array(c.openObject({ name: c.string(), url: c.string(), port: c.integer(), protocol: c.string() })),
 })
 
+/** Why an agent does not take a session. */
+export const refusalCodec = represents<Refusal>()(
+  c.openObject({
+    agentId: c.string(),
+    reason: wordOf(refusalReasons, 'why this agent does not take it'),
+    detail: c.described(c.string(), 'the same for people, with figures'),
+  }),
+)
+
 export const sessionCodec = represents<SessionView>()(
   c.openObject({
     id: c.described(c.string(), { format: 'uuid' }),
@@ -43,6 +53,10 @@ export const sessionCodec = represents<SessionView>()(
     status: c.oneOf(sessionStatuses),
     statusReason: c.nullable(wordOf(statusReasons, 'why the session is as it is')),
     statusMessage: nullableText,
+    refusals: c.described(
+      c.array(refusalCodec),
+      'of a pending session: why each agent cannot take it; the first of them',
+    ),
     waitingSince: nullableTime,
     deadline: nullableTime,
     generation: c.integer(),
@@ -100,6 +114,7 @@ export const createSessionCodec = c.object(madeFrom, {
   platform: c.string({ minLength: 1, maxLength: 63 }),
   region: c.string({ minLength: 1, maxLength: 100 }),
   agentId: c.string({ minLength: 1, maxLength: 255 }),
+  agentLabels: agentLabelsCodec,
 })
 export type CreateSessionRequest = c.TypeOf<typeof createSessionCodec>
 

@@ -35,6 +35,7 @@ export const templateCodec = c.openObject(
     tags: c.array(c.string()),
     parameters: c.array(c.described(c.anyObject, parameterSchema ?? {})),
     resources: c.openObject({}, { cpuMillis: c.integer(), memoryMib: c.integer() }),
+    placement: shownAs('placement'),
   },
 )
 export type Template = c.TypeOf<typeof templateCodec>

@@ -2,6 +2,7 @@
  * The REST API as typed functions. Left to the caller: what to do about a refusal (`ProblemError`), about a
  * server that is not there (`UnreachableError`), and about waiting for what was only accepted.
  */
+import type { BatchAction } from '../../domain/session/words.ts'
 import type { Agent, AgentWithToken, EnrolAgentRequest, RemovedAgent } from '../api/agent.ts'
 import type { ApiKey, ApiKeyWithSecret } from '../api/api-key.ts'
 import type { Command } from '../api/command.ts'
@@ -13,9 +14,11 @@ import type { AgentEvent, Orphan, OrphanRemoval } from '../api/orphan.ts'
 import type { QuotaRepresentation, UsageRepresentation } from '../api/quota.ts'
 import type { OperationId } from '../api/routes.ts'
 import type { AdoptOrphanRequest, CreateSessionRequest, Session, SessionSummary } from '../api/session.ts'
+import type { BatchAnswer, SessionPlan } from '../api/session-batch.ts'
 import type { Template } from '../api/template.ts'
 import { type Call, type ClientOptions, createCaller } from './call.ts'
 import type { AnswerOf, BodyOf, ItemOf, ListOperation, QueryOf } from './contract.ts'
+import { filterInBody } from './encode.ts'
 import { isProblem } from './errors.ts'
 import { type Listed, readPages } from './pages.ts'
 
@@ -23,6 +26,11 @@ export type { ClientOptions } from './call.ts'
 export type { Listed } from './pages.ts'
 
 export type SessionIntent = 'start' | 'stop' | 'hibernate' | 'wake' | 'restart'
+
+/** Sessions by their ids, or as many as there have to be of what a filter finds. */
+export type BatchOf =
+  | { readonly ids: readonly string[]; readonly expectedCount?: number }
+  | { readonly filter: QueryOf<'summarizeSessions'>; readonly expectedCount: number }
 
 /** The filters of a list, without its pages. */
 export type FiltersOf<K extends ListOperation> = Omit<QueryOf<K>, 'limit' | 'cursor'>
@@ -54,6 +62,17 @@ export const createClient = (options: ClientOptions) => {
   return {
     sessions: {
       create: (request: Json<CreateSessionRequest>): Promise<Session> => body('createSession', { body: request }),
+      /** Where it would go; nothing is made. */
+      plan: (request: Json<CreateSessionRequest>): Promise<SessionPlan> => body('planSession', { body: request }),
+      /** Each is answered for itself: not all may have been possible. */
+      batch: (action: BatchAction, which: BatchOf): Promise<BatchAnswer> =>
+        body('batchSessions', {
+          body: {
+            action,
+            ...which,
+            ...('filter' in which ? { filter: filterInBody(which.filter) } : {}),
+          } as BodyOf<'batchSessions'>,
+        }),
       get: (id: string): Promise<Session> => body('getSession', { params: { id } }),
 
       /** null: as it was when it had this ETag. */

@@ -16,3 +16,15 @@ export const encodeQuery = (query: { readonly [name: string]: unknown }): string
   const text = search.toString()
   return text === '' ? '' : `?${text}`
 }
+
+/** The filters of a list as a body has them (`jsonFilters` in the contract). */
+export const filterInBody = (filter: {
+  readonly [name: string]: unknown
+}): { readonly [name: string]: string | readonly string[] } =>
+  Object.fromEntries(
+    Object.entries(filter).flatMap(([name, value]): [string, string | readonly string[]][] => {
+      if (value === undefined) return []
+      if (!Array.isArray(value)) return [[name, String(value)]]
+      return [[name, value.map((one) => (Array.isArray(one) ? one.join('=') : String(one)))]]
+    }),
+  )

@@ -6,9 +6,10 @@
 import type { Agent, Resources } from '../../domain/agent/agent.ts'
 import type { AgentEvent, Orphan, OrphanRemoval, OrphanState } from '../../domain/agent/orphan.ts'
 import type { ApplicationError } from '../../domain/errors.ts'
-import type { TE } from '../../domain/fp.ts'
+import type { E, TE } from '../../domain/fp.ts'
 import type { Caller, Role } from '../../domain/identity/caller.ts'
 import type { AgentId, ApiKeyId, CommandId, OrgId, SessionId, UserId } from '../../domain/ids.ts'
+import type { Plan } from '../../domain/placement/plan.ts'
 import type { Authenticate, Readiness } from '../../domain/ports/access.ts'
 import type { AgentFilter, LostSessions } from '../../domain/ports/agents.ts'
 import type { ApiKeyView } from '../../domain/ports/api-keys.ts'
@@ -32,7 +33,7 @@ import type { Quota } from '../../domain/quota/quota.ts'
 import type { Changes } from '../../domain/session/decide.ts'
 import type { SessionView } from '../../domain/session/session-view.ts'
 import type { WatchFilter } from '../../domain/session/watched.ts'
-import type { SessionAction } from '../../domain/session/words.ts'
+import type { BatchAction, SessionAction } from '../../domain/session/words.ts'
 import type { Template } from '../../domain/template/template.ts'
 import type { TemplateDocument } from '../../domain/template/template-codec.ts'
 
@@ -49,6 +50,8 @@ export type CreateSession = {
   readonly platform?: string
   readonly region?: string
   readonly agentId?: string
+  /** Labels that its agent has to have, beside the template's. */
+  readonly agentLabels?: { readonly [name: string]: string }
   readonly labels?: { readonly [name: string]: string }
   readonly resources?: Partial<Resources>
   readonly parameters?: { readonly [name: string]: unknown }
@@ -56,6 +59,22 @@ export type CreateSession = {
   readonly persistentHome?: boolean
   readonly idleTimeoutSeconds?: number | null
   readonly maxDurationSeconds?: number | null
+}
+
+export type BatchRequest = {
+  readonly action: BatchAction
+  /** By their ids, or all that a filter finds: what the caller sees, either way. */
+  readonly which: { readonly ids: readonly SessionId[] } | { readonly filter: SessionFilter }
+  /** Left out: however many there are. */
+  readonly expectedCount?: number
+}
+
+/** In the order of the ids, or by id. */
+export type BatchResult = {
+  readonly items: readonly {
+    readonly id: SessionId
+    readonly outcome: E.Either<ApplicationError, SessionView>
+  }[]
 }
 
 export type CreateApiKey = {
@@ -70,7 +89,7 @@ export type CreateApiKey = {
 export type MadeApiKey = { readonly apiKey: ApiKeyView; readonly key: string }
 
 /** A create that says whose it is; where it is, the orphan says. */
-export type AdoptOrphan = Omit<CreateSession, 'platform' | 'region' | 'agentId'> & {
+export type AdoptOrphan = Omit<CreateSession, 'platform' | 'region' | 'agentId' | 'agentLabels'> & {
   readonly orgId: OrgId
   readonly userId: UserId
 }
@@ -99,6 +118,10 @@ export type Application = {
   readonly readiness: Readiness
   readonly sessions: {
     readonly create: (caller: Caller, request: CreateSession, keep?: Keep<SessionView>) => Answer<SessionView>
+    /** Where a create would go; nothing is written. */
+    readonly plan: (caller: Caller, request: CreateSession) => Answer<Plan>
+    /** Many at once, each as it would be alone; all of it or, with a wrong count, nothing. */
+    readonly batch: (caller: Caller, request: BatchRequest, keep?: Keep<BatchResult>) => Answer<BatchResult>
     readonly get: (caller: Caller, id: SessionId) => Answer<SessionView>
     readonly list: (
       caller: Caller,

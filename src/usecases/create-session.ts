@@ -1,4 +1,5 @@
 /** POST /sessions: template, parameters and agents → placement → one statement. */
+import type { Agent } from '../../domain/agent/agent.ts'
 import type { ApplicationError } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
@@ -86,12 +87,16 @@ const placementOf = async (
   const placement = place({ ...constraintsOf(draft), underWay: deps.agents.underWay }, agents)
   if (placement.kind === 'placed') return E.right({ chosen: placement, end: deps.agents.begin(placement.agent.id) })
   if (figures === 'recent') return placementOf(deps, draft, 'fresh')
+  const refusal = refusalOf(draft, agents, placement)
+  return refusal === null ? E.right({ chosen: placement, end: () => {} }) : E.left(refusal)
+}
+
+/** What cannot be created as things are enrolled, or null. */
+export const refusalOf = (draft: Session, agents: readonly Agent[], placement: Placement): ApplicationError | null => {
+  if (placement.kind === 'placed') return null
   const asked = draft.placement.agentId
-  if (asked !== null && !agents.some((agent) => agent.id === asked))
-    return E.left({ _tag: 'UnknownAgent', agentId: asked })
-  return placement.kind === 'impossible'
-    ? E.left(noAgent(draft, placement))
-    : E.right({ chosen: placement, end: () => {} })
+  if (asked !== null && !agents.some((agent) => agent.id === asked)) return { _tag: 'UnknownAgent', agentId: asked }
+  return placement.kind === 'impossible' ? noAgent(draft, placement) : null
 }
 
 const lostEveryRace: Slot = {
@@ -104,6 +109,13 @@ const noAgent = (draft: Session, placement: Extract<Placement, { kind: 'impossib
   _tag: 'NoAgent',
   detail: `no enrolled agent can ever run this: the template is for ${draft.placement.platforms.join(', ')}${
     draft.placement.platform === null ? '' : `, ${draft.placement.platform} was asked for`
-  }${draft.placement.region === null ? '' : ` in region ${draft.placement.region}`}`,
+  }${draft.placement.region === null ? '' : ` in region ${draft.placement.region}`}${
+    draft.placement.agentLabels === undefined ? '' : ` on an agent with ${inWords(draft.placement.agentLabels)}`
+  }`,
   refusals: placement.refusals,
 })
+
+const inWords = (labels: { readonly [name: string]: string }): string =>
+  Object.entries(labels)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(', ')

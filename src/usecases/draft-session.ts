@@ -37,8 +37,8 @@ export const draftSession = async (
     return E.left({ _tag: 'UnknownTemplate', name: request.template, version: request.templateVersion ?? null })
   const resolved = resolveParameters(template.document.parameters ?? [], request.parameters ?? {}, deps.matches)
   if (E.isLeft(resolved)) return resolved
-  const tooLarge = oversize(request)
-  if (tooLarge !== null) return E.left(tooLarge)
+  const refused = oversize(request) ?? contradiction(template, request)
+  if (refused !== null) return E.left(refused)
   return E.right({
     draft: draftOf(deps, owner, request, template, resolved.right),
     secrets: resolved.right.secretEnv,
@@ -55,6 +55,27 @@ const oversize = (request: CreateSession): ApplicationError | null => {
           { field: 'env', message: `env and parameters have ${bytes} bytes of JSON, at most ${MAX_ENV_BYTES} fit` },
         ],
       }
+}
+
+/** Both have to hold, and no agent has two values for one label. */
+const contradiction = (template: Template, { agentLabels = {} }: CreateSession): ApplicationError | null => {
+  const asked = template.document.placement?.agentLabels ?? {}
+  const errors = Object.entries(agentLabels).flatMap(([name, value]) =>
+    Object.hasOwn(asked, name) && asked[name] !== value
+      ? [{ field: `agentLabels.${name}`, message: `cannot be ${value}: the template asks for ${asked[name]}` }]
+      : [],
+  )
+  return errors.length === 0 ? null : { _tag: 'InvalidParameters', errors }
+}
+
+/** Only what is asked for: most sessions ask for nothing of the kind. */
+const whereItMayRun = (template: Template, request: CreateSession): Partial<Session['placement']> => {
+  const { strategy, agentLabels } = template.document.placement ?? {}
+  const labels = { ...agentLabels, ...request.agentLabels }
+  return {
+    ...(strategy === undefined ? {} : { strategy }),
+    ...(Object.keys(labels).length === 0 ? {} : { agentLabels: labels }),
+  }
 }
 
 const draftOf = (
@@ -77,6 +98,7 @@ const draftOf = (
       platform: request.platform ?? null,
       region: request.region ?? null,
       agentId: (request.agentId as AgentId | undefined) ?? null,
+      ...whereItMayRun(template, request),
     },
     platform: request.platform ?? null,
     region: request.region ?? null,
@@ -88,6 +110,7 @@ const draftOf = (
     status: 'pending',
     statusReason: null,
     statusMessage: null,
+    refusals: [],
     waitingSince: at,
     statusDeadline: null,
     incarnation: 0,

@@ -89,6 +89,7 @@ export const aSession = (changes: Partial<Session> = {}): Session => {
     status,
     statusReason: null,
     statusMessage: null,
+    refusals: [],
     waitingSince: null,
     statusDeadline: null,
     incarnation: 0,

@@ -56,6 +56,13 @@ export type Matrix = { readonly [K in OperationId]: Row }
 export const matrix: Matrix = {
   listSessions: { on: 'nothing', statuses: { own: all(200) } },
   createSession: { on: 'nothing', body: { template: 'hello-web' }, statuses: { own: [403, 201, 201, 201, 201] } },
+  planSession: { on: 'nothing', body: { template: 'hello-web' }, statuses: { own: [403, 200, 200, 200, 200] } },
+  // Whose each of them is, is answered for each (test/e2e/batch.test.ts).
+  batchSessions: {
+    on: 'nothing',
+    body: { action: 'stop', filter: { q: 'none is called so' }, expectedCount: 0 },
+    statuses: { own: [403, 200, 200, 200, 200] },
+  },
   summarizeSessions: { on: 'nothing', statuses: { own: all(200) } },
   getSession: { on: 'session', statuses: readSession },
   changeSession: { on: 'session', body: { name: 'another' }, statuses: changeSession(200) },

@@ -18,6 +18,7 @@ import { type Database, openDatabase, type Query, type Row } from '../../adapter
 import { createQuotaStore } from '../../adapters/postgres/quotas.ts'
 import { createReportStore } from '../../adapters/postgres/reports.ts'
 import { createRetentionStore } from '../../adapters/postgres/retention.ts'
+import { createSessionBatches } from '../../adapters/postgres/session-batches.ts'
 import { createSessionQueries } from '../../adapters/postgres/session-queries.ts'
 import { createSessionStore } from '../../adapters/postgres/session-store.ts'
 import { createSessionWriter } from '../../adapters/postgres/session-writer.ts'
@@ -84,6 +85,7 @@ export const storesOver = (database: Database, owner: Database = database) => {
     due: async (peer: Peer, limit: number, inFlight: readonly number[], after = 0) =>
       (await outbox.due([{ peer, limit, after, inFlight }]))[0]?.commands ?? [],
     sessions: createSessionStore(database, { agentSilentAfterMs: 90_000 }),
+    batches: createSessionBatches(database, { agentSilentAfterMs: 90_000 }),
     queries: createSessionQueries(database, cursors, { agentSilentAfterMs: 90_000 }),
     agents: createAgentStore(database, cursors, clock, { heartbeatIntervalMs: 15_000 }),
     duties: createDutyStore(database),
@@ -190,6 +192,7 @@ export const aDraft = (overrides: Partial<Session> = {}): Session => {
     status: 'pending',
     statusReason: null,
     statusMessage: null,
+    refusals: [],
     waitingSince: at,
     statusDeadline: null,
     incarnation: 0,

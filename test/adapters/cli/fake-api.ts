@@ -112,6 +112,7 @@ export const aSession = (changes: Partial<Session> = {}): Session => ({
   status: 'running',
   statusReason: null,
   statusMessage: null,
+  refusals: [],
   waitingSince: null,
   deadline: null,
   generation: 1,

@@ -2,9 +2,10 @@
 import type { Agent } from '../../../domain/agent/agent.ts'
 import type { AgentEvent, Orphan, OrphanRemoval } from '../../../domain/agent/orphan.ts'
 import { type ApplicationError, notFound } from '../../../domain/errors.ts'
-import { TE } from '../../../domain/fp.ts'
+import { E, TE } from '../../../domain/fp.ts'
 import type { Caller } from '../../../domain/identity/caller.ts'
 import type { AgentId, ApiKeyId, OrgId, SessionId, TemplateId, UserId } from '../../../domain/ids.ts'
+import type { Plan } from '../../../domain/placement/plan.ts'
 import type { ApiKeyView } from '../../../domain/ports/api-keys.ts'
 import type { JobView, QueueView } from '../../../domain/ports/jobs.ts'
 import type { Org } from '../../../domain/ports/orgs.ts'
@@ -45,6 +46,7 @@ export const aSessionView = (changes: Partial<SessionView> = {}): SessionView =>
   status: 'running',
   statusReason: null,
   statusMessage: null,
+  refusals: [],
   waitingSince: null,
   deadline: null,
   generation: 1,
@@ -131,6 +133,18 @@ const noRemoval: OrphanRemoval = {
   haltedReason: 'restored',
   resumedAt: null,
   resumedBy: null,
+}
+
+export const aPlan: Plan = {
+  agentId: 'edge-1' as AgentId,
+  platform: 'process',
+  region: null,
+  strategy: 'spread',
+  status: 'scheduling',
+  statusReason: 'queued_for_agent',
+  statusMessage: 'would go to agent edge-1: 20 % of it would be in use',
+  refusals: [{ agentId: 'edge-2', reason: 'agent_cordoned', detail: 'takes no new sessions: an operator cordoned it' }],
+  refused: 1,
 }
 
 export const aTemplate: Template = {
@@ -247,6 +261,18 @@ export const fakeApplication = (
     },
     sessions: {
       create: (_caller, request) => answer(aSessionView(), 'create', request),
+      plan: (_caller, request) => answer(aPlan, 'plan', request),
+      batch: (_caller, request) =>
+        answer(
+          {
+            items: [
+              { id: SESSION_ID as SessionId, outcome: E.right(aSessionView({ status: 'stopping' })) },
+              { id: NO_SUCH_ID as SessionId, outcome: E.left(notFound('session', NO_SUCH_ID)) },
+            ],
+          },
+          'batch',
+          request,
+        ),
       get: (_caller, id) => session(id, aSessionView(), 'get', id),
       list: (_caller, filter, sort, request) => answer(page(aSessionView()), 'list', filter, sort, request),
       summary: (_caller, filter) => answer(summary, 'summary', filter),

@@ -4,6 +4,7 @@
  */
 import { expect } from 'chai'
 import { type Database, openDatabase } from '../../../adapters/postgres/pool.ts'
+import { E } from '../../../domain/fp.ts'
 import type { CommandId, OrgId } from '../../../domain/ids.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
 import type { CommandView } from '../../../domain/ports/sessions.ts'
@@ -116,6 +117,21 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
     get: async ({ quotas }, org) => ((await quotas.get(org)).quota.maxSessions === 7 ? MARK : null),
     set: system,
     usage: async ({ quotas }, org) => ((await quotas.usage(org, {})).sessions === 0 ? null : MARK),
+  },
+  batches: {
+    change: async ({ batches }, org, { session }) => {
+      const named = await batches.change(scope(org), { ids: [session.id] }, 10, (found) =>
+        E.right({
+          decisions: found.map((one) => right(stop(one.session, anIntent()))),
+          result: found.map((one) => one.session.name),
+          kept: undefined,
+        }),
+      )
+      const found = await batches.change(scope(org), { filter: {} }, 10, (all) =>
+        E.left(all.map((one) => one.session.name)),
+      )
+      return [named, found]
+    },
   },
   orphans: {
     list: ({ orphans }, org, theirs) => orphans.list(owned(theirs, org), ['seen', 'approved'], everything),

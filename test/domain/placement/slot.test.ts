@@ -75,7 +75,13 @@ describe('where a session can run again', () => {
   it('says nothing of agents of another org', () => {
     const foreign = anAgent({ id: 'secret', orgId: 'other' as OrgId })
     const slot = slotFor(aSession({ status: 'failed', agentId: null }), [foreign, anAgent({ id: 'mine', ...full })])
-    expect(slot).to.deep.equal({ kind: 'waiting', reason: 'no_capacity', message: 'mine: holds 10 of 10 sessions' })
+    const detail = 'holds 10 of 10 sessions'
+    expect(slot).to.deep.equal({
+      kind: 'waiting',
+      reason: 'no_capacity',
+      message: `mine: ${detail}`,
+      refusals: [{ agentId: 'mine', reason: 'no_capacity', detail }],
+    })
   })
 })
 
@@ -85,12 +91,14 @@ describe('a placement as a slot', () => {
       kind: 'waiting',
       reason: 'no_agent_online',
       message: 'no agent is enrolled',
+      refusals: [],
     })
     const refusals = [{ agentId: 'a', reason: 'no_capacity', detail: 'is full' }] as const
     expect(slotOf({ kind: 'waiting', reason: 'no_capacity', refusals, refused: 1 })).to.deep.equal({
       kind: 'waiting',
       reason: 'no_capacity',
       message: 'a: is full',
+      refusals,
     })
     expect(slotOf({ kind: 'placed', agent: anAgent({ id: 'x' as AgentId }) })).to.deep.include({
       kind: 'placed',
