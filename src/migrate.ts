@@ -1,19 +1,43 @@
 /** `streamspace migrate`: the schema of the control plane, then pg-boss' own. */
-import { migrateBoss } from '../adapters/pgboss/boss.ts'
-import { openJobsDatabase } from '../adapters/postgres/jobs-database.ts'
-import { migrate } from '../adapters/postgres/migrate.ts'
+import { isBossCurrent, migrateBoss } from '../adapters/pgboss/boss.ts'
+import { grantJobs, openJobsDatabase } from '../adapters/postgres/jobs-database.ts'
+import { migrate, schemaVersion } from '../adapters/postgres/migrate.ts'
 import { withoutPassword } from '../domain/ports/database-url.ts'
 import { ExitError } from './program/exit-error.ts'
 import { databaseSettings } from './program/settings.ts'
 
+const apply = async (databaseUrl: string, log: (line: string) => void): Promise<void> => {
+  await migrate({ databaseUrl, log })
+  const jobs = openJobsDatabase({ url: databaseUrl, as: 'login' })
+  await migrateBoss(jobs)
+    .then(() => grantJobs(jobs))
+    .finally(jobs.close)
+}
+
+/** For a login that may migrate nothing, where there is nothing to migrate. */
+const isUpToDate = async (databaseUrl: string): Promise<boolean> => {
+  const { present, known } = await schemaVersion(databaseUrl)
+  if (present !== known) return false
+  const jobs = openJobsDatabase({ url: databaseUrl })
+  return isBossCurrent(jobs).finally(jobs.close)
+}
+
+const INSUFFICIENT_PRIVILEGE = '42501'
+
 export const migrateAll = async (databaseUrl: string, log: (line: string) => void): Promise<void> => {
   try {
-    await migrate({ databaseUrl, log })
-    const jobs = openJobsDatabase({ url: databaseUrl })
-    await migrateBoss(jobs).finally(jobs.close)
+    await apply(databaseUrl, log)
   } catch (error) {
-    const reason = (error as Error).message || (error as { code?: string }).code
-    throw new ExitError(1, `migrating ${withoutPassword(databaseUrl)} failed, nothing was changed: ${reason}`)
+    const { code, message } = error as { readonly code?: string; readonly message?: string }
+    const isRefused = code === INSUFFICIENT_PRIVILEGE
+    if (isRefused && (await isUpToDate(databaseUrl).catch(() => false))) return
+    const more = isRefused
+      ? '; migrate with a login that owns the schema (docs/operations.md#rights-in-the-database)'
+      : ''
+    throw new ExitError(
+      1,
+      `migrating ${withoutPassword(databaseUrl)} failed, nothing was changed: ${message || code}${more}`,
+    )
   }
 }
 

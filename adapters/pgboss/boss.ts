@@ -14,6 +14,19 @@ export const migrateBoss = async (database: BossDatabase): Promise<void> => {
   await boss.stop({ graceful: false })
 }
 
+/** Whether its schema is the one that this pg-boss knows. Leaves the database open. */
+export const isBossCurrent = async (database: BossDatabase): Promise<boolean> => {
+  const boss = new PgBoss({ ...settings(database), migrate: false, createSchema: false, supervise: false })
+  boss.on('error', () => {}) // start() rejects with the same
+  try {
+    await boss.start()
+    await boss.stop({ graceful: false })
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** Leaves the database open when it stops, too: it belongs to who opened it. */
 export const startBoss = async (database: BossDatabase, onError: (error: unknown) => void): Promise<PgBoss> => {
   const boss = new PgBoss({

@@ -12,7 +12,7 @@ import type { OrgId } from '../../domain/ids.ts'
  */
 export type Identity = 'login' | 'system' | OrgId | readonly OrgId[]
 
-const ROLES = { tenant: 'streamspace_tenant', system: 'streamspace_system' } as const
+export const ROLES = { tenant: 'streamspace_tenant', system: 'streamspace_system' } as const
 const ORG = 'streamspace.org'
 
 type Settings = { readonly role: string; readonly org: string }

@@ -4,7 +4,9 @@
  */
 import pg from 'pg'
 import { type Connector, connectorTo } from './connector.ts'
+import { becoming, ROLES } from './identity.ts'
 import { isReadOnly } from './lost-connection.ts'
+import { MIGRATION_LOCK } from './migrate.ts'
 import type { Row } from './pool.ts'
 import { createStatements } from './statements.ts'
 
@@ -40,11 +42,14 @@ const LOOK_TIMEOUT_MS = 5_000
  * finished: a hint that is lost, or a duty that runs once more.
  */
 const SETTINGS = 'SET synchronous_commit = off'
+const identityOf = (as: 'login' | undefined): string => becoming(as ?? 'system', 'connection') ?? 'SELECT'
 const AGAIN_AFTER_MS = { first: 250, most: 1_000 }
 
 export const openJobsDatabase = (settings: {
   readonly url: string
   readonly maxConnections?: number
+  /** `login`: as whoever the address names, to make the schema. */
+  readonly as?: 'login'
   /** Statements that are short whatever the size of the installation: an answer that is late has been lost. */
   readonly isQuick?: (text: string, values: readonly unknown[]) => boolean
   readonly quickAnswerTimeoutMs?: number
@@ -63,9 +68,13 @@ export const openJobsDatabase = (settings: {
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     idleTimeoutMillis: 0,
     keepAlive: true,
+    // Before anybody has the connection: no statement is ever sent by one that could not become who it should be.
+    onConnect: async (client) => {
+      const text = `${identityOf(settings.as)}; ${SETTINGS}`
+      await client.query({ text, query_timeout: CONNECT_TIMEOUT_MS } as pg.QueryConfig)
+    },
   })
   pool.on('error', onError)
-  pool.on('connect', (client) => void client.query(SETTINGS).catch(onError))
   const statements = createStatements(pool, ANSWER_TIMEOUT_MS)
   const quick = createStatements(pool, settings.quickAnswerTimeoutMs ?? QUICK_ANSWER_TIMEOUT_MS)
   const { isQuick = () => false } = settings
@@ -87,6 +96,7 @@ export const openJobsDatabase = (settings: {
     listen: (channel, onNotification, onReconnect) =>
       listening({
         connector,
+        identity: identityOf(settings.as),
         channel,
         onNotification: (payload) => {
           overheard(payload)
@@ -113,6 +123,21 @@ export const openJobsDatabase = (settings: {
 }
 
 /**
+ * What pg-boss' schema, made by whoever migrates, has to allow the role that servers take. One transaction, as PostgreSQL refuses
+ * grants that others make at the same moment.
+ */
+const GRANTS = `
+SELECT pg_advisory_xact_lock(${MIGRATION_LOCK});
+GRANT USAGE ON SCHEMA pgboss TO ${ROLES.system};
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pgboss TO ${ROLES.system};
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA pgboss TO ${ROLES.system};
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgboss TO ${ROLES.system}`
+
+export const grantJobs = async (database: JobsDatabase): Promise<void> => {
+  await database.executeSql(GRANTS)
+}
+
+/**
  * pg-boss names no statement, and PostgreSQL spends longer on planning its fetch than on running it. Those that come
  * again get a name, so that each connection plans them once; and with ten times as many a new name, because the plan that was
  * best when there was hardly a job reads through all of them when there are thousands.
@@ -132,6 +157,7 @@ const createNames = (): ((text: string, values?: readonly unknown[]) => { readon
 
 type Listening = {
   readonly connector: Connector
+  readonly identity: string
   readonly channel: string
   readonly onNotification: (payload: string) => void
   readonly onReconnect: () => void
@@ -193,7 +219,7 @@ const listening = async (what: Listening): Promise<{ close: () => Promise<void> 
 }
 
 const listener = async (
-  { connector, channel, onNotification }: Listening,
+  { connector, identity, channel, onNotification }: Listening,
   lost: (client: pg.Client, error: Error) => void,
 ): Promise<pg.Client> => {
   const client = new connector.Client({
@@ -210,6 +236,7 @@ const listener = async (
   })
   try {
     await client.connect()
+    await client.query(identity)
     await client.query(`LISTEN ${client.escapeIdentifier(channel)}`)
     return client
   } catch (error) {

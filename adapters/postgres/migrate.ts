@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import type pg from 'pg'
 import Postgrator from 'postgrator'
 import { connectorTo } from './connector.ts'
+import { becoming, ROLES } from './identity.ts'
 import type { Database } from './pool.ts'
 
 const MIGRATIONS = fileURLToPath(new URL('../../migrations/', import.meta.url))
@@ -63,10 +64,15 @@ export const migrate = async (options: {
 
 export type SchemaVersion = { readonly present: number; readonly known: number }
 
+/** Whoever logs in may read nothing itself, but as the role of servers; which is there once the schema is. */
+const AS_SERVERS_DO = `
+${becoming('system', 'connection')} FROM pg_roles WHERE rolname = '${ROLES.system}' AND pg_has_role(oid, 'MEMBER')`
+
 /** What the database is at, and what this program was written for. */
 export const schemaVersion = async (databaseUrl: string): Promise<SchemaVersion> => {
   const client = await connected(databaseUrl)
   try {
+    await client.query(AS_SERVERS_DO)
     const postgrator = postgratorOn(client)
     const [known, table] = await Promise.all([
       postgrator.getMaxVersion(),

@@ -3,13 +3,15 @@ import pg from 'pg'
 import type { PgBoss } from 'pg-boss'
 import { migrateBoss as makeSchema, startBoss } from '../../adapters/pgboss/boss.ts'
 import type { Overhear } from '../../adapters/pgboss/drains.ts'
-import { openJobsDatabase } from '../../adapters/postgres/jobs-database.ts'
+import { grantJobs, openJobsDatabase } from '../../adapters/postgres/jobs-database.ts'
 import { type FreshDatabase, freshDatabase } from './postgres.ts'
 
 /** Makes pg-boss' schema there, as `streamspace migrate` does. */
 export const migrateBoss = async (url: string): Promise<void> => {
-  const database = openJobsDatabase({ url })
-  await makeSchema(database).finally(database.close)
+  const database = openJobsDatabase({ url, as: 'login' })
+  await makeSchema(database)
+    .then(() => grantJobs(database))
+    .finally(database.close)
 }
 
 export type Jobs = {

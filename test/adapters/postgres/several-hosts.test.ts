@@ -36,7 +36,7 @@ describe('a database of several hosts', function () {
     url = pair.primaryUrl.replace(new URL(pair.primaryUrl).host, hosts.join(','))
     url += '?target_session_attrs=read-write'
     database = openDatabase({ url, as: 'login', maxConnections: 4 })
-    jobs = openJobsDatabase({ url })
+    jobs = openJobsDatabase({ url, as: 'login' })
   })
   after(async () => {
     await database?.close()
