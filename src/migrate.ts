@@ -28,15 +28,16 @@ export const migrateAll = async (databaseUrl: string, log: (line: string) => voi
   try {
     await apply(databaseUrl, log)
   } catch (error) {
-    const { code, message } = error as { readonly code?: string; readonly message?: string }
+    const { code, message, hint } = error as { readonly [part in 'code' | 'message' | 'hint']?: string }
     const isRefused = code === INSUFFICIENT_PRIVILEGE
     if (isRefused && (await isUpToDate(databaseUrl).catch(() => false))) return
+    const toDo = hint === undefined ? '' : `. ${hint}`
     const more = isRefused
       ? '; migrate with a login that owns the schema (docs/operations.md#rights-in-the-database)'
       : ''
     throw new ExitError(
       1,
-      `migrating ${withoutPassword(databaseUrl)} failed, nothing was changed: ${message || code}${more}`,
+      `migrating ${withoutPassword(databaseUrl)} failed, nothing was changed: ${message || code}${toDo}${more}`,
     )
   }
 }

@@ -66,7 +66,9 @@ export type SchemaVersion = { readonly present: number; readonly known: number }
 
 /** Whoever logs in may read nothing itself, but as the role of servers; which is there once the schema is. */
 const AS_SERVERS_DO = `
-${becoming('system', 'connection')} FROM pg_roles WHERE rolname = '${ROLES.system}' AND pg_has_role(oid, 'MEMBER')`
+${becoming('system', 'connection')}   FROM pg_roles
+ WHERE rolname = '${ROLES.system}'
+   AND pg_has_role(oid, CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)`
 
 /** What the database is at, and what this program was written for. */
 export const schemaVersion = async (databaseUrl: string): Promise<SchemaVersion> => {

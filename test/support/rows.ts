@@ -6,12 +6,15 @@
 import { createAccessStore } from '../../adapters/postgres/access.ts'
 import { createAdoptionStore } from '../../adapters/postgres/adoption.ts'
 import { createAgentStore } from '../../adapters/postgres/agents.ts'
+import { createApiKeyStore } from '../../adapters/postgres/api-keys.ts'
 import { createCommandStore } from '../../adapters/postgres/commands.ts'
 import { createCursors } from '../../adapters/postgres/cursor.ts'
 import { createDutyStore } from '../../adapters/postgres/duties.ts'
 import { createFeed } from '../../adapters/postgres/feed.ts'
+import { createIdempotencyStore } from '../../adapters/postgres/idempotency.ts'
 import { createInventoryReads } from '../../adapters/postgres/inventory-reads.ts'
 import { createLeaseStore } from '../../adapters/postgres/leases.ts'
+import { createOrgStore } from '../../adapters/postgres/orgs.ts'
 import { createOrphanStore } from '../../adapters/postgres/orphans.ts'
 import { createOutbox } from '../../adapters/postgres/outbox.ts'
 import { type Database, openDatabase, type Query, type Row } from '../../adapters/postgres/pool.ts'
@@ -97,6 +100,9 @@ export const storesOver = (database: Database, owner: Database = database) => {
     templates: createTemplateStore(database, cursors, ids),
     quotas: createQuotaStore(database),
     access: createAccessStore(database),
+    apiKeys: createApiKeyStore(database, cursors),
+    orgs: createOrgStore(database, cursors),
+    answers: createIdempotencyStore(database),
     ask: async (text: string, ...values: unknown[]): Promise<readonly Row[]> =>
       (await owner.query({ text, values })).rows,
   }

@@ -2,11 +2,14 @@
  * Orgs are kept apart twice: each statement names the org that it is for, and PostgreSQL shows its connection that org's rows
  * alone. Here each of the two is taken away in turn, for everything that a store does for an org: the other one holds.
  */
+import { readdir, readFile } from 'node:fs/promises'
 import { expect } from 'chai'
 import { type Database, openDatabase } from '../../../adapters/postgres/pool.ts'
 import { E } from '../../../domain/fp.ts'
 import type { CommandId, OrgId } from '../../../domain/ids.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
+import type { ApiKeyView, NewApiKey } from '../../../domain/ports/api-keys.ts'
+import type { Kept } from '../../../domain/ports/idempotency.ts'
 import type { CommandView } from '../../../domain/ports/sessions.ts'
 import { noQuota } from '../../../domain/quota/quota.ts'
 import { stop, update } from '../../../domain/session/decide.ts'
@@ -15,6 +18,7 @@ import { aDocument } from '../../support/a-template.ts'
 import { everything, orphansOf, someOrphans } from '../../support/orphans.ts'
 import {
   ACME,
+  ANNA,
   aCreation,
   agentNamed,
   anAgent,
@@ -33,7 +37,32 @@ import {
 /** In everything of theirs that an answer might show. */
 const MARK = 'not-for-acme'
 
+const KEY_HASH = Buffer.from('the hash of their Idempotency-Key')
+const theirAnswer: Kept = {
+  orgId: GLOBEX,
+  caller: 'key:theirs',
+  keyHash: KEY_HASH,
+  fingerprint: Buffer.from('theirs'),
+  status: 201,
+  location: MARK,
+  body: Buffer.from(MARK),
+  sealed: false,
+}
+
+const aKey = (changes: Partial<NewApiKey>): NewApiKey => ({
+  id: ids.apiKey(),
+  orgId: GLOBEX,
+  userId: ANNA,
+  role: 'user',
+  name: 'a key',
+  prefix: 'ssk_aaaaaaaa',
+  hash: Buffer.from(MARK),
+  expiresAt: null,
+  ...changes,
+})
+
 type Theirs = {
+  readonly key: ApiKeyView
   readonly agent: Peer
   readonly session: Session
   readonly command: CommandView
@@ -156,6 +185,32 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
         {},
       ),
   },
+  apiKeys: {
+    list: ({ apiKeys }, org) => apiKeys.list(org, everything),
+    get: ({ apiKeys }, org, { key }) => apiKeys.get(org, key.id),
+    add: async ({ apiKeys }, org) => (await apiKeys.add(aKey({ orgId: org, name: 'ours' }))).name,
+    replace: ({ apiKeys }, org, { key }) => apiKeys.replace(org, key.id, aKey({ orgId: org, name: MARK }), 60),
+    revoke: ({ apiKeys }, org, { key }) => apiKeys.revoke(org, key.id),
+    used: system,
+  },
+  answers: {
+    find: async ({ answers }, org) => {
+      const found = await answers.find(org, 'key:theirs', KEY_HASH)
+      return found === null ? null : found.location
+    },
+    keep: async ({ answers }, org) => {
+      await answers.keep({ ...theirAnswer, orgId: org, keyHash: Buffer.from('ours'), location: null })
+    },
+  },
+  // Orgs are the installation's, and who somebody is is asked before it is known whose they are.
+  orgs: { list: system, get: system, add: system, remove: system },
+  access: {
+    keysByPrefix: system,
+    orgExists: system,
+    addKey: system,
+    hasInstallationKey: system,
+    revokeInstallationKeys: system,
+  },
   templates: {
     find: ({ templates }, org) => templates.find(org, MARK, null),
     list: ({ templates }, org) => templates.list(org, {}, everything),
@@ -169,8 +224,39 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
   },
 }
 
+/** Whose functions are above, by themselves or within another. */
+const TRIED = [
+  'createAccessStore',
+  'createAdoptionStore',
+  'createAgentStore',
+  'createApiKeyStore',
+  'createCommandStore',
+  'createIdempotencyStore',
+  'createOrgStore',
+  'createOrphanQueries',
+  'createOrphanRemoval',
+  'createOrphanStore',
+  'createSessionQueries',
+  'createSessionStore',
+  'createSessionWriter',
+  'createTemplateStore',
+]
+/** What agents report, duties, retention: whose it is follows from the rows. No caller reaches them. */
+const FOR_NOBODY = [
+  'createDatabaseClock',
+  'createDutyStore',
+  'createInventoryReads',
+  'createLeaseStore',
+  'createOutbox',
+  'createReportStore',
+  'createRetentionStore',
+]
+
 const TABLES = [
   ['agents', 'org_id = $1'],
+  ['api_keys', 'org_id = $1'],
+  ['idempotency_keys', 'org_id = $1'],
+  ['orgs', 'id = $1'],
   ['agent_leases', 'agent_id IN (SELECT id FROM agents WHERE org_id = $1)'],
   ['agent_events', 'agent_id IN (SELECT id FROM agents WHERE org_id = $1)'],
   ['orphan_brakes', 'agent_id IN (SELECT id FROM agents WHERE org_id = $1)'],
@@ -202,11 +288,13 @@ const populated = async (): Promise<{ readonly stores: Stores; readonly theirs: 
   await stores.templates.put(GLOBEX, aDocument({ name: MARK }))
   await stores.templates.put(GLOBEX, aDocument({ name: 'archived' }))
   await stores.templates.archive(GLOBEX, 'archived')
+  const key = await stores.apiKeys.add(aKey({ name: MARK }))
+  await stores.answers.keep(theirAnswer)
   const commandId = await commandIdOf(stores, session.id)
   await stores.ask('UPDATE outbox SET last_error = $2 WHERE command_id = $1', commandId, MARK)
   const command = await stores.commands.get(scope(GLOBEX), commandId)
   if (command === null) throw new Error('no command')
-  return { stores, theirs: { agent, session, orphan, command } }
+  return { stores, theirs: { agent, session, orphan, command, key } }
 }
 
 const pictureOf = async ({ ask }: Stores): Promise<unknown> =>
@@ -278,6 +366,19 @@ describe('what is another org’s', () => {
       })
     }
   }
+
+  it('is tried with every store that there is', async () => {
+    const folder = new URL('../../../adapters/postgres/', import.meta.url)
+    const makers: string[] = []
+    for (const file of await readdir(folder)) {
+      const source = await readFile(new URL(file, folder), 'utf8')
+      for (const [, name] of source.matchAll(
+        /^export const (create\w+) = (?:async )?\(\s*database: (?:Database|Tenants)\b/gm,
+      ))
+        makers.push(name ?? '')
+    }
+    expect(makers.toSorted()).to.deep.equal([...TRIED, ...FOR_NOBODY].toSorted())
+  })
 
   it('is not written for them by whoever writes for several', async () => {
     const creation = aCreation(nowhere, { orgId: GLOBEX })
