@@ -92,7 +92,7 @@ export const endpoint = (
     // Who asks whether this replica is alive or ready is always told.
     const outcome = await (route.access === 'anyone' ? handle() : admitted(handle))
     if (E.isLeft(outcome)) refuse(exchange, outcome.left)
-    else answer(exchange, outcome.right)
+    else answer(exchange, route.condition === 'read' ? { etag: 'content', ...outcome.right } : outcome.right)
   }
   return async (request: Request, response: Response): Promise<void> => {
     const exchange = begin(request, response, log, limits.addressOf(request))

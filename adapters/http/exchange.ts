@@ -15,6 +15,8 @@ export type Reply = {
   readonly status: number
   /** undefined: no body. Written as JSON. */
   readonly body?: unknown
+  /** A body that is JSON already. */
+  readonly json?: string
   /** A number: the version that If-Match guards. `content`: by content alone. */
   readonly etag?: number | 'content'
   readonly location?: string
@@ -82,12 +84,12 @@ export const answer = (exchange: Exchange, reply: Reply): void => {
   const headers = headersOf(exchange, reply.secret === true ? 'no-store' : 'private, no-cache')
   if (location !== undefined) headers.Location = location
   if (reply.replayed === true) headers['Idempotency-Replayed'] = 'true'
-  if (body === undefined) {
+  if (body === undefined && reply.json === undefined) {
     write(exchange, status, headers, null)
     noted(exchange, status)
     return
   }
-  const json = JSON.stringify(body)
+  const json = reply.json ?? JSON.stringify(body)
   const { method } = exchange.request
   const isRead = method === 'GET' || method === 'HEAD'
   if (etag !== undefined) {
@@ -108,8 +110,9 @@ export const answer = (exchange: Exchange, reply: Reply): void => {
   noted(exchange, status)
 }
 
-const isCompressible = ({ body, secret, compressible }: Reply): boolean =>
-  secret !== true && (compressible === true || Array.isArray((body as { readonly items?: unknown } | null)?.items))
+const isCompressible = ({ body, json, secret, compressible }: Reply): boolean =>
+  secret !== true &&
+  (compressible === true || json !== undefined || Array.isArray((body as { readonly items?: unknown } | null)?.items))
 
 const compressed = async (exchange: Exchange, status: number, headers: Headers, json: string): Promise<void> => {
   const { request, response } = exchange
@@ -136,6 +139,9 @@ export const refuse = (exchange: Exchange, error: AnyRefusal): void => {
   noted(exchange, status, status >= 500 && error._tag !== 'Contended' ? undefined : code)
 }
 
+const BAD_CURSOR =
+  'is of another list (or filters, sort, org), or was changed: ask without it, and go on with what `nextCursor` says then'
+
 /** For what was thrown: lost infrastructure, or a bug. Nothing of it is told to the caller. */
 export const fail = (exchange: Exchange, thrown: unknown): void => {
   const { log, response } = exchange
@@ -150,7 +156,7 @@ export const fail = (exchange: Exchange, thrown: unknown): void => {
     return
   }
   if (thrown instanceof BadCursorError) {
-    refuse(exchange, { _tag: 'InvalidRequest', errors: [{ field: 'cursor', message: 'does not belong to this list' }] })
+    refuse(exchange, { _tag: 'InvalidRequest', errors: [{ field: 'cursor', message: BAD_CURSOR }] })
     return
   }
   if (isUnavailable(thrown)) {

@@ -1,4 +1,5 @@
 import { E, pipe, TE } from '../../domain/fp.ts'
+import type { WrittenPage } from '../../domain/ports/sessions.ts'
 import type { SessionView } from '../../domain/session/session-view.ts'
 import { pageRequest } from '../../src/api/query.ts'
 import { batchRequestOf } from '../../src/api/session-batch.ts'
@@ -29,14 +30,19 @@ const batchAnswer = ({ items }: BatchResult): Reply =>
     }),
   })
 
+const written = ({ items, nextCursor }: WrittenPage): Reply => ({
+  status: 200,
+  json: `{"items":${items},"nextCursor":${JSON.stringify(nextCursor)}}`,
+})
+
 export const sessionHandlers = ({ sessions }: Application, watches: Watches): Handlers<keyof typeof sessionRoutes> => {
   const intent =
     (action: Parameters<typeof sessions.act>[2]): Handler<(typeof sessionRoutes)['startSession']> =>
     ({ caller, params, ifMatch, keeping }) =>
       pipe(sessions.act(caller, params.id, action, ifMatch, keeping(session(202))), TE.map(session(202)))
   return {
-    listSessions: ({ caller, query: { limit, cursor, sort = '-createdAt', ...filter } }) =>
-      pipe(sessions.list(caller, filter, sort, pageRequest(limit, cursor)), TE.map(ok)),
+    listSessions: ({ caller, query: { limit, cursor, sort = '-createdAt', fields = null, ...filter } }) =>
+      pipe(sessions.list(caller, filter, sort, pageRequest(limit, cursor), fields), TE.map(written)),
     createSession: ({ caller, body, keeping }) =>
       pipe(sessions.create(caller, body, keeping(created)), TE.map(created)),
     planSession: ({ caller, body }) => pipe(sessions.plan(caller, body), TE.map(ok)),

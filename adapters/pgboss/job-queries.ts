@@ -58,7 +58,7 @@ export const createJobQueries = (boss: PgBoss, cursors: JobCursors): JobQueries 
     },
 
     jobs: async (queue, { state }, { limit, cursor }) => {
-      const list = `jobs:${queue}`
+      const list = `jobs:${queue}:${state?.toSorted().join(',') ?? ''}`
       const from = cursors.decode(list, cursor)
       if (!(await isQueue(queue))) return null
       const rows = await ask(JOBS, [queue, state ?? null, from?.[0] ?? null, from?.[1] ?? null, limit + 1])

@@ -2,9 +2,9 @@ import { type Agent, agentStatus } from '../../domain/agent/agent.ts'
 import type { AgentId, OrgId, ReplicaId } from '../../domain/ids.ts'
 import { type AgentStore, type LostSessions, MOST_LOST_NAMED, type OwnedAgent } from '../../domain/ports/agents.ts'
 import type { Clock } from '../../domain/ports/clock.ts'
-import { type Cursors, pageOf } from './cursor.ts'
+import { type Cursors, listOf, pageOf } from './cursor.ts'
 import { type Database, ownedBy, type Queries, type Row } from './pool.ts'
-import { parameters } from './session-queries.ts'
+import { parameters } from './session-filters.ts'
 
 const SELECT = `
 SELECT a.id, a.org_id, a.platform, a.region, a.reported_labels || a.labels AS labels, a.version, a.cordoned, a.max_sessions, a.cpu_millis,
@@ -128,7 +128,8 @@ export const createAgentStore = (
     },
 
     list: async (orgId, filter, page) => {
-      const from = cursors.decode('agents', page.cursor)
+      const list = listOf('agents', orgId, filter)
+      const from = cursors.decode(list, page.cursor)
       const { values, add } = parameters()
       const where = [`(a.org_id = ${add(orgId)} OR a.org_id IS NULL)`]
       if (from !== null) where.push(`a.id > ${add(from[0])}`)
@@ -142,9 +143,7 @@ export const createAgentStore = (
       // Shown status follows from the clock, so it is filtered here; an org has few agents.
       const shown =
         filter.status === undefined ? rows : rows.filter((row) => filter.status?.includes(fromRow(row).status))
-      return pageOf(shown.slice(0, page.limit + 1), page.limit, fromRow, (row: Row) =>
-        cursors.encode('agents', [row.id]),
-      )
+      return pageOf(shown.slice(0, page.limit + 1), page.limit, fromRow, (row: Row) => cursors.encode(list, [row.id]))
     },
 
     candidates: async (orgId) => {

@@ -1,6 +1,6 @@
 import type { ApiKeyId, OrgId, UserId } from '../../domain/ids.ts'
 import type { ApiKeyStore, ApiKeyView, NewApiKey } from '../../domain/ports/api-keys.ts'
-import { type Cursors, pageOf } from './cursor.ts'
+import { type Cursors, listOf, pageOf } from './cursor.ts'
 import type { Database, Row } from './pool.ts'
 
 const COLUMNS = 'id, org_id, user_id, role, name, prefix, created_at, expires_at, revoked_at, last_used_at'
@@ -45,7 +45,7 @@ SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM old RETURNING ${COLUMNS}`
 
 export const createApiKeyStore = (database: Database, cursors: Cursors): ApiKeyStore => ({
   list: async (orgId, page) => {
-    const list = 'api-keys'
+    const list = listOf('api keys', orgId)
     const from = cursors.decode(list, page.cursor)
     const { rows } = await database.of(orgId).query({
       name: 'list_api_keys',

@@ -1,9 +1,10 @@
 /**
- * Opaque cursors: the sort key of the last row of a page (times in microseconds, as PostgreSQL keeps
- * them), tied to the list it belongs to and signed, so that a forged or misplaced one is refused.
+ * Opaque cursors: the sort key of the last row of a page (times in microseconds, as PostgreSQL keeps them), tied to the list that
+ * it belongs to (whose, with which filters, in which order) and signed, so that a forged or misplaced one is refused.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { BadCursorError } from '../../domain/ports/sessions.ts'
+import { canonicalJson } from '../../domain/template/template.ts'
 
 export type Cursors = {
   readonly encode: (list: string, key: readonly (string | number)[]) => string
@@ -12,6 +13,17 @@ export type Cursors = {
 }
 
 const SIGNATURE_BYTES = 12
+
+/** What a cursor is tied to. Filters that mean the same have the same name: several values are any of them, in whatever order. */
+export const listOf = (name: string, whose: string | null, filters: object = {}): string =>
+  canonicalJson([
+    name,
+    whose,
+    Object.fromEntries(Object.entries(filters).map(([key, value]) => [key, unordered(value)])),
+  ])
+
+const unordered = (value: unknown): unknown =>
+  Array.isArray(value) ? value.map((one) => JSON.stringify(one)).toSorted() : value
 
 export const createCursors = (signingKey: Buffer): Cursors => {
   const sign = (list: string, body: string): Buffer =>
@@ -26,8 +38,9 @@ export const createCursors = (signingKey: Buffer): Cursors => {
       const bytes = Buffer.from(cursor, 'base64url')
       const body = bytes.subarray(SIGNATURE_BYTES).toString('utf8')
       const signature = bytes.subarray(0, SIGNATURE_BYTES)
-      if (signature.length !== SIGNATURE_BYTES || !timingSafeEqual(signature, sign(list, body)))
-        throw new BadCursorError()
+      // Several texts decode to the same bytes: what is not as it was given out is refused, whatever it would mean.
+      const isAsGiven = bytes.toString('base64url') === cursor && signature.length === SIGNATURE_BYTES
+      if (!isAsGiven || !timingSafeEqual(signature, sign(list, body))) throw new BadCursorError()
       return JSON.parse(body)
     },
   }

@@ -1,13 +1,13 @@
 import type { OrgId } from '../../domain/ids.ts'
 import type { Org, OrgStore } from '../../domain/ports/orgs.ts'
-import { type Cursors, pageOf } from './cursor.ts'
+import { type Cursors, listOf, pageOf } from './cursor.ts'
 import type { Database, Row } from './pool.ts'
 
 const orgFromRow = (row: Row): Org => ({ id: row.id as OrgId, name: row.name, createdAt: row.created_at })
 
 export const createOrgStore = (database: Database, cursors: Cursors): OrgStore => ({
   list: async (page) => {
-    const list = 'orgs'
+    const list = listOf('orgs', null)
     const from = cursors.decode(list, page.cursor)
     const { rows } = await database.query({
       name: 'list_orgs',

@@ -1,11 +1,11 @@
 /** Reads of orphans for the API: each is one indexed query. */
 import { type OrphanRemoval, type OrphanState, presentStates } from '../../domain/agent/orphan.ts'
 import type { OrphanStore } from '../../domain/ports/orphans.ts'
-import { type Cursors, pageOf } from './cursor.ts'
+import { type Cursors, listOf, pageOf } from './cursor.ts'
 import { agentEventFromRow, orphanFromRow } from './orphan-rows.ts'
 import { type Database, ownedBy, type Row } from './pool.ts'
 
-const list = (more: string): string => `
+const statement = (more: string): string => `
 SELECT id, agent_id, session_id, generation, status, reason, state, first_seen_at, last_seen_at, approved_at,
        approved_by, command_id, removal_begun_at, ended_at
   FROM orphans
@@ -13,10 +13,10 @@ SELECT id, agent_id, session_id, generation, status, reason, state, first_seen_a
  ORDER BY id DESC LIMIT $5`
 
 /** `org_id` too: an agent's id may have been another org's before. */
-export const LIST = list('')
+export const LIST = statement('')
 
 /** Few are there among the many that have ended: an index has those alone, for who says so. */
-export const LIST_PRESENT = list('AND ended_at IS NULL')
+export const LIST_PRESENT = statement('AND ended_at IS NULL')
 
 const arePresent = (states: readonly OrphanState[]): boolean =>
   states.every((state) => (presentStates as readonly OrphanState[]).includes(state))
@@ -37,19 +37,19 @@ export const createOrphanQueries = (
   cursors: Cursors,
 ): Pick<OrphanStore, 'list' | 'events' | 'removal'> => ({
   list: async (agent, states, page) => {
-    const name = `orphans:${agent.id}`
-    const from = cursors.decode(name, page.cursor)
+    const list = listOf('orphans', agent.orgId, { agent: agent.id, states })
+    const from = cursors.decode(list, page.cursor)
     const { rows } = await ownedBy(database, agent.orgId).query({
       ...(arePresent(states)
         ? { name: 'list_present_orphans', text: LIST_PRESENT }
         : { name: 'list_orphans', text: LIST }),
       values: [agent.id, agent.orgId, states, from?.[0] ?? Number.MAX_SAFE_INTEGER, page.limit + 1],
     })
-    return pageOf(rows, page.limit, orphanFromRow, (row: Row) => cursors.encode(name, [row.id]))
+    return pageOf(rows, page.limit, orphanFromRow, (row: Row) => cursors.encode(list, [row.id]))
   },
 
   events: async ({ id, orgId }, page) => {
-    const list = `agent-events:${id}`
+    const list = listOf('agent events', orgId, { id })
     const from = cursors.decode(list, page.cursor)
     const { rows } = await ownedBy(database, orgId).query({
       name: 'agent_events',

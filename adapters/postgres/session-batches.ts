@@ -9,7 +9,7 @@ import type { Selection, SessionBatches } from '../../domain/ports/session-batch
 import type { Decision } from '../../domain/session/session.ts'
 import { isAnswered, keepWith } from './idempotency.ts'
 import type { Queries, Tenants } from './pool.ts'
-import { conditions, parameters } from './session-queries.ts'
+import { matching, parameters } from './session-filters.ts'
 import { LIVENESS, REACHABLE, SESSION_COLUMNS } from './session-row.ts'
 import { loadedFromRow } from './session-store.ts'
 
@@ -89,14 +89,15 @@ export const createSessionBatches = (
  */
 const selection = (scope: Scope, which: Selection, limit: number, silentAfterMs: number) => {
   const params = parameters()
-  const matches = conditions(scope, 'filter' in which ? which.filter : {}, params).join(' AND ')
+  const { from, where, id } = matching(scope, 'filter' in which ? which.filter : {}, params)
+  const matches = where.join(' AND ')
   const found =
     'ids' in which
       ? `SELECT unnest(${params.add(which.ids)}::uuid[])`
-      : `SELECT s.id FROM sessions s WHERE ${matches} LIMIT ${params.add(limit + 1)}`
+      : `SELECT ${id} FROM ${from} WHERE ${matches} LIMIT ${params.add(limit + 1)}`
   return {
     text: `WITH found (id) AS MATERIALIZED (${found})
-           SELECT ${SESSION_COLUMNS}, ${REACHABLE(params.add(silentAfterMs))} FROM sessions s ${LIVENESS}
+           SELECT ${SESSION_COLUMNS}, ${REACHABLE(params.add(silentAfterMs))} FROM ${from} ${LIVENESS}
             WHERE s.id IN (SELECT id FROM found) AND ${matches}
             ORDER BY s.id FOR NO KEY UPDATE OF s`,
     values: params.values,

@@ -1,69 +1,19 @@
 /** Reads of sessions for the API: each is one indexed query that returns what is shown. */
 import type { Scope } from '../../domain/identity/caller.ts'
 import type { SessionId } from '../../domain/ids.ts'
-import type { SessionFilter, SessionQueries, SessionSort } from '../../domain/ports/sessions.ts'
+import type { SessionQueries } from '../../domain/ports/sessions.ts'
 import { sessionStatuses } from '../../domain/session/words.ts'
-import { type Cursors, pageOf } from './cursor.ts'
+import { type Cursors, listOf, pageOf } from './cursor.ts'
 import { COMMAND_COLUMNS, commandFromRow, eventFromRow } from './history-rows.ts'
 import type { Row, Tenants } from './pool.ts'
+import { matching, parameters } from './session-filters.ts'
+import { sessionList } from './session-list.ts'
 import { LIVENESS, REACHABLE, VIEW_COLUMNS, viewFromRow } from './session-row.ts'
-
-/** Parameters of a statement that is put together, in the order in which they are mentioned. */
-export const parameters = () => {
-  const values: unknown[] = []
-  return { values, add: (value: unknown): string => `$${values.push(value)}` }
-}
-type Parameters = ReturnType<typeof parameters>
 
 const GET = `
 SELECT ${VIEW_COLUMNS}, ${REACHABLE('$4')}
   FROM sessions s ${LIVENESS}
  WHERE s.id = ANY($1::uuid[]) AND s.org_id = $2 AND s.deleted_at IS NULL AND ($3::text IS NULL OR s.user_id = $3)`
-
-/** Microseconds since 1970: what a cursor carries, exact where a JavaScript Date is not. */
-const MICROSECONDS = `(extract(epoch FROM s.created_at) * 1000000)::bigint`
-const fromMicroseconds = (parameter: string): string =>
-  `timestamptz 'epoch' + ${parameter}::bigint * interval '1 microsecond'`
-
-export const conditions = (scope: Scope, filter: SessionFilter, { add }: Parameters): string[] => {
-  const where = [`s.org_id = ${add(scope.orgId)}`, 's.deleted_at IS NULL']
-  const isIn = (column: string, values: readonly string[] | undefined) => {
-    if (values === undefined) return
-    where.push(values.length === 1 ? `${column} = ${add(values[0])}` : `${column} = ANY(${add(values)}::text[])`)
-  }
-  if (scope.ownerId !== null) where.push(`s.user_id = ${add(scope.ownerId)}`)
-  isIn('s.user_id', filter.user)
-  isIn('s.status', filter.status)
-  isIn('s.template_name', filter.template)
-  isIn('s.platform', filter.platform)
-  isIn('s.agent_id', filter.agent)
-  // Each on its own: the same name asked for with two values matches nothing.
-  for (const [name, value] of filter.label ?? [])
-    where.push(`EXISTS (SELECT FROM session_labels l
-                         WHERE l.session_id = s.id AND l.org_id = s.org_id AND l.name = ${add(name)} AND l.value = ${add(value)})`)
-  if (filter.q !== undefined) {
-    const beginning = `lower(${add(filter.q)})`
-    where.push(
-      `s.name_key >= ${beginning} AND s.name_key <= ${beginning} || repeat(chr(${LAST_CHARACTER}), ${NAME_LENGTH})`,
-    )
-  }
-  if (filter.createdAfter !== undefined) where.push(`s.created_at > ${add(filter.createdAfter)}`)
-  if (filter.createdBefore !== undefined) where.push(`s.created_at < ${add(filter.createdBefore)}`)
-  return where
-}
-
-/** What begins so lies between the beginning and this as often as a name has characters: a range, which row level security lets an index answer. */
-const LAST_CHARACTER = 0x10ffff
-const NAME_LENGTH = 80
-
-const orders: {
-  readonly [S in SessionSort]: { key: string; direction: 'ASC' | 'DESC'; beyond: (value: string) => string }
-} = {
-  '-createdAt': { key: 's.created_at', direction: 'DESC', beyond: fromMicroseconds },
-  createdAt: { key: 's.created_at', direction: 'ASC', beyond: fromMicroseconds },
-  name: { key: 's.name_key', direction: 'ASC', beyond: (value) => value },
-  '-name': { key: 's.name_key', direction: 'DESC', beyond: (value) => value },
-}
 
 export const createSessionQueries = (
   database: Tenants,
@@ -90,33 +40,25 @@ export const createSessionQueries = (
       return ids.map((id) => views.get(id) ?? null)
     },
 
-    list: async (scope, filter, sort, page) => {
-      const list = `sessions:${sort}`
+    list: async (scope, filter, sort, page, fields = null) => {
+      const list = listOf('sessions', scope.orgId, { ...filter, sort, owner: scope.ownerId })
       const from = cursors.decode(list, page.cursor)
-      const params = parameters()
-      const where = conditions(scope, filter, params)
-      const { key, direction, beyond } = orders[sort]
-      if (from !== null) {
-        const than = direction === 'DESC' ? '<' : '>'
-        where.push(`(${key}, s.id) ${than} (${beyond(params.add(from[0]))}, ${params.add(from[1])}::uuid)`)
-      }
-      const byName = sort === 'name' || sort === '-name'
-      const { rows } = await database.of(scope.orgId).query({
-        text: `SELECT ${VIEW_COLUMNS}, ${REACHABLE(params.add(settings.agentSilentAfterMs))},
-                      ${byName ? 's.name_key' : MICROSECONDS} AS sort_key
-                 FROM sessions s ${LIVENESS}
-                WHERE ${where.join(' AND ')}
-                ORDER BY ${key} ${direction}, s.id ${direction}
-                LIMIT ${params.add(page.limit + 1)}`,
-        values: params.values,
-      })
-      return pageOf(rows, page.limit, viewFromRow, (row: Row) => cursors.encode(list, [row.sort_key, row.id]))
+      const asked = { scope, filter, sort, after: from, limit: page.limit, fields, ...settings }
+      const { rows } = await database.of(scope.orgId).query(sessionList(asked))
+      const { items, nextCursor } = pageOf(
+        rows,
+        page.limit,
+        (row: Row): string => row.json,
+        (row: Row) => cursors.encode(list, [row.sort_key, row.id]),
+      )
+      return { items: `[${items.join(',')}]`, nextCursor }
     },
 
     summary: async (scope, filter) => {
       const params = parameters()
+      const { from, where } = matching(scope, filter, params)
       const { rows } = await database.of(scope.orgId).query({
-        text: `SELECT s.status, count(*) AS n FROM sessions s WHERE ${conditions(scope, filter, params).join(' AND ')} GROUP BY 1`,
+        text: `SELECT s.status, count(*) AS n FROM ${from} WHERE ${where.join(' AND ')} GROUP BY 1`,
         values: params.values,
       })
       const counts = new Map<string, number>(rows.map((row) => [row.status, row.n]))
@@ -126,7 +68,7 @@ export const createSessionQueries = (
 
     events: async (scope, id, page) => {
       if (!(await exists(scope, id))) return null
-      const list = `events:${id}`
+      const list = listOf('events', scope.orgId, { id })
       const from = cursors.decode(list, page.cursor)
       const { rows } = await database.of(scope.orgId).query({
         name: 'session_events',
@@ -139,7 +81,7 @@ export const createSessionQueries = (
 
     commandsOf: async (scope, id, page) => {
       if (!(await exists(scope, id))) return null
-      const list = `commands:${id}`
+      const list = listOf('session commands', scope.orgId, { id })
       const from = cursors.decode(list, page.cursor)
       const { rows } = await database.of(scope.orgId).query({
         name: 'session_commands',
@@ -154,7 +96,7 @@ export const createSessionQueries = (
     },
 
     commands: async (scope, filter, page) => {
-      const list = 'commands'
+      const list = listOf('commands', scope.orgId, filter)
       const from = cursors.decode(list, page.cursor)
       const params = parameters()
       const where = [`org_id = ${params.add(scope.orgId)}`]

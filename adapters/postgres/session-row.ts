@@ -123,9 +123,9 @@ export const viewFromRow = (row: Row): SessionView => ({
 })
 
 /** Whether the session's agent can be reached: connected, and heard of within so many milliseconds. */
-export const REACHABLE = (silentMs: string): string => `
-  COALESCE(l.replica_id IS NOT NULL AND v.last_heartbeat_at > now() - ${silentMs}::float8 * interval '1 millisecond', false)
-    AS agent_reachable`
+export const IS_REACHABLE = (silentMs: string): string => `
+  COALESCE(l.replica_id IS NOT NULL AND v.last_heartbeat_at > now() - ${silentMs}::float8 * interval '1 millisecond', false)`
+export const REACHABLE = (silentMs: string): string => `${IS_REACHABLE(silentMs)} AS agent_reachable`
 export const LIVENESS = `
   LEFT JOIN agent_leases l ON l.agent_id = s.agent_id
   LEFT JOIN agent_liveness v ON v.agent_id = s.agent_id`

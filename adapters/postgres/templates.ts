@@ -4,9 +4,9 @@ import type { Ids } from '../../domain/ports/clock.ts'
 import type { TemplateStore } from '../../domain/ports/templates.ts'
 import { canonicalJson, type Template } from '../../domain/template/template.ts'
 import { platformsOf } from '../../domain/template/template-codec.ts'
-import { type Cursors, pageOf } from './cursor.ts'
+import { type Cursors, listOf, pageOf } from './cursor.ts'
 import { type Database, ownedBy, type Row } from './pool.ts'
-import { parameters } from './session-queries.ts'
+import { parameters } from './session-filters.ts'
 
 const COLUMNS = 't.id, t.org_id, t.name, t.version, t.platforms, t.document, t.created_at, t.archived_at'
 
@@ -37,7 +37,8 @@ export const createTemplateStore = (database: Database, cursors: Cursors, ids: I
   },
 
   list: async (orgId, filter, page) => {
-    const from = cursors.decode('templates', page.cursor)
+    const list = listOf('templates', orgId, filter)
+    const from = cursors.decode(list, page.cursor)
     const { values, add } = parameters()
     const visible = `(t.org_id = ${add(orgId)} OR t.org_id IS NULL) AND t.archived_at IS NULL`
     const where = ['true']
@@ -52,11 +53,11 @@ export const createTemplateStore = (database: Database, cursors: Cursors, ids: I
               WHERE ${where.join(' AND ')} ORDER BY t.name LIMIT ${add(page.limit + 1)}`,
       values,
     })
-    return pageOf(rows, page.limit, templateFromRow, (row: Row) => cursors.encode('templates', [row.name]))
+    return pageOf(rows, page.limit, templateFromRow, (row: Row) => cursors.encode(list, [row.name]))
   },
 
   versions: async (orgId, name, page) => {
-    const list = `versions:${name}`
+    const list = listOf('versions', orgId, { name })
     const from = cursors.decode(list, page.cursor)
     const { rows } = await database.of(orgId).query({
       name: 'template_versions',

@@ -1,7 +1,7 @@
 import type { Scope } from '../identity/caller.ts'
 import type { AgentId, SessionId } from '../ids.ts'
 import type { Session } from '../session/session.ts'
-import type { SessionView } from '../session/session-view.ts'
+import type { SessionField, SessionView } from '../session/session-view.ts'
 import type { SessionEventType, SessionStatus } from '../session/words.ts'
 
 export type LoadedSession = { readonly session: Session; readonly agentReachable: boolean }
@@ -21,8 +21,13 @@ export type SessionStore = {
 export type Page<A> = { readonly items: readonly A[]; readonly nextCursor: string | null }
 export type PageRequest = { readonly limit: number; readonly cursor: string | null }
 
+/** A page as it is sent: whoever wrote the rows wrote them as JSON. */
+export type WrittenPage = { readonly items: string; readonly nextCursor: string | null }
+
 export const sessionSorts = ['-createdAt', 'createdAt', 'name', '-name'] as const
 export type SessionSort = (typeof sessionSorts)[number]
+
+export type LabelFilter = readonly [name: string, value: string, ...more: readonly string[]]
 
 export type SessionFilter = {
   readonly user?: readonly string[]
@@ -30,9 +35,9 @@ export type SessionFilter = {
   readonly template?: readonly string[]
   readonly platform?: readonly string[]
   readonly agent?: readonly string[]
-  /** `name=value` pairs that all have to match. */
-  readonly label?: readonly (readonly [name: string, value: string])[]
-  /** Case-insensitive beginning of the name. */
+  /** Labels that all have to match: a name, and the values of which it has to have one. */
+  readonly label?: readonly LabelFilter[]
+  /** Words with which words of the name begin, in any case. */
   readonly q?: string
   readonly createdAfter?: Date
   readonly createdBefore?: Date
@@ -80,12 +85,14 @@ export type SessionSummary = { readonly total: number; readonly byStatus: { read
 export type SessionQueries = {
   /** In the order of the ids; null: no such session in this scope. */
   readonly get: (scope: Scope, ids: readonly SessionId[]) => Promise<readonly (SessionView | null)[]>
+  /** `fields` null: all of them. */
   readonly list: (
     scope: Scope,
     filter: SessionFilter,
     sort: SessionSort,
     page: PageRequest,
-  ) => Promise<Page<SessionView>>
+    fields?: readonly SessionField[] | null,
+  ) => Promise<WrittenPage>
   readonly summary: (scope: Scope, filter: SessionFilter) => Promise<SessionSummary>
   /** null: no such session in this scope. Oldest first. */
   readonly events: (scope: Scope, id: SessionId, page: PageRequest) => Promise<Page<SessionEventView> | null>
@@ -94,7 +101,7 @@ export type SessionQueries = {
   readonly touch: (scope: Scope, id: SessionId, at: Date) => Promise<boolean>
 }
 
-/** Thrown by lists: the cursor was not made by this list with this sort. */
+/** Thrown by lists: the cursor was not made by this list, of this org, with these filters and this sort. */
 export class BadCursorError extends Error {
   constructor() {
     super('the cursor does not belong to this list')

@@ -53,6 +53,8 @@ export type SessionView = {
   readonly version: number
 }
 
+export type SessionField = keyof SessionView
+
 export const sessionView = (session: Session, agentReachable: boolean): SessionView => ({
   id: session.id,
   name: session.name,

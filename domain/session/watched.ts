@@ -3,6 +3,7 @@ import type { Scope } from '../identity/caller.ts'
 import type { SessionId } from '../ids.ts'
 import type { EventSubject, FeedEvent } from '../ports/feed.ts'
 import type { SessionFilter } from '../ports/sessions.ts'
+import { isNamed } from './name-words.ts'
 import type { SessionEventType } from './words.ts'
 
 /** As of a list, about the session as it is when its event is read; and about the event itself. */
@@ -27,9 +28,9 @@ const ofSubject = (filter: SessionFilter, subject: EventSubject): boolean =>
   among(filter.platform, subject.platform) &&
   among(filter.agent, subject.agentId) &&
   (filter.label ?? []).every(
-    ([name, value]) => Object.hasOwn(subject.labels, name) && subject.labels[name] === value,
+    ([name, ...values]) => Object.hasOwn(subject.labels, name) && values.includes(subject.labels[name] ?? ''),
   ) &&
-  (filter.q === undefined || subject.name.toLowerCase().startsWith(filter.q.toLowerCase())) &&
+  (filter.q === undefined || isNamed(subject.name, filter.q)) &&
   (filter.createdAfter === undefined || subject.createdAt > filter.createdAfter) &&
   (filter.createdBefore === undefined || subject.createdAt < filter.createdBefore)
 

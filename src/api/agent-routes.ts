@@ -8,14 +8,13 @@ import {
   removedAgentCodec,
 } from './agent.ts'
 import { agentId } from './fields.ts'
-import { noQuery, nothingSent, type Route } from './route.ts'
+import { noQuery, nothingSent, type Route, reading } from './route.ts'
 
 const ofAgent = { params: { id: agentId } } as const
 
 export const agentRoutes = {
   listAgents: {
-    ...nothingSent,
-    method: 'get',
+    ...reading,
     path: '/api/v1/agents',
     tag: 'Agents',
     summary: 'List agents',
@@ -39,15 +38,13 @@ export const agentRoutes = {
     problems: ['agent_exists'],
   },
   getAgent: {
-    ...nothingSent,
+    ...reading,
     ...ofAgent,
-    method: 'get',
     path: '/api/v1/agents/{id}',
     tag: 'Agents',
     summary: 'Get an agent',
     access: 'read_org',
-    condition: 'read',
-    answers: { 200: { description: 'The agent', codec: agentCodec, headers: ['ETag'] } },
+    answers: { 200: { description: 'The agent', codec: agentCodec } },
   },
   removeAgent: {
     ...nothingSent,

@@ -1,15 +1,14 @@
 import { apiKeyPageCodec, apiKeyWithSecretCodec, createApiKeyCodec, rotateApiKeyCodec } from './api-key.ts'
 import { apiKeyId } from './fields.ts'
 import { pagesQuery } from './page.ts'
-import { noQuery, nothingSent, type Route } from './route.ts'
+import { noQuery, nothingSent, type Route, reading } from './route.ts'
 
 const aboutKeys = { tag: 'API keys', access: 'administer' } as const
 
 export const apiKeyRoutes = {
   listApiKeys: {
-    ...nothingSent,
+    ...reading,
     ...aboutKeys,
-    method: 'get',
     path: '/api/v1/api-keys',
     summary: 'List the API keys of the org, newest first',
     params: {},

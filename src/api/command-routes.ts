@@ -1,13 +1,12 @@
 import { commandCodec, commandPageCodec, listCommandsQuery } from './command.ts'
 import { commandId } from './fields.ts'
-import { nothingSent, type Route } from './route.ts'
+import { nothingSent, type Route, reading } from './route.ts'
 
 const ofCommand = { ...nothingSent, tag: 'Commands', access: 'operate', params: { id: commandId } } as const
 
 export const commandRoutes = {
   listCommands: {
-    ...nothingSent,
-    method: 'get',
+    ...reading,
     path: '/api/v1/commands',
     tag: 'Commands',
     summary: 'List commands and their delivery',
@@ -18,7 +17,7 @@ export const commandRoutes = {
   },
   getCommand: {
     ...ofCommand,
-    method: 'get',
+    ...reading,
     path: '/api/v1/commands/{id}',
     summary: 'Get a command',
     access: 'read_org',

@@ -1,14 +1,14 @@
 import { jobId, queueName } from './fields.ts'
 import { jobCodec, jobPageCodec, listJobsQuery, queuePageCodec } from './job.ts'
 import { pagesQuery } from './page.ts'
-import { nothingSent, type Route } from './route.ts'
+import { nothingSent, type Route, reading } from './route.ts'
 
 const aboutJobs = { ...nothingSent, tag: 'Jobs', access: 'administer_installation' } as const
 
 export const jobRoutes = {
   listQueues: {
     ...aboutJobs,
-    method: 'get',
+    ...reading,
     path: '/api/v1/jobs',
     summary: 'List the queues of the server’s own acts',
     description:
@@ -19,7 +19,7 @@ export const jobRoutes = {
   },
   listJobs: {
     ...aboutJobs,
-    method: 'get',
+    ...reading,
     path: '/api/v1/jobs/{queue}',
     summary: 'List the jobs of a queue',
     params: { queue: queueName },

@@ -16,12 +16,14 @@ import {
   sessionCodec,
   sessionPageCodec,
   sessionSummaryCodec,
+  slimSessionSchema,
 } from './session.ts'
 import { batchCodec, batchResultCodec, planCodec } from './session-batch.ts'
 import { putTemplateCodec, templateCodec, templatePageCodec } from './template.ts'
 
 const named: { readonly [name: string]: JsonSchema } = {
   Session: sessionCodec.schema,
+  SlimSession: slimSessionSchema,
   SessionPage: sessionPageCodec.schema,
   SessionSummary: sessionSummaryCodec.schema,
   Refusal: refusalCodec.schema,
@@ -90,11 +92,16 @@ const headers: { readonly [H in ResponseHeader]: JsonSchema } = {
   ETag: { description: 'For If-Match and If-None-Match', schema: { type: 'string' } },
 }
 
-const response = (answer: Answer): JsonSchema => ({
+const headersOf = (route: Route, answer: Answer): readonly ResponseHeader[] => [
+  ...(answer.headers ?? []),
+  ...(route.condition === 'read' && answer.headers?.includes('ETag') !== true ? (['ETag'] as const) : []),
+]
+
+const response = (route: Route, answer: Answer): JsonSchema => ({
   description: answer.description,
-  ...(answer.headers === undefined
+  ...(headersOf(route, answer).length === 0
     ? {}
-    : { headers: Object.fromEntries(answer.headers.map((header) => [header, headers[header]])) }),
+    : { headers: Object.fromEntries(headersOf(route, answer).map((header) => [header, headers[header]])) }),
   ...(answer.codec === null
     ? {}
     : { content: { [answer.mediaType ?? 'application/json']: { schema: referenced(answer.codec.schema) } } }),
@@ -179,7 +186,7 @@ const operation = (operationId: string, route: Route): JsonSchema => ({
         },
       }),
   responses: {
-    ...Object.fromEntries(Object.entries(route.answers).map(([status, answer]) => [status, response(answer)])),
+    ...Object.fromEntries(Object.entries(route.answers).map(([status, answer]) => [status, response(route, answer)])),
     ...(route.condition === 'read' ? { '304': { description: 'As you have it: If-None-Match matches' } } : {}),
     ...problemResponses(route),
   },

@@ -1,15 +1,14 @@
 import { orgId } from './fields.ts'
 import { createOrgCodec, orgCodec, orgPageCodec } from './org.ts'
 import { pagesQuery } from './page.ts'
-import { noQuery, nothingSent, type Route } from './route.ts'
+import { noQuery, nothingSent, type Route, reading } from './route.ts'
 
 const aboutOrgs = { tag: 'Orgs', access: 'administer_installation' } as const
 
 export const orgRoutes = {
   listOrgs: {
-    ...nothingSent,
+    ...reading,
     ...aboutOrgs,
-    method: 'get',
     path: '/api/v1/orgs',
     summary: 'List orgs, by id',
     params: {},
@@ -30,16 +29,14 @@ export const orgRoutes = {
     problems: ['org_exists'],
   },
   getOrg: {
-    ...nothingSent,
+    ...reading,
     ...aboutOrgs,
-    method: 'get',
     path: '/api/v1/orgs/{id}',
     summary: 'Get an org',
     description: 'An org’s admin may read its own.',
     access: 'administer',
     params: { id: orgId },
-    condition: 'read',
-    answers: { 200: { description: 'The org', codec: orgCodec, headers: ['ETag'] } },
+    answers: { 200: { description: 'The org', codec: orgCodec } },
   },
   deleteOrg: {
     ...nothingSent,

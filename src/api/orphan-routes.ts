@@ -8,16 +8,15 @@ import {
   orphanRemovalCodec,
 } from './orphan.ts'
 import { pagesQuery } from './page.ts'
-import { noQuery, nothingSent, type Route } from './route.ts'
+import { noQuery, nothingSent, type Route, reading } from './route.ts'
 import { adoptOrphanCodec, sessionCodec } from './session.ts'
 
 const ofAgent = { params: { id: agentId } } as const
 
 export const orphanRoutes = {
   listOrphans: {
-    ...nothingSent,
+    ...reading,
     ...ofAgent,
-    method: 'get',
     path: '/api/v1/agents/{id}/orphans',
     tag: 'Agents',
     summary: 'List what an agent has that is no session of its own here, newest first',
@@ -58,9 +57,8 @@ export const orphanRoutes = {
     problems: ['orphan_not_adoptable', 'unknown_template', 'no_agent', 'invalid_parameters'],
   },
   listAgentEvents: {
-    ...nothingSent,
+    ...reading,
     ...ofAgent,
-    method: 'get',
     path: '/api/v1/agents/{id}/events',
     tag: 'Agents',
     summary: 'What happened to an agent’s orphans, oldest first',
@@ -69,8 +67,7 @@ export const orphanRoutes = {
     answers: { 200: { description: 'A page of events', codec: agentEventPageCodec } },
   },
   getOrphanRemoval: {
-    ...nothingSent,
-    method: 'get',
+    ...reading,
     path: '/api/v1/orphan-removal',
     tag: 'Agents',
     summary: 'Whether orphans are removed at all',

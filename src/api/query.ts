@@ -5,7 +5,8 @@
 import type * as t from 'io-ts'
 import * as c from '../../domain/codec/codec.ts'
 import { E } from '../../domain/fp.ts'
-import type { PageRequest } from '../../domain/ports/sessions.ts'
+import type { LabelFilter, PageRequest } from '../../domain/ports/sessions.ts'
+import { wordsOf } from '../../domain/session/name-words.ts'
 
 /** A query string as parsed: a name that is given several times has several values. */
 export type RawQuery = { readonly [name: string]: string | readonly string[] | undefined }
@@ -175,31 +176,96 @@ const parseTimestamp = (input: string): Date | null => {
   return Number(day) <= lastDay ? date : null
 }
 
-export type Label = readonly [name: string, value: string]
+const MAX_LABELS = 64
 
-/** `label=team=web,tier=1`, or `label` several times: all pairs have to match. */
-export const labelPairs: c.Codec<readonly Label[]> = c.codec(
+/** At commas, but not at those between the values of one condition. */
+const conditionsOf = (text: string): readonly string[] => {
+  const conditions: string[] = []
+  let open: string[] = []
+  for (const part of text.split(',')) {
+    if (open.length === 0 && !BEGINS_ONE_OF.test(part)) {
+      conditions.push(part)
+      continue
+    }
+    open.push(part)
+    if (!part.trimEnd().endsWith(')')) continue
+    conditions.push(open.join(','))
+    open = []
+  }
+  return open.length === 0 ? conditions : [...conditions, open.join(',')]
+}
+
+const BEGINS_ONE_OF = /^\s*[^\s=,]+\s+in\s+\(/u
+const IS_ONE = /^(?<name>[^\s=,]+)=(?<value>.*)$/su
+const IS_ONE_OF = /^\s*(?<name>[^\s=,]+)\s+in\s+\((?<values>[^()]*)\)\s*$/u
+
+const labelFilter = (condition: string): LabelFilter | null => {
+  const among = IS_ONE_OF.exec(condition)?.groups
+  if (among !== undefined) {
+    const [value = '', ...more] = (among.values ?? '').split(',').map((one) => one.trim())
+    return [among.name ?? '', value, ...more]
+  }
+  const one = IS_ONE.exec(condition)?.groups
+  return one === undefined ? null : [one.name ?? '', one.value ?? '']
+}
+
+/** `label=team=web,tier in (1,2)`, or `label` several times: all of them have to match. */
+export const labelFilters: c.Codec<readonly LabelFilter[]> = c.codec(
   'labels',
   {
     type: 'array',
-    items: { type: 'string', pattern: '^[^=]+=' },
+    items: { type: 'string', pattern: '^[^\\s=,]+(=| in \\()' },
     minItems: 1,
-    maxItems: 64,
-    description: '`name=value` pairs that all have to match',
+    maxItems: MAX_LABELS,
+    description:
+      '`name=value`, or `name in (value,value)` for any of them; several, with commas or the parameter again, all have to match',
     'x-repeatable': true,
   },
   (input, context) => {
-    const pairs = (typeof input === 'string' ? [input] : (input as readonly string[])).flatMap((one) => one.split(','))
-    const out: Label[] = []
-    for (const pair of pairs) {
-      const at = pair.indexOf('=')
-      if (at < 1) return E.left([complaint(input, context, 'must be name=value pairs')])
-      if (pair.includes('\u0000') || !pair.isWellFormed())
-        return E.left([complaint(input, context, 'must not contain NUL characters or lone surrogates')])
-      out.push([pair.slice(0, at), pair.slice(at + 1)])
+    const refused = (message: string) => E.left([complaint(input, context, message)])
+    const given = typeof input === 'string' ? [input] : (input as readonly string[])
+    if (given.some((one) => one.includes('\u0000') || !one.isWellFormed()))
+      return refused('must not contain NUL characters or lone surrogates')
+    const filters: LabelFilter[] = []
+    for (const condition of given.flatMap(conditionsOf)) {
+      const filter = labelFilter(condition)
+      if (filter === null) return refused('must be name=value, or name in (value,value)')
+      if (filter.length > MAX_LIST) return refused(`must have at most ${MAX_LIST - 1} values for a name`)
+      filters.push(filter)
     }
-    return out.length > 64 ? E.left([complaint(input, context, 'must have at most 64 pairs')]) : E.right(out)
+    return filters.length > MAX_LABELS
+      ? refused(`must have at most ${MAX_LABELS} labels`)
+      : E.right(filters as readonly LabelFilter[])
   },
+)
+
+/** Which fields a row is to have, by name. */
+export const fieldList = <const F extends string>(known: readonly F[]): c.Codec<readonly F[]> =>
+  c.codec(
+    'fields',
+    {
+      type: 'array',
+      items: { enum: known },
+      minItems: 1,
+      description: 'only these fields of each item, which is then smaller and found sooner',
+    },
+    (input, context) => {
+      const names = String(input).split(',')
+      const unknown = names.find((name) => !known.includes(name as F))
+      return unknown === undefined
+        ? E.right([...new Set(names)] as F[])
+        : E.left([
+            complaint(input, context, `there is no field ${JSON.stringify(unknown)}; there are: ${known.join(', ')}`),
+          ])
+    },
+  )
+
+const MAX_WORDS = 8
+
+/** Each word is a condition of its own: not so many that to find a plan takes longer than to search. */
+export const searchedName: c.Codec<string> = c.refined(
+  text(80, `words with which words of the name begin, in any case; at most ${MAX_WORDS}`),
+  (q) => (wordsOf(q).length > MAX_WORDS ? `must have at most ${MAX_WORDS} words` : null),
 )
 
 export const DEFAULT_LIMIT = 50

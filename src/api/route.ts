@@ -36,7 +36,7 @@ export type Route = {
   readonly bodyOptional?: true
   /** Last-Event-ID is honoured. */
   readonly resumes?: true
-  /** `change`: If-Match is honoured. `read`: If-None-Match is. */
+  /** `change`: If-Match is honoured. `read`: the answer has an ETag, and If-None-Match is. */
   readonly condition: 'change' | 'read' | null
   readonly answers: { readonly [status: number]: Answer }
   /** Besides what follows from the rest: `problemsOf` in openapi.ts. */
@@ -57,3 +57,6 @@ export const permissionFor = (
   if (more !== undefined) return more[1]
   return access === 'anyone' || access === 'caller' ? null : access
 }
+
+/** For those that read: what is as the caller has it is not sent again. */
+export const reading = { ...nothingSent, method: 'get', condition: 'read' } as const

@@ -3,7 +3,7 @@ import { commandPageCodec } from './command.ts'
 import { sessionEventPageCodec } from './event.ts'
 import { sessionId } from './fields.ts'
 import { pagesQuery } from './page.ts'
-import { noQuery, nothingSent, type Route } from './route.ts'
+import { noQuery, nothingSent, type Route, reading } from './route.ts'
 import {
   changeSessionCodec,
   createSessionCodec,
@@ -32,8 +32,7 @@ import { batchCodec, batchResultCodec, planCodec } from './session-batch.ts'
 
 export const sessionRoutes = {
   listSessions: {
-    ...nothingSent,
-    method: 'get',
+    ...reading,
     path: '/api/v1/sessions',
     tag: 'Sessions',
     summary: 'List sessions',
@@ -88,8 +87,7 @@ export const sessionRoutes = {
     problems: ['unexpected_count', 'batch_too_large'],
   },
   summarizeSessions: {
-    ...nothingSent,
-    method: 'get',
+    ...reading,
     path: '/api/v1/sessions/summary',
     tag: 'Sessions',
     summary: 'Count sessions by status',
@@ -99,14 +97,12 @@ export const sessionRoutes = {
     answers: { 200: { description: 'How many there are', codec: sessionSummaryCodec } },
   },
   getSession: {
-    ...nothingSent,
+    ...reading,
     ...ofSession,
-    method: 'get',
     path: '/api/v1/sessions/{id}',
     tag: 'Sessions',
     summary: 'Get a session',
     access: 'caller',
-    condition: 'read',
     answers: { 200: theSession('The session') },
   },
   changeSession: {
@@ -186,9 +182,8 @@ export const sessionRoutes = {
     problems: [],
   },
   listSessionEvents: {
-    ...nothingSent,
+    ...reading,
     ...ofSession,
-    method: 'get',
     path: '/api/v1/sessions/{id}/events',
     tag: 'Sessions',
     summary: "A session's history, oldest first",
@@ -222,9 +217,8 @@ export const sessionRoutes = {
     problems: ['position_gone'],
   },
   listSessionCommands: {
-    ...nothingSent,
+    ...reading,
     ...ofSession,
-    method: 'get',
     path: '/api/v1/sessions/{id}/commands',
     tag: 'Sessions',
     summary: "The commands sent on a session's behalf, and their delivery",

@@ -2,13 +2,13 @@
 import * as c from '../../domain/codec/codec.ts'
 import { type Refusal, refusalReasons } from '../../domain/placement/refusal.ts'
 import { type SessionSummary as SessionSummaryView, sessionSorts } from '../../domain/ports/sessions.ts'
-import type { SessionView } from '../../domain/session/session-view.ts'
+import type { SessionField, SessionView } from '../../domain/session/session-view.ts'
 import { desiredStates, sessionEventTypes, sessionStatuses, statusReasons } from '../../domain/session/words.ts'
 import { agentLabelsCodec, envCodec, partialResourcesCodec } from '../../domain/template/template-codec.ts'
 import { labels, MAX_INTEGER, orgId, sessionId, sessionName, time, timeoutSeconds, userId, wordOf } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
-import { commaList, flag, labelPairs, paging, query, text, timestamp } from './query.ts'
+import { commaList, fieldList, flag, labelFilters, paging, query, searchedName, text, timestamp } from './query.ts'
 
 const textMap = c.record(c.string())
 const nullableText = c.nullable(c.string())
@@ -87,7 +87,27 @@ export const sessionCodec = represents<SessionView>()(
 )
 export type Session = c.TypeOf<typeof sessionCodec>
 
-export const sessionPageCodec = pageOf(sessionCodec)
+/** In the order in which they are shown. */
+export const sessionFields = Object.keys(sessionCodec.required) as readonly SessionField[]
+
+export const slimSessionSchema = {
+  ...c.openObject({}, sessionCodec.required).schema,
+  minProperties: 1,
+  description: 'a session of a list that was asked for `fields`: those alone',
+}
+
+/** With `fields` an item has those alone; who asks for them knows. */
+const listedSession: c.Codec<Session> = c.codec(
+  'Session',
+  { anyOf: [sessionCodec.schema, slimSessionSchema] },
+  (input, context) => {
+    const decoded = sessionCodec.validate(input, context)
+    return decoded._tag === 'Right' ? decoded : (slimSession.validate(input, context) as typeof decoded)
+  },
+)
+const slimSession = c.openObject({}, sessionCodec.required)
+
+export const sessionPageCodec = pageOf(listedSession)
 
 export const sessionSummaryCodec = represents<SessionSummaryView>()(
   c.openObject({ total: c.integer(), byStatus: c.record(c.integer()) }),
@@ -137,8 +157,8 @@ const filters = {
   template: commaList(word, 'names of templates'),
   platform: commaList(word),
   agent: commaList(word, 'agent ids'),
-  label: labelPairs,
-  q: text(80, 'beginning of the name, in any case'),
+  label: labelFilters,
+  q: searchedName,
   createdAfter: timestamp,
   createdBefore: timestamp,
 } as const
@@ -147,6 +167,7 @@ export const sessionFilterQuery = query(filters)
 export const listSessionsQuery = query({
   ...filters,
   sort: c.oneOf(sessionSorts, { default: '-createdAt' }),
+  fields: fieldList(sessionFields),
   ...paging,
 })
 export const watchSessionsQuery = query({

@@ -1,14 +1,13 @@
 import { templateName } from './fields.ts'
 import { pagesQuery } from './page.ts'
-import { noQuery, nothingSent, type Route } from './route.ts'
+import { noQuery, nothingSent, type Route, reading } from './route.ts'
 import { listTemplatesQuery, putTemplateCodec, templateCodec, templatePageCodec } from './template.ts'
 
 const ofTemplate = { params: { name: templateName } } as const
 
 export const templateRoutes = {
   listTemplates: {
-    ...nothingSent,
-    method: 'get',
+    ...reading,
     path: '/api/v1/templates',
     tag: 'Templates',
     summary: 'List templates, each at its newest version',
@@ -35,15 +34,13 @@ export const templateRoutes = {
     problems: [],
   },
   getTemplate: {
-    ...nothingSent,
+    ...reading,
     ...ofTemplate,
-    method: 'get',
     path: '/api/v1/templates/{name}',
     tag: 'Templates',
     summary: "Get a template's newest version",
     access: 'caller',
-    condition: 'read',
-    answers: { 200: { description: 'The template', codec: templateCodec, headers: ['ETag'] } },
+    answers: { 200: { description: 'The template', codec: templateCodec } },
   },
   archiveTemplate: {
     ...nothingSent,
@@ -57,9 +54,8 @@ export const templateRoutes = {
     answers: { 204: { description: 'Archived', codec: null } },
   },
   listTemplateVersions: {
-    ...nothingSent,
+    ...reading,
     ...ofTemplate,
-    method: 'get',
     path: '/api/v1/templates/{name}/versions',
     tag: 'Templates',
     summary: "A template's versions, newest first",

@@ -44,7 +44,11 @@ const ofCommands: { readonly [command: string]: Help } = {
     ],
   },
   'session list': {
-    examples: ['session list --status pending,failed', "session list --label team=web --all --json | jq -r '.[].id'"],
+    examples: [
+      'session list --status pending,failed',
+      "session list --label team=web --all --json | jq -r '.[].id'",
+      'session list --label "team in (web,api)" --q payroll --sort name',
+    ],
   },
   'session get': { examples: ['session get mine', 'session get mine --json | jq -r .endpoint.url'] },
   'session start': intent('start'),

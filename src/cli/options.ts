@@ -1,6 +1,9 @@
 /** Arguments and options as people write them. What is wrong with one ends the program with status 2. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { E } from '../../domain/fp.ts'
 import { isUuid } from '../../domain/ids.ts'
+import type { LabelFilter } from '../../domain/ports/sessions.ts'
+import { labelFilters } from '../api/query.ts'
 
 export const wholeNumber =
   (minimum: number, maximum: number = Number.MAX_SAFE_INTEGER) =>
@@ -37,6 +40,21 @@ export const wordsOf =
       if (found === undefined) throw new InvalidArgumentError(`It must be one of: ${known.join(', ')}.`)
       return found
     })
+
+export const oneOf =
+  <V extends string>(known: readonly V[]) =>
+  (text: string): V => {
+    const found = known.find((value) => value === text)
+    if (found === undefined) throw new InvalidArgumentError(`It must be one of: ${known.join(', ')}.`)
+    return found
+  }
+
+/** As the API takes them: the option several times, or several conditions with commas between them. */
+export const labelFilter = (text: string, before: readonly LabelFilter[] = []): readonly LabelFilter[] => {
+  const decoded = labelFilters.decode(text)
+  if (E.isLeft(decoded)) throw new InvalidArgumentError('It must be name=value, or name in (value,value).')
+  return [...before, ...decoded.right]
+}
 
 export type Pairs = { readonly [name: string]: string }
 

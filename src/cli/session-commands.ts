@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { type LabelFilter, type SessionSort, sessionSorts } from '../../domain/ports/sessions.ts'
 import { type DesiredState, type SessionStatus, sessionStatuses } from '../../domain/session/words.ts'
 import type { Session } from '../api/session.ts'
 import type { SessionIntent } from '../client/client.ts'
@@ -10,10 +11,10 @@ import {
   type JsonOption,
   jsonOption,
   type ListOptions,
+  labelFilter,
   limitOf,
   nonEmpty,
-  type Pairs,
-  pair,
+  oneOf,
   withListOptions,
   words,
   wordsOf,
@@ -31,8 +32,11 @@ type SessionListOptions = ListOptions & {
   readonly user?: readonly string[]
   readonly agent?: readonly string[]
   readonly platform?: readonly string[]
-  readonly label?: Pairs
+  readonly label?: readonly LabelFilter[]
   readonly q?: string
+  readonly createdAfter?: string
+  readonly createdBefore?: string
+  readonly sort?: SessionSort
 }
 
 export const addSessionCommands = (program: Command, context: Context): void => {
@@ -53,12 +57,19 @@ export const addSessionCommands = (program: Command, context: Context): void => 
       .option('--user <id>', 'of this user', words)
       .option('--agent <id>', 'on this agent', words)
       .option('--platform <platform>', 'on this platform', words)
-      .option('--label <name=value>', 'with this label; several all have to match', pair)
-      .option('--q <text>', 'whose name begins with this, in any case', nonEmpty),
+      .option(
+        '--label <condition>',
+        'name=value, or "name in (value,value)" for any of them; several all have to match',
+        labelFilter,
+      )
+      .option('--q <words>', 'with words in the name that begin so, in any case', nonEmpty)
+      .option('--created-after <time>', 'such as 2026-01-31T12:00:00Z', nonEmpty)
+      .option('--created-before <time>', 'such as 2026-01-31T12:00:00Z', nonEmpty)
+      .option('--sort <order>', sessionSorts.join(', '), oneOf(sessionSorts)),
     50,
   ).action(async (options: SessionListOptions) => {
-    const { status, template, user, agent, platform, label, q } = options
-    const filters = defined({ status, template, user, agent, platform, label: label && Object.entries(label), q })
+    const { json: _json, limit: _limit, all: _all, ...given } = options
+    const filters = defined(given)
     const listed = await (await context.client()).sessions.list(filters, limitOf(options))
     showList(context.terminal, 'sessions', listed, sessionColumns(Date.now()), options)
   })

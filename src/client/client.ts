@@ -33,7 +33,7 @@ export type BatchOf =
   | { readonly filter: QueryOf<'summarizeSessions'>; readonly expectedCount: number }
 
 /** The filters of a list, without its pages. */
-export type FiltersOf<K extends ListOperation> = Omit<QueryOf<K>, 'limit' | 'cursor'>
+export type FiltersOf<K extends ListOperation> = Omit<QueryOf<K>, 'limit' | 'cursor' | 'fields'>
 
 export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string }
 
@@ -57,7 +57,7 @@ export const createClient = (options: ClientOptions) => {
   const list =
     <K extends ListOperation>(operation: K) =>
     (filters: FiltersOf<K>, limit: number): Promise<Listed<ItemOf<K>>> =>
-      readPages(call, operation, {} as never, filters, limit)
+      readPages(call, operation, {} as never, filters as never, limit)
 
   return {
     sessions: {
@@ -90,6 +90,12 @@ export const createClient = (options: ClientOptions) => {
       },
 
       list: list('listSessions'),
+      /** The same, with these fields of each alone. */
+      pick: <F extends keyof Session>(
+        fields: readonly F[],
+        filters: FiltersOf<'listSessions'>,
+        limit: number,
+      ): Promise<Listed<Pick<Session, F>>> => readPages(call, 'listSessions', {}, { ...filters, fields }, limit),
       summary: (filters: QueryOf<'summarizeSessions'> = {}): Promise<SessionSummary> =>
         body('summarizeSessions', { query: filters }),
       act: (id: string, intent: SessionIntent, ifMatch?: string): Promise<Session> =>

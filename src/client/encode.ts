@@ -4,13 +4,16 @@
 export const fillPath = (path: string, params: { readonly [name: string]: string }): string =>
   path.replaceAll(/\{([^}]+)\}/g, (_, name: string) => encodeURIComponent(params[name] ?? ''))
 
-/** A list is written with commas; a list of pairs (labels) as one parameter each. What is undefined is left out. */
+/** A list is written with commas; labels as one parameter each, `name=value` or `name in (value,value)`. What is undefined is left out. */
+const labelText = ([name, ...values]: readonly string[]): string =>
+  values.length === 1 ? `${name}=${values[0]}` : `${name} in (${values.join(',')})`
+
 export const encodeQuery = (query: { readonly [name: string]: unknown }): string => {
   const search = new URLSearchParams()
   for (const [name, value] of Object.entries(query)) {
     if (value === undefined) continue
     if (!Array.isArray(value)) search.append(name, String(value))
-    else if (value.some(Array.isArray)) for (const pair of value) search.append(name, pair.join('='))
+    else if (value.some(Array.isArray)) for (const label of value) search.append(name, labelText(label))
     else if (value.length > 0) search.append(name, value.join(','))
   }
   const text = search.toString()

@@ -26,12 +26,13 @@ import type {
   SessionFilter,
   SessionSort,
   SessionSummary,
+  WrittenPage,
 } from '../../domain/ports/sessions.ts'
 import type { TemplateFilter } from '../../domain/ports/templates.ts'
 import type { Watch } from '../../domain/ports/watch.ts'
 import type { Quota } from '../../domain/quota/quota.ts'
 import type { Changes } from '../../domain/session/decide.ts'
-import type { SessionView } from '../../domain/session/session-view.ts'
+import type { SessionField, SessionView } from '../../domain/session/session-view.ts'
 import type { WatchFilter } from '../../domain/session/watched.ts'
 import type { BatchAction, SessionAction } from '../../domain/session/words.ts'
 import type { Template } from '../../domain/template/template.ts'
@@ -128,7 +129,9 @@ export type Application = {
       filter: SessionFilter,
       sort: SessionSort,
       page: PageRequest,
-    ) => Answer<Page<SessionView>>
+      /** null: all of them. */
+      fields?: readonly SessionField[] | null,
+    ) => Answer<WrittenPage>
     readonly summary: (caller: Caller, filter: SessionFilter) => Answer<SessionSummary>
     readonly act: (
       caller: Caller,

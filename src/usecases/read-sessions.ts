@@ -15,7 +15,8 @@ export const readSessions = (queries: SessionQueries, clock: Clock): Reads => {
       const view = await get(scopeOf(caller), id)
       return view === null ? E.left(notFound('session', id)) : E.right(view)
     },
-    list: (caller, filter, sort, page) => async () => E.right(await queries.list(scopeOf(caller), filter, sort, page)),
+    list: (caller, filter, sort, page, fields) => async () =>
+      E.right(await queries.list(scopeOf(caller), filter, sort, page, fields)),
     summary: (caller, filter) => async () => E.right(await queries.summary(scopeOf(caller), filter)),
     events: (caller, id, page) => async () => {
       const events = await queries.events(scopeOf(caller), id, page)

@@ -43,11 +43,15 @@ export const manySessions = async (
     revision: '1',
     ...expressions,
   }
-  await ask(
-    `INSERT INTO sessions (${Object.keys(columns).join(', ')})
-     SELECT ${Object.values(columns).join(', ')} FROM generate_series(1, ${count}) n`,
-  )
+  for (let from = 1; from <= count; from += AT_ONCE)
+    await ask(
+      `INSERT INTO sessions (${Object.keys(columns).join(', ')})
+       SELECT ${Object.values(columns).join(', ')} FROM generate_series(${from}, ${Math.min(count, from + AT_ONCE - 1)}) n`,
+    )
 }
+
+/** No statement of the product's connections may take half a minute. */
+const AT_ONCE = 25_000
 
 /** `count` pending commands of sessions that nobody has. */
 export const manyCommands = async (

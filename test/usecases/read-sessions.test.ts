@@ -8,6 +8,7 @@ import { aSession, later, SESSION } from '../support/a-session.ts'
 import { fixedClock, leftOf, rightOf } from '../support/fake-ports.ts'
 
 const empty = { items: [], nextCursor: null }
+const written = { items: '[]', nextCursor: null }
 const page = { limit: 50, cursor: null }
 
 /** One session, seen by whoever may see everything, and by nobody else. */
@@ -20,7 +21,7 @@ const reading = () => {
   }
   const queries: SessionQueries = {
     get: async (scope, ids) => ids.map(() => seen(scope, sessionView(aSession(), true))),
-    list: async (scope) => seen(scope, empty) ?? empty,
+    list: async (scope) => seen(scope, written) ?? written,
     summary: async (scope) => seen(scope, null) ?? { total: 0, byStatus: {} as never },
     events: async (scope) => seen(scope, empty),
     commandsOf: async (scope) => seen(scope, empty),

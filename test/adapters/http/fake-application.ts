@@ -16,6 +16,7 @@ import type { SessionView } from '../../../domain/session/session-view.ts'
 import { sessionStatuses } from '../../../domain/session/words.ts'
 import type { Template } from '../../../domain/template/template.ts'
 import type { Application } from '../../../src/usecases/application.ts'
+import { writtenPage } from '../../support/written-page.ts'
 
 export const KEY = 'ssk_0123456789abcdefghijABCDEFGHIJ01'
 export const SESSION_ID = '01890a5d-ac96-774b-bcce-b302099a8057'
@@ -274,7 +275,8 @@ export const fakeApplication = (
           request,
         ),
       get: (_caller, id) => session(id, aSessionView(), 'get', id),
-      list: (_caller, filter, sort, request) => answer(page(aSessionView()), 'list', filter, sort, request),
+      list: (_caller, filter, sort, request, fields) =>
+        answer(writtenPage(page(aSessionView())), 'list', filter, sort, request, ...(fields ? [fields] : [])),
       summary: (_caller, filter) => answer(summary, 'summary', filter),
       act: (_caller, id, action, ifMatch) => session(id, aSessionView(), 'act', action, ifMatch),
       remove: (_caller, id, force, ifMatch) =>

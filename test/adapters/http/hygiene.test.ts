@@ -201,7 +201,7 @@ describe('a large answer', () => {
   let api: ApiServer
   before(async () => {
     const app = fakeApplication()
-    const items = Array.from({ length: 20 }, () => aSessionView())
+    const items = JSON.stringify(Array.from({ length: 20 }, () => aSessionView()))
     const list = () => async () => E.right({ items, nextCursor: null })
     api = await serve({ ...app, sessions: { ...app.sessions, list } })
   })

@@ -101,6 +101,27 @@ describe('sessions over HTTP', () => {
     ])
   })
 
+  it('a list has the fields that are asked for, and takes labels of several values', async () => {
+    const answer = await api.call('GET', '/api/v1/sessions?fields=id,name&label=team%20in%20(web,api),a=b')
+    expect(answer.status).to.equal(200)
+    const filter = {
+      label: [
+        ['team', 'web', 'api'],
+        ['a', 'b'],
+      ],
+    }
+    expect(app.calls).to.deep.equal([['list', filter, '-createdAt', { limit: 50, cursor: null }, ['id', 'name']]])
+    const refused = await api.call('GET', '/api/v1/sessions?fields=id,colour')
+    expect([refused.status, refused.json.errors[0].field]).to.deep.equal([400, 'fields'])
+    expect(refused.json.errors[0].message).to.include('"colour"')
+  })
+
+  it('a page of fields alone decodes, too', () => {
+    const page = { items: [{ id: SESSION_ID }], nextCursor: null }
+    expect(sessionPageCodec.decode(page)).to.deep.equal(E.right(page))
+    expect(E.isLeft(sessionPageCodec.decode({ items: [{ id: 7 }], nextCursor: null }))).to.equal(true)
+  })
+
   it('a list without parameters is the newest fifty', async () => {
     await api.call('GET', '/api/v1/sessions')
     expect(app.calls).to.deep.equal([['list', {}, '-createdAt', { limit: 50, cursor: null }]])
@@ -150,6 +171,15 @@ describe('sessions over HTTP', () => {
       }
       const changed = await api.call('GET', SESSION, { headers: { 'if-none-match': '"3-00000000"' } })
       expect(changed.status).to.equal(200)
+    })
+
+    it('If-None-Match is a 304 for lists, histories and counts, too', async () => {
+      for (const path of ['/api/v1/sessions', '/api/v1/sessions/summary', `${SESSION}/events`, '/api/v1/agents']) {
+        const etag = (await api.call('GET', path)).headers.get('etag') ?? ''
+        expect(etag, path).to.match(/^"[0-9a-f]{16}"$/)
+        const again = await api.call('GET', path, { headers: { 'if-none-match': etag } })
+        expect([path, again.status, again.text]).to.deep.equal([path, 304, ''])
+      }
     })
 
     it('If-None-Match does not stop a change', async () => {

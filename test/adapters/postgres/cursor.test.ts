@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { createCursors, pageOf } from '../../../adapters/postgres/cursor.ts'
+import { createCursors, listOf, pageOf } from '../../../adapters/postgres/cursor.ts'
 import { BadCursorError } from '../../../domain/ports/sessions.ts'
 
 describe('cursors', () => {
@@ -24,11 +24,35 @@ describe('cursors', () => {
     'that was changed': ['list', `${cursor.slice(0, -1)}${cursor.endsWith('A') ? 'B' : 'A'}`],
     'that someone else signed': ['list', createCursors(Buffer.alloc(32, 2)).encode('list', ['a'])],
     'that is no base64': ['list', '!!! not base64 !!!'],
+    'with something behind it': ['list', `${cursor}!`],
+    'that is padded': ['list', `${cursor}=`],
   }
   for (const [what, [list, text]] of Object.entries(refused))
     it(`refuse one ${what}`, () => {
       expect(() => cursors.decode(list, text)).to.throw(BadCursorError)
     })
+
+  it('refuse one of which any character was changed', () => {
+    const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+    for (let at = 0; at < cursor.length; at += 1)
+      for (const other of alphabet.replace(cursor[at] ?? '', '')) {
+        const edited = `${cursor.slice(0, at)}${other}${cursor.slice(at + 1)}`
+        expect(() => cursors.decode('list', edited), edited).to.throw(BadCursorError)
+      }
+  })
+
+  it('are of one list alone: whose it is, and what it was asked', () => {
+    const name = listOf('sessions', 'acme', { status: ['a', 'b'], at: new Date(0) })
+    expect(listOf('sessions', 'acme', { at: new Date(0), status: ['b', 'a'] })).to.equal(name)
+    for (const other of [
+      listOf('sessions', 'globex', { status: ['a', 'b'], at: new Date(0) }),
+      listOf('sessions', 'acme', { status: ['a,b'], at: new Date(0) }),
+      listOf('sessions', 'acme', { status: ['a', 'b'], at: new Date(1) }),
+      listOf('sessions', null, { status: ['a', 'b'], at: new Date(0) }),
+      listOf('agents', 'acme', { status: ['a', 'b'], at: new Date(0) }),
+    ])
+      expect(other).not.to.equal(name)
+  })
 
   it('are there when there is more, and not when there is not', () => {
     const page = (rows: readonly number[]) => pageOf(rows, 2, (row) => row * 10, String)

@@ -7,6 +7,7 @@ import {
   type SessionFilter,
   type SessionSort,
   sessionSorts,
+  type WrittenPage,
 } from '../../../domain/ports/sessions.ts'
 import { remove, stop, update } from '../../../domain/session/decide.ts'
 import type { Session } from '../../../domain/session/session.ts'
@@ -30,6 +31,7 @@ import {
   right,
   type Stores,
 } from '../../support/rows.ts'
+import { readPage } from '../../support/written-page.ts'
 
 const firstPage = { limit: 50, cursor: null }
 
@@ -42,14 +44,14 @@ describe('session queries', () => {
 
   const made = (overrides: Partial<Session> = {}) => commit(stores, aCreation(nowhere, overrides))
   const get = async (scope: Scope, id: SessionId) => (await stores.queries.get(scope, [id]))[0]
-  const names = (page: Page<SessionView>) => page.items.map(({ name }) => name)
+  const names = (page: WrittenPage) => readPage(page).items.map(({ name }) => name)
 
   /** All pages, one after the other. */
   const allPages = async (sort: SessionSort, limit: number, filter: SessionFilter, between = async () => {}) => {
     const items: SessionView[] = []
     let cursor: string | null = null
     do {
-      const page: Page<SessionView> = await stores.queries.list(acme, filter, sort, { limit, cursor })
+      const page: Page<SessionView> = readPage(await stores.queries.list(acme, filter, sort, { limit, cursor }))
       expect(page.items.length).to.be.at.most(limit)
       items.push(...page.items)
       cursor = page.nextCursor

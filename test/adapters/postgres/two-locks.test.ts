@@ -268,6 +268,7 @@ const TABLES = [
   ['quota_usage', 'org_id = $1'],
   ['session_events', 'org_id = $1'],
   ['session_labels', 'org_id = $1'],
+  ['session_words', 'org_id = $1'],
   ['sessions', 'org_id = $1'],
   ['templates', 'org_id = $1'],
 ] as const

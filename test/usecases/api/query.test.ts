@@ -3,11 +3,22 @@ import fc from 'fast-check'
 import { oneOf } from '../../../domain/codec/codec.ts'
 import { decode } from '../../../domain/codec/field-errors.ts'
 import { E } from '../../../domain/fp.ts'
-import { commaList, flag, labelPairs, pageRequest, paging, query, text, timestamp } from '../../../src/api/query.ts'
+import {
+  commaList,
+  fieldList,
+  flag,
+  labelFilters,
+  pageRequest,
+  paging,
+  query,
+  searchedName,
+  text,
+  timestamp,
+} from '../../../src/api/query.ts'
 
 const codec = query({
   status: commaList(oneOf(['on', 'off'])),
-  label: labelPairs,
+  label: labelFilters,
   force: flag,
   since: timestamp,
   q: text(5),
@@ -46,6 +57,58 @@ describe('query strings', () => {
       q: 'x',
       limit: 7,
     })
+  })
+
+  it('have labels of one value, or of any of several', () => {
+    const label = (given: string | readonly string[]) => decoded({ label: given }).label
+    expect(label('team in (web,api)')).to.deep.equal([['team', 'web', 'api']])
+    expect(label(' team  in  ( web , api ) ,a=1')).to.deep.equal([
+      ['team', 'web', 'api'],
+      ['a', '1'],
+    ])
+    expect(label('a=1,team in (web),b=x=(y)')).to.deep.equal([
+      ['a', '1'],
+      ['team', 'web'],
+      ['b', 'x=(y)'],
+    ])
+    expect(label(['a in ()', 'b=in (x)'])).to.deep.equal([
+      ['a', ''],
+      ['b', 'in (x)'],
+    ])
+    for (const wrong of ['a in (b', 'a in b', 'a in (b) c', 'in (a)', 'a b=c', '=c', 'a=1,', 'a in (b,(c))', 'a'])
+      expect(failing({ label: wrong }), wrong).to.deep.equal(['label'])
+    const many = (count: number) => Array.from({ length: count }, (_, n) => `v${n}`).join(',')
+    expect(failing({ label: `a in (${many(99)})` })).to.deep.equal([])
+    expect(failing({ label: `a in (${many(100)})` })).to.deep.equal(['label'])
+    expect(failing({ label: `${'a=1,'.repeat(64)}a=1` })).to.deep.equal(['label'])
+    const began = performance.now()
+    for (const hostile of [
+      `a in (${','.repeat(16_000)}`,
+      ','.repeat(16_000),
+      'a in ('.repeat(3_000),
+      ' '.repeat(16_000),
+    ])
+      expect(failing({ label: hostile })).to.deep.equal(['label'])
+    expect(performance.now() - began).to.be.below(500)
+  })
+
+  it('name fields that there are, each once, and say which is not', () => {
+    const fields = query({ fields: fieldList(['id', 'name']) })
+    const of = (given: string) => decode(fields, { fields: given })
+    expect(of('name,id,name')).to.deep.equal(E.right({ fields: ['name', 'id'] }))
+    for (const wrong of ['', 'id,', 'colour', 'id,__proto__', 'toString', 'ID', 'id, name']) {
+      const refused = of(wrong)
+      if (E.isRight(refused)) throw new Error(wrong)
+      expect(refused.left[0]?.field).to.equal('fields')
+      expect(refused.left[0]?.message).to.include(JSON.stringify(wrong.split(',').at(-1)))
+    }
+  })
+
+  it('search for at most eight words', () => {
+    const search = query({ q: searchedName })
+    expect(E.isRight(decode(search, { q: 'a b c d e f g h' }))).to.equal(true)
+    expect(E.isRight(decode(search, { q: 'a b c d e f g h i' }))).to.equal(false)
+    expect(E.isRight(decode(search, { q: '-'.repeat(80) }))).to.equal(true)
   })
 
   it('name each parameter that is unknown, repeated, empty or wrong', () => {
