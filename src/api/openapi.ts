@@ -1,13 +1,25 @@
 /** The OpenAPI 3.1 document, written from the route table and the schemas that its codecs carry. */
 import type { JsonSchema } from '../../domain/codec/codec.ts'
-import { agentCodec, agentPageCodec, agentWithTokenCodec, enrolAgentCodec } from './agent.ts'
+import { agentCodec, agentPageCodec, agentWithTokenCodec, enrolAgentCodec, removedAgentCodec } from './agent.ts'
+import { apiKeyCodec, apiKeyPageCodec, apiKeyWithSecretCodec, createApiKeyCodec, rotateApiKeyCodec } from './api-key.ts'
 import { commandCodec, commandPageCodec } from './command.ts'
 import { sessionEventCodec, sessionEventPageCodec } from './event.ts'
 import { jobCodec, jobPageCodec, queueCodec, queuePageCodec } from './job.ts'
-import { agentEventCodec, agentEventPageCodec, orphanCodec, orphanPageCodec, orphanRemovalCodec } from './orphan.ts'
+import { createOrgCodec, orgCodec, orgPageCodec } from './org.ts'
+import {
+  agentEventCodec,
+  agentEventPageCodec,
+  approvedCodec,
+  approveOrphansCodec,
+  orphanCodec,
+  orphanPageCodec,
+  orphanRemovalCodec,
+} from './orphan.ts'
 import { PROBLEM_MEDIA_TYPE, type ProblemCode, problemCodec, problems } from './problem.ts'
+import { problemExamples } from './problem-examples.ts'
 import type { Answer, ResponseHeader, Route } from './route.ts'
 import { routes } from './routes.ts'
+import { sampleOf } from './sample.ts'
 import {
   adoptOrphanCodec,
   changeSessionCodec,
@@ -47,9 +59,20 @@ const named: { readonly [name: string]: JsonSchema } = {
   AgentPage: agentPageCodec.schema,
   AgentWithToken: agentWithTokenCodec.schema,
   EnrolAgent: enrolAgentCodec.schema,
+  RemovedAgent: removedAgentCodec.schema,
+  Org: orgCodec.schema,
+  OrgPage: orgPageCodec.schema,
+  CreateOrg: createOrgCodec.schema,
+  ApiKey: apiKeyCodec.schema,
+  ApiKeyPage: apiKeyPageCodec.schema,
+  ApiKeyWithSecret: apiKeyWithSecretCodec.schema,
+  CreateApiKey: createApiKeyCodec.schema,
+  RotateApiKey: rotateApiKeyCodec.schema,
   Orphan: orphanCodec.schema,
   OrphanPage: orphanPageCodec.schema,
   AdoptOrphan: adoptOrphanCodec.schema,
+  ApproveOrphans: approveOrphansCodec.schema,
+  ApprovedOrphans: approvedCodec.schema,
   OrphanRemoval: orphanRemovalCodec.schema,
   AgentEvent: agentEventCodec.schema,
   AgentEventPage: agentEventPageCodec.schema,
@@ -68,28 +91,31 @@ const referenced = (schema: unknown, isDefinition = false): unknown => {
     : schema
 }
 
+/** Whether Idempotency-Key is honoured. */
+const repeats = (route: Route): boolean => route.method !== 'get' && route.access !== 'anyone'
+
 /** Every problem that an operation can answer with. */
 export const problemsOf = (route: Route): readonly ProblemCode[] => {
-  const codes: ProblemCode[] = [...route.problems]
+  const codes: ProblemCode[] = [...route.problems, 'invalid_request', 'internal_error']
   if (route.access !== 'anyone')
     codes.push(
-      'invalid_request',
       'unauthorized',
       'forbidden',
       'not_found',
       'rate_limited',
       'unavailable',
+      'provider_unavailable',
       'overloaded',
-      'internal_error',
     )
   if (route.method !== 'get') codes.push('malformed_json', 'body_too_large', 'unsupported_media_type')
   if (route.condition === 'change') codes.push('precondition_failed')
+  if (repeats(route)) codes.push('idempotency_mismatch', 'idempotency_in_progress')
   return [...new Set(codes)]
 }
 
 const headers: { readonly [H in ResponseHeader]: JsonSchema } = {
-  Location: { description: 'Where it is', schema: { type: 'string' } },
-  ETag: { description: 'For If-Match and If-None-Match', schema: { type: 'string' } },
+  Location: { description: 'Where it is', required: true, schema: { type: 'string' } },
+  ETag: { description: 'For If-Match and If-None-Match', required: true, schema: { type: 'string' } },
 }
 
 const headersOf = (route: Route, answer: Answer): readonly ResponseHeader[] => [
@@ -97,25 +123,40 @@ const headersOf = (route: Route, answer: Answer): readonly ResponseHeader[] => [
   ...(route.condition === 'read' && answer.headers?.includes('ETag') !== true ? (['ETag'] as const) : []),
 ]
 
+const reference = (kind: string, name: string): JsonSchema => ({ $ref: `#/components/${kind}/${name}` })
+
+/** On every answer. */
+const always = { 'X-Request-Id': reference('headers', 'RequestId') }
+
 const response = (route: Route, answer: Answer): JsonSchema => ({
   description: answer.description,
-  ...(headersOf(route, answer).length === 0
-    ? {}
-    : { headers: Object.fromEntries(headersOf(route, answer).map((header) => [header, headers[header]])) }),
-  ...(answer.codec === null
-    ? {}
-    : { content: { [answer.mediaType ?? 'application/json']: { schema: referenced(answer.codec.schema) } } }),
+  headers: {
+    ...always,
+    ...Object.fromEntries(headersOf(route, answer).map((header) => [header, headers[header]])),
+    ...(repeats(route) ? { 'Idempotency-Replayed': reference('headers', 'IdempotencyReplayed') } : {}),
+  },
+  ...(answer.codec === null ? {} : { content: contentOf(answer.codec.schema, answer.mediaType) }),
 })
 
-/** https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/ */
-const rateLimitHeaders: JsonSchema = {
-  'Retry-After': { schema: { type: 'integer' } },
-  'RateLimit-Policy': { description: '`"key";q=100;w=1`: 100 requests a second', schema: { type: 'string' } },
-  RateLimit: {
-    description:
-      '`"key";r=0;t=1`: no more now, all of them again in a second; also in every other answer while a limit is set',
-    schema: { type: 'string' },
+const contentOf = (schema: JsonSchema, mediaType = 'application/json'): JsonSchema => {
+  const name = nameOf.get(schema)
+  return {
+    [mediaType]: {
+      schema: referenced(schema),
+      ...(name === undefined ? { example: sampleOf(schema) } : { examples: { [name]: reference('examples', name) } }),
+    },
+  }
+}
+
+/** What a refusal of this status has beside its body. */
+const headersOfRefusal: { readonly [status: string]: JsonSchema } = {
+  401: { 'WWW-Authenticate': reference('headers', 'WwwAuthenticate') },
+  429: {
+    'Retry-After': reference('headers', 'RetryAfter'),
+    'RateLimit-Policy': reference('headers', 'RateLimitPolicy'),
+    RateLimit: reference('headers', 'RateLimit'),
   },
+  503: { 'Retry-After': reference('headers', 'RetryAfter') },
 }
 
 const problemResponses = (route: Route): JsonSchema => {
@@ -125,10 +166,19 @@ const problemResponses = (route: Route): JsonSchema => {
       String(status),
       {
         description: codes.map((code) => `\`${code}\`: ${problems[code].title}`).join('; '),
-        ...(status === 503 ? { headers: { 'Retry-After': { schema: { type: 'integer' } } } } : {}),
-        ...(status === 429 ? { headers: rateLimitHeaders } : {}),
-        ...(status === 401 ? { headers: { 'WWW-Authenticate': { schema: { type: 'string' } } } } : {}),
-        content: { [PROBLEM_MEDIA_TYPE]: { schema: { $ref: '#/components/schemas/Problem' } } },
+        headers: {
+          ...always,
+          ...headersOfRefusal[status],
+          ...(codes.includes('idempotency_in_progress')
+            ? { 'Retry-After': reference('headers', 'RetryAfterWhile') }
+            : {}),
+        },
+        content: {
+          [PROBLEM_MEDIA_TYPE]: {
+            schema: reference('schemas', 'Problem'),
+            examples: Object.fromEntries(codes.map((code) => [code, reference('examples', code)])),
+          },
+        },
       },
     ]),
   )
@@ -141,6 +191,7 @@ const inQuery = (name: string, schema: JsonSchema): JsonSchema => ({
   // Lists are written with commas; a list that may also be given several times is written that way.
   ...(schema.type === 'array' ? { style: 'form', explode: schema['x-repeatable'] === true } : {}),
   schema: referenced(schema),
+  example: sampleOf(schema, name),
 })
 
 const parametersOf = (route: Route): readonly JsonSchema[] => [
@@ -149,12 +200,14 @@ const parametersOf = (route: Route): readonly JsonSchema[] => [
     in: 'path',
     required: true,
     schema: referenced(codec.schema),
+    example: sampleOf(codec.schema, route.tag === 'Templates' && name === 'name' ? 'template' : name),
   })),
   ...Object.entries(route.query.schema.properties as { [name: string]: JsonSchema }).map(([name, schema]) =>
     inQuery(name, schema),
   ),
   ...(route.condition === 'change' ? [{ $ref: '#/components/parameters/IfMatch' }] : []),
   ...(route.condition === 'read' ? [{ $ref: '#/components/parameters/IfNoneMatch' }] : []),
+  ...(repeats(route) ? [{ $ref: '#/components/parameters/IdempotencyKey' }] : []),
   ...(route.resumes === true ? [{ $ref: '#/components/parameters/LastEventId' }] : []),
   ...(route.access === 'anyone' ? [] : [{ $ref: '#/components/parameters/Org' }]),
   { $ref: '#/components/parameters/RequestId' },
@@ -182,15 +235,20 @@ const operation = (operationId: string, route: Route): JsonSchema => ({
     : {
         requestBody: {
           required: route.bodyOptional !== true,
-          content: { 'application/json': { schema: referenced(route.body.schema) } },
+          content: contentOf(route.body.schema),
         },
       }),
   responses: {
     ...Object.fromEntries(Object.entries(route.answers).map(([status, answer]) => [status, response(route, answer)])),
-    ...(route.condition === 'read' ? { '304': { description: 'As you have it: If-None-Match matches' } } : {}),
+    ...(route.condition === 'read' ? { '304': notModified } : {}),
     ...problemResponses(route),
   },
 })
+
+const notModified: JsonSchema = {
+  description: 'As you have it: If-None-Match matches',
+  headers: { ...always, ETag: headers.ETag },
+}
 
 const paths = (): JsonSchema => {
   const byPath = Map.groupBy(Object.entries(routes) as [string, Route][], ([, route]) => route.path)
@@ -225,19 +283,58 @@ export const openApiDocument = (version: string): JsonSchema => ({
   openapi: '3.1.0',
   info: { title: 'StreamSpace', version, description, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
   servers: [{ url: '/', description: 'where this document comes from' }],
-  tags: ['Sessions', 'Templates', 'Agents', 'Commands', 'Jobs', 'Server'].map((name) => ({ name })),
+  tags: [...new Set(Object.values(routes as { readonly [id: string]: Route }).map(({ tag }) => tag))].map((name) => ({
+    name,
+  })),
   security: [{ bearer: [] }],
   paths: paths(),
   components: {
     securitySchemes: {
-      bearer: { type: 'http', scheme: 'bearer', description: 'An API key: `ssk_` and letters and digits' },
+      bearer: {
+        type: 'http',
+        scheme: 'bearer',
+        description: 'An API key (`ssk_` and letters and digits), or a JWT of an issuer that the server trusts.',
+      },
     },
     parameters: {
+      IdempotencyKey: header(
+        'Idempotency-Key',
+        '1–255 printable characters. Within 24 h the same key with the same request is answered as the first time, and does nothing again.',
+      ),
       IfMatch: header('If-Match', 'Act only on this version: an ETag, several, or `*`. Otherwise 412.'),
       IfNoneMatch: header('If-None-Match', 'Answer 304 when the ETag is still this.'),
       LastEventId: header('Last-Event-ID', 'The `id` of the last event that arrived: what came after it comes first.'),
       Org: header('Streamspace-Org', 'Act in this org: installation keys any, others only their own.'),
       RequestId: header('X-Request-Id', 'At most 128 printable characters; made by the server when left out.'),
+    },
+    headers: {
+      IdempotencyReplayed: {
+        description: '`true`: the first answer to this request, again',
+        schema: { enum: ['true'] },
+      },
+      // https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
+      RateLimit: {
+        description:
+          '`"key";r=0;t=1`: no more now, all of them again in a second; also in every other answer while a limit is set',
+        required: true,
+        schema: { type: 'string' },
+      },
+      RateLimitPolicy: {
+        description: '`"key";q=100;w=1`: 100 requests a second',
+        required: true,
+        schema: { type: 'string' },
+      },
+      RequestId: { description: 'The log has it too', required: true, schema: { type: 'string' } },
+      RetryAfter: { description: 'Seconds', required: true, schema: { type: 'integer', minimum: 0 } },
+      RetryAfterWhile: {
+        description: 'Seconds, with `idempotency_in_progress`',
+        schema: { type: 'integer', minimum: 0 },
+      },
+      WwwAuthenticate: { description: 'RFC 6750', required: true, schema: { type: 'string' } },
+    },
+    examples: {
+      ...problemExamples(),
+      ...Object.fromEntries(Object.entries(named).map(([name, schema]) => [name, { value: sampleOf(schema) }])),
     },
     schemas: Object.fromEntries(Object.entries(named).map(([name, schema]) => [name, referenced(schema, true)])),
   },

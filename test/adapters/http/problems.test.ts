@@ -10,9 +10,21 @@ import { fakeApplication, SESSION_ID } from './fake-application.ts'
 const SESSION = `/api/v1/sessions/${SESSION_ID}`
 
 describe('problems', () => {
-  const stopWith = async (trouble: Parameters<typeof fakeApplication>[0]) => {
+  const stop = ['POST', `${SESSION}/stop`] as const
+  /** Who can be answered so: every answer is held against the OpenAPI document. */
+  const asked: { readonly [T in ApplicationError['_tag']]?: readonly [string, string, object?] } = {
+    UnknownTemplate: ['POST', '/api/v1/sessions', { template: 'x' }],
+    UnknownAgent: ['POST', '/api/v1/sessions', { template: 'x' }],
+    NoAgent: ['POST', '/api/v1/sessions', { template: 'x' }],
+    InvalidParameters: ['POST', '/api/v1/sessions', { template: 'x' }],
+    AgentExists: ['POST', '/api/v1/agents', { id: 'a', platform: 'process' }],
+    AgentHasSessions: ['DELETE', '/api/v1/agents/a'],
+  }
+
+  const answerWith = async (trouble: NonNullable<Parameters<typeof fakeApplication>[0]>) => {
     await using api = await serve(fakeApplication(trouble))
-    const answer = await api.call('POST', `${SESSION}/stop`)
+    const [method, path, body] = (trouble.refusal && asked[trouble.refusal._tag]) ?? stop
+    const answer = await api.call(method, path, body === undefined ? {} : { body })
     expect(E.isRight(problemCodec.decode(answer.json)), answer.text).to.equal(true)
     expect(answer.headers.get('content-type')).to.equal('application/problem+json')
     expect(answer.json.requestId).to.equal(answer.headers.get('x-request-id'))
@@ -66,7 +78,7 @@ describe('problems', () => {
   ]
   for (const [refusal, status, code, members] of refusals)
     it(`${refusal._tag} is a ${status} with code ${code}`, async () => {
-      const answer = await stopWith({ refusal })
+      const answer = await answerWith({ refusal })
       expect(answer.status).to.equal(status)
       expect(answer.json.code).to.equal(code)
       for (const [member, value] of Object.entries(members)) expect(answer.json[member]).to.deep.equal(value)
@@ -75,7 +87,7 @@ describe('problems', () => {
 
   it('a lost database is a 503 that says when to come back', async () => {
     const fault = Object.assign(new Error('terminating connection due to administrator command'), { code: '57P01' })
-    const answer = await stopWith({ fault })
+    const answer = await answerWith({ fault })
     expect([answer.status, answer.json.code, answer.headers.get('retry-after')]).to.deep.equal([
       503,
       'unavailable',
@@ -86,7 +98,7 @@ describe('problems', () => {
 
   it('a bug is a 500 that tells nothing but where the log has more', async () => {
     const fault = Object.assign(new Error('column "secret" is odd'), { detail: 'Failing row contains (hunter2)' })
-    const answer = await stopWith({ fault })
+    const answer = await answerWith({ fault })
     expect([answer.status, answer.json.code]).to.deep.equal([500, 'internal_error'])
     expect(answer.text).to.not.include('secret')
     const line = answer.logged.find(({ msg }) => msg === 'a request failed')
