@@ -90,6 +90,12 @@ const isNullable = ({ type, anyOf }: JsonSchema): boolean =>
 
 const first = (schema: JsonSchema, keyword: string): JsonSchema | undefined => (schema[keyword] as JsonSchema[])?.[0]
 
+/** The fields of all alternatives but the first. */
+const ofOthers = ({ oneOf }: JsonSchema): readonly string[] =>
+  ((oneOf ?? []) as readonly { readonly required?: readonly string[] }[])
+    .slice(1)
+    .flatMap(({ required }) => required ?? [])
+
 /** A value that decodes, for people to read. `name`: of the field it is for. */
 export const sampleOf = (schema: JsonSchema, name = '', inside = ''): unknown => {
   if (Array.isArray(schema.examples)) return schema.examples[0]
@@ -99,7 +105,7 @@ export const sampleOf = (schema: JsonSchema, name = '', inside = ''): unknown =>
   if ('const' in schema) return schema.const
   if (Array.isArray(schema.enum)) return schema.enum[0]
   if (isNullable(schema)) return null
-  const alternative = first(schema, 'anyOf') ?? first(schema, 'oneOf')
+  const alternative = schema.properties === undefined ? (first(schema, 'anyOf') ?? first(schema, 'oneOf')) : undefined
   if (alternative !== undefined) return sampleOf(alternative, name)
   switch ([schema.type].flat()[0]) {
     case 'string':
@@ -113,10 +119,9 @@ export const sampleOf = (schema: JsonSchema, name = '', inside = ''): unknown =>
       return [sampleOf((schema.items ?? {}) as JsonSchema, singular(name))]
     case 'object':
       return Object.fromEntries(
-        Object.entries((schema.properties ?? {}) as { readonly [field: string]: JsonSchema }).map(([field, inner]) => [
-          field,
-          sampleOf(inner, field, name),
-        ]),
+        Object.entries((schema.properties ?? {}) as { readonly [field: string]: JsonSchema })
+          .filter(([field]) => !ofOthers(schema).includes(field))
+          .map(([field, inner]) => [field, sampleOf(inner, field, name)]),
       )
     default:
       return {}
