@@ -5,16 +5,28 @@
  */
 import type { FieldError } from './codec/field-errors.ts'
 import type { Permission } from './identity/caller.ts'
-import type { AgentId, ApiKeyId, OrgId, SessionId } from './ids.ts'
+import type { AgentId, ApiKeyId, OrgId, SessionId, WebhookId } from './ids.ts'
 import type { Refusal } from './placement/refusal.ts'
 import type { JobState } from './ports/jobs.ts'
 import type { CommandStatus } from './ports/sessions.ts'
 import type { QuotaName, QuotaScope } from './quota/quota.ts'
 import type { SessionAction, SessionStatus } from './session/words.ts'
+import type { DeliveryStatus } from './webhook/webhook.ts'
 
 export type NotFound = {
   readonly _tag: 'NotFound'
-  readonly what: 'session' | 'template' | 'agent' | 'command' | 'queue' | 'job' | 'org' | 'orphan' | 'api_key'
+  readonly what:
+    | 'session'
+    | 'template'
+    | 'agent'
+    | 'command'
+    | 'queue'
+    | 'job'
+    | 'org'
+    | 'orphan'
+    | 'api_key'
+    | 'webhook'
+    | 'delivery'
   readonly id: string
 }
 export type Forbidden = { readonly _tag: 'Forbidden'; readonly permission: Permission }
@@ -91,6 +103,16 @@ export type ApiKeyOver = { readonly _tag: 'ApiKeyOver'; readonly apiKeyId: ApiKe
 export type UnexpectedCount = { readonly _tag: 'UnexpectedCount'; readonly counted: number; readonly expected: number }
 /** `counted` null: more than the limit. */
 export type BatchTooLarge = { readonly _tag: 'BatchTooLarge'; readonly limit: number; readonly counted: number | null }
+/** A webhook's address is one that this server sends nothing to. */
+export type TargetRefused = { readonly _tag: 'TargetRefused'; readonly why: string }
+/** Only what was given up can be sent again. */
+export type DeliveryNotRedrivable = {
+  readonly _tag: 'DeliveryNotRedrivable'
+  readonly deliveryId: string
+  readonly status: DeliveryStatus
+}
+/** Nothing is sent to it until it is enabled. */
+export type WebhookDisabled = { readonly _tag: 'WebhookDisabled'; readonly webhookId: WebhookId }
 /** The same request was made before, by its Idempotency-Key, and its answer is kept: nothing was done again. */
 export type Answered = { readonly _tag: 'Answered' }
 /** Where a watcher says that it was is nothing that it was told here. */
@@ -123,6 +145,9 @@ export type ApplicationError =
   | ApiKeyOver
   | UnexpectedCount
   | BatchTooLarge
+  | TargetRefused
+  | DeliveryNotRedrivable
+  | WebhookDisabled
   | Answered
   | UnknownPosition
   | PositionGone

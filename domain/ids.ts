@@ -13,6 +13,8 @@ export type TemplateId = Branded<'TemplateId'>
 export type CommandId = Branded<'CommandId'>
 export type ReplicaId = Branded<'ReplicaId'>
 export type ApiKeyId = Branded<'ApiKeyId'>
+export type WebhookId = Branded<'WebhookId'>
+export type WebhookDeliveryId = Branded<'WebhookDeliveryId'>
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 

@@ -11,10 +11,12 @@ import type { Database } from '../adapters/postgres/pool.ts'
 import { createQuotaStore } from '../adapters/postgres/quotas.ts'
 import { createSessionStore } from '../adapters/postgres/session-store.ts'
 import { createTemplateStore } from '../adapters/postgres/templates.ts'
+import { createWebhookStore } from '../adapters/postgres/webhooks.ts'
 import type { Clock, Ids } from '../domain/ports/clock.ts'
 import type { AgentGateway, AskInventory, Wake } from '../domain/ports/delivery.ts'
 import type { Tokens } from '../domain/ports/tokens.ts'
 import type { SecretEnv } from '../domain/ports/unit-of-work.ts'
+import type { CheckTarget, DeliveryJobs } from '../domain/ports/webhooks.ts'
 import type { Timeouts } from '../domain/session/timeouts.ts'
 import type { PatternMatch } from '../domain/template/parameter-codec.ts'
 import { keptWith, type Later } from './kept-with.ts'
@@ -28,8 +30,9 @@ import { orgUseCases } from './usecases/orgs.ts'
 import { orphanUseCases } from './usecases/orphans.ts'
 import { quotaUseCases } from './usecases/quotas.ts'
 import { templateUseCases } from './usecases/templates.ts'
+import { webhookUseCases, withCheckedTargets } from './usecases/webhooks.ts'
 
-export type KeptUseCases = Pick<Application, 'agents' | 'apiKeys' | 'orgs' | 'orphans' | 'quotas' | 'templates'> & {
+export type KeptUseCases = Pick<Application, 'agents' | 'apiKeys' | 'orgs' | 'orphans' | 'quotas' | 'templates' | 'webhooks'> & {
   readonly commands: Pick<Application['commands'], 'get' | 'redrive' | 'cancel'>
 }
 
@@ -45,6 +48,11 @@ export type KeptUseCaseDeps = {
   readonly templates: RecentTemplates
   readonly matches: PatternMatch
   readonly seal: (secrets: SecretEnv) => Buffer
+  readonly webhooks: {
+    readonly checkTarget: CheckTarget
+    readonly jobs: DeliveryJobs
+    readonly seal: (secret: string) => Buffer
+  }
   readonly settings: {
     readonly heartbeatIntervalMs: number
     readonly agentSilentAfterMs: number
@@ -99,6 +107,9 @@ export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
       ids,
     })
 
+  const webhooks = (within: Database) =>
+    webhookUseCases({ webhooks: createWebhookStore(within, cursors, deps.webhooks), tokens, ids })
+
   const commands = (within: Database, later: Later) =>
     changeCommands({
       commands: createCommandStore(within, settings),
@@ -135,6 +146,10 @@ export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
     agents: keptWith(database, agents, 'enrol', 'rotateToken', 'cordon', 'uncordon', 'remove'),
     templates: keptWith(database, templates, 'put', 'archive'),
     apiKeys: keptWith(database, apiKeys, 'create', 'rotate', 'revoke'),
+    webhooks: withCheckedTargets(
+      keptWith(database, webhooks, 'create', 'change', 'remove', 'rotate', 'redrive'),
+      deps.webhooks.checkTarget,
+    ),
     orgs: keptWith(database, (within) => orgUseCases(createOrgStore(within, cursors)), 'create', 'remove'),
     quotas: keptWith(
       database,

@@ -6,7 +6,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { createHttpApp } from '../adapters/http/create-http-app.ts'
-import { createIdempotency } from '../adapters/http/idempotency.ts'
+import { createIdempotency, WAIT_FOR_FIRST_MS } from '../adapters/http/idempotency.ts'
 import { createLimits } from '../adapters/http/limits.ts'
 import { listen } from '../adapters/http/listen.ts'
 import { createWatches } from '../adapters/http/watches.ts'
@@ -22,6 +22,7 @@ import {
 } from '../adapters/pgboss/drains.ts'
 import { workDuties } from '../adapters/pgboss/duties.ts'
 import { createJobQueries } from '../adapters/pgboss/job-queries.ts'
+import { createDeliveryJobs, makeWebhookQueue, workDeliveries } from '../adapters/pgboss/webhook-jobs.ts'
 import { createAccessStore } from '../adapters/postgres/access.ts'
 import { createAgentStore } from '../adapters/postgres/agents.ts'
 import { createApiKeyStore } from '../adapters/postgres/api-keys.ts'
@@ -44,10 +45,14 @@ import { createSessionQueries } from '../adapters/postgres/session-queries.ts'
 import { createSessionStore } from '../adapters/postgres/session-store.ts'
 import { createSessionWriter } from '../adapters/postgres/session-writer.ts'
 import { createTemplateStore } from '../adapters/postgres/templates.ts'
+import { createDeliveryStore } from '../adapters/postgres/webhook-deliveries.ts'
 import { createFeedTokens } from '../adapters/secrets/feed-tokens.ts'
 import { createIds } from '../adapters/secrets/ids.ts'
-import { createSealer, deriveKey } from '../adapters/secrets/sealer.ts'
+import { createSealer, createTextSealer, deriveKey, WEBHOOK_SECRETS } from '../adapters/secrets/sealer.ts'
 import { tokens } from '../adapters/secrets/tokens.ts'
+import { createCheckTarget } from '../adapters/webhooks/check-target.ts'
+import { createSendWebhook } from '../adapters/webhooks/send.ts'
+import { createTargets } from '../adapters/webhooks/targets.ts'
 import { createAgentHub } from '../adapters/websocket/hub.ts'
 import { OFFLINE_AFTER_INTERVALS } from '../domain/agent/agent.ts'
 import type { AgentId } from '../domain/ids.ts'
@@ -71,6 +76,7 @@ import { createAuthenticate } from './usecases/authenticate.ts'
 import { batchSessions } from './usecases/batch-sessions.ts'
 import { actOnSession, removeSession, updateSession } from './usecases/change-session.ts'
 import { createSession } from './usecases/create-session.ts'
+import { deliverWebhook, webhookFeed } from './usecases/deliver-webhook.ts'
 import { deadlines, PLACEMENT, placement, sweep } from './usecases/duties.ts'
 import { jobUseCases } from './usecases/jobs.ts'
 import { createKeyUse } from './usecases/key-use.ts'
@@ -98,6 +104,9 @@ export type RunningServer = {
 /** What agents have said, at an orderly stop. */
 const WRITE_OUT_WITHIN_MS = 1_500
 
+/** Webhooks that are under way at an orderly stop. */
+const DELIVER_WITHIN_MS = 3_000
+
 export const startServer = async (
   settings: ServerSettings & { readonly secretKey: string },
   log: Logger,
@@ -112,7 +121,9 @@ export const startServer = async (
   const schema = await appliedVersion(database)
   const ids = createIds()
   const replicaId = ids.replica()
-  const sealer = createSealer(settings.secretKey)
+  const keyring = { current: settings.secretKey, previous: settings.previousSecretKeys }
+  const sealer = createSealer(keyring)
+  const webhookSecrets = createTextSealer(keyring, WEBHOOK_SECRETS)
   const cursors = createCursors(deriveKey(settings.secretKey, 'cursors'))
   const agentSilentAfterMs = OFFLINE_AFTER_INTERVALS * settings.heartbeatIntervalMs
   const { timeouts } = settings
@@ -215,6 +226,16 @@ export const startServer = async (
   )
 
   const live = createLiveFeed({ feed, told: (what, error) => log.warn({ err: error, msg: what }) })
+  await makeWebhookQueue(boss)
+  const targets = createTargets(settings.webhooks.allowPrivate)
+  const deliveryJobs = createDeliveryJobs(boss, settings.webhooks)
+  const deliveries = createDeliveryStore(database, {
+    feed,
+    jobs: deliveryJobs,
+    ids,
+    unseal: webhookSecrets.unseal,
+  })
+
   const keys = createApiKeyStore(database, cursors)
   const keyUse = createKeyUse({ keys, clock, onError: told('when keys were used could not be written') })
   const kept = keptUseCases({
@@ -228,6 +249,7 @@ export const startServer = async (
     templates,
     matches: limitedMatch,
     seal: sealer.seal,
+    webhooks: { checkTarget: createCheckTarget(targets), jobs: deliveryJobs, seal: webhookSecrets.seal },
     settings: { ...settings, agentSilentAfterMs },
     timeouts,
     told: (act, fields) => log.warn(fields, act),
@@ -300,7 +322,12 @@ export const startServer = async (
       corsOrigins: http.corsOrigins,
       publicUrl: settings.publicUrl,
       limits,
-      idempotency: createIdempotency(createIdempotencyStore(database), deriveKey(settings.secretKey, 'idempotency')),
+      idempotency: createIdempotency(
+        createIdempotencyStore(database),
+        deriveKey(keyring.current, 'idempotency'),
+        WAIT_FOR_FIRST_MS,
+        keyring.previous.map((key) => deriveKey(key, 'idempotency')),
+      ),
     }),
     host: settings.host,
     port: settings.port,
@@ -331,12 +358,29 @@ export const startServer = async (
     requestInventory: hub.requestInventory,
     onError: told('drain jobs could not be fetched; the sweep finds what they were for'),
   })
+  const delivering = workDeliveries({
+    boss,
+    overhear: jobs.overhear,
+    deliver: deliverWebhook({
+      deliveries,
+      send: createSendWebhook({
+        targets,
+        timeoutMs: settings.webhooks.timeoutMs,
+        userAgent: `streamspace/${version}`,
+        now: clock.now,
+      }),
+      attempts: settings.webhooks.attempts,
+      told: (what, fields) => log.warn(fields, what),
+    }),
+    onError: told('a webhook delivery failed before its end; it is tried again'),
+  })
   const running = await workDuties(
     boss,
     [
       sweep(core),
       deadlines(core),
       placement(core),
+      webhookFeed({ deliveries, elapsed: () => performance.now() }),
       replicas({ duties, presence, drainQueues: createDrainQueues(boss) }),
       retention({
         retention: createRetentionStore(database),
@@ -377,6 +421,8 @@ export const startServer = async (
       running.stop()
       watches.close()
       await live.stop()
+      // What is not over by its end another replica tries again.
+      const delivered = delivering.stop(DELIVER_WITHIN_MS)
       // Agents first: they are told when to come back, and to whom matters to nobody.
       await hub.close({ reason: 'this replica is stopping' })
       await listening.close(3_000)
@@ -386,6 +432,7 @@ export const startServer = async (
       // The queue first: without its replica another one would remove it.
       await draining.leave().catch(told('this replica left its queue behind'))
       await duties.replicaGone(replicaId).catch(told('this replica could not sign off'))
+      await delivered
       await boss.stop({ graceful: true, timeout: 2_000 }).catch(told('pg-boss did not stop in order'))
       await jobs.close()
       clock.stop()

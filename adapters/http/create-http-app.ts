@@ -23,6 +23,7 @@ import { serverHandlers } from './server.ts'
 import { sessionHandlers } from './sessions.ts'
 import { templateHandlers } from './templates.ts'
 import type { Watches } from './watches.ts'
+import { webhookHandlers } from './webhooks.ts'
 
 export type HttpOptions = {
   readonly log: Logger
@@ -66,6 +67,7 @@ export const createHttpApp = (
     ...orgHandlers(app),
     ...quotaHandlers(app),
     ...apiKeyHandlers(app),
+    ...webhookHandlers(app),
     ...serverHandlers(app, version),
   }
   const http = express()

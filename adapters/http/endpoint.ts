@@ -155,13 +155,16 @@ const kinds: { readonly [T in Route['tag']]: NotFound['what'] | null } = {
   Jobs: 'job',
   Orgs: 'org',
   'API keys': 'api_key',
+  Webhooks: 'webhook',
   Server: null,
 }
 
+/** What paths of an agent, or a webhook, name beside it. */
+const named: { readonly [param: string]: NotFound['what'] } = { sessionId: 'orphan', deliveryId: 'delivery' }
+
 /** An id that cannot be one names nothing: the same answer as for one that does not exist. */
 const nothingAt = (route: Route, request: Request, param: string, id: string): AnyRefusal => {
-  // What an agent's paths name beside the agent.
-  const what = param === 'sessionId' ? 'orphan' : kinds[route.tag]
+  const what = named[param] ?? kinds[route.tag]
   return what === null
     ? { _tag: 'UnknownPath', path: pathOf(request) }
     : { _tag: 'NotFound', what, id: id.slice(0, 100) }

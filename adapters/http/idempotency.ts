@@ -29,7 +29,7 @@ import { permissionFor, type Route } from '../../src/api/route.ts'
 import type { Reply } from './exchange.ts'
 import type { AnyRefusal } from './problems.ts'
 
-const WAIT_FOR_FIRST_MS = 10_000
+export const WAIT_FOR_FIRST_MS = 10_000
 
 /** What a handler gives to its use case; undefined: the request came without a key. */
 export type Keeping = <A>(reply: (result: A) => Reply) => Keep<A> | undefined
@@ -78,26 +78,29 @@ type First = {
   readonly outcome: Outcome
 }
 
+/** `previous`: what was kept before the secret was rotated is known by one of these. */
 export const createIdempotency = (
   store: IdempotencyStore,
   secret: Buffer,
   waitForFirstMs = WAIT_FOR_FIRST_MS,
+  previous: readonly Buffer[] = [],
 ): Idempotency => {
   /** Of this replica; of others the database tells. */
   const underWay = new Map<string, { readonly mutation: Mutation; readonly fingerprint: Buffer; end: Promise<First> }>()
 
-  const identityOf = ({ caller, key, target, body }: Mutation): RequestIdentity => ({
-    orgId: caller.orgId,
-    caller: caller.keyId === null ? `user:${caller.userId}` : `key:${caller.keyId}`,
-    keyHash: createHash('sha256').update(key).digest(),
-    fingerprint: createHmac('sha256', secret)
-      .update(`${target}\n${canonicalJson(body)}`)
-      .digest(),
+  const identityOf = (mutation: Mutation): RequestIdentity => ({
+    orgId: mutation.caller.orgId,
+    caller: mutation.caller.keyId === null ? `user:${mutation.caller.userId}` : `key:${mutation.caller.keyId}`,
+    keyHash: createHash('sha256').update(mutation.key).digest(),
+    fingerprint: fingerprintOf(mutation, secret),
   })
 
   const replayed = (kept: FoundAnswer, mutation: Mutation, { fingerprint }: RequestIdentity): Outcome => {
-    if (!timingSafeEqual(kept.fingerprint, fingerprint)) return E.left({ _tag: 'IdempotencyMismatch' })
-    const reply = replyOf(kept, mutation, secret)
+    const keptUnder = [secret, ...previous].find((each) =>
+      timingSafeEqual(kept.fingerprint, each === secret ? fingerprint : fingerprintOf(mutation, each)),
+    )
+    if (keptUnder === undefined) return E.left({ _tag: 'IdempotencyMismatch' })
+    const reply = replyOf(kept, mutation, keptUnder)
     const refusal = refusedNow(mutation, reply)
     return refusal === null ? E.right(reply) : E.left(refusal)
   }
@@ -173,6 +176,11 @@ const refusedNow = ({ route, caller, query }: Mutation, { body }: Reply): AnyRef
     ? notFound('session', String(id))
     : null
 }
+
+const fingerprintOf = ({ target, body }: Mutation, secret: Buffer): Buffer =>
+  createHmac('sha256', secret)
+    .update(`${target}\n${canonicalJson(body)}`)
+    .digest()
 
 const answerOf = ({ status, location, body, secret: isSecret }: Reply, key: string, secret: Buffer): KeptAnswer => {
   const json = body === undefined ? null : Buffer.from(JSON.stringify(body))

@@ -180,6 +180,20 @@ const table: Table = {
     detail: `it is about ${counted === null ? `more than ${limit}` : counted} sessions, and ${limit} are possible at once: nothing was changed; ask for fewer`,
     more: { limit, counted },
   }),
+  TargetRefused: ({ why }) => ({
+    code: 'target_refused',
+    detail: `url: ${why}`,
+    more: { errors: [{ field: 'url', message: why }] },
+  }),
+  DeliveryNotRedrivable: ({ deliveryId, status }) => ({
+    code: 'delivery_not_redrivable',
+    detail: `delivery ${deliveryId} is ${status}: only one that is dead can be sent again`,
+    more: { state: status },
+  }),
+  WebhookDisabled: ({ webhookId }) => ({
+    code: 'webhook_disabled',
+    detail: `webhook ${webhookId} is disabled: mend what it calls, then set its status to active`,
+  }),
   VersionMismatch: ({ current }) => ({
     code: 'precondition_failed',
     detail: `If-Match names another version than the current one, ${current}: read it again`,

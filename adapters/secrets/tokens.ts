@@ -1,5 +1,5 @@
 /** Keys and tokens: made at random, shown once, kept as a hash. */
-import { createHash, randomInt, timingSafeEqual } from 'node:crypto'
+import { createHash, randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
 import type { Tokens } from '../../domain/ports/tokens.ts'
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
@@ -11,6 +11,7 @@ const random = (prefix: string): string =>
 export const tokens: Tokens = {
   apiKey: () => random('ssk_'),
   agentToken: () => random('ssa_'),
+  webhookSecret: () => `whsec_${randomBytes(32).toString('base64')}`,
   hash: (token) => createHash('sha256').update(token).digest(),
   matches: (token, hash) => timingSafeEqual(createHash('sha256').update(token).digest(), hash),
 }

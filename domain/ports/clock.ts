@@ -1,4 +1,4 @@
-import type { ApiKeyId, CommandId, ReplicaId, SessionId, TemplateId } from '../ids.ts'
+import type { ApiKeyId, CommandId, ReplicaId, SessionId, TemplateId, WebhookDeliveryId, WebhookId } from '../ids.ts'
 
 /** The time that all replicas agree on: the database's. */
 export type Clock = { readonly now: () => Date }
@@ -10,4 +10,6 @@ export type Ids = {
   readonly template: () => TemplateId
   readonly replica: () => ReplicaId
   readonly apiKey: () => ApiKeyId
+  readonly webhook: () => WebhookId
+  readonly webhookDelivery: () => WebhookDeliveryId
 }

@@ -3,6 +3,8 @@ export type Tokens = {
   readonly apiKey: () => string
   /** `ssa_` and 43 of `[A-Za-z0-9]`. */
   readonly agentToken: () => string
+  /** `whsec_` and 32 random bytes in base64, as Standard Webhooks has them. */
+  readonly webhookSecret: () => string
   /** SHA-256: enough for random secrets of 256 bits, which no dictionary holds. */
   readonly hash: (token: string) => Buffer
   /** In constant time. */

@@ -11,6 +11,8 @@ import {
   type OrgId,
   type SessionId,
   type UserId,
+  type WebhookDeliveryId,
+  type WebhookId,
 } from '../../domain/ids.ts'
 
 /** PostgreSQL's `integer`: what does not fit must be refused here, not by the database. */
@@ -37,6 +39,8 @@ const branded = <Id extends string>(inner: c.Codec<string>): c.Codec<Id> => inne
 export const sessionId = branded<SessionId>(uuid)
 export const commandId = branded<CommandId>(uuid)
 export const apiKeyId = branded<ApiKeyId>(uuid)
+export const webhookId = branded<WebhookId>(uuid)
+export const deliveryId = branded<WebhookDeliveryId>(uuid)
 export const jobId: c.Codec<string> = uuid
 export const queueName: c.Codec<string> = c.string({ pattern: '^[-_.a-zA-Z0-9]{1,200}$' })
 export const agentId = branded<AgentId>(c.string({ pattern: AGENT_ID }))

@@ -1,8 +1,29 @@
 /** What a value of the core looks like once it has been JSON: types only, nothing happens at run time. */
 import type { AnyCodec, TypeOf } from '../../domain/codec/codec.ts'
-import type { AgentId, ApiKeyId, CommandId, OrgId, ReplicaId, SessionId, TemplateId, UserId } from '../../domain/ids.ts'
+import type {
+  AgentId,
+  ApiKeyId,
+  CommandId,
+  OrgId,
+  ReplicaId,
+  SessionId,
+  TemplateId,
+  UserId,
+  WebhookDeliveryId,
+  WebhookId,
+} from '../../domain/ids.ts'
 
-type Id = AgentId | ApiKeyId | CommandId | OrgId | ReplicaId | SessionId | TemplateId | UserId
+type Id =
+  | AgentId
+  | ApiKeyId
+  | CommandId
+  | OrgId
+  | ReplicaId
+  | SessionId
+  | TemplateId
+  | UserId
+  | WebhookDeliveryId
+  | WebhookId
 
 /** Dates are RFC 3339 text on the wire (`Date.toJSON`), branded ids plain text. */
 export type Json<T> = T extends Date | Id

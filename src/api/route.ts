@@ -19,7 +19,7 @@ export type Route = {
   readonly method: 'get' | 'post' | 'put' | 'patch' | 'delete'
   /** With `{name}` for each of `params`. */
   readonly path: string
-  readonly tag: 'Sessions' | 'Templates' | 'Agents' | 'Commands' | 'Jobs' | 'Orgs' | 'API keys' | 'Server'
+  readonly tag: 'Sessions' | 'Templates' | 'Agents' | 'Commands' | 'Jobs' | 'Orgs' | 'API keys' | 'Webhooks' | 'Server'
   readonly summary: string
   readonly description?: string
   /** `anyone` needs no key; `caller` any key; the rest is checked in the use case, here it is documentation. */

@@ -12,6 +12,7 @@ import { quotaRoutes } from './quota-routes.ts'
 import { serverRoutes } from './server-routes.ts'
 import { sessionRoutes } from './session-routes.ts'
 import { templateRoutes } from './template-routes.ts'
+import { webhookRoutes } from './webhook-routes.ts'
 
 export const routes = {
   ...sessionRoutes,
@@ -22,6 +23,7 @@ export const routes = {
   ...orgRoutes,
   ...quotaRoutes,
   ...apiKeyRoutes,
+  ...webhookRoutes,
   ...orphanRoutes,
   ...serverRoutes,
 } as const

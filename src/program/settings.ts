@@ -10,6 +10,7 @@ import type { RetentionPeriods } from '../usecases/retention.ts'
 import { type HttpSettings, httpSettings } from './http-settings.ts'
 import { jwtSettings } from './jwt-settings.ts'
 import { type Environment, reader } from './setting-reader.ts'
+import { type WebhookSettings, webhookSettings } from './webhook-settings.ts'
 
 export type ServerSettings = {
   readonly databaseUrl: string
@@ -20,6 +21,8 @@ export type ServerSettings = {
   readonly port: number
   readonly dataDir: string
   readonly secretKey: string | null
+  /** What else may still be sealed under. */
+  readonly previousSecretKeys: readonly string[]
   readonly adminKey: string | null
   readonly publicUrl: string | null
   readonly replicaUrl: string | null
@@ -38,6 +41,7 @@ export type ServerSettings = {
   /** null: no JWTs are taken. */
   readonly jwt: JwtSettings | null
   readonly http: HttpSettings
+  readonly webhooks: WebhookSettings
 }
 
 const DAY_MS = 86_400_000
@@ -69,6 +73,15 @@ export const serverSettings = (
       (text) => (text.length >= 16 ? text : null),
       'must have at least 16 characters',
     ),
+    previousSecretKeys: read.checked<readonly string[]>(
+      'STREAMSPACE_SECRET_KEY_PREVIOUS',
+      [],
+      (text) => {
+        const keys = text.split(',').map((key) => key.trim())
+        return keys.every((key) => key.length >= 16) ? keys : null
+      },
+      'must be earlier keys of at least 16 characters, separated by commas',
+    ),
     adminKey: read.checked(
       'STREAMSPACE_ADMIN_KEY',
       null,
@@ -97,6 +110,7 @@ export const serverSettings = (
     nudge: read.oneOf('STREAMSPACE_NUDGE', 'on', ['on', 'off']),
     jwt: jwtSettings(read),
     http: httpSettings(read),
+    webhooks: webhookSettings(read),
   }
   if (settings.pooler === 'transaction' && settings.directUrl === settings.databaseUrl)
     read.problem(

@@ -8,7 +8,16 @@ import type { AgentEvent, Orphan, OrphanRemoval, OrphanState } from '../../domai
 import type { ApplicationError } from '../../domain/errors.ts'
 import type { E, TE } from '../../domain/fp.ts'
 import type { Caller, Role } from '../../domain/identity/caller.ts'
-import type { AgentId, ApiKeyId, CommandId, OrgId, SessionId, UserId } from '../../domain/ids.ts'
+import type {
+  AgentId,
+  ApiKeyId,
+  CommandId,
+  OrgId,
+  SessionId,
+  UserId,
+  WebhookDeliveryId,
+  WebhookId,
+} from '../../domain/ids.ts'
 import type { Plan } from '../../domain/placement/plan.ts'
 import type { Authenticate, Readiness } from '../../domain/ports/access.ts'
 import type { AgentFilter, LostSessions } from '../../domain/ports/agents.ts'
@@ -31,12 +40,14 @@ import type {
 import type { TemplateFilter } from '../../domain/ports/templates.ts'
 import type { Watch } from '../../domain/ports/watch.ts'
 import type { Quota } from '../../domain/quota/quota.ts'
+import type { WebhookChanges } from '../../domain/ports/webhooks.ts'
 import type { Changes } from '../../domain/session/decide.ts'
 import type { SessionField, SessionView } from '../../domain/session/session-view.ts'
 import type { WatchFilter } from '../../domain/session/watched.ts'
 import type { BatchAction, SessionAction } from '../../domain/session/words.ts'
 import type { Template } from '../../domain/template/template.ts'
 import type { TemplateDocument } from '../../domain/template/template-codec.ts'
+import type { DeliveryStatus, Webhook, WebhookDelivery, WebhookEvent } from '../../domain/webhook/webhook.ts'
 
 /** A TaskEither whose left is a refusal. */
 export type Answer<A> = TE.TaskEither<ApplicationError, A>
@@ -103,6 +114,14 @@ export type EnrolAgent = {
   readonly region?: string | null
   readonly labels?: { readonly [name: string]: string }
 }
+
+export type CreateWebhook = {
+  readonly url: string
+  readonly events: readonly WebhookEvent[]
+  readonly labels?: { readonly [name: string]: string }
+}
+/** `secret` is shown this once. */
+export type WebhookAndSecret = { readonly webhook: Webhook; readonly secret: string }
 
 export type CreateOrg = { readonly id: OrgId; readonly name?: string }
 /** `token` is shown this once. */
@@ -231,6 +250,38 @@ export type Application = {
       keep?: Keep<MadeApiKey>,
     ) => Answer<MadeApiKey>
     readonly revoke: (caller: Caller, id: ApiKeyId, keep?: Keep<void>) => Answer<void>
+  }
+  readonly webhooks: {
+    readonly list: (caller: Caller, page: PageRequest) => Answer<Page<Webhook>>
+    readonly get: (caller: Caller, id: WebhookId) => Answer<Webhook>
+    readonly create: (caller: Caller, request: CreateWebhook, keep?: Keep<WebhookAndSecret>) => Answer<WebhookAndSecret>
+    readonly change: (
+      caller: Caller,
+      id: WebhookId,
+      changes: WebhookChanges,
+      ifMatch: IfMatch,
+      keep?: Keep<Webhook>,
+    ) => Answer<Webhook>
+    readonly remove: (caller: Caller, id: WebhookId, ifMatch: IfMatch, keep?: Keep<void>) => Answer<void>
+    readonly rotate: (
+      caller: Caller,
+      id: WebhookId,
+      overlapSeconds: number,
+      keep?: Keep<WebhookAndSecret>,
+    ) => Answer<WebhookAndSecret>
+    /** The newest first. `statuses` undefined: all. */
+    readonly deliveries: (
+      caller: Caller,
+      id: WebhookId,
+      statuses: readonly DeliveryStatus[] | undefined,
+      page: PageRequest,
+    ) => Answer<Page<WebhookDelivery>>
+    readonly redrive: (
+      caller: Caller,
+      id: WebhookId,
+      deliveryId: WebhookDeliveryId,
+      keep?: Keep<WebhookDelivery>,
+    ) => Answer<WebhookDelivery>
   }
   /** For the installation; an org's admin may read its own. */
   readonly orgs: {

@@ -84,6 +84,9 @@ describe('what a role may do', function () {
       made(await callerOf(org, 'admin').post('/agents', { id, platform: 'process' }))
       return id
     },
+    // Nothing listens there, and nothing is sent: no session of these tests is placed.
+    webhook: async (org) =>
+      made(await callerOf(org, 'admin').post('/webhooks', { url: 'https://192.0.66.2/', events: ['restored'] })).id,
     key: async (org) => made(await callerOf(org, 'admin').post('/api-keys', { role: 'viewer' })).id,
   }
   /** Viewers make nothing of their own: an admin of their name does. */
@@ -99,6 +102,7 @@ describe('what a role may do', function () {
     const thing = await things[row.on](org, whose === 'others' ? 'somebody-else' : role)
     const params: { readonly [name: string]: string } = {
       sessionId: randomUUID(),
+      deliveryId: randomUUID(),
       id: thing,
       name: thing,
       queue: thing,

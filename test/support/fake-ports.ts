@@ -29,6 +29,8 @@ export const countedIds = (): Ids => {
     template: notExpected('ids.template'),
     replica: notExpected('ids.replica'),
     apiKey: notExpected('ids.apiKey'),
+    webhook: notExpected('ids.webhook'),
+    webhookDelivery: notExpected('ids.webhookDelivery'),
   }
 }
 

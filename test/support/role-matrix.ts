@@ -24,6 +24,7 @@ export type Thing =
   | 'key'
   | 'org'
   | 'queue'
+  | 'webhook'
 
 export type Row = {
   readonly on: Thing
@@ -143,6 +144,20 @@ export const matrix: Matrix = {
   createApiKey: { on: 'nothing', body: { role: 'viewer' }, statuses: { own: [403, 403, 403, 201, 201] } },
   rotateApiKey: { on: 'key', statuses: administer(201) },
   revokeApiKey: { on: 'key', statuses: administer(204) },
+
+  listWebhooks: { on: 'nothing', statuses: { own: [403, 403, 403, 200, 200] } },
+  createWebhook: {
+    on: 'nothing',
+    body: { url: 'https://192.0.66.2/', events: ['restored'] },
+    statuses: { own: [403, 403, 403, 201, 201] },
+  },
+  getWebhook: { on: 'webhook', statuses: administer(200) },
+  changeWebhook: { on: 'webhook', body: { labels: { team: 'web' } }, statuses: administer(200) },
+  deleteWebhook: { on: 'webhook', statuses: administer(204) },
+  rotateWebhookSecret: { on: 'webhook', statuses: administer(200) },
+  listWebhookDeliveries: { on: 'webhook', statuses: administer(200) },
+  // There is no such delivery: nobody but an admin is told so.
+  redriveWebhookDelivery: { on: 'webhook', statuses: administer(404) },
 
   getHealth: { on: 'nothing', statuses: { own: all(200) } },
   getReadiness: { on: 'nothing', statuses: { own: all(200) } },

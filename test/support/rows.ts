@@ -72,7 +72,7 @@ export const overheard = (database: Database, told: (query: Query) => void): Dat
 
 /** All stores over `database`, which a test may have wrapped. `owner` looks past the locks between orgs. */
 export const storesOver = (database: Database, owner: Database = database) => {
-  const sealer = createSealer('a test has no secrets')
+  const sealer = createSealer({ current: 'a test has no secrets', previous: [] })
   const cursors = createCursors(Buffer.alloc(32, 7))
   const clock = { now: () => new Date() }
   const outbox = createOutbox(database, { unseal: sealer.unseal, startTimeoutMs: timeouts.startMs })

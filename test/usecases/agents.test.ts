@@ -48,6 +48,7 @@ const using = (agents: readonly Agent[], sessions = 0) => {
     tokens: {
       apiKey: () => '',
       agentToken: () => 'ssa_fresh',
+      webhookSecret: () => '',
       hash: (token) => Buffer.from(`hash of ${token}`),
       matches: () => false,
     },

@@ -37,6 +37,7 @@ const authenticating = (keys: ApiKeyRecord[], now = T0) => {
     tokens: {
       apiKey: () => KEY,
       agentToken: () => '',
+      webhookSecret: () => '',
       hash,
       matches: (token, expected) => hash(token).equals(expected),
     },
@@ -129,7 +130,7 @@ describe('what is remembered of a key', () => {
     const access = { keysByPrefix: async () => [aKey({ expiresAt: later(1) })], orgExists: async () => true }
     const authenticate = createAuthenticate({
       access: access as unknown as AccessStore,
-      tokens: { apiKey: () => '', agentToken: () => '', hash, matches: () => true },
+      tokens: { apiKey: () => '', agentToken: () => '', webhookSecret: () => '', hash, matches: () => true },
       clock: { now: () => now },
       verifyToken: null,
     })

@@ -4,7 +4,16 @@ import type { AgentEvent, Orphan, OrphanRemoval } from '../../../domain/agent/or
 import { type ApplicationError, notFound } from '../../../domain/errors.ts'
 import { E, TE } from '../../../domain/fp.ts'
 import type { Caller } from '../../../domain/identity/caller.ts'
-import type { AgentId, ApiKeyId, OrgId, SessionId, TemplateId, UserId } from '../../../domain/ids.ts'
+import type {
+  AgentId,
+  ApiKeyId,
+  OrgId,
+  SessionId,
+  TemplateId,
+  UserId,
+  WebhookDeliveryId,
+  WebhookId,
+} from '../../../domain/ids.ts'
 import type { Plan } from '../../../domain/placement/plan.ts'
 import type { ApiKeyView } from '../../../domain/ports/api-keys.ts'
 import type { JobView, QueueView } from '../../../domain/ports/jobs.ts'
@@ -15,6 +24,7 @@ import { noQuota } from '../../../domain/quota/quota.ts'
 import type { SessionView } from '../../../domain/session/session-view.ts'
 import { sessionStatuses } from '../../../domain/session/words.ts'
 import type { Template } from '../../../domain/template/template.ts'
+import type { Webhook, WebhookDelivery } from '../../../domain/webhook/webhook.ts'
 import type { Application } from '../../../src/usecases/application.ts'
 import { writtenPage } from '../../support/written-page.ts'
 
@@ -219,6 +229,37 @@ export const anApiKey: ApiKeyView = {
   lastUsedAt: null,
 }
 
+export const A_SECRET = 'whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY='
+
+export const aWebhook: Webhook = {
+  id: '01890a5d-ac96-774b-bcce-b302099a8062' as WebhookId,
+  orgId: 'default' as OrgId,
+  url: 'https://example.com/hook',
+  events: ['running', 'failed'],
+  labels: { team: 'web' },
+  status: 'active',
+  statusReason: null,
+  previousSecretUntil: null,
+  createdAt: new Date('2026-01-31T12:00:00.000Z'),
+  updatedAt: new Date('2026-01-31T12:00:00.000Z'),
+  version: 1,
+}
+
+export const aDelivery: WebhookDelivery = {
+  id: '01890a5d-ac96-774b-bcce-b302099a8063' as WebhookDeliveryId,
+  webhookId: aWebhook.id,
+  eventId: 7,
+  sessionId: SESSION_ID as SessionId,
+  type: 'running',
+  status: 'dead',
+  attempts: 15,
+  lastAttemptAt: new Date('2026-01-31T13:00:00.000Z'),
+  responseStatus: 500,
+  lastError: 'answered 500',
+  createdAt: new Date('2026-01-31T12:00:00.000Z'),
+  finishedAt: new Date('2026-01-31T13:00:00.000Z'),
+}
+
 export const anOrg: Org = { id: 'acme' as OrgId, name: 'Acme', createdAt: new Date('2026-01-31T12:00:00.000Z') }
 
 /** Each call that reached the application, as `[what, ...arguments]`, without the caller. */
@@ -327,6 +368,17 @@ export const fakeApplication = (
       create: (_caller, request) => answer({ apiKey: anApiKey, key: KEY }, 'create api key', request),
       rotate: (_caller, id, overlap) => answer({ apiKey: anApiKey, key: KEY }, 'rotate api key', id, overlap),
       revoke: (_caller, id) => answer(undefined, 'revoke api key', id),
+    },
+    webhooks: {
+      list: (_caller, request) => answer(page(aWebhook), 'webhooks', request),
+      get: (_caller, id) => answer(aWebhook, 'webhook', id),
+      create: (_caller, request) => answer({ webhook: aWebhook, secret: A_SECRET }, 'create webhook', request),
+      change: (_caller, id, changes, ifMatch) => answer(aWebhook, 'change webhook', id, changes, ifMatch),
+      remove: (_caller, id, ifMatch) => answer(undefined, 'remove webhook', id, ifMatch),
+      rotate: (_caller, id, overlap) => answer({ webhook: aWebhook, secret: A_SECRET }, 'rotate webhook', id, overlap),
+      deliveries: (_caller, id, statuses, request) => answer(page(aDelivery), 'deliveries', id, statuses, request),
+      redrive: (_caller, id, deliveryId) =>
+        answer({ ...aDelivery, status: 'pending' as const }, 'redrive delivery', id, deliveryId),
     },
     orgs: {
       list: (_caller, request) => answer(page(anOrg), 'orgs', request),

@@ -133,7 +133,7 @@ describe('the outbox', () => {
     const ids = await Promise.all(peers.map(async (peer) => (await stores.due(peer, 10, [])).map(({ id }) => id)))
     const inFlight = [[ids[0]![0]!, ids[0]![1]!], [], [ids[2]![1]!]]
     const outbox = createOutbox(stores.database, {
-      unseal: createSealer('key').unseal,
+      unseal: createSealer({ current: 'key', previous: [] }).unseal,
       startTimeoutMs: timeouts.startMs,
     })
     const due = await outbox.due(peers.map((peer, lane) => ({ peer, limit: 10, after: 0, inFlight: inFlight[lane]! })))
@@ -156,7 +156,7 @@ describe('the outbox', () => {
 
       const unreadable: unknown[] = []
       const outbox = createOutbox(stores.database, {
-        unseal: createSealer('another key').unseal,
+        unseal: createSealer({ current: 'another key', previous: [] }).unseal,
         startTimeoutMs: timeouts.startMs,
         onUnreadable: (command) => unreadable.push(command),
       })
@@ -180,7 +180,7 @@ describe('the outbox', () => {
       for (let n = 0; n < 2; n += 1) await commit(stores, aCreation(on(peer.agentId)), { PASSWORD: 'of another key' })
       const plain = await aSessionOn(stores, peer.agentId)
       const outbox = createOutbox(stores.database, {
-        unseal: createSealer('another key').unseal,
+        unseal: createSealer({ current: 'another key', previous: [] }).unseal,
         startTimeoutMs: timeouts.startMs,
       })
       const read = { peer, limit: 2, after: 0, inFlight: [] }

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { createSealer, deriveKey } from '../../../adapters/secrets/sealer.ts'
 
 describe('sealed secrets', () => {
-  const sealer = createSealer('the secret of this installation')
+  const sealer = createSealer({ current: 'the secret of this installation', previous: [] })
   const secrets = { PASSWORD: 'correct horse', EMPTY: '', ÜNÏ: 'çödé' }
 
   it('come back as they were', () => {
@@ -16,7 +16,7 @@ describe('sealed secrets', () => {
   })
 
   it('cannot be read with another key', () => {
-    expect(() => createSealer('another').unseal(sealer.seal(secrets))).to.throw()
+    expect(() => createSealer({ current: 'another', previous: [] }).unseal(sealer.seal(secrets))).to.throw()
   })
 
   it('cannot be changed or cut anywhere without being noticed', () => {

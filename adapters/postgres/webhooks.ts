@@ -1,0 +1,174 @@
+/** Webhooks and their deliveries, as the admins of an org deal with them. Secrets are sealed, and never read for anybody. */
+import type { OrgId, SessionId, WebhookDeliveryId, WebhookId } from '../../domain/ids.ts'
+import type { DeliveryJobs, WebhookStore } from '../../domain/ports/webhooks.ts'
+import type { Webhook, WebhookDelivery } from '../../domain/webhook/webhook.ts'
+import { type Cursors, pageOf } from './cursor.ts'
+import type { Database, Row } from './pool.ts'
+import { JOB_LASTS, runIn } from './webhook-jobs.ts'
+
+const COLUMNS = `
+  id, org_id, url, events, labels, status, status_reason, previous_until, created_at, updated_at, version`
+
+const webhookFromRow = (row: Row): Webhook => ({
+  id: row.id as WebhookId,
+  orgId: row.org_id as OrgId,
+  url: row.url,
+  events: row.events,
+  labels: row.labels,
+  status: row.status,
+  statusReason: row.status_reason,
+  previousSecretUntil: row.previous_until,
+  createdAt: row.created_at,
+  updatedAt: row.updated_at,
+  version: row.version,
+})
+
+const DELIVERY_COLUMNS = `
+  id, webhook_id, event_id, session_id, type, status, attempts, last_attempt_at, response_status, last_error, created_at, finished_at`
+
+const deliveryFromRow = (row: Row): WebhookDelivery => ({
+  id: row.id as WebhookDeliveryId,
+  webhookId: row.webhook_id as WebhookId,
+  eventId: row.event_id,
+  sessionId: row.session_id as SessionId,
+  type: row.type,
+  status: row.status,
+  attempts: row.attempts,
+  lastAttemptAt: row.last_attempt_at,
+  responseStatus: row.response_status,
+  lastError: row.last_error,
+  createdAt: row.created_at,
+  finishedAt: row.finished_at,
+})
+
+const ADD = `
+INSERT INTO webhooks (id, org_id, url, events, labels, secret) VALUES ($1, $2, $3, $4, $5::jsonb, $6) RETURNING ${COLUMNS}`
+
+/** Whoever enables one again wants it to be tried. */
+const CHANGE = `
+UPDATE webhooks
+   SET url = coalesce($4, url), events = coalesce($5::text[], events), labels = coalesce($6::jsonb, labels),
+       status = coalesce($7, status),
+       status_reason = CASE coalesce($7, status) WHEN 'active' THEN NULL ELSE coalesce(status_reason, 'by_request') END,
+       dead_in_a_row = CASE WHEN $7 = 'active' THEN 0 ELSE dead_in_a_row END,
+       updated_at = now(), version = version + 1
+ WHERE id = $1 AND org_id = $2 AND version = $3 RETURNING ${COLUMNS}`
+
+const ROTATE = `
+UPDATE webhooks
+   SET secret = $3, previous_secret = CASE WHEN $4::float8 > 0 THEN secret END,
+       previous_until = CASE WHEN $4::float8 > 0 THEN now() + $4::float8 * interval '1 second' END,
+       updated_at = now(), version = version + 1
+ WHERE id = $1 AND org_id = $2 RETURNING ${COLUMNS}`
+
+/** Each status is a range of the index of its own. */
+const DELIVERIES = `
+SELECT d.*
+  FROM unnest($3::text[]) AS wanted (status)
+ CROSS JOIN LATERAL (
+         SELECT ${DELIVERY_COLUMNS} FROM webhook_deliveries
+          WHERE org_id = $1 AND webhook_id = $2 AND status = wanted.status AND ($4::uuid IS NULL OR id < $4)
+          ORDER BY id DESC LIMIT $5) d
+ ORDER BY d.id DESC LIMIT $5`
+
+const REDRIVE = `
+UPDATE webhook_deliveries
+   SET status = 'pending', attempts = 0, finished_at = NULL, job_until = now() + ${JOB_LASTS}
+ WHERE id = $1 AND org_id = $2 AND webhook_id = $3 AND status = 'dead' RETURNING ${DELIVERY_COLUMNS}`
+
+export type WebhookStoreSettings = {
+  readonly seal: (secret: string) => Buffer
+  readonly jobs: DeliveryJobs
+}
+
+export const createWebhookStore = (
+  database: Database,
+  cursors: Cursors,
+  { seal, jobs }: WebhookStoreSettings,
+): WebhookStore => ({
+  list: async (orgId, page) => {
+    const list = 'webhooks'
+    const from = cursors.decode(list, page.cursor)
+    const { rows } = await database.of(orgId).query({
+      name: 'list_webhooks',
+      text: `SELECT ${COLUMNS} FROM webhooks
+              WHERE org_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3`,
+      values: [orgId, from?.[0] ?? null, page.limit + 1],
+    })
+    return pageOf(rows, page.limit, webhookFromRow, (row: Row) => cursors.encode(list, [row.id]))
+  },
+
+  get: async (orgId, id) => {
+    const { rows } = await database.of(orgId).query({
+      name: 'get_webhook',
+      text: `SELECT ${COLUMNS} FROM webhooks WHERE id = $1 AND org_id = $2`,
+      values: [id, orgId],
+    })
+    return rows[0] === undefined ? null : webhookFromRow(rows[0])
+  },
+
+  add: async ({ id, orgId, url, events, labels, secret }) => {
+    const { rows } = await database
+      .of(orgId)
+      .query({ text: ADD, values: [id, orgId, url, events, JSON.stringify(labels), seal(secret)] })
+    return webhookFromRow(rows[0])
+  },
+
+  change: async (orgId, id, version, { url, events, labels, status }) => {
+    const { rows } = await database.of(orgId).query({
+      text: CHANGE,
+      values: [
+        id,
+        orgId,
+        version,
+        url ?? null,
+        events ?? null,
+        labels === undefined ? null : JSON.stringify(labels),
+        status ?? null,
+      ],
+    })
+    return rows[0] === undefined ? null : webhookFromRow(rows[0])
+  },
+
+  rotate: async (orgId, id, secret, overlapSeconds) => {
+    const { rows } = await database.of(orgId).query({ text: ROTATE, values: [id, orgId, seal(secret), overlapSeconds] })
+    return rows[0] === undefined ? null : webhookFromRow(rows[0])
+  },
+
+  // Its deliveries may be many: they are nobody's from now on, and leave with retention.
+  remove: async (orgId, id, version) => {
+    const { rowCount } = await database.of(orgId).query({
+      text: 'DELETE FROM webhooks WHERE id = $1 AND org_id = $2 AND version = $3',
+      values: [id, orgId, version],
+    })
+    return rowCount > 0
+  },
+
+  deliveries: async (orgId, id, statuses, page) => {
+    const list = `deliveries:${id}:${[...statuses].toSorted().join(',')}`
+    const from = cursors.decode(list, page.cursor)
+    const { rows } = await database.of(orgId).query({
+      name: 'list_deliveries',
+      text: DELIVERIES,
+      values: [orgId, id, [...new Set(statuses)], from?.[0] ?? null, page.limit + 1],
+    })
+    return pageOf(rows, page.limit, deliveryFromRow, (row: Row) => cursors.encode(list, [row.id]))
+  },
+
+  delivery: async (orgId, id, deliveryId) => {
+    const { rows } = await database.of(orgId).query({
+      name: 'get_delivery',
+      text: `SELECT ${DELIVERY_COLUMNS} FROM webhook_deliveries WHERE id = $1 AND org_id = $2 AND webhook_id = $3`,
+      values: [deliveryId, orgId, id],
+    })
+    return rows[0] === undefined ? null : deliveryFromRow(rows[0])
+  },
+
+  redrive: (orgId, id, deliveryId) =>
+    database.together(async (bound) => {
+      const { rows } = await bound.of(orgId).query({ text: REDRIVE, values: [deliveryId, orgId, id] })
+      if (rows[0] === undefined) return null
+      await jobs.send([{ deliveryId, webhookId: id }], runIn(bound.query))
+      return deliveryFromRow(rows[0])
+    }),
+})

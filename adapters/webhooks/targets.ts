@@ -1,0 +1,65 @@
+/**
+ * Where webhooks may be sent. Whoever makes one chooses an address that the server then connects to, from inside of its own network:
+ * so what is private, loopback, link-local (metadata services of clouds among them) or not of the public internet for another
+ * reason is refused, unless a setting allows it. The address that is judged is the one that is connected to: names are resolved
+ * here, and the connection is made to what was judged, so that a name that answers differently the next time gains nothing.
+ */
+import { lookup as resolve } from 'node:dns'
+import { isIP, type LookupFunction } from 'node:net'
+import ipaddr from 'ipaddr.js'
+import type { AllowedTargets } from '../../domain/ports/webhooks.ts'
+
+/** Its name resolves to what must not be connected to. What the name resolves to is not said: it may be nobody's to know. */
+export class TargetRefusedError extends Error {
+  constructor() {
+    super(
+      'the address is private or reserved: webhooks are sent to public ones, unless a setting of the server allows others',
+    )
+    this.name = 'TargetRefusedError'
+  }
+}
+
+type Address = ReturnType<typeof ipaddr.process>
+type Network = ReturnType<typeof ipaddr.parseCIDR>
+
+/** All that is routed on the public internet is in here (RFC 4291, section 2.4): what older texts leave open is not. */
+const GLOBAL_UNICAST = ipaddr.parseCIDR('2000::/3')
+
+const isPublic = (address: Address): boolean =>
+  address.range() === 'unicast' && (address.kind() === 'ipv4' || matches(address, GLOBAL_UNICAST))
+
+const matches = (address: Address, [network, bits]: Network): boolean =>
+  address.kind() === network.kind() && address.match(network as never, bits)
+
+export type Targets = {
+  readonly mayConnectTo: (address: string) => boolean
+  /** For `node:net`: resolves a name, and refuses it when any of its addresses is refused. */
+  readonly lookup: LookupFunction
+}
+
+export const createTargets = (allowed: AllowedTargets): Targets => {
+  const networks = allowed === 'all' ? [] : allowed.map((network) => ipaddr.parseCIDR(network))
+
+  const mayConnectTo = (text: string): boolean => {
+    if (allowed === 'all') return true
+    // An IPv6 address may carry a zone, which is of this machine alone. IPv4 addresses within IPv6 ones are judged as what they are.
+    if (isIP(text) === 0 || text.includes('%')) return false
+    const address = ipaddr.process(text)
+    return isPublic(address) || networks.some((network) => matches(address, network))
+  }
+
+  const lookup: LookupFunction = (hostname, options, callback) => {
+    resolve(hostname, { ...options, all: true }, (error, addresses) => {
+      if (error !== null) return callback(error, '', 0)
+      if (!addresses.every(({ address }) => mayConnectTo(address))) return callback(new TargetRefusedError(), '', 0)
+      if (options.all === true) return callback(null, addresses)
+      const [first] = addresses
+      callback(null, first?.address ?? '', first?.family ?? 0)
+    })
+  }
+
+  return { mayConnectTo, lookup }
+}
+
+/** The name or address that a URL's host is, without the brackets of IPv6. Odd spellings of IPv4 the URL has made plain. */
+export const hostOf = (url: URL): string => url.hostname.replace(/^\[|\]$/g, '')

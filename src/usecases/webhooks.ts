@@ -1,0 +1,103 @@
+/** Webhooks of an org, for its admins. A secret is shown once, to whoever makes it. */
+import { type Forbidden, notFound } from '../../domain/errors.ts'
+import { E } from '../../domain/fp.ts'
+import { type Caller, may } from '../../domain/identity/caller.ts'
+import type { Ids } from '../../domain/ports/clock.ts'
+import type { Tokens } from '../../domain/ports/tokens.ts'
+import type { CheckTarget, WebhookStore } from '../../domain/ports/webhooks.ts'
+import { deliveryStatuses } from '../../domain/webhook/webhook.ts'
+import type { Answer, Application } from './application.ts'
+
+export type WebhookDeps = {
+  readonly webhooks: WebhookStore
+  readonly tokens: Pick<Tokens, 'webhookSecret'>
+  readonly ids: Pick<Ids, 'webhook'>
+}
+
+const forbidden: E.Either<Forbidden, never> = E.left({ _tag: 'Forbidden', permission: 'administer' })
+const isAdmin = (caller: Caller): boolean => may(caller, 'administer')
+
+export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Application['webhooks'] => ({
+  list: (caller, page) => async () => (isAdmin(caller) ? E.right(await webhooks.list(caller.orgId, page)) : forbidden),
+
+  get: (caller, id) => async () => {
+    if (!isAdmin(caller)) return forbidden
+    const webhook = await webhooks.get(caller.orgId, id)
+    return webhook === null ? E.left(notFound('webhook', id)) : E.right(webhook)
+  },
+
+  create:
+    (caller, { url, events, labels = {} }) =>
+    async () => {
+      if (!isAdmin(caller)) return forbidden
+      const secret = tokens.webhookSecret()
+      const webhook = await webhooks.add({ id: ids.webhook(), orgId: caller.orgId, url, events, labels, secret })
+      return E.right({ webhook, secret })
+    },
+
+  change: (caller, id, changes, ifMatch) => async () => {
+    if (!isAdmin(caller)) return forbidden
+    const webhook = await webhooks.get(caller.orgId, id)
+    if (webhook === null) return E.left(notFound('webhook', id))
+    const { version } = webhook
+    if (ifMatch !== null && !ifMatch.includes(version)) return E.left({ _tag: 'VersionMismatch', current: version })
+    const changed = await webhooks.change(caller.orgId, id, version, changes)
+    return changed === null ? E.left({ _tag: 'Contended', what: `webhook ${id}` }) : E.right(changed)
+  },
+
+  remove: (caller, id, ifMatch) => async () => {
+    if (!isAdmin(caller)) return forbidden
+    const webhook = await webhooks.get(caller.orgId, id)
+    if (webhook === null) return E.left(notFound('webhook', id))
+    const { version } = webhook
+    if (ifMatch !== null && !ifMatch.includes(version)) return E.left({ _tag: 'VersionMismatch', current: version })
+    const removed = await webhooks.remove(caller.orgId, id, version)
+    return removed ? E.right(undefined) : E.left({ _tag: 'Contended', what: `webhook ${id}` })
+  },
+
+  rotate: (caller, id, overlapSeconds) => async () => {
+    if (!isAdmin(caller)) return forbidden
+    const secret = tokens.webhookSecret()
+    const webhook = await webhooks.rotate(caller.orgId, id, secret, overlapSeconds)
+    return webhook === null ? E.left(notFound('webhook', id)) : E.right({ webhook, secret })
+  },
+
+  deliveries: (caller, id, statuses, page) => async () => {
+    if (!isAdmin(caller)) return forbidden
+    if ((await webhooks.get(caller.orgId, id)) === null) return E.left(notFound('webhook', id))
+    return E.right(await webhooks.deliveries(caller.orgId, id, statuses ?? deliveryStatuses, page))
+  },
+
+  redrive: (caller, id, deliveryId) => async () => {
+    if (!isAdmin(caller)) return forbidden
+    const webhook = await webhooks.get(caller.orgId, id)
+    if (webhook === null) return E.left(notFound('webhook', id))
+    const delivery = await webhooks.delivery(caller.orgId, id, deliveryId)
+    if (delivery === null) return E.left(notFound('delivery', deliveryId))
+    if (webhook.status === 'disabled') return E.left({ _tag: 'WebhookDisabled', webhookId: id })
+    const redriven = await webhooks.redrive(caller.orgId, id, deliveryId)
+    if (redriven !== null) return E.right(redriven)
+    const { status } = (await webhooks.delivery(caller.orgId, id, deliveryId)) ?? delivery
+    return E.left({ _tag: 'DeliveryNotRedrivable', deliveryId, status })
+  },
+})
+
+/**
+ * The same, and addresses that nothing is sent to are refused. Before a transaction is begun: a name may take its time to be
+ * resolved.
+ */
+export const withCheckedTargets = (webhooks: Application['webhooks'], check: CheckTarget): Application['webhooks'] => {
+  const checked = <A>(caller: Caller, url: string | undefined, next: Answer<A>): Answer<A> => {
+    if (url === undefined || !isAdmin(caller)) return next
+    return async () => {
+      const why = await check(url)
+      return why === null ? next() : E.left({ _tag: 'TargetRefused', why })
+    }
+  }
+  return {
+    ...webhooks,
+    create: (caller, request, keep) => checked(caller, request.url, webhooks.create(caller, request, keep)),
+    change: (caller, id, changes, ifMatch, keep) =>
+      checked(caller, changes.url, webhooks.change(caller, id, changes, ifMatch, keep)),
+  }
+}
