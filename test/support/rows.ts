@@ -26,13 +26,16 @@ import { createSessionQueries } from '../../adapters/postgres/session-queries.ts
 import { createSessionStore } from '../../adapters/postgres/session-store.ts'
 import { createSessionWriter } from '../../adapters/postgres/session-writer.ts'
 import { createTemplateStore } from '../../adapters/postgres/templates.ts'
+import { createDeliveryStore } from '../../adapters/postgres/webhook-deliveries.ts'
+import { createWebhookStore } from '../../adapters/postgres/webhooks.ts'
 import { createIds } from '../../adapters/secrets/ids.ts'
-import { createSealer } from '../../adapters/secrets/sealer.ts'
+import { createSealer, createTextSealer, WEBHOOK_SECRETS } from '../../adapters/secrets/sealer.ts'
 import { E } from '../../domain/fp.ts'
 import type { AgentId, CommandId, OrgId, ReplicaId, SessionId, UserId } from '../../domain/ids.ts'
 import type { OwnedAgent, Peer } from '../../domain/ports/agents.ts'
 import type { ReportWrite } from '../../domain/ports/reports.ts'
 import type { SecretEnv } from '../../domain/ports/unit-of-work.ts'
+import type { DeliveryJob } from '../../domain/ports/webhooks.ts'
 import { create } from '../../domain/session/decide.ts'
 import type { Intent, Slot } from '../../domain/session/decision.ts'
 import { observe } from '../../domain/session/observe.ts'
@@ -72,7 +75,12 @@ export const overheard = (database: Database, told: (query: Query) => void): Dat
 
 /** All stores over `database`, which a test may have wrapped. `owner` looks past the locks between orgs. */
 export const storesOver = (database: Database, owner: Database = database) => {
-  const sealer = createSealer({ current: 'a test has no secrets', previous: [] })
+  const keyring = { current: 'a test has no secrets', previous: [] }
+  const sealer = createSealer(keyring)
+  const webhookSecrets = createTextSealer(keyring, WEBHOOK_SECRETS)
+  /** What was to be carried by jobs. */
+  const sent: DeliveryJob[] = []
+  const jobs = { send: async (more: readonly DeliveryJob[]) => void sent.push(...more) }
   const cursors = createCursors(Buffer.alloc(32, 7))
   const clock = { now: () => new Date() }
   const outbox = createOutbox(database, { unseal: sealer.unseal, startTimeoutMs: timeouts.startMs })
@@ -103,6 +111,9 @@ export const storesOver = (database: Database, owner: Database = database) => {
     apiKeys: createApiKeyStore(database, cursors),
     orgs: createOrgStore(database, cursors),
     answers: createIdempotencyStore(database),
+    webhooks: createWebhookStore(database, cursors, { seal: webhookSecrets.seal, jobs }),
+    deliveries: createDeliveryStore(database, { feed: createFeed(database), jobs, ids, unseal: webhookSecrets.unseal }),
+    sent,
     ask: async (text: string, ...values: unknown[]): Promise<readonly Row[]> =>
       (await owner.query({ text, values })).rows,
   }
