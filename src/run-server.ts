@@ -5,6 +5,7 @@ import { writeCompiled } from './program/compiled.ts'
 import { ExitError } from './program/exit-error.ts'
 import type { InstallationKey } from './program/first-start.ts'
 import { secretKeyOf } from './program/secret-key.ts'
+import { UnknownSecretKeyError } from './program/secret-keyring.ts'
 import { type ServerSettings, serverSettings } from './program/settings.ts'
 import { stopSignal } from './program/stop-signal.ts'
 import { type RunningServer, startServer } from './server.ts'
@@ -36,7 +37,8 @@ export const startOrExplain = async (
   try {
     return await startServer(settings, log)
   } catch (error) {
-    if ((error as Error).name === 'CannotListenError') throw new ExitError(1, (error as Error).message)
+    if (error instanceof UnknownSecretKeyError || (error as Error).name === 'CannotListenError')
+      throw new ExitError(1, (error as Error).message)
     throw error
   }
 }

@@ -41,6 +41,7 @@ import { openDatabase } from '../adapters/postgres/pool.ts'
 import { createReportStore } from '../adapters/postgres/reports.ts'
 import { createRetentionStore } from '../adapters/postgres/retention.ts'
 import { createSessionBatches } from '../adapters/postgres/session-batches.ts'
+import { createSecretKeyStore } from '../adapters/postgres/secret-keys.ts'
 import { createSessionQueries } from '../adapters/postgres/session-queries.ts'
 import { createSessionStore } from '../adapters/postgres/session-store.ts'
 import { createSessionWriter } from '../adapters/postgres/session-writer.ts'
@@ -48,6 +49,7 @@ import { createTemplateStore } from '../adapters/postgres/templates.ts'
 import { createDeliveryStore } from '../adapters/postgres/webhook-deliveries.ts'
 import { createFeedTokens } from '../adapters/secrets/feed-tokens.ts'
 import { createIds } from '../adapters/secrets/ids.ts'
+import { secretKeySettings } from '../adapters/secrets/keyring.ts'
 import { createSealer, createTextSealer, deriveKey, WEBHOOK_SECRETS } from '../adapters/secrets/sealer.ts'
 import { tokens } from '../adapters/secrets/tokens.ts'
 import { createCheckTarget } from '../adapters/webhooks/check-target.ts'
@@ -57,6 +59,7 @@ import { createAgentHub } from '../adapters/websocket/hub.ts'
 import { OFFLINE_AFTER_INTERVALS } from '../domain/agent/agent.ts'
 import type { AgentId } from '../domain/ids.ts'
 import type { AgentGateway, Wake } from '../domain/ports/delivery.ts'
+import type { SecretKeyStore } from '../domain/ports/secret-keys.ts'
 import { readCatalogue } from './catalogue/index.ts'
 import { gatherConnects } from './delivery/gathered-connects.ts'
 import { gatherInventories } from './delivery/gathered-inventories.ts'
@@ -68,6 +71,7 @@ import { keptUseCases } from './kept-use-cases.ts'
 import { createRecentAgents } from './placement/recent-agents.ts'
 import { createRecentTemplates } from './placement/recent-templates.ts'
 import { ensureCatalogue, ensureInstallationKey, type InstallationKey } from './program/first-start.ts'
+import { UnknownSecretKeyError } from './program/secret-keyring.ts'
 import type { ServerSettings } from './program/settings.ts'
 import { createAgentInbox } from './usecases/agent-inbox.ts'
 import type { Application } from './usecases/application.ts'
@@ -85,6 +89,7 @@ import { readCommands, readSessions } from './usecases/read-sessions.ts'
 import { reconcileInventory } from './usecases/reconcile-inventory.ts'
 import { reconcileOrphans } from './usecases/reconcile-orphans.ts'
 import { ALIVE_EVERY_MS, createPresence, replicas } from './usecases/replicas.ts'
+import { reseal } from './usecases/reseal.ts'
 import { retention } from './usecases/retention.ts'
 import { settleRemovals } from './usecases/settle-removals.ts'
 import { createUnitOfWork } from './usecases/unit-of-work.ts'
@@ -124,6 +129,12 @@ export const startServer = async (
   const keyring = { current: settings.secretKey, previous: settings.previousSecretKeys }
   const sealer = createSealer(keyring)
   const webhookSecrets = createTextSealer(keyring, WEBHOOK_SECRETS)
+  const secretKeys = createSecretKeyStore(database, secretKeySettings(keyring))
+  const sealsAsAll = await knownKey(secretKeys, log).catch(async (error: unknown) => {
+    clock.stop()
+    await database.close()
+    throw error
+  })
   const cursors = createCursors(deriveKey(settings.secretKey, 'cursors'))
   const agentSilentAfterMs = OFFLINE_AFTER_INTERVALS * settings.heartbeatIntervalMs
   const { timeouts } = settings
@@ -380,6 +391,17 @@ export const startServer = async (
       sweep(core),
       deadlines(core),
       placement(core),
+      // One that is behind would undo what the others do.
+      ...(sealsAsAll
+        ? [
+            reseal({
+              keys: secretKeys,
+              hasPrevious: keyring.previous.length > 0,
+              elapsed: () => performance.now(),
+              told: (what, fields) => log.warn(fields, what),
+            }),
+          ]
+        : []),
       webhookFeed({ deliveries, elapsed: () => performance.now() }),
       replicas({ duties, presence, drainQueues: createDrainQueues(boss) }),
       retention({
@@ -439,6 +461,17 @@ export const startServer = async (
       await database.close()
     },
   }
+}
+
+/** What others seal has to be opened here, and the other way round. */
+const knownKey = async (keys: SecretKeyStore, log: Logger): Promise<boolean> => {
+  const standing = await keys.introduce()
+  if (standing === 'unknown') throw new UnknownSecretKeyError()
+  if (standing === 'behind')
+    log.warn(
+      'STREAMSPACE_SECRET_KEY has been replaced: this server still seals under the one before. Give it the new one',
+    )
+  return standing === 'current'
 }
 
 /** A server that listens everywhere is reached through the loopback address from where it runs. */

@@ -53,6 +53,8 @@ export const createOrgStore = (database: Database, cursors: Cursors): OrgStore =
           text: 'UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE org_id = $1',
           values: [id],
         })
+        // With their secrets.
+        await query({ text: 'DELETE FROM webhooks WHERE org_id = $1', values: [id] })
       }
       return { sessions, agents }
     }),

@@ -164,6 +164,37 @@ The template, its version and the parameters are what the next start makes it fr
   },
   'key revoke': { examples: ['key revoke 01890a5d-ac96-774b-bcce-b302099a8061'] },
 
+  webhook: { examples: ['webhook list', 'webhook create https://example.com/hook --event failed'] },
+  'webhook list': { examples: ['webhook list', 'webhook list --json'] },
+  'webhook create': {
+    notes: `The secret signs each message, as Standard Webhooks has it (docs/webhooks.md). With --secret-file nothing secret is printed.`,
+    examples: [
+      'webhook create https://example.com/hook',
+      'webhook create https://example.com/hook --event running,failed --label team=web --secret-file hook.secret',
+    ],
+  },
+  'webhook get': { examples: ['webhook get 01890a5d-ac96-774b-bcce-b302099a8062'] },
+  'webhook enable': {
+    notes: 'What happened while it was disabled is never sent. Deliveries that died can be sent again.',
+    examples: ['webhook enable 01890a5d-ac96-774b-bcce-b302099a8062'],
+  },
+  'webhook disable': { examples: ['webhook disable 01890a5d-ac96-774b-bcce-b302099a8062'] },
+  'webhook rotate': {
+    notes: 'While both secrets sign (a day, unless --overlap says otherwise) receivers can be told of the new one.',
+    examples: ['webhook rotate 01890a5d-ac96-774b-bcce-b302099a8062 --overlap 3600 --secret-file hook.secret'],
+  },
+  'webhook delete': { examples: ['webhook delete 01890a5d-ac96-774b-bcce-b302099a8062'] },
+  'webhook deliveries': {
+    examples: ['webhook deliveries 01890a5d-ac96-774b-bcce-b302099a8062 --status dead'],
+  },
+  'webhook redrive': {
+    notes: 'With the same webhook-id, so that a receiver that has it already can tell.',
+    examples: [
+      'webhook redrive 01890a5d-ac96-774b-bcce-b302099a8062 01890a5d-ac96-774b-bcce-b302099a8063',
+      "webhook deliveries ID --status dead --all --json | jq -r '.[].id' | xargs -n 1 streamspace webhook redrive ID",
+    ],
+  },
+
   dev: {
     notes: `The same as npm start. Runs until Ctrl-C; what it keeps is in .streamspace (STREAMSPACE_DATA_DIR), the key for
 clients in .streamspace/admin-key. Settings: PORT, HOST, DATABASE_URL (default: a PostgreSQL of its own).`,
@@ -174,6 +205,12 @@ clients in .streamspace/admin-key. Settings: PORT, HOST, DATABASE_URL (default: 
     examples: ['server'],
   },
   migrate: { notes: 'Needs DATABASE_URL. May be run from several places at once.', examples: ['migrate'] },
+  'secret-key': { examples: ['secret-key reseal'] },
+  'secret-key reseal': {
+    notes: `Servers do it by themselves within minutes: this does it at once, and says whether all is done. Needs DATABASE_URL,
+STREAMSPACE_SECRET_KEY (else the one in the data directory), and the earlier keys in STREAMSPACE_SECRET_KEY_PREVIOUS.`,
+    examples: ['secret-key reseal'],
+  },
   'admin-key': { examples: ['admin-key reset'] },
   'admin-key reset': {
     notes: 'For someone who lost the key and has rights in the database. Needs DATABASE_URL.',

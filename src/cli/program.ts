@@ -13,6 +13,7 @@ import { addServerCommands, isService } from './server-commands.ts'
 import { addSessionCommands } from './session-commands.ts'
 import { addStatusCommand } from './status-command.ts'
 import { addTemplateCommands } from './template-commands.ts'
+import { addWebhookCommands } from './webhook-commands.ts'
 
 /** `output`: where help and complaints about arguments go instead of the terminal. */
 export const createProgram = (context: Context, output: OutputConfiguration = {}): Command => {
@@ -37,6 +38,7 @@ export const createProgram = (context: Context, output: OutputConfiguration = {}
   program.commandsGroup('Orgs and keys:')
   addOrgCommands(program, context)
   addKeyCommands(program, context)
+  addWebhookCommands(program, context)
   program.commandsGroup('Help:')
   program.helpCommand('help [command]', 'print the help of a command')
 

@@ -49,4 +49,10 @@ export const addServerCommands = (program: Command, context: Context): void => {
     context,
     async () => (await import('../admin-key.ts')).runAdminKeyReset(),
   )
+  const secretKey = program.command('secret-key').description('the key that secrets are sealed under')
+  longRunning(
+    secretKey.command('reseal').description('seal anew what is sealed under an earlier key'),
+    context,
+    async () => (await import('../secret-key-reseal.ts')).runSecretKeyReseal(),
+  )
 }

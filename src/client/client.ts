@@ -16,6 +16,7 @@ import type { OperationId } from '../api/routes.ts'
 import type { AdoptOrphanRequest, CreateSessionRequest, Session, SessionSummary } from '../api/session.ts'
 import type { BatchAnswer, SessionPlan } from '../api/session-batch.ts'
 import type { Template } from '../api/template.ts'
+import type { Webhook, WebhookDelivery, WebhookWithSecret } from '../api/webhook.ts'
 import { type Call, type ClientOptions, createCaller } from './call.ts'
 import type { AnswerOf, BodyOf, ItemOf, ListOperation, QueryOf } from './contract.ts'
 import { filterInBody } from './encode.ts'
@@ -158,6 +159,27 @@ export const createClient = (options: ClientOptions) => {
       rotate: (id: string, overlapSeconds = 0): Promise<ApiKeyWithSecret> =>
         body('rotateApiKey', { params: { id }, body: { overlapSeconds } }),
       revoke: (id: string): Promise<void> => body('revokeApiKey', { params: { id } }),
+    },
+
+    webhooks: {
+      list: (limit: number): Promise<Listed<Webhook>> => readPages(call, 'listWebhooks', {}, {}, limit),
+      get: (id: string): Promise<Webhook> => body('getWebhook', { params: { id } }),
+      /** The secret is in the answer, this once. */
+      create: (request: BodyOf<'createWebhook'>): Promise<WebhookWithSecret> =>
+        body('createWebhook', { body: request }),
+      change: (id: string, changes: BodyOf<'changeWebhook'>, ifMatch?: string): Promise<Webhook> =>
+        body('changeWebhook', { params: { id }, body: changes, ifMatch }),
+      remove: (id: string, ifMatch?: string): Promise<void> => body('deleteWebhook', { params: { id }, ifMatch }),
+      /** Left out: the secret before signs too for a day. */
+      rotate: (id: string, overlapSeconds?: number): Promise<WebhookWithSecret> =>
+        body('rotateWebhookSecret', { params: { id }, body: overlapSeconds === undefined ? {} : { overlapSeconds } }),
+      deliveries: (
+        id: string,
+        filters: FiltersOf<'listWebhookDeliveries'>,
+        limit: number,
+      ): Promise<Listed<WebhookDelivery>> => readPages(call, 'listWebhookDeliveries', { id }, filters, limit),
+      redrive: (id: string, deliveryId: string): Promise<WebhookDelivery> =>
+        body('redriveWebhookDelivery', { params: { id, deliveryId } }),
     },
 
     commands: {

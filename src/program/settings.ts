@@ -67,21 +67,7 @@ export const serverSettings = (
     host: read.text('HOST', '127.0.0.1'),
     port: read.integer('PORT', 8080, 0, 65_535),
     dataDir: dataDir(environment),
-    secretKey: read.checked(
-      'STREAMSPACE_SECRET_KEY',
-      null,
-      (text) => (text.length >= 16 ? text : null),
-      'must have at least 16 characters',
-    ),
-    previousSecretKeys: read.checked<readonly string[]>(
-      'STREAMSPACE_SECRET_KEY_PREVIOUS',
-      [],
-      (text) => {
-        const keys = text.split(',').map((key) => key.trim())
-        return keys.every((key) => key.length >= 16) ? keys : null
-      },
-      'must be earlier keys of at least 16 characters, separated by commas',
-    ),
+    ...secretKeysIn(read),
     adminKey: read.checked(
       'STREAMSPACE_ADMIN_KEY',
       null,
@@ -118,6 +104,35 @@ export const serverSettings = (
     )
   read.done()
   return settings
+}
+
+/** Of what is sealed in the database. */
+const secretKeysIn = (read: ReturnType<typeof reader>): Pick<ServerSettings, 'secretKey' | 'previousSecretKeys'> => ({
+  secretKey: read.checked(
+    'STREAMSPACE_SECRET_KEY',
+    null,
+    (text) => (text.length >= 16 ? text : null),
+    'must have at least 16 characters',
+  ),
+  previousSecretKeys: read.checked<readonly string[]>(
+    'STREAMSPACE_SECRET_KEY_PREVIOUS',
+    [],
+    (text) => {
+      const keys = text.split(',').map((key) => key.trim())
+      return keys.every((key) => key.length >= 16) ? keys : null
+    },
+    'must be earlier keys of at least 16 characters, separated by commas',
+  ),
+})
+
+/** For commands that open what is sealed without being a server. */
+export const secretKeys = (
+  environment: Environment,
+): Pick<ServerSettings, 'secretKey' | 'previousSecretKeys' | 'dataDir'> => {
+  const read = reader(environment)
+  const keys = secretKeysIn(read)
+  read.done()
+  return { ...keys, dataDir: dataDir(environment) }
 }
 
 export const dataDir = (environment: Environment): string =>
