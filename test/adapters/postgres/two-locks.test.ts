@@ -5,8 +5,8 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { expect } from 'chai'
 import { type Database, openDatabase } from '../../../adapters/postgres/pool.ts'
+import type { CommandId, OrgId, WebhookDeliveryId } from '../../../domain/ids.ts'
 import { E } from '../../../domain/fp.ts'
-import type { CommandId, OrgId } from '../../../domain/ids.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
 import type { ApiKeyView, NewApiKey } from '../../../domain/ports/api-keys.ts'
 import type { Kept } from '../../../domain/ports/idempotency.ts'
@@ -14,6 +14,7 @@ import type { CommandView } from '../../../domain/ports/sessions.ts'
 import { noQuota } from '../../../domain/quota/quota.ts'
 import { stop, update } from '../../../domain/session/decide.ts'
 import type { Session } from '../../../domain/session/session.ts'
+import type { Webhook } from '../../../domain/webhook/webhook.ts'
 import { aDocument } from '../../support/a-template.ts'
 import { everything, orphansOf, someOrphans } from '../../support/orphans.ts'
 import {
@@ -67,6 +68,8 @@ type Theirs = {
   readonly session: Session
   readonly command: CommandView
   readonly orphan: ReturnType<typeof someOrphans>[number]
+  readonly webhook: Webhook
+  readonly delivery: WebhookDeliveryId
 }
 type Attempt = (stores: Stores, org: OrgId, theirs: Theirs) => Promise<unknown>
 /** What it does it does for no org: its caller is the installation, or nobody. */
@@ -211,6 +214,26 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
     hasInstallationKey: system,
     revokeInstallationKeys: system,
   },
+  webhooks: {
+    list: ({ webhooks }, org) => webhooks.list(org, everything),
+    get: ({ webhooks }, org, { webhook }) => webhooks.get(org, webhook.id),
+    add: ({ webhooks }, orgId) =>
+      webhooks.add({
+        id: ids.webhook(),
+        orgId,
+        url: 'https://ours',
+        events: ['*'],
+        labels: {},
+        secret: 'whsec_b3Vycw==',
+      }),
+    change: ({ webhooks }, org, { webhook }) => webhooks.change(org, webhook.id, 1, { url: 'https://ours' }),
+    rotate: ({ webhooks }, org, { webhook }) => webhooks.rotate(org, webhook.id, 'whsec_b3Vycw==', 60),
+    remove: ({ webhooks }, org, { webhook }) => webhooks.remove(org, webhook.id, 1),
+    deliveries: ({ webhooks }, org, { webhook }) => webhooks.deliveries(org, webhook.id, ['dead'], everything),
+    delivery: ({ webhooks }, org, { webhook, delivery }) => webhooks.delivery(org, webhook.id, delivery),
+    redrive: ({ webhooks }, org, { webhook, delivery }) => webhooks.redrive(org, webhook.id, delivery),
+  },
+  deliveries: { readFeed: system, queue: system, begin: system, end: system },
   templates: {
     find: ({ templates }, org) => templates.find(org, MARK, null),
     list: ({ templates }, org) => templates.list(org, {}, everything),
@@ -255,6 +278,8 @@ const FOR_NOBODY = [
 ]
 
 const TABLES = [
+  ['webhooks', 'org_id = $1'],
+  ['webhook_deliveries', 'org_id = $1'],
   ['agents', 'org_id = $1'],
   ['api_keys', 'org_id = $1'],
   ['idempotency_keys', 'org_id = $1'],
@@ -293,11 +318,30 @@ const populated = async (): Promise<{ readonly stores: Stores; readonly theirs: 
   await stores.templates.archive(GLOBEX, 'archived')
   const key = await stores.apiKeys.add(aKey({ name: MARK }))
   await stores.answers.keep(theirAnswer)
+  const webhook = await stores.webhooks.add({
+    id: ids.webhook(),
+    orgId: GLOBEX,
+    url: `https://${MARK}`,
+    events: ['*'],
+    labels: {},
+    secret: 'whsec_dGhlaXJz',
+  })
+  const delivery = ids.webhookDelivery()
+  await stores.ask(
+    `INSERT INTO webhook_deliveries (id, org_id, webhook_id, event_id, session_id, type, body, status, last_error)
+     VALUES ($1, $2, $3, 1, $4, 'running', '{}', 'dead', $5)`,
+    delivery,
+    GLOBEX,
+    webhook.id,
+    session.id,
+    MARK,
+  )
   const commandId = await commandIdOf(stores, session.id)
   await stores.ask('UPDATE outbox SET last_error = $2 WHERE command_id = $1', commandId, MARK)
   const command = await stores.commands.get(scope(GLOBEX), commandId)
   if (command === null) throw new Error('no command')
   return { stores, theirs: { agent, session, orphan, command, key } }
+  return { stores, theirs: { agent, session, orphan, command, webhook, delivery } }
 }
 
 const pictureOf = async ({ ask }: Stores): Promise<unknown> =>
@@ -331,6 +375,13 @@ describe('what is another org’s', () => {
     expect(await pictureOf(stores)).to.deep.equal(before)
   }
 
+  /** Whatever org is asked for, the connection is set to ours; within a transaction too. */
+  const onlyAcmes = (database: Database): Database => ({
+    ...database,
+    of: () => database.of(ACME),
+    together: (work) => database.together((bound) => work(onlyAcmes(bound))),
+  })
+
   const among = (database: Database): Stores => ({ ...stores, ...storesOver(database) }) as Stores
 
   for (const [store, functions] of Object.entries(attempts)) {
@@ -356,7 +407,7 @@ describe('what is another org’s', () => {
       })
       it(`is hidden from ${store}.${name} where its statement names the wrong org`, async () => {
         // The first lock is gone: the statement asks for theirs. The connection is ours.
-        await learnsNothing(attempt, among({ ...stores.database, of: () => stores.database.of(ACME) }), GLOBEX)
+        await learnsNothing(attempt, among(onlyAcmes(stores.database)), GLOBEX)
       })
       it(`is hidden from ${store}.${name} where PostgreSQL shows everything`, async () => {
         // The second lock is gone: nobody's row level security. The statement asks for ours.
