@@ -32,7 +32,10 @@ import { quotaUseCases } from './usecases/quotas.ts'
 import { templateUseCases } from './usecases/templates.ts'
 import { webhookUseCases, withCheckedTargets } from './usecases/webhooks.ts'
 
-export type KeptUseCases = Pick<Application, 'agents' | 'apiKeys' | 'orgs' | 'orphans' | 'quotas' | 'templates' | 'webhooks'> & {
+export type KeptUseCases = Pick<
+  Application,
+  'agents' | 'apiKeys' | 'orgs' | 'orphans' | 'quotas' | 'templates' | 'webhooks'
+> & {
   readonly commands: Pick<Application['commands'], 'get' | 'redrive' | 'cancel'>
 }
 

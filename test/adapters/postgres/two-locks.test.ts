@@ -5,8 +5,8 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { expect } from 'chai'
 import { type Database, openDatabase } from '../../../adapters/postgres/pool.ts'
-import type { CommandId, OrgId, WebhookDeliveryId } from '../../../domain/ids.ts'
 import { E } from '../../../domain/fp.ts'
+import type { CommandId, OrgId, WebhookDeliveryId } from '../../../domain/ids.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
 import type { ApiKeyView, NewApiKey } from '../../../domain/ports/api-keys.ts'
 import type { Kept } from '../../../domain/ports/idempotency.ts'
@@ -340,8 +340,7 @@ const populated = async (): Promise<{ readonly stores: Stores; readonly theirs: 
   await stores.ask('UPDATE outbox SET last_error = $2 WHERE command_id = $1', commandId, MARK)
   const command = await stores.commands.get(scope(GLOBEX), commandId)
   if (command === null) throw new Error('no command')
-  return { stores, theirs: { agent, session, orphan, command, key } }
-  return { stores, theirs: { agent, session, orphan, command, webhook, delivery } }
+  return { stores, theirs: { agent, session, orphan, command, key, webhook, delivery } }
 }
 
 const pictureOf = async ({ ask }: Stores): Promise<unknown> =>
