@@ -12,19 +12,25 @@ import { createQuotaStore } from '../adapters/postgres/quotas.ts'
 import { createSessionStore } from '../adapters/postgres/session-store.ts'
 import { createTemplateStore } from '../adapters/postgres/templates.ts'
 import { createWebhookStore } from '../adapters/postgres/webhooks.ts'
+import { notFound } from '../domain/errors.ts'
+import { E, pipe, TE } from '../domain/fp.ts'
+import type { Caller } from '../domain/identity/caller.ts'
+import type { ApiKeyId } from '../domain/ids.ts'
+import type { ApiKeyView } from '../domain/ports/api-keys.ts'
 import type { Clock, Ids } from '../domain/ports/clock.ts'
 import type { AgentGateway, AskInventory, Wake } from '../domain/ports/delivery.ts'
+import type { Before } from '../domain/ports/idempotency.ts'
 import type { Tokens } from '../domain/ports/tokens.ts'
 import type { SecretEnv } from '../domain/ports/unit-of-work.ts'
 import type { CheckTarget, DeliveryJobs } from '../domain/ports/webhooks.ts'
 import type { Timeouts } from '../domain/session/timeouts.ts'
 import type { PatternMatch } from '../domain/template/parameter-codec.ts'
-import { keptWith, type Later } from './kept-with.ts'
+import { keptAndSeen, type Later } from './kept-with.ts'
 import type { RecentTemplates } from './placement/recent-templates.ts'
 import { adoptOrphan } from './usecases/adopt-orphan.ts'
 import { agentUseCases } from './usecases/agents.ts'
 import { apiKeyUseCases } from './usecases/api-keys.ts'
-import type { Application } from './usecases/application.ts'
+import type { Answer, Application } from './usecases/application.ts'
 import { changeCommands } from './usecases/change-command.ts'
 import { orgUseCases } from './usecases/orgs.ts'
 import { orphanUseCases } from './usecases/orphans.ts'
@@ -101,14 +107,18 @@ export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
   const templates = (within: Database, later: Later) =>
     templateUseCases(templatesIn(within, later), createAccessStore(within), matches)
 
-  const apiKeys = (within: Database) =>
-    apiKeyUseCases({
-      keys: createApiKeyStore(within, cursors),
-      access: createAccessStore(within),
-      tokens,
-      clock,
-      ids,
-    })
+  const apiKeys = (within: Database) => {
+    const keys = createApiKeyStore(within, cursors)
+    return {
+      ...apiKeyUseCases({ keys, access: createAccessStore(within), tokens, clock, ids }),
+      get:
+        (caller: Caller, id: ApiKeyId): Answer<ApiKeyView> =>
+        async () => {
+          const key = await keys.get(caller.orgId, id)
+          return key === null ? E.left(notFound('api_key', id)) : E.right(key)
+        },
+    }
+  }
 
   const webhooks = (within: Database) =>
     webhookUseCases({ webhooks: createWebhookStore(within, cursors, deps.webhooks), tokens, ids })
@@ -146,20 +156,60 @@ export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
   })
 
   return {
-    agents: keptWith(database, agents, 'enrol', 'rotateToken', 'cordon', 'uncordon', 'remove'),
-    templates: keptWith(database, templates, 'put', 'archive'),
-    apiKeys: keptWith(database, apiKeys, 'create', 'rotate', 'revoke'),
+    agents: keptAndSeen(database, agents, ['enrol', 'rotateToken', 'cordon', 'uncordon', 'remove'], {
+      cordon: (cases, caller, id) => changing(cases.get(caller, id)),
+      uncordon: (cases, caller, id) => changing(cases.get(caller, id)),
+      remove: (cases, caller, id) => removing(cases.get(caller, id)),
+    }),
+    templates: keptAndSeen(database, templates, ['put', 'archive'], {
+      put: (cases, caller, { name }) =>
+        changing(
+          pipe(
+            cases.get(caller, name),
+            TE.map((template) => ({ template, created: false })),
+          ),
+        ),
+      archive: (cases, caller, name) => removing(cases.get(caller, name)),
+    }),
+    apiKeys: keptAndSeen(database, apiKeys, ['create', 'rotate', 'revoke'], {
+      revoke: (cases, caller, id) => removing(cases.get(caller, id)),
+    }),
     webhooks: withCheckedTargets(
-      keptWith(database, webhooks, 'create', 'change', 'remove', 'rotate', 'redrive'),
+      keptAndSeen(database, webhooks, ['create', 'change', 'remove', 'rotate', 'redrive'], {
+        change: (cases, caller, id) => changing(cases.get(caller, id)),
+        remove: (cases, caller, id) => removing(cases.get(caller, id)),
+      }),
       deps.webhooks.checkTarget,
     ),
-    orgs: keptWith(database, (within) => orgUseCases(createOrgStore(within, cursors)), 'create', 'remove'),
-    quotas: keptWith(
+    orgs: keptAndSeen(
       database,
-      (within) => quotaUseCases(createQuotaStore(within), createOrgStore(within, cursors)),
-      'set',
+      (within: Database) => orgUseCases(createOrgStore(within, cursors)),
+      ['create', 'remove'],
+      {
+        remove: (cases, caller, id) => removing(cases.get(caller, id)),
+      },
     ),
-    commands: keptWith(database, commands, 'redrive', 'cancel'),
-    orphans: keptWith(database, orphans, 'approve', 'adopt'),
+    quotas: keptAndSeen(
+      database,
+      (within: Database) => quotaUseCases(createQuotaStore(within), createOrgStore(within, cursors)),
+      ['set'],
+      {
+        set: (cases, caller, id) => changing(cases.get(caller, id)),
+      },
+    ),
+    commands: keptAndSeen(database, commands, ['redrive', 'cancel'], {
+      redrive: (cases, caller, id) => changing(cases.get(caller, id)),
+      cancel: (cases, caller, id) => changing(cases.get(caller, id)),
+    }),
+    orphans: keptAndSeen(database, orphans, ['approve', 'adopt', 'halt', 'resume'], {
+      halt: (cases, caller) => changing(cases.removal(caller)),
+      resume: (cases, caller) => changing(cases.removal(caller)),
+    }),
   }
 }
+
+/** How what is changed, or removed, was before it: for the audit trail. */
+const changing = <A>(was: Answer<A>): Answer<Before<A>> =>
+  TE.map((found: A) => ({ kind: 'changed', was: found }) as const)(was)
+const removing = <A extends object>(was: Answer<A>): Answer<Before<unknown>> =>
+  TE.map((found: A) => ({ kind: 'removed', was: found }) as const)(was)

@@ -1,11 +1,11 @@
 /**
- * A use case and the keeping of its answer (Idempotency-Key) in one transaction, for those that have no statement of their own
- * that does both. What they tell others, they tell when it is committed.
+ * A use case and what is kept of it (its answer under an Idempotency-Key, its entry in the audit trail) in one transaction, for those that
+ * have no statement of their own that does both. What they tell others, they tell when it is committed.
  */
 import { isAnswered, keepWith } from '../adapters/postgres/idempotency.ts'
 import type { Database } from '../adapters/postgres/pool.ts'
 import { E } from '../domain/fp.ts'
-import type { Keep } from '../domain/ports/idempotency.ts'
+import type { Before, Keep } from '../domain/ports/idempotency.ts'
 import type { Answer } from './usecases/application.ts'
 
 /** To be done when what was done is committed. */
@@ -29,12 +29,43 @@ class Refused extends Error {
   }
 }
 
+/** How it is read, within the same transaction, what a change finds. A refusal is the use case's own to tell. */
+export type Befores<U extends { readonly [name: string]: UseCase }> = {
+  readonly [K in keyof U]?: (cases: U, ...input: Parameters<U[K]>) => Answer<Before<unknown>>
+}
+
+/** So that nobody changes it between what is read of it and what is written: of several such changes of one thing, one goes after another. */
+const LOCK = 'SELECT pg_advisory_xact_lock(hashtextextended($1, 0))'
+const lockOf = ([caller, what]: readonly unknown[]): string => {
+  const { orgId } = caller as { readonly orgId?: string }
+  const { id, name } = (typeof what === 'object' ? (what ?? {}) : { id: what }) as { id?: unknown; name?: unknown }
+  return `audited\n${orgId}\n${id ?? name}`
+}
+
+type Kept<U, N extends keyof U> = Omit<U, N> & { readonly [K in N]: Keeping<U[K]> }
+
+/** `names`: those that change something. */
 export const keptWith = <U extends { readonly [name: string]: UseCase }, N extends keyof U & string>(
   database: Database,
   build: (database: Database, later: Later) => U,
   ...names: readonly N[]
-): Omit<U, N> & { readonly [K in N]: Keeping<U[K]> } => {
+): Kept<U, N> => keptAndSeen<U, N>(database, build, names, {})
+
+/** `befores`: of those that change what is there, how it is read. */
+export const keptAndSeen = <U extends { readonly [name: string]: UseCase }, N extends keyof U & string>(
+  database: Database,
+  build: (database: Database, later: Later) => U,
+  names: readonly N[],
+  befores: NoInfer<Befores<U>>,
+): Kept<U, N> => {
   const plain = build(database, atOnce)
+  const beforeOf = async (bound: Database, cases: U, name: N, input: readonly never[]) => {
+    const read = befores[name] as ((cases: U, ...input: readonly never[]) => Answer<Before<unknown>>) | undefined
+    if (read === undefined) return undefined
+    await bound.query({ text: LOCK, values: [lockOf(input)] })
+    const found = await read(cases, ...input)()
+    return E.isRight(found) ? found.right : undefined
+  }
   const keeping = (name: N) => {
     const arity = (plain[name] as UseCase).length
     return (...given: never[]): Answer<unknown> => {
@@ -46,9 +77,11 @@ export const keptWith = <U extends { readonly [name: string]: UseCase }, N exten
         try {
           const result = await database.together(async (bound) => {
             effects.length = 0
-            const outcome = await (build(bound, (effect) => void effects.push(effect))[name] as UseCase)(...input)()
+            const cases = build(bound, (effect) => void effects.push(effect))
+            const before = await beforeOf(bound, cases, name, input)
+            const outcome = await (cases[name] as UseCase)(...input)()
             if (E.isLeft(outcome)) throw new Refused(outcome.left)
-            const kept = keep(outcome.right)
+            const kept = keep(outcome.right, before)
             await keepWith(bound.of(kept.orgId).query, kept)
             return outcome.right
           })

@@ -26,6 +26,7 @@ import { createDeliveryJobs, makeWebhookQueue, workDeliveries } from '../adapter
 import { createAccessStore } from '../adapters/postgres/access.ts'
 import { createAgentStore } from '../adapters/postgres/agents.ts'
 import { createApiKeyStore } from '../adapters/postgres/api-keys.ts'
+import { createAuditStore } from '../adapters/postgres/audit.ts'
 import { createCursors } from '../adapters/postgres/cursor.ts'
 import { createDatabaseClock } from '../adapters/postgres/database-clock.ts'
 import { createDutyStore } from '../adapters/postgres/duties.ts'
@@ -76,6 +77,8 @@ import type { ServerSettings } from './program/settings.ts'
 import { createAgentInbox } from './usecases/agent-inbox.ts'
 import type { Application } from './usecases/application.ts'
 import { applyReports } from './usecases/apply-reports.ts'
+import { auditUseCases } from './usecases/audit.ts'
+import { createAuditTrail } from './usecases/audit-trail.ts'
 import { createAuthenticate } from './usecases/authenticate.ts'
 import { batchSessions } from './usecases/batch-sessions.ts'
 import { actOnSession, removeSession, updateSession } from './usecases/change-session.ts'
@@ -249,6 +252,12 @@ export const startServer = async (
 
   const keys = createApiKeyStore(database, cursors)
   const keyUse = createKeyUse({ keys, clock, onError: told('when keys were used could not be written') })
+  const audit = createAuditStore(database, cursors)
+  const trail = createAuditTrail({
+    audit,
+    onError: told('what was refused could not be written to the audit trail; it is tried again'),
+    leftOut: (count) => log.warn({ count }, 'so much was refused that some of it is in no audit trail'),
+  })
   const kept = keptUseCases({
     database,
     cursors,
@@ -306,6 +315,7 @@ export const startServer = async (
       watch: watchSessions({ feed, live, tokens: createFeedTokens(deriveKey(settings.secretKey, 'feed')) }),
     },
     ...kept,
+    audit: auditUseCases(audit),
     commands: { ...readCommands(queries), ...kept.commands },
     jobs: jobUseCases(createJobQueries(boss, cursors)),
   }
@@ -333,6 +343,7 @@ export const startServer = async (
       corsOrigins: http.corsOrigins,
       publicUrl: settings.publicUrl,
       limits,
+      noteAudit: trail.note,
       idempotency: createIdempotency(
         createIdempotencyStore(database),
         deriveKey(keyring.current, 'idempotency'),
@@ -450,6 +461,7 @@ export const startServer = async (
       await listening.close(3_000)
       // What cannot be written in time the agents' next inventory tells again.
       await keyUse.stop()
+      await trail.stop()
       await Promise.race([inbox.idle(), wait(WRITE_OUT_WITHIN_MS, undefined, { ref: false })])
       // The queue first: without its replica another one would remove it.
       await draining.leave().catch(told('this replica left its queue behind'))

@@ -7,6 +7,8 @@ import type { Application } from '../../src/usecases/application.ts'
 import { createAdmission, REQUESTS_AT_ONCE } from './admission.ts'
 import { agentHandlers } from './agents.ts'
 import { apiKeyHandlers } from './api-keys.ts'
+import type { NoteAudit } from './audit.ts'
+import { auditHandlers } from './audit-trail.ts'
 import { commandHandlers } from './commands.ts'
 import { allowOrigins, type CorsOrigins } from './cors.ts'
 import { docs } from './docs.ts'
@@ -38,6 +40,8 @@ export type HttpOptions = {
   readonly publicUrl?: string | null
   /** Left out: nobody is limited. */
   readonly limits?: Limits
+  /** Left out: nothing is told of what was refused. */
+  readonly noteAudit?: NoteAudit
 }
 
 export const createHttpApp = (
@@ -51,12 +55,13 @@ export const createHttpApp = (
     corsOrigins = [],
     publicUrl = null,
     limits = noLimits(),
+    noteAudit = () => {},
   }: HttpOptions,
 ): Express => {
   const admitted = createAdmission(requestsAtOnce, (refused) =>
     log.warn({ refused, requestsAtOnce, msg: 'more requests than this replica can answer in time: some were refused' }),
   )
-  const surroundings = { app, log, admitted, idempotency, limits }
+  const surroundings = { app, log, admitted, idempotency, limits, noteAudit }
   const handlers: Handlers<OperationId> = {
     ...sessionHandlers(app, watches),
     ...templateHandlers(app),
@@ -68,6 +73,7 @@ export const createHttpApp = (
     ...quotaHandlers(app),
     ...apiKeyHandlers(app),
     ...webhookHandlers(app),
+    ...auditHandlers(app),
     ...serverHandlers(app, version),
   }
   const http = express()
@@ -89,7 +95,7 @@ export const createHttpApp = (
   for (const [path, operations] of specificFirst(byPath)) {
     const registered = http.route(path.replaceAll(/\{(\w+)\}/g, ':$1'))
     for (const [operationId, route] of operations)
-      registered[route.method](endpoint(route, handlers[operationId] as never, surroundings))
+      registered[route.method](endpoint(operationId, route, handlers[operationId] as never, surroundings))
     registered.all(
       otherMethod(
         operations.map(([, route]) => route.method.toUpperCase()),

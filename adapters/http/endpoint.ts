@@ -14,11 +14,19 @@ import type { Route } from '../../src/api/route.ts'
 import type { OperationId, Routes } from '../../src/api/routes.ts'
 import type { Application, IfMatch } from '../../src/usecases/application.ts'
 import type { Admission } from './admission.ts'
+import { type Asked, doneEntry, isAudited, isTold, type NoteAudit, refusedEntry } from './audit.ts'
 import { callerOf } from './authenticate.ts'
 import { readBody } from './body.ts'
 import { parseIfMatch } from './etag.ts'
-import { answer, begin, type Exchange, fail, pathOf, type Reply, refuse } from './exchange.ts'
-import { type Idempotency, idempotencyKeyIn, type Keeping, keepingNothing } from './idempotency.ts'
+import { answer, begin, type Exchange, fail, pathOf, type Refused, type Reply, refuse } from './exchange.ts'
+import {
+  type Idempotency,
+  idempotencyKeyIn,
+  type Keeping,
+  keepingAudit,
+  keepingNothing,
+  type Outcome,
+} from './idempotency.ts'
 import type { Limits } from './limits.ts'
 import type { AnyRefusal } from './problems.ts'
 import { queryOf } from './query-string.ts'
@@ -46,6 +54,7 @@ export type Surroundings = {
   readonly admitted: Admission
   readonly idempotency: Idempotency
   readonly limits: Limits
+  readonly noteAudit: NoteAudit
 }
 
 type AnyInput = Omit<Input<Route>, 'caller'> & { readonly caller: Caller | null }
@@ -55,10 +64,14 @@ type AnyHandler = (input: AnyInput) => () => Promise<E.Either<AnyRefusal, Reply>
 /** What a route without a body still takes: clients that always send JSON send `{}`. */
 const emptyObject = object({})
 
+/** One request on its way: who asks is found out first. */
+type Asking = Asked & { caller: Caller | null }
+
 export const endpoint = (
+  operationId: OperationId,
   route: Route,
   handler: AnyHandler,
-  { app, log, admitted, idempotency, limits }: Surroundings,
+  { app, log, admitted, idempotency, limits, noteAudit }: Surroundings,
 ): RequestHandler => {
   const whoAsks = async (exchange: Exchange, request: Request): Promise<E.Either<AnyRefusal, Caller>> => {
     const guessing = limits.mayLogIn(exchange)
@@ -71,35 +84,54 @@ export const endpoint = (
     const tooOften = limits.mayAsk(exchange, known.right)
     return tooOften === null ? known : E.left(tooOften)
   }
-  const respond = async (exchange: Exchange, request: Request): Promise<void> => {
-    let caller: Caller | null = null
+  const noteRefused = (asked: Asking, refused: Refused | null): void => {
+    if (refused !== null && isTold(asked, refused.status)) noteAudit(refusedEntry(asked, refused.status, refused.code))
+  }
+  const outcomeOf = async (asked: Asking, request: Request): Promise<Outcome> => {
     if (route.access !== 'anyone') {
-      const known = await whoAsks(exchange, request)
-      if (E.isLeft(known)) return refuse(exchange, known.left)
-      caller = known.right
+      const known = await whoAsks(asked.exchange, request)
+      if (E.isLeft(known)) return known
+      asked.caller = known.right
     }
+    const { caller } = asked
     const decoded = await decodeRequest(route, request)
-    if (E.isLeft(decoded)) return refuse(exchange, decoded.left)
+    if (E.isLeft(decoded)) return decoded
     const { sent, ...input } = decoded.right
     const key = route.method === 'get' ? E.right(null) : idempotencyKeyIn(request.headers['idempotency-key'])
-    if (E.isLeft(key)) return refuse(exchange, key.left)
+    if (E.isLeft(key)) return key
     const handled = (keeping: Keeping) => handler({ caller, ...input, keeping })()
-    const mutation =
-      key.right === null || caller === null
-        ? null
-        : { route, caller, key: key.right, target: targetOf(request), query: input.query, body: sent }
-    const handle = () => (mutation === null ? handled(keepingNothing) : idempotency(mutation, handled))
     // Who asks whether this replica is alive or ready is always told.
-    const outcome = await (route.access === 'anyone' ? handle() : admitted(handle))
-    if (E.isLeft(outcome)) refuse(exchange, outcome.left)
-    else answer(exchange, route.condition === 'read' ? { etag: 'content', ...outcome.right } : outcome.right)
+    if (caller === null)
+      return route.access === 'anyone' ? handled(keepingNothing) : admitted(() => handled(keepingNothing))
+    const isOfInterest = isAudited(operationId, route)
+    let isWritten = false
+    const audit = (reply: Reply, before?: object) => {
+      if (!isOfInterest) return null
+      isWritten = true
+      return doneEntry(asked, reply, before)
+    }
+    const outcome = await admitted(() =>
+      key.right === null
+        ? handled(route.method === 'get' ? keepingNothing : keepingAudit(caller, audit))
+        : idempotency(
+            { route, caller, key: key.right, target: targetOf(request), query: input.query, body: sent, audit },
+            handled,
+          ),
+    )
+    // Nothing was changed, or there was no transaction with which it could be written.
+    if (isOfInterest && !isWritten && E.isRight(outcome) && outcome.right.replayed !== true)
+      noteAudit(doneEntry(asked, outcome.right))
+    return outcome
   }
   return async (request: Request, response: Response): Promise<void> => {
     const exchange = begin(request, response, log, limits.addressOf(request))
+    const asked: Asking = { operationId, route, exchange, caller: null, params: request.params }
     try {
-      await respond(exchange, request)
+      const outcome = await outcomeOf(asked, request)
+      if (E.isLeft(outcome)) noteRefused(asked, refuse(exchange, outcome.left))
+      else answer(exchange, route.condition === 'read' ? { etag: 'content', ...outcome.right } : outcome.right)
     } catch (thrown) {
-      fail(exchange, thrown)
+      noteRefused(asked, fail(exchange, thrown))
     }
   }
 }
@@ -156,6 +188,7 @@ const kinds: { readonly [T in Route['tag']]: NotFound['what'] | null } = {
   Orgs: 'org',
   'API keys': 'api_key',
   Webhooks: 'webhook',
+  Audit: null,
   Server: null,
 }
 

@@ -1,8 +1,9 @@
 /** One request and its answer: writes answers, problems and the log line of each. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { pipeline } from 'node:stream/promises'
 import type { Logger } from 'pino'
 import { BadCursorError } from '../../domain/ports/sessions.ts'
-import { PROBLEM_MEDIA_TYPE } from '../../src/api/problem.ts'
+import { PROBLEM_MEDIA_TYPE, type ProblemCode } from '../../src/api/problem.ts'
 import { RequestAbortedError } from './body.ts'
 import { COMPRESSED_FROM_BYTES, encoded, encodingFor } from './compress.ts'
 import { contentEtag, noneMatchHits, versionEtag } from './etag.ts'
@@ -26,9 +27,13 @@ export type Reply = {
   readonly stream?: (exchange: Exchange) => void
   /** The first answer to this request, again. */
   readonly replayed?: true
+  /** Text instead of `body`, sent as it is made, and made no faster than it is read. */
+  readonly download?: { readonly type: string; readonly filename: string; readonly chunks: AsyncIterable<string> }
   /** Large, the same for everybody, and without a secret; lists are anyway. */
   readonly compressible?: true
 }
+
+export type Refused = { readonly status: number; readonly code: ProblemCode }
 
 export type Exchange = {
   readonly request: IncomingMessage
@@ -84,6 +89,10 @@ export const answer = (exchange: Exchange, reply: Reply): void => {
   const headers = headersOf(exchange, reply.secret === true ? 'no-store' : 'private, no-cache')
   if (location !== undefined) headers.Location = location
   if (reply.replayed === true) headers['Idempotency-Replayed'] = 'true'
+  if (reply.download !== undefined) {
+    void streamed(exchange, reply.download, headers)
+    return
+  }
   if (body === undefined && reply.json === undefined) {
     write(exchange, status, headers, null)
     noted(exchange, status)
@@ -129,7 +138,36 @@ const compressed = async (exchange: Exchange, status: number, headers: Headers, 
   noted(exchange, status)
 }
 
-export const refuse = (exchange: Exchange, error: AnyRefusal): void => {
+/** Nobody who has stopped reading is waited for longer than this. */
+const UNREAD_FOR_MS = 60_000
+
+const streamed = async (
+  exchange: Exchange,
+  { type, filename, chunks }: NonNullable<Reply['download']>,
+  headers: Headers,
+): Promise<void> => {
+  const { request, response, log } = exchange
+  response.setTimeout(UNREAD_FOR_MS, () => response.destroy())
+  response.writeHead(200, {
+    ...headers,
+    'Cache-Control': 'no-store',
+    'Content-Type': type,
+    'Content-Disposition': `attachment; filename="${filename}"`,
+  })
+  try {
+    if (request.method === 'HEAD') response.end()
+    else await pipeline(chunks, response)
+    noted(exchange, 200)
+  } catch (thrown) {
+    // The connection has ended without the end of the answer, so that nobody takes it for all of it.
+    if ((thrown as { code?: unknown }).code === 'ERR_STREAM_PREMATURE_CLOSE')
+      log.debug({ ...lineOf(exchange), msg: 'the client went away while it was answered' })
+    else log.error({ ...lineOf(exchange), err: loggable(thrown), msg: 'failed while answering' })
+  }
+}
+
+/** Answers what it was answered with. */
+export const refuse = (exchange: Exchange, error: AnyRefusal): Refused => {
   const { status, code, headers: own, json } = problemAnswer(error, exchange.requestId)
   const headers: Headers = { ...headersOf(exchange, 'no-store'), 'Content-Type': PROBLEM_MEDIA_TYPE, ...own }
   // A body that is still coming after all that was read of it is not waited for.
@@ -137,36 +175,35 @@ export const refuse = (exchange: Exchange, error: AnyRefusal): void => {
   write(exchange, status, headers, json)
   // Faults of ours have a line already, with their cause.
   noted(exchange, status, status >= 500 && error._tag !== 'Contended' ? undefined : code)
+  return { status, code }
 }
 
 const BAD_CURSOR =
   'is of another list (or filters, sort, org), or was changed: ask without it, and go on with what `nextCursor` says then'
 
-/** For what was thrown: lost infrastructure, or a bug. Nothing of it is told to the caller. */
-export const fail = (exchange: Exchange, thrown: unknown): void => {
+/** For what was thrown: lost infrastructure, or a bug. Nothing of it is told to the caller. null: nobody was answered. */
+export const fail = (exchange: Exchange, thrown: unknown): Refused | null => {
   const { log, response } = exchange
   if (thrown instanceof RequestAbortedError) {
     log.debug({ ...lineOf(exchange), msg: thrown.message })
     response.destroy()
-    return
+    return null
   }
   if (response.headersSent) {
     log.error({ ...lineOf(exchange), err: loggable(thrown), msg: 'failed while answering' })
     response.destroy()
-    return
+    return null
   }
   if (thrown instanceof BadCursorError) {
-    refuse(exchange, { _tag: 'InvalidRequest', errors: [{ field: 'cursor', message: BAD_CURSOR }] })
-    return
+    return refuse(exchange, { _tag: 'InvalidRequest', errors: [{ field: 'cursor', message: BAD_CURSOR }] })
   }
   if (isUnavailable(thrown)) {
     // Every request comes here while the database is away: the reason is enough.
     log.warn({ ...lineOf(exchange), reason: String((thrown as Error).message), msg: 'the database cannot be reached' })
-    refuse(exchange, { _tag: 'Unavailable' })
-    return
+    return refuse(exchange, { _tag: 'Unavailable' })
   }
   log.error({ ...lineOf(exchange), err: loggable(thrown), msg: 'a request failed' })
-  refuse(exchange, { _tag: 'Fault' })
+  return refuse(exchange, { _tag: 'Fault' })
 }
 
 /** The path without its query string, and no headers: what a log may keep. */

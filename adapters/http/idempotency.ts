@@ -16,12 +16,14 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may, scopeOf } from '../../domain/identity/caller.ts'
+import type { AuditEntry } from '../../domain/ports/audit.ts'
 import type {
+  Before,
   FoundAnswer,
   IdempotencyStore,
   Keep,
-  Kept,
   KeptAnswer,
+  KeptRequest,
   RequestIdentity,
 } from '../../domain/ports/idempotency.ts'
 import { canonicalJson } from '../../domain/template/template.ts'
@@ -36,6 +38,18 @@ export type Keeping = <A>(reply: (result: A) => Reply) => Keep<A> | undefined
 
 export const keepingNothing: Keeping = () => undefined
 
+/** What is to be told of what was done, or null. `before`: what was there, as it would have been answered. */
+export type AuditOf = (reply: Reply, before?: object) => AuditEntry | null
+
+const wasBefore = <A>(reply: (result: A) => Reply, before: Before<A> | undefined): object | undefined =>
+  before?.kind === 'changed' ? ((reply(before.was).body as object | undefined) ?? undefined) : before?.was
+
+/** Of a request without a key. */
+export const keepingAudit =
+  ({ orgId }: Caller, audit: AuditOf): Keeping =>
+  (reply) =>
+  (result, before) => ({ orgId, answer: null, audit: audit(reply(result), wasBefore(reply, before)) })
+
 export type Outcome = E.Either<AnyRefusal, Reply>
 
 export type Mutation = {
@@ -46,6 +60,7 @@ export type Mutation = {
   readonly target: string
   readonly query: { readonly [name: string]: unknown }
   readonly body: unknown
+  readonly audit: AuditOf
 }
 
 type Run = (keeping: Keeping) => Promise<Outcome>
@@ -109,15 +124,16 @@ export const createIdempotency = (
     for (;;) {
       const before = await store.find(identity.orgId, identity.caller, identity.keyHash)
       if (before !== null) return { kept: before, outcome: replayed(before, mutation, identity) }
-      let offered: Kept | null = null
-      const keeping: Keeping = (reply) => (result) => {
-        offered = { ...identity, ...answerOf(reply(result), mutation.key, secret) }
-        return offered
+      let offered: KeptRequest | null = null
+      const keeping: Keeping = (reply) => (result, was) => {
+        const given = reply(result)
+        offered = { ...identity, ...answerOf(given, mutation.key, secret) }
+        return { orgId: identity.orgId, answer: offered, audit: mutation.audit(given, wasBefore(reply, was)) }
       }
       const outcome = await run(keeping)
       if (E.isRight(outcome)) {
         // Where no change was made there is nothing that it could be kept with.
-        const kept: Kept = offered ?? { ...identity, ...answerOf(outcome.right, mutation.key, secret) }
+        const kept: KeptRequest = offered ?? { ...identity, ...answerOf(outcome.right, mutation.key, secret) }
         if (offered === null) await store.keep(kept)
         return { kept, outcome }
       }

@@ -17,6 +17,6 @@ export const orphanHandlers = ({ orphans }: Application): Handlers<keyof typeof 
   listAgentEvents: ({ caller, params, query: { limit, cursor } }) =>
     pipe(orphans.events(caller, params.id, pageRequest(limit, cursor)), TE.map(ok)),
   getOrphanRemoval: ({ caller }) => pipe(orphans.removal(caller), TE.map(ok)),
-  haltOrphanRemoval: ({ caller }) => pipe(orphans.halt(caller), TE.map(ok)),
-  resumeOrphanRemoval: ({ caller }) => pipe(orphans.resume(caller), TE.map(ok)),
+  haltOrphanRemoval: ({ caller, keeping }) => pipe(orphans.halt(caller, keeping(ok)), TE.map(ok)),
+  resumeOrphanRemoval: ({ caller, keeping }) => pipe(orphans.resume(caller, keeping(ok)), TE.map(ok)),
 })

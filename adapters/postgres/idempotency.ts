@@ -1,5 +1,6 @@
 /** The first answers to mutations that came with an Idempotency-Key. */
-import { ANSWERS_KEPT_MS, type IdempotencyStore, type Kept } from '../../domain/ports/idempotency.ts'
+import { ANSWERS_KEPT_MS, type IdempotencyStore, type Kept, type KeptRequest } from '../../domain/ports/idempotency.ts'
+import { auditWith } from './audit.ts'
 import type { Database, Queries, Tenants } from './pool.ts'
 
 const KEPT_FOR = `interval '${ANSWERS_KEPT_MS} milliseconds'`
@@ -12,7 +13,7 @@ const KEEP = `
 INSERT INTO idempotency_keys (org_id, caller, key_hash, fingerprint, status, location, body, sealed)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 
-const valuesOf = (kept: Kept): readonly unknown[] => [
+const valuesOf = (kept: KeptRequest): readonly unknown[] => [
   kept.orgId,
   kept.caller,
   kept.keyHash,
@@ -45,7 +46,7 @@ export const createIdempotencyStore = (database: Database): IdempotencyStore => 
 })
 
 /** Of what changed nothing. False: there is an answer already. */
-export const keepAlone = async (database: Tenants, kept: Kept): Promise<boolean> => {
+export const keepAlone = async (database: Tenants, kept: KeptRequest): Promise<boolean> => {
   const { rowCount } = await database.of(kept.orgId).query({
     name: 'keep_answer',
     text: `${KEEP} ON CONFLICT DO NOTHING`,
@@ -61,6 +62,7 @@ export const isAnswered = (error: unknown): boolean => {
 }
 
 /** In the transaction of the change, and last in it: others with the same key wait for its end. */
-export const keepWith = async (query: Queries['query'], kept: Kept): Promise<void> => {
-  await query({ name: 'keep_answer_with', text: KEEP, values: valuesOf(kept) })
+export const keepWith = async (query: Queries['query'], { audit, answer }: Kept): Promise<void> => {
+  if (audit !== null) await auditWith(query, audit)
+  if (answer !== null) await query({ name: 'keep_answer_with', text: KEEP, values: valuesOf(answer) })
 }

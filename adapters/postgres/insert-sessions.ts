@@ -10,8 +10,9 @@
  * Idempotency-Key is not made again: its key is there, or comes to be there while this waits. Nothing that is written is read again:
  * the sessions of several orgs may be written together, and none of them may be seen then.
  */
-import type { Kept } from '../../domain/ports/idempotency.ts'
+import type { Kept, KeptRequest } from '../../domain/ports/idempotency.ts'
 import type { Creation, SecretEnv } from '../../domain/ports/unit-of-work.ts'
+import { auditRecord, insertAudit } from './audit.ts'
 
 export type InsertSettings = {
   /** How long a start or wake may wait for its agent, in milliseconds. Stops and deletes never expire. */
@@ -28,7 +29,7 @@ WITH input AS MATERIALIZED (
     parameters jsonb, env jsonb, spec jsonb, secrets bytea, persistent_home boolean, cpu_millis int, memory_mib int,
     idle_timeout_s int, max_duration_s int, created_at timestamptz, event_type text, event_data jsonb, actor text,
     command_id uuid, command_type text, payload jsonb, expires_at timestamptz,
-    caller text, key_hash bytea, fingerprint bytea, answer_status smallint, answer_location text, answer_body bytea)
+    caller text, key_hash bytea, fingerprint bytea, answer_status smallint, answer_location text, answer_body bytea, audit jsonb)
 ),
 quota AS MATERIALIZED (
   SELECT org_id FROM quota_usage WHERE org_id = ANY(ARRAY(SELECT DISTINCT org_id FROM input)) AND scope = 'org'
@@ -103,6 +104,8 @@ command AS (
   INSERT INTO outbox (command_id, org_id, agent_id, session_id, generation, type, payload, expires_at, created_at)
   SELECT command_id, org_id, agent_id, id, 1, command_type, payload, expires_at, created_at
     FROM input WHERE command_id IS NOT NULL AND id IN (SELECT id FROM taken) ORDER BY place
+),
+audited AS (${insertAudit('made.audit', '(SELECT audit FROM input WHERE id IN (SELECT id FROM taken)) made')}
 )
 SELECT id, id IN (SELECT id FROM taken) AS is_new, NULL::jsonb AS refusal FROM able
  UNION ALL
@@ -167,7 +170,12 @@ export const inputOf = ({ decision, secrets, kept }: Creation, place: number, se
 
 const bytes = (value: Buffer): string => `\\x${value.toString('hex')}`
 
-const keptInput = ({ caller, keyHash, fingerprint, status, location, body }: Kept) => ({
+const keptInput = ({ answer, audit }: Kept) => ({
+  ...(answer === null ? {} : answerInput(answer)),
+  ...(audit === null ? {} : { audit: auditRecord(audit) }),
+})
+
+const answerInput = ({ caller, keyHash, fingerprint, status, location, body }: KeptRequest) => ({
   caller,
   key_hash: bytes(keyHash),
   fingerprint: bytes(fingerprint),

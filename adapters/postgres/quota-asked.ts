@@ -24,8 +24,8 @@ export const askedOfQuotas = (decision: Decision, kept: Kept | undefined): strin
       running: change.running,
       cpu_millis: change.cpuMillis,
       memory_mib: change.memoryMib,
-      caller: kept?.caller ?? null,
-      key_hash: kept === undefined ? null : `\\x${kept.keyHash.toString('hex')}`,
+      caller: kept?.answer?.caller ?? null,
+      key_hash: kept?.answer == null ? null : `\\x${kept.answer.keyHash.toString('hex')}`,
     },
   ])
 }

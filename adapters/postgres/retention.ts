@@ -164,6 +164,16 @@ export const createRetentionStore = (database: Database): RetentionStore => {
       step('remove_agent_events', REMOVE_AGENT_EVENTS, [from?.[0] ?? '0', limit, olderThanMs], limit),
     answers: (olderThanMs, from, limit) =>
       step('remove_answers', REMOVE_ANSWERS, [from?.[0] ?? '-infinity', limit, olderThanMs], limit),
+    // Nobody who serves requests may remove one: the owner of the table does.
+    auditEvents: async (olderThanMs, _from, limit) => {
+      const { rows } = await database.query({
+        name: 'remove_audit_events',
+        text: 'SELECT remove_audit_events($1::float8, $2::int) AS removed',
+        values: [olderThanMs, limit],
+      })
+      const { removed } = rows[0] as Row
+      return { removed, next: removed === limit ? [] : null }
+    },
     tombstones: (olderThanMs, from, limit) =>
       step(
         'remove_tombstones',

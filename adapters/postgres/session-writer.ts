@@ -14,6 +14,7 @@ import {
   type SessionWriter,
 } from '../../domain/ports/unit-of-work.ts'
 import type { Decision } from '../../domain/session/session.ts'
+import { auditRecord, auditWith, insertAudit } from './audit.ts'
 import { isAnswered, keepAlone } from './idempotency.ts'
 import { type InsertSettings, insertion } from './insert-sessions.ts'
 import type { Tenants } from './pool.ts'
@@ -57,7 +58,11 @@ export const createSessionWriter = (database: Tenants, settings: InsertSettings)
       throw error
     }
   },
-  keep: async (kept) => ((await keepAlone(database, kept)) ? E.right(undefined) : E.left({ _tag: 'Answered' })),
+  keep: async ({ orgId, answer, audit }) => {
+    if (answer !== null && !(await keepAlone(database, answer))) return E.left({ _tag: 'Answered' })
+    if (audit !== null) await auditWith(database.of(orgId).query, audit)
+    return E.right(undefined)
+  },
 })
 
 /** Not new: it was asked before, and is not made again. */
@@ -116,6 +121,8 @@ command AS (
 kept AS (
   INSERT INTO idempotency_keys (org_id, caller, key_hash, fingerprint, status, location, body)
   SELECT org_id, $39, $40, $41, $42, $43, $44 FROM session WHERE $40::bytea IS NOT NULL
+),
+audited AS (${insertAudit('$47::jsonb', 'session')}
 )
 SELECT CASE WHEN EXISTS (SELECT 1 FROM session) THEN 1
             WHEN EXISTS (SELECT 1 FROM reserved) THEN abort_conflicting_commit()
@@ -124,6 +131,7 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM session) THEN 1
 
 const change = (decision: Decision, kept: Kept | undefined, settings: InsertSettings) => {
   const { previous, session, command, events } = decision
+  const answer = kept?.answer
   return {
     name: 'change_session',
     text: CHANGE_SESSION,
@@ -166,14 +174,15 @@ const change = (decision: Decision, kept: Kept | undefined, settings: InsertSett
       command === null ? null : JSON.stringify(command.payload),
       expiryMs(decision, settings),
       session.orgId,
-      kept?.caller ?? null,
-      kept?.keyHash ?? null,
-      kept?.fingerprint ?? null,
-      kept?.status ?? null,
-      kept?.location ?? null,
-      kept?.body ?? null,
+      answer?.caller ?? null,
+      answer?.keyHash ?? null,
+      answer?.fingerprint ?? null,
+      answer?.status ?? null,
+      answer?.location ?? null,
+      answer?.body ?? null,
       askedOfQuotas(decision, kept),
       session.refusals.length === 0 ? null : JSON.stringify(session.refusals),
+      kept === undefined || kept.audit === null ? null : JSON.stringify(auditRecord(kept.audit)),
     ],
   }
 }

@@ -3,6 +3,7 @@
  * it made, and is the answer to whoever asks the same again.
  */
 import type { OrgId } from '../ids.ts'
+import type { AuditEntry } from './audit.ts'
 
 /** Whose request it is, and which. */
 export type RequestIdentity = {
@@ -20,18 +21,31 @@ export type KeptAnswer = {
   readonly sealed: boolean
 }
 
-export type Kept = RequestIdentity & KeptAnswer
+export type KeptRequest = RequestIdentity & KeptAnswer
 
 export type FoundAnswer = KeptAnswer & Pick<RequestIdentity, 'fingerprint'>
 
 /** As long as a client may come again with the same key. */
 export const ANSWERS_KEPT_MS = 86_400_000
 
-/** What is to be kept when this comes of it; left out: the request came without a key. */
-export type Keep<A> = (result: A) => Kept
+/** What is written with a change, beside the change itself. */
+export type Kept = {
+  readonly orgId: OrgId
+  /** null: the request came without a key. */
+  readonly answer: KeptRequest | null
+  readonly audit: AuditEntry | null
+}
+
+/** What was there before: what is now another, or what is gone. */
+export type Before<A> =
+  | { readonly kind: 'changed'; readonly was: A }
+  | { readonly kind: 'removed'; readonly was: object }
+
+/** What is to be written when this comes of it. Left out: nobody asked for it. */
+export type Keep<A> = (result: A, before?: Before<A>) => Kept
 
 export type IdempotencyStore = {
   readonly find: (orgId: OrgId, caller: string, keyHash: Buffer) => Promise<FoundAnswer | null>
   /** For what changed nothing: it is asked again without an effect, and answered as the first time. False: there is an answer already. */
-  readonly keep: (kept: Kept) => Promise<boolean>
+  readonly keep: (kept: KeptRequest) => Promise<boolean>
 }

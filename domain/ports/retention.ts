@@ -27,4 +27,6 @@ export type RetentionStore = {
   readonly agentEvents: RetentionWalk
   /** Answers that are kept for requests with an Idempotency-Key. */
   readonly answers: RetentionWalk
+  /** The database keeps each for a time of its own, whatever is asked. */
+  readonly auditEvents: RetentionWalk
 }

@@ -2,6 +2,7 @@
 import type { JsonSchema } from '../../domain/codec/codec.ts'
 import { agentCodec, agentPageCodec, agentWithTokenCodec, enrolAgentCodec, removedAgentCodec } from './agent.ts'
 import { apiKeyCodec, apiKeyPageCodec, apiKeyWithSecretCodec, createApiKeyCodec, rotateApiKeyCodec } from './api-key.ts'
+import { auditEventCodec, auditPageCodec } from './audit.ts'
 import { commandCodec, commandPageCodec } from './command.ts'
 import { sessionEventCodec, sessionEventPageCodec } from './event.ts'
 import { jobCodec, jobPageCodec, queueCodec, queuePageCodec } from './job.ts'
@@ -76,6 +77,8 @@ const named: { readonly [name: string]: JsonSchema } = {
   OrphanRemoval: orphanRemovalCodec.schema,
   AgentEvent: agentEventCodec.schema,
   AgentEventPage: agentEventPageCodec.schema,
+  AuditEvent: auditEventCodec.schema,
+  AuditPage: auditPageCodec.schema,
   Problem: problemCodec.schema,
 }
 
@@ -136,6 +139,13 @@ const response = (route: Route, answer: Answer): JsonSchema => ({
     ...(repeats(route) ? { 'Idempotency-Replayed': reference('headers', 'IdempotencyReplayed') } : {}),
   },
   ...(answer.codec === null ? {} : { content: contentOf(answer.codec.schema, answer.mediaType) }),
+  ...(answer.streams === undefined
+    ? {}
+    : {
+        content: Object.fromEntries(
+          answer.streams.map((type) => [type, { schema: { type: 'string' }, example: 'one line an event' }]),
+        ),
+      }),
 })
 
 const contentOf = (schema: JsonSchema, mediaType = 'application/json'): JsonSchema => {

@@ -13,13 +13,25 @@ export type Answer = {
   /** Left out: JSON. */
   readonly mediaType?: 'text/event-stream'
   readonly headers?: readonly ResponseHeader[]
+  /** Text of one of these media types, sent as it is made. */
+  readonly streams?: readonly string[]
 }
 
 export type Route = {
   readonly method: 'get' | 'post' | 'put' | 'patch' | 'delete'
   /** With `{name}` for each of `params`. */
   readonly path: string
-  readonly tag: 'Sessions' | 'Templates' | 'Agents' | 'Commands' | 'Jobs' | 'Orgs' | 'API keys' | 'Webhooks' | 'Server'
+  readonly tag:
+    | 'Sessions'
+    | 'Templates'
+    | 'Agents'
+    | 'Commands'
+    | 'Jobs'
+    | 'Orgs'
+    | 'API keys'
+    | 'Webhooks'
+    | 'Audit'
+    | 'Server'
   readonly summary: string
   readonly description?: string
   /** `anyone` needs no key; `caller` any key; the rest is checked in the use case, here it is documentation. */

@@ -4,6 +4,7 @@
  */
 import { agentRoutes } from './agent-routes.ts'
 import { apiKeyRoutes } from './api-key-routes.ts'
+import { auditRoutes } from './audit-routes.ts'
 import { commandRoutes } from './command-routes.ts'
 import { jobRoutes } from './job-routes.ts'
 import { orgRoutes } from './org-routes.ts'
@@ -24,6 +25,7 @@ export const routes = {
   ...quotaRoutes,
   ...apiKeyRoutes,
   ...webhookRoutes,
+  ...auditRoutes,
   ...orphanRoutes,
   ...serverRoutes,
 } as const

@@ -9,7 +9,7 @@ const SMALLEST_MS = 100
 /** The longest wait that a timer of Node can hold, about 24 days. */
 const LARGEST_MS = 2_147_483_647
 /** A hundred years: for ages that are compared with, never waited for. */
-const LARGEST_AGE_MS = 3_155_760_000_000
+export const LARGEST_AGE_MS = 3_155_760_000_000
 
 export const reader = (environment: Environment) => {
   const problems: string[] = []

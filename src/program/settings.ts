@@ -9,7 +9,7 @@ import type { Timeouts } from '../../domain/session/timeouts.ts'
 import type { RetentionPeriods } from '../usecases/retention.ts'
 import { type HttpSettings, httpSettings } from './http-settings.ts'
 import { jwtSettings } from './jwt-settings.ts'
-import { type Environment, reader } from './setting-reader.ts'
+import { type Environment, LARGEST_AGE_MS, reader } from './setting-reader.ts'
 import { type WebhookSettings, webhookSettings } from './webhook-settings.ts'
 
 export type ServerSettings = {
@@ -90,6 +90,8 @@ export const serverSettings = (
       commandsMs: read.age('STREAMSPACE_RETENTION_COMMANDS_MS', 7 * DAY_MS),
       eventsMs: read.age('STREAMSPACE_RETENTION_EVENTS_MS', 90 * DAY_MS),
       tombstonesMs: read.age('STREAMSPACE_RETENTION_TOMBSTONES_MS', 30 * DAY_MS),
+      // The database itself keeps each for thirty days.
+      auditMs: read.integer('STREAMSPACE_RETENTION_AUDIT_MS', 365 * DAY_MS, 30 * DAY_MS, LARGEST_AGE_MS),
     },
     orphanGraceMs: read.milliseconds('STREAMSPACE_ORPHAN_GRACE_MS', 600_000),
     watchHeartbeatMs: read.milliseconds('STREAMSPACE_WATCH_HEARTBEAT_MS', 15_000),

@@ -22,6 +22,7 @@ import type { Plan } from '../../domain/placement/plan.ts'
 import type { Authenticate, Readiness } from '../../domain/ports/access.ts'
 import type { AgentFilter, LostSessions } from '../../domain/ports/agents.ts'
 import type { ApiKeyView } from '../../domain/ports/api-keys.ts'
+import type { AuditEvent, AuditFilter } from '../../domain/ports/audit.ts'
 import type { Keep } from '../../domain/ports/idempotency.ts'
 import type { JobState, JobView, QueueView } from '../../domain/ports/jobs.ts'
 import type { Org } from '../../domain/ports/orgs.ts'
@@ -231,8 +232,8 @@ export type Application = {
     ) => Answer<SessionView>
     readonly events: (caller: Caller, id: AgentId, page: PageRequest) => Answer<Page<AgentEvent>>
     readonly removal: (caller: Caller) => Answer<OrphanRemoval>
-    readonly halt: (caller: Caller) => Answer<OrphanRemoval>
-    readonly resume: (caller: Caller) => Answer<OrphanRemoval>
+    readonly halt: (caller: Caller, keep?: Keep<OrphanRemoval>) => Answer<OrphanRemoval>
+    readonly resume: (caller: Caller, keep?: Keep<OrphanRemoval>) => Answer<OrphanRemoval>
   }
   readonly commands: {
     readonly list: (caller: Caller, filter: CommandFilter, page: PageRequest) => Answer<Page<CommandView>>
@@ -282,6 +283,11 @@ export type Application = {
       deliveryId: WebhookDeliveryId,
       keep?: Keep<WebhookDelivery>,
     ) => Answer<WebhookDelivery>
+  }
+  readonly audit: {
+    readonly list: (caller: Caller, filter: AuditFilter, page: PageRequest) => Answer<Page<AuditEvent>>
+    /** Oldest first, a bounded number at a time. */
+    readonly all: (caller: Caller, filter: AuditFilter) => Answer<AsyncIterable<readonly AuditEvent[]>>
   }
   /** For the installation; an org's admin may read its own. */
   readonly orgs: {

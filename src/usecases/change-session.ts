@@ -68,7 +68,8 @@ const changeSession =
       if (E.isLeft(decided)) return decided
       const { session, command } = decided.right
       const view = sessionView(session, reachable(loaded, session, agents))
-      const committed = await deps.unitOfWork.commit(decided.right, { kept: keep?.(view) })
+      const was = { kind: 'changed', was: sessionView(loaded.session, loaded.agentReachable) } as const
+      const committed = await deps.unitOfWork.commit(decided.right, { kept: keep?.(view, was) })
       if (E.isLeft(committed)) {
         if (isFinal(committed.left)) return E.left(committed.left)
         continue

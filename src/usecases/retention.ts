@@ -11,6 +11,7 @@ export type RetentionPeriods = {
   readonly commandsMs: number
   readonly eventsMs: number
   readonly tombstonesMs: number
+  readonly auditMs: number
 }
 
 export type RetentionDeps = {
@@ -33,6 +34,7 @@ const walksOf = ({ retention, periods }: RetentionDeps) => [
   { what: 'orphans', walk: retention.orphans, olderThanMs: periods.commandsMs },
   { what: 'agentEvents', walk: retention.agentEvents, olderThanMs: periods.eventsMs },
   { what: 'answers', walk: retention.answers, olderThanMs: ANSWERS_KEPT_MS },
+  { what: 'auditEvents', walk: retention.auditEvents, olderThanMs: periods.auditMs },
 ]
 
 export const retention = (deps: RetentionDeps): Duty => {

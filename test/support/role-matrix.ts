@@ -159,6 +159,9 @@ export const matrix: Matrix = {
   // There is no such delivery: nobody but an admin is told so.
   redriveWebhookDelivery: { on: 'webhook', statuses: administer(404) },
 
+  listAudit: { on: 'nothing', statuses: { own: [403, 403, 403, 200, 200] } },
+  exportAudit: { on: 'nothing', statuses: { own: [403, 403, 403, 200, 200] } },
+
   getHealth: { on: 'nothing', statuses: { own: all(200) } },
   getReadiness: { on: 'nothing', statuses: { own: all(200) } },
   getOpenApi: { on: 'nothing', statuses: { own: all(200) } },

@@ -7,6 +7,7 @@ import { createAccessStore } from '../../adapters/postgres/access.ts'
 import { createAdoptionStore } from '../../adapters/postgres/adoption.ts'
 import { createAgentStore } from '../../adapters/postgres/agents.ts'
 import { createApiKeyStore } from '../../adapters/postgres/api-keys.ts'
+import { createAuditStore } from '../../adapters/postgres/audit.ts'
 import { createCommandStore } from '../../adapters/postgres/commands.ts'
 import { createCursors } from '../../adapters/postgres/cursor.ts'
 import { createDutyStore } from '../../adapters/postgres/duties.ts'
@@ -114,6 +115,7 @@ export const storesOver = (database: Database, owner: Database = database) => {
     webhooks: createWebhookStore(database, cursors, { seal: webhookSecrets.seal, jobs }),
     deliveries: createDeliveryStore(database, { feed: createFeed(database), jobs, ids, unseal: webhookSecrets.unseal }),
     sent,
+    audit: createAuditStore(database, cursors),
     ask: async (text: string, ...values: unknown[]): Promise<readonly Row[]> =>
       (await owner.query({ text, values })).rows,
   }

@@ -4,7 +4,7 @@ import { retention } from '../../src/usecases/retention.ts'
 
 describe('the duty of retention', () => {
   const nothing: RetentionWalk = async () => ({ removed: 0, next: null })
-  const periods = { commandsMs: 1, eventsMs: 2, tombstonesMs: 3 }
+  const periods = { commandsMs: 1, eventsMs: 2, tombstonesMs: 3, auditMs: 4 }
   const duty = (store: Partial<RetentionStore>, elapsed: () => number = () => 0) =>
     retention({
       retention: {
@@ -14,6 +14,7 @@ describe('the duty of retention', () => {
         orphans: nothing,
         agentEvents: nothing,
         answers: nothing,
+        auditEvents: nothing,
         ...store,
       },
       periods,

@@ -4,7 +4,7 @@ import { createHttpApp, type HttpOptions } from '../../../adapters/http/create-h
 import { createIdempotency, type Idempotency } from '../../../adapters/http/idempotency.ts'
 import { listen, type Patience } from '../../../adapters/http/listen.ts'
 import { createWatches } from '../../../adapters/http/watches.ts'
-import type { IdempotencyStore, Kept } from '../../../domain/ports/idempotency.ts'
+import type { IdempotencyStore, KeptRequest } from '../../../domain/ports/idempotency.ts'
 import type { Application } from '../../../src/usecases/application.ts'
 import { KEY } from './fake-application.ts'
 
@@ -28,7 +28,7 @@ type Call = {
 
 /** As the database keeps them. */
 export const answersInMemory = (): IdempotencyStore => {
-  const answers = new Map<string, Kept>()
+  const answers = new Map<string, KeptRequest>()
   const name = (orgId: string, caller: string, keyHash: Buffer): string =>
     `${orgId} ${caller} ${keyHash.toString('hex')}`
   return {

@@ -1,4 +1,5 @@
 /** An application in memory: just enough to see what HTTP makes of its answers. */
+
 import type { Agent } from '../../../domain/agent/agent.ts'
 import type { AgentEvent, Orphan, OrphanRemoval } from '../../../domain/agent/orphan.ts'
 import { type ApplicationError, notFound } from '../../../domain/errors.ts'
@@ -16,6 +17,7 @@ import type {
 } from '../../../domain/ids.ts'
 import type { Plan } from '../../../domain/placement/plan.ts'
 import type { ApiKeyView } from '../../../domain/ports/api-keys.ts'
+import type { AuditEvent } from '../../../domain/ports/audit.ts'
 import type { JobView, QueueView } from '../../../domain/ports/jobs.ts'
 import type { Org } from '../../../domain/ports/orgs.ts'
 import type { CommandView, SessionEventView } from '../../../domain/ports/sessions.ts'
@@ -262,6 +264,29 @@ export const aDelivery: WebhookDelivery = {
 
 export const anOrg: Org = { id: 'acme' as OrgId, name: 'Acme', createdAt: new Date('2026-01-31T12:00:00.000Z') }
 
+const anAuditEvent: AuditEvent = {
+  id: 1,
+  at: new Date('2026-01-01T00:00:00.000Z'),
+  orgId: aCaller.orgId,
+  userId: aCaller.userId,
+  role: aCaller.role,
+  keyId: aCaller.keyId,
+  action: 'stopSession',
+  resource: 'session',
+  resourceId: SESSION_ID,
+  outcome: 'succeeded',
+  status: 202,
+  code: null,
+  requestId: 'of a test',
+  ip: '203.0.113.9',
+  userAgent: '=cmd()',
+  before: { status: 'running' },
+  after: { status: 'stopping' },
+}
+const groups = async function* (...all: (readonly AuditEvent[])[]): AsyncGenerator<readonly AuditEvent[]> {
+  yield* all
+}
+
 /** Each call that reached the application, as `[what, ...arguments]`, without the caller. */
 export type Calls = (readonly unknown[])[]
 
@@ -379,6 +404,10 @@ export const fakeApplication = (
       deliveries: (_caller, id, statuses, request) => answer(page(aDelivery), 'deliveries', id, statuses, request),
       redrive: (_caller, id, deliveryId) =>
         answer({ ...aDelivery, status: 'pending' as const }, 'redrive delivery', id, deliveryId),
+    },
+    audit: {
+      list: (_caller, filter, request) => answer(page(anAuditEvent), 'audit', filter, request),
+      all: (_caller, filter) => answer(groups([anAuditEvent]), 'audit export', filter),
     },
     orgs: {
       list: (_caller, request) => answer(page(anOrg), 'orgs', request),

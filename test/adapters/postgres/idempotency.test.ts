@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { expect } from 'chai'
 import { createIdempotencyStore } from '../../../adapters/postgres/idempotency.ts'
 import { E } from '../../../domain/fp.ts'
-import type { Kept } from '../../../domain/ports/idempotency.ts'
+import type { Kept, KeptRequest } from '../../../domain/ports/idempotency.ts'
 import { stop } from '../../../domain/session/decide.ts'
 import { keptWith } from '../../../src/kept-with.ts'
 import type { Answer } from '../../../src/usecases/application.ts'
@@ -22,7 +22,7 @@ import {
   storesOver,
 } from '../../support/rows.ts'
 
-const aKept = (key: string, changes: Partial<Kept> = {}): Kept => ({
+const anAnswer = (key: string, changes: Partial<KeptRequest> = {}): KeptRequest => ({
   orgId: ACME,
   caller: 'key:1',
   keyHash: createHash('sha256').update(key).digest(),
@@ -33,6 +33,8 @@ const aKept = (key: string, changes: Partial<Kept> = {}): Kept => ({
   sealed: false,
   ...changes,
 })
+
+const keeping = (answer: KeptRequest): Kept => ({ orgId: answer.orgId, answer, audit: null })
 
 describe('the answer that is kept with a change', function () {
   this.timeout(60_000)
@@ -53,8 +55,8 @@ describe('the answer that is kept with a change', function () {
     const outcomes = await Promise.all(
       Array.from({ length: 200 }, (_, index) => {
         const decision = aCreation(on(peer.agentId))
-        const kept = aKept('at once', { location: `/api/v1/sessions/${decision.session.id}` })
-        return replicas[index % replicas.length]?.unitOfWork.commit(decision, { kept })
+        const kept = anAnswer('at once', { location: `/api/v1/sessions/${decision.session.id}` })
+        return replicas[index % replicas.length]?.unitOfWork.commit(decision, { kept: keeping(kept) })
       }),
     )
     const tags = outcomes.map((outcome) => (outcome !== undefined && E.isLeft(outcome) ? outcome.left._tag : 'made'))
@@ -67,18 +69,18 @@ describe('the answer that is kept with a change', function () {
 
   it('is none where there was no room: whoever asks again is not told of a session that is not there', async () => {
     const peer = await anAgent(stores, { id: 'full', capacity: { maxSessions: 0, cpuMillis: 0, memoryMib: 0 } })
-    const kept = aKept('no room')
-    const refused = await stores.unitOfWork.commit(aCreation(on(peer.agentId)), { kept })
+    const kept = anAnswer('no room')
+    const refused = await stores.unitOfWork.commit(aCreation(on(peer.agentId)), { kept: keeping(kept) })
     expect(refused).to.deep.equal(E.left({ _tag: 'NotReserved', agentId: peer.agentId }))
     expect(await createIdempotencyStore(stores.database).find(ACME, 'key:1', kept.keyHash)).to.equal(null)
-    expect(E.isRight(await stores.unitOfWork.commit(aCreation(nowhere), { kept }))).to.equal(true)
+    expect(E.isRight(await stores.unitOfWork.commit(aCreation(nowhere), { kept: keeping(kept) }))).to.equal(true)
   })
 
   it('of several orgs that are written together are each their own', async () => {
-    const [ours, theirs] = [aKept('the same'), aKept('the same', { orgId: GLOBEX })]
+    const [ours, theirs] = [anAnswer('the same'), anAnswer('the same', { orgId: GLOBEX })]
     const outcomes = await Promise.all([
-      stores.unitOfWork.commit(aCreation(nowhere), { kept: ours }),
-      stores.unitOfWork.commit(aCreation(nowhere, { orgId: GLOBEX }), { kept: theirs }),
+      stores.unitOfWork.commit(aCreation(nowhere), { kept: keeping(ours) }),
+      stores.unitOfWork.commit(aCreation(nowhere, { orgId: GLOBEX }), { kept: keeping(theirs) }),
     ])
     expect(outcomes.map(E.isRight)).to.deep.equal([true, true])
     const answers = createIdempotencyStore(stores.database)
@@ -89,9 +91,11 @@ describe('the answer that is kept with a change', function () {
   it('of an intent is written with it, and once', async () => {
     const peer = await anAgent(stores, { id: 'stopping' })
     const [one, other] = [await aSessionOn(stores, peer.agentId), await aSessionOn(stores, peer.agentId)]
-    const kept = aKept('stop')
-    expect(E.isRight(await stores.unitOfWork.commit(right(stop(one, anIntent())), { kept }))).to.equal(true)
-    expect(await stores.unitOfWork.commit(right(stop(other, anIntent())), { kept })).to.deep.equal(
+    const kept = anAnswer('stop')
+    expect(E.isRight(await stores.unitOfWork.commit(right(stop(one, anIntent())), { kept: keeping(kept) }))).to.equal(
+      true,
+    )
+    expect(await stores.unitOfWork.commit(right(stop(other, anIntent())), { kept: keeping(kept) })).to.deep.equal(
       E.left({ _tag: 'Answered' }),
     )
     const rows = await stores.ask('SELECT id, desired_state FROM sessions WHERE agent_id = $1', peer.agentId)
@@ -118,10 +122,10 @@ describe('the answer that is kept with a change', function () {
       }),
       'add',
     )
-    const kept = aKept('an org')
-    expect(await cases.add('first', () => kept)()).to.deep.equal(E.right('first'))
-    expect(await cases.add('second', () => kept)()).to.deep.equal(E.left({ _tag: 'Answered' }))
-    expect(await cases.add('refused', () => aKept('another'))()).to.deep.equal(
+    const kept = anAnswer('an org')
+    expect(await cases.add('first', () => keeping(kept))()).to.deep.equal(E.right('first'))
+    expect(await cases.add('second', () => keeping(kept))()).to.deep.equal(E.left({ _tag: 'Answered' }))
+    expect(await cases.add('refused', () => keeping(anAnswer('another')))()).to.deep.equal(
       E.left({ _tag: 'Contended', what: 'refused' }),
     )
     expect(told).to.equal(1)
@@ -129,7 +133,7 @@ describe('the answer that is kept with a change', function () {
   })
 
   it('is over after a day, and then in nobody’s way', async () => {
-    const kept = aKept('yesterday')
+    const kept = anAnswer('yesterday')
     const answers = createIdempotencyStore(stores.database)
     expect(await answers.keep(kept)).to.equal(true)
     expect(await answers.keep(kept)).to.equal(false)

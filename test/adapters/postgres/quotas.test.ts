@@ -208,13 +208,17 @@ describe('a quota', function () {
         return unitOfWork.commit(decision, {
           kept: {
             orgId: ACME,
-            caller: 'key:1',
-            keyHash: Buffer.from('the same'),
-            fingerprint: Buffer.alloc(32),
-            status: 201,
-            location: `/api/v1/sessions/${decision.session.id}`,
-            body: null,
-            sealed: false,
+            audit: null,
+            answer: {
+              orgId: ACME,
+              caller: 'key:1',
+              keyHash: Buffer.from('the same'),
+              fingerprint: Buffer.alloc(32),
+              status: 201,
+              location: `/api/v1/sessions/${decision.session.id}`,
+              body: null,
+              sealed: false,
+            },
           },
         })
       }),

@@ -9,6 +9,7 @@ import type { Kept } from '../../../domain/ports/idempotency.ts'
 import type { Session } from '../../../domain/session/session.ts'
 import type { BatchRequest, BatchResult } from '../../../src/usecases/application.ts'
 import { batchSessions } from '../../../src/usecases/batch-sessions.ts'
+import { anAuditEntry } from '../../support/an-audit-entry.ts'
 import { recordedWake } from '../../support/fake-ports.ts'
 import { holding, letGo, lockWaits } from '../../support/locks.ts'
 import {
@@ -234,17 +235,24 @@ describe('a batch', function () {
     const [one] = (await several(1)) as [Session]
     const kept = (body: string): Kept => ({
       orgId: ACME,
-      caller: 'user:ben',
-      keyHash: Buffer.alloc(32, 1),
-      fingerprint: Buffer.alloc(32, 2),
-      status: 200,
-      location: null,
-      body: Buffer.from(body),
-      sealed: false,
+      audit: anAuditEntry({ action: 'batchSessions', resourceId: body }),
+      answer: {
+        orgId: ACME,
+        caller: 'user:ben',
+        keyHash: Buffer.alloc(32, 1),
+        fingerprint: Buffer.alloc(32, 2),
+        status: 200,
+        location: null,
+        body: Buffer.from(body),
+        sealed: false,
+      },
     })
     await ask({ action: 'stop', which: { ids: [one.id] } }, operator, ({ items }) => kept(JSON.stringify(items.length)))
     const store = createIdempotencyStore(stores.database)
     expect((await store.find(ACME, 'user:ben', Buffer.alloc(32, 1)))?.body?.toString()).to.equal('1')
+    expect(await stores.ask('SELECT action, resource_id FROM audit_events')).to.deep.equal([
+      { action: 'batchSessions', resource_id: '1' },
+    ])
     const before = await everything()
     const again = await ask({ action: 'delete', which: { ids: [one.id] } }, operator, () => kept('another'))
     expect(again).to.deep.equal(E.left({ _tag: 'Answered' }))

@@ -9,13 +9,14 @@ import { E } from '../../../domain/fp.ts'
 import type { CommandId, OrgId, WebhookDeliveryId } from '../../../domain/ids.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
 import type { ApiKeyView, NewApiKey } from '../../../domain/ports/api-keys.ts'
-import type { Kept } from '../../../domain/ports/idempotency.ts'
+import type { KeptRequest } from '../../../domain/ports/idempotency.ts'
 import type { CommandView } from '../../../domain/ports/sessions.ts'
 import { noQuota } from '../../../domain/quota/quota.ts'
 import { stop, update } from '../../../domain/session/decide.ts'
 import type { Session } from '../../../domain/session/session.ts'
 import type { Webhook } from '../../../domain/webhook/webhook.ts'
 import { aDocument } from '../../support/a-template.ts'
+import { anAuditEntry } from '../../support/an-audit-entry.ts'
 import { everything, orphansOf, someOrphans } from '../../support/orphans.ts'
 import {
   ACME,
@@ -39,7 +40,7 @@ import {
 const MARK = 'not-for-acme'
 
 const KEY_HASH = Buffer.from('the hash of their Idempotency-Key')
-const theirAnswer: Kept = {
+const theirAnswer: KeptRequest = {
   orgId: GLOBEX,
   caller: 'key:theirs',
   keyHash: KEY_HASH,
@@ -234,6 +235,15 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
     redrive: ({ webhooks }, org, { webhook, delivery }) => webhooks.redrive(org, webhook.id, delivery),
   },
   deliveries: { readFeed: system, queue: system, begin: system, end: system },
+  audit: {
+    list: ({ audit }, orgId) => audit.list({ orgId, nobodys: false }, {}, everything),
+    all: async ({ audit }, orgId) => {
+      const events = []
+      for await (const some of audit.all({ orgId, nobodys: false }, {})) events.push(...some)
+      return events
+    },
+    add: system,
+  },
   templates: {
     find: ({ templates }, org) => templates.find(org, MARK, null),
     list: ({ templates }, org) => templates.list(org, {}, everything),
@@ -253,6 +263,7 @@ const TRIED = [
   'createAdoptionStore',
   'createAgentStore',
   'createApiKeyStore',
+  'createAuditStore',
   'createCommandStore',
   'createIdempotencyStore',
   'createOrgStore',
@@ -280,6 +291,7 @@ const FOR_NOBODY = [
 const TABLES = [
   ['webhooks', 'org_id = $1'],
   ['webhook_deliveries', 'org_id = $1'],
+  ['audit_events', 'org_id = $1'],
   ['agents', 'org_id = $1'],
   ['api_keys', 'org_id = $1'],
   ['idempotency_keys', 'org_id = $1'],
@@ -313,6 +325,7 @@ const populated = async (): Promise<{ readonly stores: Stores; readonly theirs: 
     agent.agentId,
     MARK,
   )
+  await stores.audit.add([anAuditEntry({ orgId: GLOBEX, resourceId: MARK })])
   await stores.templates.put(GLOBEX, aDocument({ name: MARK }))
   await stores.templates.put(GLOBEX, aDocument({ name: 'archived' }))
   await stores.templates.archive(GLOBEX, 'archived')

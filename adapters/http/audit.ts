@@ -1,0 +1,101 @@
+/**
+ * What a request leaves in the audit trail. Of what was changed the entry goes along with the change, to be written with it; of
+ * what changed nothing it is written beside, a moment later. Reading leaves nothing, but where it was refused.
+ */
+import type { IncomingMessage } from 'node:http'
+import { changed } from '../../domain/audit/difference.ts'
+import type { Caller } from '../../domain/identity/caller.ts'
+import type { AuditEntry, AuditOutcome } from '../../domain/ports/audit.ts'
+import type { Route } from '../../src/api/route.ts'
+import type { Exchange, Reply } from './exchange.ts'
+
+/** Takes what is written beside; never throws, never waits. */
+export type NoteAudit = (entry: AuditEntry) => void
+
+/** One request, as far as it is known who asks for what. */
+export type Asked = {
+  readonly operationId: string
+  readonly route: Route
+  readonly exchange: Exchange
+  readonly caller: Caller | null
+  readonly params: { readonly [name: string]: unknown }
+}
+
+/** Keep-alive: one for every session in every minute, and nothing is changed that anybody asked for. A plan changes nothing. */
+const NOT_AUDITED = new Set(['touchSession', 'planSession'])
+/** Reading that is told: who took all of it away. */
+const READS_AUDITED = new Set(['exportAudit'])
+/** Nothing was done, and about nobody in particular: who asks too much is not helped by being written down as often. */
+const NOT_TOLD = new Set([429, 503])
+
+const resources: { readonly [T in Route['tag']]: string } = {
+  Sessions: 'session',
+  Templates: 'template',
+  Agents: 'agent',
+  Commands: 'command',
+  Jobs: 'job',
+  Orgs: 'org',
+  'API keys': 'api_key',
+  Webhooks: 'webhook',
+  Audit: 'audit',
+  Server: 'server',
+}
+
+export const isAudited = (operationId: string, { method }: Route): boolean =>
+  (method !== 'get' && !NOT_AUDITED.has(operationId)) || READS_AUDITED.has(operationId)
+
+export const isTold = (asked: Asked, status: number): boolean =>
+  !NOT_TOLD.has(status) && (isAudited(asked.operationId, asked.route) || status === 403)
+
+/** What PostgreSQL would not take, and what no screen shows, is nothing of an id. */
+const sane = (text: string): string =>
+  text
+    .toWellFormed()
+    .replaceAll(/\p{Cc}/gu, '\ufffd')
+    .slice(0, 300)
+
+const userAgentOf = ({ headers }: IncomingMessage): string | null =>
+  headers['user-agent'] === undefined ? null : sane(headers['user-agent'])
+
+/** What the path names; of what is new, what the answer calls it. */
+const resourceIdOf = ({ params }: Asked, body: unknown): string | null => {
+  const named = Object.values(params)
+  if (named.length > 0) return sane(named.map(String).join('/'))
+  const made = body as { readonly id?: unknown; readonly name?: unknown } | null | undefined
+  const id = made?.id ?? made?.name
+  return typeof id === 'string' ? sane(id) : null
+}
+
+const entryOf = (
+  asked: Asked,
+  about: { readonly outcome: AuditOutcome; readonly status: number; readonly code: string | null },
+  body: unknown,
+  before: object | null | undefined,
+  after: object | null,
+): AuditEntry => {
+  const { caller, exchange, operationId, route } = asked
+  return {
+    orgId: caller?.orgId ?? null,
+    userId: caller?.userId ?? null,
+    role: caller?.role ?? null,
+    keyId: caller?.keyId ?? null,
+    action: operationId,
+    resource: resources[route.tag],
+    resourceId: resourceIdOf(asked, body),
+    ...about,
+    requestId: exchange.requestId,
+    ip: exchange.address,
+    userAgent: userAgentOf(exchange.request),
+    ...changed(before, after),
+  }
+}
+
+/** Of what was done. What was removed has become nothing. */
+export const doneEntry = (asked: Asked, { status, body }: Reply, before?: object): AuditEntry => {
+  const isGone = asked.route.method === 'delete' && asked.route.tag !== 'Sessions'
+  const after = typeof body === 'object' && body !== null && !Array.isArray(body) && !isGone ? body : null
+  return entryOf(asked, { outcome: 'succeeded', status, code: null }, body, before, after)
+}
+
+export const refusedEntry = (asked: Asked, status: number, code: string): AuditEntry =>
+  entryOf(asked, { outcome: status >= 500 ? 'failed' : 'refused', status, code }, null, null, null)
