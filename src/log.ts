@@ -1,6 +1,7 @@
 /** One structured line a thing that happened. Secrets are redacted here, whoever hands them over. */
 import { inspect } from 'node:util'
 import { type Logger, pino } from 'pino'
+import { withoutSecrets } from '../domain/audit/secrets.ts'
 
 const SECRET_FIELDS = [
   'token',
@@ -12,15 +13,6 @@ const SECRET_FIELDS = [
   '*.token',
   '*.password',
 ]
-
-/**
- * Keys, tokens and JWTs as they look wherever they stand: in a path that somebody mistook for a header, in an error's text, as
- * a request's id.
- */
-const SECRETS = /\b(ss[a-z]{1,2}_)[A-Za-z0-9_-]{8,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/g
-
-export const withoutSecrets = (line: string): string =>
-  line.replaceAll(SECRETS, (_, prefix: string | undefined) => `${prefix ?? 'eyJ'}[redacted]`)
 
 /** Of an error what helps to find it: some libraries hang half of their state on one, values of rows among it. */
 const errorFields = (error: unknown): object => {

@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { changed } from '../../domain/audit/difference.ts'
+import { withoutSecrets } from '../../domain/audit/secrets.ts'
 import type { Caller } from '../../domain/identity/caller.ts'
 import type { AuditEntry, AuditOutcome } from '../../domain/ports/audit.ts'
 import type { Route } from '../../src/api/route.ts'
@@ -44,12 +45,17 @@ const resources: { readonly [T in Route['tag']]: string } = {
 export const isAudited = (operationId: string, { method }: Route): boolean =>
   (method !== 'get' && !NOT_AUDITED.has(operationId)) || READS_AUDITED.has(operationId)
 
-export const isTold = (asked: Asked, status: number): boolean =>
-  !NOT_TOLD.has(status) && (isAudited(asked.operationId, asked.route) || status === 403)
+/** Whoever sent no key at all has tried none. */
+const isLogin = ({ exchange }: Asked): boolean => exchange.request.headers.authorization !== undefined
+
+export const isTold = (asked: Asked, status: number): boolean => {
+  if (status === 401) return isLogin(asked)
+  return !NOT_TOLD.has(status) && (isAudited(asked.operationId, asked.route) || status === 403)
+}
 
 /** What PostgreSQL would not take, and what no screen shows, is nothing of an id. */
 const sane = (text: string): string =>
-  text
+  withoutSecrets(text)
     .toWellFormed()
     .replaceAll(/\p{Cc}/gu, '\ufffd')
     .slice(0, 300)
@@ -83,7 +89,7 @@ const entryOf = (
     resource: resources[route.tag],
     resourceId: resourceIdOf(asked, body),
     ...about,
-    requestId: exchange.requestId,
+    requestId: sane(exchange.requestId),
     ip: exchange.address,
     userAgent: userAgentOf(exchange.request),
     ...changed(before, after),

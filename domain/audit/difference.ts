@@ -56,7 +56,7 @@ export const changed = (before: object | null | undefined, after: object | null 
   if (after === null || after === undefined) return { before: within(withoutNulls(of(before))), after: null }
   const [was, is] = [plain(before), plain(after)]
   const names = [...new Set([...Object.keys(was), ...Object.keys(is)])].filter(
-    (name) => !ALWAYS.has(name) && !isSame(was[name], is[name]),
+    (name) => !ALWAYS.has(name) && !isSame(was[name] ?? null, is[name] ?? null),
   )
   const only = (value: Json): Json => Object.fromEntries(names.map((name) => [name, value[name] ?? null]))
   return { before: within(redacted(only(was)) as Json), after: within(redacted(only(is)) as Json) }

@@ -194,6 +194,22 @@ The template, its version and the parameters are what the next start makes it fr
       "webhook deliveries ID --status dead --all --json | jq -r '.[].id' | xargs -n 1 streamspace webhook redrive ID",
     ],
   },
+  audit: { examples: ['audit list --outcome refused', 'audit export --format csv --output audit.csv'] },
+  'audit list': {
+    examples: [
+      'audit list --actor ada --from 2026-01-31T00:00:00Z',
+      'audit list --resource-id 01890a5d-ac96-774b-bcce-b302099a8057',
+      "audit list --outcome refused,failed --all --json | jq -r '.[].ip' | sort | uniq -c",
+    ],
+  },
+  'audit export': {
+    notes:
+      'Oldest first, as it is read from the server: of a year as of a day. One that is cut short ends with status 1.',
+    examples: [
+      'audit export > audit.ndjson',
+      'audit export --format csv --from 2026-01-01T00:00:00Z --output audit.csv',
+    ],
+  },
 
   dev: {
     notes: `The same as npm start. Runs until Ctrl-C; what it keeps is in .streamspace (STREAMSPACE_DATA_DIR), the key for

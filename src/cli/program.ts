@@ -3,6 +3,7 @@ import { Command, type OutputConfiguration } from 'commander'
 import { giveSignalsBack } from '../program/signals.ts'
 import { version } from '../version.ts'
 import { addAgentCommands } from './agent-commands.ts'
+import { addAuditCommands } from './audit-commands.ts'
 import { addCommandCommands } from './command-commands.ts'
 import type { Context } from './context.ts'
 import { addHelp } from './help.ts'
@@ -39,6 +40,7 @@ export const createProgram = (context: Context, output: OutputConfiguration = {}
   addOrgCommands(program, context)
   addKeyCommands(program, context)
   addWebhookCommands(program, context)
+  addAuditCommands(program, context)
   program.commandsGroup('Help:')
   program.helpCommand('help [command]', 'print the help of a command')
 

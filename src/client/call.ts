@@ -49,8 +49,19 @@ export type Caller = <K extends OperationId>(operation: K, call: Call<K>) => Pro
 
 const DEFAULT_TIMEOUT_MS = 30_000
 
+/** Who asks, and for whom. */
+export const headersFor = ({
+  apiKey,
+  org,
+  userAgent = 'streamspace-client',
+}: ClientOptions): Record<string, string> => ({
+  'User-Agent': userAgent,
+  ...(apiKey === null ? {} : { Authorization: `Bearer ${apiKey}` }),
+  ...(org === undefined ? {} : { 'Streamspace-Org': org }),
+})
+
 export const createCaller = (options: ClientOptions): Caller => {
-  const { apiKey, org, timeoutMs = DEFAULT_TIMEOUT_MS, userAgent = 'streamspace-client' } = options
+  const { timeoutMs = DEFAULT_TIMEOUT_MS } = options
   const base = options.url.replace(/\/+$/, '')
   const send = options.fetch ?? fetch
   const sleep = options.sleep ?? delay
@@ -58,9 +69,7 @@ export const createCaller = (options: ClientOptions): Caller => {
   return async <K extends OperationId>(operation: K, call: Call<K>): Promise<Answered<K>> => {
     const route: Route = routes[operation]
     const url = `${base}${fillPath(route.path, call.params ?? {})}${encodeQuery((call.query ?? {}) as Record<string, unknown>)}`
-    const headers: Record<string, string> = { Accept: 'application/json', 'User-Agent': userAgent }
-    if (apiKey !== null) headers.Authorization = `Bearer ${apiKey}`
-    if (org !== undefined) headers['Streamspace-Org'] = org
+    const headers: Record<string, string> = { Accept: 'application/json', ...headersFor(options) }
     if (call.ifMatch !== undefined) headers['If-Match'] = call.ifMatch
     if (call.ifNoneMatch !== undefined) headers['If-None-Match'] = call.ifNoneMatch
     if (call.body !== undefined) headers['Content-Type'] = 'application/json'
@@ -124,7 +133,7 @@ export const createCaller = (options: ClientOptions): Caller => {
   }
 }
 
-type Received = { readonly status: number; readonly headers: Headers; readonly text: string }
+export type Received = { readonly status: number; readonly headers: Headers; readonly text: string }
 
 /** What is handed on is what was sent, not what the codec kept of it: a newer server's fields stay visible. */
 const checked = (url: string, { status, text }: Received, codec: Parameters<typeof decode>[0]): unknown => {
@@ -139,7 +148,7 @@ const checked = (url: string, { status, text }: Received, codec: Parameters<type
   )
 }
 
-const problemOf = ({ headers, text }: Received): Problem | null => {
+export const problemOf = ({ headers, text }: Received): Problem | null => {
   if (!headers.get('content-type')?.startsWith(PROBLEM_MEDIA_TYPE)) return null
   const json = parsed(text)
   return E.isRight(decode(problemCodec, json)) ? (json as Problem) : null
@@ -153,7 +162,7 @@ const parsed = (text: string): unknown => {
   }
 }
 
-const strange = (headers: Headers, text: string): string => {
+export const strange = (headers: Headers, text: string): string => {
   const location = headers.get('location')
   if (location !== null) return `it redirects to ${location}: use that address`
   const start = text.replaceAll(/\s+/g, ' ').trim().slice(0, 200)
@@ -161,7 +170,7 @@ const strange = (headers: Headers, text: string): string => {
 }
 
 /** fetch says "fetch failed"; what happened is in its cause, for a name with several addresses in several. */
-const unreachable = (url: string, error: unknown, limit: number): UnreachableError => {
+export const unreachable = (url: string, error: unknown, limit: number): UnreachableError => {
   if (error instanceof DOMException)
     return new UnreachableError(url, 'late', `it took longer than ${limit / 1_000} s`, { cause: error })
   let inner = error

@@ -19,6 +19,7 @@ import type { Template } from '../api/template.ts'
 import type { Webhook, WebhookDelivery, WebhookWithSecret } from '../api/webhook.ts'
 import { type Call, type ClientOptions, createCaller } from './call.ts'
 import type { AnswerOf, BodyOf, ItemOf, ListOperation, QueryOf } from './contract.ts'
+import { createDownload } from './download.ts'
 import { filterInBody } from './encode.ts'
 import { isProblem } from './errors.ts'
 import { type Listed, readPages } from './pages.ts'
@@ -48,6 +49,7 @@ const intents = {
 
 export const createClient = (options: ClientOptions) => {
   const call = createCaller(options)
+  const download = createDownload(options)
 
   const body = async <K extends OperationId>(operation: K, request: Call<K>): Promise<AnswerOf<K>> => {
     const answered = await call(operation, request)
@@ -180,6 +182,13 @@ export const createClient = (options: ClientOptions) => {
       ): Promise<Listed<WebhookDelivery>> => readPages(call, 'listWebhookDeliveries', { id }, filters, limit),
       redrive: (id: string, deliveryId: string): Promise<WebhookDelivery> =>
         body('redriveWebhookDelivery', { params: { id, deliveryId } }),
+    },
+
+    audit: {
+      list: list('listAudit'),
+      /** All of it, as text that is read while it comes. */
+      export: (query: QueryOf<'exportAudit'> = {}, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> =>
+        download('exportAudit', query, signal),
     },
 
     commands: {

@@ -1,0 +1,65 @@
+import { expect } from 'chai'
+import fc from 'fast-check'
+import { changed, REDACTED } from '../../../domain/audit/difference.ts'
+import { withoutSecrets } from '../../../domain/audit/secrets.ts'
+
+describe('what an audit entry keeps of a change', () => {
+  it('is what became different, and of something new all of it', () => {
+    expect(
+      changed(
+        { name: 'a', status: 'running', labels: { x: '1' } },
+        { name: 'b', status: 'running', labels: { x: '2' } },
+      ),
+    ).to.deep.equal({
+      before: { name: 'a', labels: { x: '1' } },
+      after: { name: 'b', labels: { x: '2' } },
+    })
+    expect(changed(undefined, { name: 'a', region: null })).to.deep.equal({ before: null, after: { name: 'a' } })
+    expect(changed({ name: 'a' }, null)).to.deep.equal({ before: { name: 'a' }, after: null })
+    expect(changed(null, null)).to.deep.equal({ before: null, after: null })
+    expect(changed({ a: null }, { b: 1 })).to.deep.equal({ before: { b: null }, after: { b: 1 } })
+  })
+
+  it('is no count of changes, and no time of one', () => {
+    const was = { name: 'a', version: 1, updatedAt: new Date(0) }
+    expect(changed(was, { ...was, version: 2, updatedAt: new Date(1) })).to.deep.equal({ before: {}, after: {} })
+  })
+
+  it('has no secret, however deep, and of an environment its names alone', () => {
+    const { after } = changed(null, {
+      key: 'ssk_x',
+      hook: { secret: 's', signingSecret: 's', list: [{ token: 't', accessToken: 't' }], password: null },
+      env: { HOME: '/', PASSWORD: 'p' },
+      keyId: 'shown',
+    })
+    expect(after).to.deep.equal({
+      key: REDACTED,
+      hook: {
+        secret: REDACTED,
+        signingSecret: REDACTED,
+        list: [{ token: REDACTED, accessToken: REDACTED }],
+        password: null,
+      },
+      env: { HOME: REDACTED, PASSWORD: REDACTED },
+      keyId: 'shown',
+    })
+  })
+
+  it('is bounded, whatever there is', () => {
+    const { after } = changed(null, { name: 'a', notes: 'x'.repeat(100_000) })
+    expect(after).to.deep.equal({ tooLarge: 100_023, fields: 'name, notes' })
+    fc.assert(
+      fc.property(fc.object({ maxDepth: 12 }), fc.object({ maxDepth: 12 }), (before, after) => {
+        const told = changed(JSON.parse(JSON.stringify(before)), JSON.parse(JSON.stringify(after)))
+        expect(JSON.stringify(told).length).to.be.below(40_000)
+      }),
+    )
+  })
+
+  it('and no text has a key, a token or a JWT', () => {
+    expect(
+      withoutSecrets('GET /api/v1/ssk_0123456789abcdef?x=ssa_abcdefgh12 eyJhbGciOiJub25l.eyJhIjoxfQ.sig'),
+    ).to.equal('GET /api/v1/ssk_[redacted]?x=ssa_[redacted] eyJ[redacted]')
+    expect(withoutSecrets('a session_identifier, class_0123456789')).to.equal('a session_identifier, class_0123456789')
+  })
+})

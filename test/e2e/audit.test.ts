@@ -1,0 +1,302 @@
+/** The audit trail of the whole program: what is in it, and what in no place of it, nor in a log. */
+import { randomUUID } from 'node:crypto'
+import { readFile, stat } from 'node:fs/promises'
+import { request } from 'node:http'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import pg from 'pg'
+import { eventually } from './support/eventually.ts'
+import { keyOf } from './support/keys.ts'
+import { type Answer, type Json, type Rest, rest } from './support/rest.ts'
+import { scene } from './support/scene.ts'
+import { enrol, migratedDatabase, type Server, server, streamspace } from './support/streamspace.ts'
+
+const asked = (api: Rest, query = ''): Promise<Json[]> => api.all(`/audit${query === '' ? '?' : `?${query}&`}limit=500`)
+
+const query = async (databaseUrl: string, text: string, values: readonly unknown[] = []): Promise<Json[]> => {
+  const client = new pg.Client({ connectionString: databaseUrl })
+  await client.connect()
+  try {
+    return (await client.query(text, [...values])).rows
+  } finally {
+    await client.end()
+  }
+}
+
+describe('the audit trail', function () {
+  this.timeout(120_000)
+  const here = scene('each')
+
+  it('says who did what, from where, how it was and became, and what was refused', async () => {
+    const database = await migratedDatabase(here)
+    const { rest: api, url } = await server(here, database)
+    const viewer = rest(url, await keyOf(database, 'viewer'))
+    await enrol(api, 'edge-0')
+    const headers = { 'x-request-id': 'the-first', 'user-agent': 'tests/1', 'x-forwarded-for': '203.0.113.9' }
+    const created = await api.post(
+      '/sessions',
+      { template: 'hello-web', name: 'first', env: { PASSWORD: 'not-told' } },
+      headers,
+    )
+    expect(created.status).to.equal(201)
+    const { id } = created.body
+    await api.ask('PATCH', `/sessions/${id}`, { body: { name: 'second' } })
+    await enrol(api, 'edge-1')
+    await api.post('/agents/edge-1/cordon')
+    await api.ask('DELETE', '/agents/edge-1')
+    await viewer.post(`/sessions/${id}/stop`)
+    await api.post(`/sessions/${id}/hibernate`)
+    await viewer.get('/api-keys')
+    await rest(url, `ssk_${'x'.repeat(40)}`).get('/sessions')
+    await viewer.get('/sessions')
+
+    const entries = await eventually(async () => {
+      const found = await asked(api)
+      expect(found.map(({ action, outcome }) => `${action} ${outcome}`)).to.have.members([
+        'createSession succeeded',
+        'changeSession succeeded',
+        'enrolAgent succeeded',
+        'enrolAgent succeeded',
+        'cordonAgent succeeded',
+        'removeAgent succeeded',
+        'stopSession refused',
+        'hibernateSession refused',
+        'listApiKeys refused',
+        'listSessions refused',
+      ])
+      return new Map(found.map((entry) => [entry.action, entry]))
+    })
+    const [installation] = await query(database, `SELECT id, user_id FROM api_keys WHERE role = 'installation'`)
+    expect(entries.get('createSession')).to.deep.include({
+      orgId: 'default',
+      userId: installation.user_id,
+      keyId: installation.id,
+      role: 'installation',
+      resource: 'session',
+      resourceId: id,
+      status: 201,
+      code: null,
+      requestId: 'the-first',
+      userAgent: 'tests/1',
+      ip: '127.0.0.1',
+      before: null,
+    })
+    expect(entries.get('createSession').after).to.deep.include({ name: 'first', env: { PASSWORD: '[redacted]' } })
+    expect(entries.get('changeSession')).to.deep.include({ before: { name: 'first' }, after: { name: 'second' } })
+    expect(entries.get('cordonAgent')).to.deep.include({ before: { cordoned: false }, after: { cordoned: true } })
+    expect(entries.get('removeAgent').before).to.include({ id: 'edge-1', cordoned: true })
+    expect(entries.get('removeAgent').after).to.equal(null)
+    expect(entries.get('enrolAgent').after.token).to.equal('[redacted]')
+    expect(entries.get('stopSession')).to.include({ status: 403, code: 'forbidden', resourceId: id, role: 'viewer' })
+    expect(entries.get('hibernateSession')).to.include({ status: 409, code: 'transition_refused' })
+    expect(entries.get('listSessions')).to.include({ orgId: null, userId: null, status: 401, code: 'unauthorized' })
+  })
+
+  it('of one org is nothing of another’s, and nobody’s is the installation’s', async () => {
+    const database = await migratedDatabase(here)
+    const { rest: api, url } = await server(here, database)
+    const [acme, globex] = [await keyOf(database, 'admin', 'acme'), await keyOf(database, 'admin', 'globex')]
+    await rest(url, acme).post('/api-keys', { role: 'viewer', name: 'of acme' })
+    await rest(url, `ssk_${'y'.repeat(40)}`).get('/sessions')
+    await eventually(async () => expect(await asked(api, 'outcome=refused')).to.have.length(1))
+    expect((await asked(rest(url, acme))).map(({ action }) => action)).to.deep.equal(['createApiKey'])
+    expect(await asked(rest(url, globex))).to.deep.equal([])
+    expect((await rest(url, await keyOf(database, 'operator', 'acme')).get('/audit')).status).to.equal(403)
+    const page = await rest(url, acme).get('/audit?limit=1')
+    expect(page.body.nextCursor).to.equal(null)
+  })
+
+  it('has one entry for each session there is, however often the server is killed', async () => {
+    const database = await migratedDatabase(here)
+    let control: Server = await server(here, database)
+    await enrol(control.rest, 'edge-1')
+    for (let round = 0; round < 3; round += 1) {
+      const some = Array.from({ length: 60 }, (_, index) =>
+        control.rest
+          .post('/sessions', { template: 'hello-web', name: `round ${round} number ${index}` })
+          .catch(() => null),
+      )
+      await Promise.race(some)
+      control.program.signal('SIGKILL')
+      await Promise.all(some)
+      await control.program.end()
+      control = await server(here, database)
+    }
+    const sessions = await query(database, 'SELECT id::text FROM sessions ORDER BY 1')
+    const entries = await query(
+      database,
+      `SELECT resource_id AS id FROM audit_events WHERE action = 'createSession' ORDER BY 1`,
+    )
+    expect(sessions.length).to.be.greaterThan(0)
+    expect(entries).to.deep.equal(sessions)
+  })
+
+  it('is exported as it is read, and is read no further when nobody reads it', async () => {
+    const database = await migratedDatabase(here)
+    const { rest: api, url, program } = await server(here, database)
+    await query(
+      database,
+      `INSERT INTO audit_events (org_id, at, user_id, role, action, resource, resource_id, outcome, status, request_id, ip, user_agent, after)
+       SELECT 'default', now() - n * interval '1 second', 'ada', 'admin', 'createSession', 'session', 's-' || n, 'succeeded', 201,
+              'request', '203.0.113.9', '=HYPERLINK("http://evil")', jsonb_build_object('name', repeat('x', 500))
+         FROM generate_series(1, 100000) n`,
+    )
+    const rss = async (): Promise<number> =>
+      Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${program.pid}/status`, 'utf8').catch(() => 'VmRSS: 0'))?.[1])
+    const before = await rss()
+    let most = before
+    const authorization = { authorization: `Bearer ${api.key}` }
+    const response = await fetch(`${url}/api/v1/audit/export?format=csv`, { headers: authorization })
+    expect(response.headers.get('content-type')).to.include('text/csv')
+    expect(response.headers.get('content-disposition')).to.include('audit.csv')
+    let lines = 0
+    let head = ''
+    for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+      const text = Buffer.from(chunk).toString()
+      if (head.length < 2_000) head += text.slice(0, 2_000)
+      lines += text.split('\r\n').length - 1
+      if (lines % 10_000 < 100) most = Math.max(most, await rss())
+    }
+    expect(lines).to.equal(100_001)
+    expect(head)
+      .to.match(/^id,at,orgId,/)
+      .and.include(`"'=HYPERLINK(""http://evil"")"`)
+    // The answer itself has some 80 MB.
+    expect(most - before, 'KiB').to.be.below(150_000)
+
+    // Somebody reads a little and stops, and somebody goes away.
+    const statements = async (): Promise<number> =>
+      (
+        await query(
+          database,
+          `SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0)::int AS n FROM pg_stat_all_tables WHERE relname = 'audit_events'`,
+        )
+      )[0].n
+    const opened = await new Promise<import('node:http').IncomingMessage>((resolve, reject) =>
+      request(`${url}/api/v1/audit/export?format=ndjson`, { headers: authorization, agent: false }, resolve)
+        .on('error', reject)
+        .end(),
+    )
+    opened.pause()
+    let read = -1
+    await eventually(
+      async () => {
+        const now = await statements()
+        const settled = now === read
+        read = now
+        expect(settled, 'it reads on').to.equal(true)
+      },
+      { within: 20_000 },
+    )
+    opened.destroy()
+    expect((await api.get('/audit?limit=1')).status).to.equal(200)
+    const out = join(await here.folder(), 'audit.ndjson')
+    const exported = streamspace(here, ['audit', 'export', '--resource-id', 's-7,s-8', '--output', out], {
+      STREAMSPACE_URL: url,
+      STREAMSPACE_API_KEY: api.key,
+    })
+    expect((await exported.end(30_000)).code, exported.stderr()).to.equal(0)
+    expect((await stat(out)).mode & 0o777).to.equal(0o600)
+    const written = (await readFile(out, 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(written.map(({ resourceId }) => resourceId)).to.deep.equal(['s-8', 's-7'])
+    const listed = streamspace(here, ['audit', 'list', '--actor', 'ada', '--limit', '2'], {
+      STREAMSPACE_URL: url,
+      STREAMSPACE_API_KEY: api.key,
+    })
+    expect((await listed.end(30_000)).code).to.equal(0)
+    expect(listed.stdout()).to.include('createSession').and.include('s-1 ')
+  })
+
+  it('and no log has a secret, wherever somebody puts it, at whatever level', async () => {
+    const database = await migratedDatabase(here)
+    const control = await server(here, database, { LOG_LEVEL: 'trace' })
+    const { rest: api, url } = control
+    const jwt = 'eyJhbGciOiJub25lIn0.eyJtYXJrIjoiTUFSSy1pbi1hLWp3dCJ9.c2lnbmF0dXJlMARK'
+    const stray = `ssk_MARK${'a'.repeat(40)}`
+    const token = await enrol(api, 'edge-1')
+    await api.post('/templates', {
+      name: 'secretive',
+      displayName: 'Secretive',
+      parameters: [{ name: 'PASSWORD', type: 'string', secret: true }],
+      spec: { process: { command: ['true'] } },
+    })
+    const answers: Answer[] = [
+      await api.post('/sessions', {
+        template: 'secretive',
+        parameters: { PASSWORD: 'MARK-parameter' },
+        env: { A: 'MARK-env' },
+      }),
+      await api.post('/sessions', { template: 'nothing', env: { A: 'MARK-refused' } }),
+      await rest(url, stray).get('/sessions'),
+      await rest(url, jwt).get('/sessions'),
+      await api.get(`/sessions/${stray}`),
+      await api.get(`/${stray}`),
+      await api.get(`/sessions?q=${stray}&cursor=${jwt}`),
+      await api.get('/sessions', { 'x-request-id': stray }),
+      await api.get('/sessions', { 'streamspace-org': stray }),
+      await api.ask('POST', '/sessions', { text: `{"template": "MARK-malformed ${stray}` }),
+      await api.post('/sessions', { template: 'hello-web' }, { 'idempotency-key': 'MARK-idempotency-key' }),
+      await api.post('/api-keys', { role: 'viewer' }),
+    ]
+    const madeKey = answers.at(-1)?.body.key
+    expect(madeKey).to.match(/^ssk_/)
+    const entries = await eventually(async () => {
+      const found = await asked(api)
+      expect(found.some(({ action }) => action === 'createApiKey')).to.equal(true)
+      expect(found.some(({ outcome }) => outcome === 'refused')).to.equal(true)
+      return found
+    })
+    control.program.signal('SIGTERM')
+    await control.program.end()
+    const logs = control.program.stdout() + control.program.stderr()
+    expect(logs.length).to.be.greaterThan(1_000)
+    for (const secret of ['MARK', api.key, token, madeKey, jwt, stray])
+      expect(logs.includes(secret), `${secret} in:\n${logs}`).to.equal(false)
+    const trail = JSON.stringify(entries)
+    for (const secret of ['MARK-parameter', 'MARK-env', 'MARK-idempotency-key', api.key, token, madeKey, jwt])
+      expect(trail.includes(secret), secret).to.equal(false)
+    expect(trail.includes(stray), 'in the trail').to.equal(false)
+  })
+
+  it('limits of settings are shared by replicas, and believe a proxy that is trusted', async () => {
+    const database = await migratedDatabase(here)
+    const env = {
+      STREAMSPACE_RATE_LIMIT_PER_KEY: '20/10m',
+      STREAMSPACE_FAILED_LOGIN_LIMIT: '4/10m',
+      STREAMSPACE_TRUSTED_PROXIES: '127.0.0.0/8',
+    }
+    const one = await server(here, database, env)
+    const other = await server(here, database, env)
+    const guess = async ({ url }: Server, from: string): Promise<number> =>
+      (
+        await rest(url, `ssk_${randomUUID().replaceAll('-', '').padEnd(40, 'z')}`).get('/sessions', {
+          'x-forwarded-for': from,
+        })
+      ).status
+    // Each knows of the other within its next sign of life.
+    await eventually(
+      async () => {
+        const statuses = []
+        const from = `203.0.113.${Math.floor(Math.random() * 250)}`
+        for (let turn = 0; turn < 4; turn += 1) statuses.push(await guess(one, from))
+        expect(statuses).to.deep.equal([401, 401, 429, 429])
+      },
+      { within: 15_000 },
+    )
+    expect(await guess(other, '198.51.100.1')).to.equal(401)
+    const key = rest(other.url, await keyOf(database, 'viewer'))
+    const statuses = []
+    for (let turn = 0; turn < 12; turn += 1) statuses.push((await key.get('/sessions')).status)
+    expect(statuses.filter((status) => status === 200)).to.have.length(10)
+    const refused = await key.get('/sessions')
+    expect([refused.status, refused.body.code, refused.headers.get('ratelimit-policy')]).to.deep.equal([
+      429,
+      'rate_limited',
+      '"key";q=20;w=600',
+    ])
+    expect(Number(refused.headers.get('retry-after'))).to.be.within(1, 60)
+  })
+})
