@@ -128,13 +128,18 @@ const headersOf = (route: Route, answer: Answer): readonly ResponseHeader[] => [
 
 const reference = (kind: string, name: string): JsonSchema => ({ $ref: `#/components/${kind}/${name}` })
 
-/** On every answer. */
-const always = { 'X-Request-Id': reference('headers', 'RequestId') }
+/** On every answer; how much of a limit is left, where one is set and a key is needed. */
+const always = (route: Route): JsonSchema => ({
+  'X-Request-Id': reference('headers', 'RequestId'),
+  ...(route.access === 'anyone'
+    ? {}
+    : { RateLimit: reference('headers', 'RateLimit'), 'RateLimit-Policy': reference('headers', 'RateLimitPolicy') }),
+})
 
 const response = (route: Route, answer: Answer): JsonSchema => ({
   description: answer.description,
   headers: {
-    ...always,
+    ...always(route),
     ...Object.fromEntries(headersOf(route, answer).map((header) => [header, headers[header]])),
     ...(repeats(route) ? { 'Idempotency-Replayed': reference('headers', 'IdempotencyReplayed') } : {}),
   },
@@ -161,11 +166,7 @@ const contentOf = (schema: JsonSchema, mediaType = 'application/json'): JsonSche
 /** What a refusal of this status has beside its body. */
 const headersOfRefusal: { readonly [status: string]: JsonSchema } = {
   401: { 'WWW-Authenticate': reference('headers', 'WwwAuthenticate') },
-  429: {
-    'Retry-After': reference('headers', 'RetryAfter'),
-    'RateLimit-Policy': reference('headers', 'RateLimitPolicy'),
-    RateLimit: reference('headers', 'RateLimit'),
-  },
+  429: { 'Retry-After': reference('headers', 'RetryAfter') },
   503: { 'Retry-After': reference('headers', 'RetryAfter') },
 }
 
@@ -177,7 +178,7 @@ const problemResponses = (route: Route): JsonSchema => {
       {
         description: codes.map((code) => `\`${code}\`: ${problems[code].title}`).join('; '),
         headers: {
-          ...always,
+          ...always(route),
           ...headersOfRefusal[status],
           ...(codes.includes('idempotency_in_progress')
             ? { 'Retry-After': reference('headers', 'RetryAfterWhile') }

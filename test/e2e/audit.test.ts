@@ -133,7 +133,8 @@ describe('the audit trail', function () {
 
   it('is exported as it is read, and is read no further when nobody reads it', async () => {
     const database = await migratedDatabase(here)
-    const { rest: api, url, program } = await server(here, database)
+    // All of it would be some hundred megabytes of objects: a server that held it would be ended by its own limit.
+    const { rest: api, url, program } = await server(here, database, { NODE_OPTIONS: '--max-old-space-size=96' })
     await query(
       database,
       `INSERT INTO audit_events (org_id, at, user_id, role, action, resource, resource_id, outcome, status, request_id, ip, user_agent, after)

@@ -29,6 +29,8 @@ type Response = {
 type Operation = { readonly operationId: string; readonly responses: { readonly [status: string]: Response } }
 
 const PROBLEM = 'application/problem+json'
+/** One value; `application/x-ndjson` has one in every line. */
+const JSON_TYPE = /^application\/(.+\+)?json$/
 
 /** Headers that say something of the operation: one that the document does not name is a promise that nobody has read. */
 const TELLING =
@@ -121,7 +123,7 @@ export const createContract = (document: Document) => {
     const media = content[type]
     if (media === undefined)
       return [`media type ${type || 'none'} is not documented: ${Object.keys(content).join(', ')}`]
-    if (body === null || method === 'HEAD' || !type.endsWith('json')) return []
+    if (body === null || method === 'HEAD' || !JSON_TYPE.test(type)) return []
     const json = parsed(body)
     if (json === undefined) return ['the body is not JSON']
     const statusIs = (json as { status?: unknown }).status
