@@ -12,6 +12,8 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 export type InstallationSettings = {
   readonly agents: number
+  /** Agents and template are everybody's, of whatever org. */
+  readonly shared?: true
   readonly serverEnv?: { readonly [name: string]: string }
   readonly postgres?: { readonly [name: string]: string }
 }
@@ -99,10 +101,11 @@ export const startInstallation = async (bench: Bench, settings: InstallationSett
     return text === '' ? null : JSON.parse(text)
   }
 
-  await call('POST', '/templates', benchTemplate)
+  const owner = settings.shared === true ? { orgId: null } : {}
+  await call('POST', '/templates', { ...benchTemplate, ...owner })
   const agents: IdleAgent[] = []
   for (let number = 1; number <= settings.agents; number += 1)
-    agents.push(await startIdleAgent(bench, { url, call }, `bench-${number}`))
+    agents.push(await startIdleAgent(bench, { url, call }, { id: `bench-${number}`, ...owner }))
   await connected(database, settings.agents)
 
   return {
@@ -134,9 +137,9 @@ export const connected = (database: BenchDatabase, agents: number): Promise<void
 const startIdleAgent = async (
   bench: Bench,
   server: Pick<Installation, 'url' | 'call'>,
-  id: string,
+  { id, ...owner }: { readonly id: string; readonly orgId?: null },
 ): Promise<IdleAgent> => {
-  const { token } = (await server.call('POST', '/agents', { id, platform: 'process' })) as { token: string }
+  const { token } = (await server.call('POST', '/agents', { id, platform: 'process', ...owner })) as { token: string }
   const arrivals = join(bench.directory, `${id}.arrivals`)
   const program = await startProgram(bench, {
     what: `agent ${id}`,

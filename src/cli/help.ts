@@ -147,6 +147,20 @@ The template, its version and the parameters are what the next start makes it fr
   org: { examples: ['org list', 'org create acme --name "Acme Ltd"'] },
   'org list': { examples: ['org list', 'org list --json'] },
   'org create': { examples: ['org create acme', 'org create acme --name "Acme Ltd"'] },
+  'org quota': {
+    notes: `Limits that are not named stay as they are. They hold for what is asked from then on: what an org has already it keeps.
+An org's admin may look at its own.`,
+    examples: [
+      'org quota acme',
+      'org quota acme --max-sessions 200 --max-running 50',
+      'org quota acme --per-user --max-running 3',
+      'org quota acme --template desk --memory-mib 16384 --cpu-millis none',
+      'org quota acme --clear',
+    ],
+  },
+  'org usage': {
+    examples: ['org usage acme', 'org usage acme --user ada,grace', 'org usage acme --json | jq .running'],
+  },
   'org delete': { examples: ['org delete acme'] },
   key: { examples: ['key list', 'key create user --user ada'] },
   'key list': { examples: ['key list', "key list --json | jq -r '.[] | select(.revokedAt == null).prefix'"] },

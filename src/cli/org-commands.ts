@@ -5,6 +5,7 @@ import { age } from './age.ts'
 import type { Context } from './context.ts'
 import { defined } from './defined.ts'
 import { type JsonOption, jsonOption, type ListOptions, limitOf, nonEmpty, withListOptions } from './options.ts'
+import { addQuotaCommands } from './quota-commands.ts'
 import { showList } from './show-list.ts'
 import type { Column } from './table.ts'
 
@@ -12,7 +13,9 @@ const ORG = 'id of the org'
 
 export const addOrgCommands = (program: Command, context: Context): void => {
   const { terminal } = context
-  const org = program.command('org').description('orgs, which see nothing of each other; installation keys only')
+  const org = program
+    .command('org')
+    .description('orgs, which see nothing of each other, and their quotas; installation keys only')
 
   withListOptions(org.command('list').description('list orgs'), null).action(async (options: ListOptions) => {
     const listed = await (await context.client()).orgs.list(limitOf(options))
@@ -39,6 +42,8 @@ export const addOrgCommands = (program: Command, context: Context): void => {
       await (await context.client()).orgs.remove(id)
       terminal.out(`org ${id} is deleted`)
     })
+
+  addQuotaCommands(org, context)
 }
 
 const orgColumns = (now: number): readonly Column<Org>[] => [

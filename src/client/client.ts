@@ -147,6 +147,14 @@ export const createClient = (options: ClientOptions) => {
       get: (id: string): Promise<Org> => body('getOrg', { params: { id } }),
       remove: (id: string): Promise<void> => body('deleteOrg', { params: { id } }),
       quota: (id: string): Promise<QuotaRepresentation> => body('getQuota', { params: { id } }),
+      /** For changing it as it was read: `setQuota` with this ETag is refused once somebody else has. */
+      quotaAndEtag: async (
+        id: string,
+      ): Promise<{ readonly quota: QuotaRepresentation; readonly etag: string | null }> => {
+        const answered = await call('getQuota', { params: { id } })
+        if (answered.unchanged) throw new Error('answered 304 without having been asked conditionally')
+        return { quota: answered.body, etag: answered.etag }
+      },
       /** All of it: what is left out has no limit. */
       setQuota: (id: string, quota: BodyOf<'setQuota'>, ifMatch?: string): Promise<QuotaRepresentation> =>
         body('setQuota', { params: { id }, body: quota, ifMatch }),

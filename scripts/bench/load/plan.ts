@@ -3,6 +3,8 @@
 export type LoadPlan = {
   readonly url: string
   readonly token: string
+  /** Of several callers, taken at random; instead of the one. */
+  readonly tokens?: readonly string[]
   readonly method: 'GET' | 'POST'
   /** Taken at random when there are several. */
   readonly paths: readonly string[]

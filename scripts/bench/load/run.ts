@@ -31,12 +31,14 @@ const createTally = (plan: LoadPlan): Tally => {
   }
 }
 
-const requestsOf = ({ url, token, method, paths, body }: LoadPlan): Buffer[] => {
+const requestsOf = ({ url, token, tokens = [token], method, paths, body }: LoadPlan): Buffer[] => {
   const { host } = new URL(url)
   const about = body === null ? '' : `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`
-  return paths.map((path) =>
-    Buffer.from(
-      `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\nauthorization: Bearer ${token}\r\n${about}\r\n${body ?? ''}`,
+  return paths.flatMap((path) =>
+    tokens.map((each) =>
+      Buffer.from(
+        `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\nauthorization: Bearer ${each}\r\n${about}\r\n${body ?? ''}`,
+      ),
     ),
   )
 }

@@ -1,7 +1,7 @@
 /** All measures, in the order in which they run. */
 import type { Measure } from '../measure.ts'
 import { createLatency } from './create-latency.ts'
-import { createRateOfEight, createRateOfOne } from './create-rate.ts'
+import { createRateOfEight, createRateOfEightOrgs, createRateOfOne, createRateOfOneOrg } from './create-rate.ts'
 import { deliveryByJobs, deliveryByNudge } from './delivery.ts'
 import { drain } from './drain.ts'
 import { getSession } from './get.ts'
@@ -22,6 +22,8 @@ export const measures: readonly Measure[] = [
   deliveryByJobs,
   createRateOfEight,
   createRateOfOne,
+  createRateOfOneOrg,
+  createRateOfEightOrgs,
   getSession,
   start,
   idleMemory,

@@ -21,18 +21,21 @@ const FLOOR_CLIENTS = 8
 const CONNECTIONS = [8, 16, 32]
 const ROUNDS = 4
 
-const createRate = (agents: number, name: string): Measure => ({
+/** `orgs`: so many, each with a quota in every scope that it never reaches. 0: one, without. */
+const createRate = (name: string, agents: number, orgs = 0): Measure => ({
   name,
-  about: `the most creates a second over HTTP with ${agents} agent${agents === 1 ? '' : 's'}, beside the raw floor`,
+  about: `the most creates a second over HTTP with ${inWords(agents, orgs)}, beside the raw floor`,
+  ...(orgs === 0 ? {} : { groups: ['quotas'] }),
   run: async (bench) => {
-    const installation = await startInstallation(bench, { agents })
+    const installation = await startInstallation(bench, { agents, ...(orgs === 0 ? {} : { shared: true }) })
+    const tokens = await makeOrgs(installation, orgs)
     const floor = await startFloor(bench, installation, agents)
     const load = await startLoad(bench)
     const results: LoadResult[] = []
     const parts = partsOf(installation, load)
     const product = async (connections: number, seconds: number, warmUpSeconds: number) => {
       const [cpuBefore, createdBefore] = [cpuTimes(parts), await created(installation)]
-      const result = await creates(installation, load, connections, seconds, warmUpSeconds)
+      const result = await creates(installation, load, tokens, connections, seconds, warmUpSeconds)
       results.push(result)
       const backlogMs = await installation.delivered()
       const cpuMs = cpuPer(cpuBefore, cpuTimes(parts), (await created(installation)) - createdBefore)
@@ -55,7 +58,7 @@ const createRate = (agents: number, name: string): Measure => ({
     const floorPerSecond = median(rounds.map(({ raw }) => raw.perSecond))
     const perSecond = median(rounds.map((round) => round.perSecond))
     const backlogMs = median(rounds.map((round) => round.backlogMs))
-    const of = `${agents} agent${agents === 1 ? '' : 's'}`
+    const of = inWords(agents, orgs)
     return {
       lines: [
         {
@@ -88,6 +91,25 @@ const createRate = (agents: number, name: string): Measure => ({
   },
 })
 
+const inWords = (agents: number, orgs: number): string =>
+  `${agents} agent${agents === 1 ? '' : 's'}${orgs === 0 ? '' : `, quotas in ${orgs} org${orgs === 1 ? '' : 's'}`}`
+
+const FAR_AWAY = { maxSessions: 1e9, maxRunning: 1e9, cpuMillis: 1e12, memoryMib: 1e12 }
+const QUOTA = { ...FAR_AWAY, perUser: FAR_AWAY, perTemplate: { [CREATE.template]: FAR_AWAY } }
+
+/** A key for each. */
+const makeOrgs = async ({ call, key }: Installation, orgs: number): Promise<readonly string[]> => {
+  const keys: string[] = []
+  for (let number = 1; number <= orgs; number += 1) {
+    const orgId = `bench-org-${number}`
+    await call('POST', '/orgs', { id: orgId })
+    await call('PUT', `/orgs/${orgId}/quota`, QUOTA)
+    const made = (await call('POST', '/api-keys', { role: 'user', userId: 'bench', orgId })) as { key: string }
+    keys.push(made.key)
+  }
+  return orgs === 0 ? [key] : keys
+}
+
 const created = async ({ database }: Installation): Promise<number> =>
   (await database.query('SELECT count(*)::int AS n FROM sessions'))[0].n
 
@@ -95,12 +117,14 @@ const created = async ({ database }: Installation): Promise<number> =>
 const creates = (
   installation: Installation,
   load: Load,
+  tokens: readonly string[],
   connections: number,
   seconds: number,
   warmUpSeconds: number,
 ): Promise<LoadResult> =>
   load.run({
     ...installation.plan,
+    tokens,
     method: 'POST',
     paths: ['/api/v1/sessions'],
     body: JSON.stringify(CREATE),
@@ -135,5 +159,7 @@ const startFloor = async (bench: Bench, { database }: Installation, agents: numb
   }
 }
 
-export const createRateOfEight = createRate(8, 'create-rate')
-export const createRateOfOne = createRate(1, 'create-rate-one-agent')
+export const createRateOfEight = createRate('create-rate', 8)
+export const createRateOfOne = createRate('create-rate-one-agent', 1)
+export const createRateOfOneOrg = createRate('create-rate-quota', 8, 1)
+export const createRateOfEightOrgs = createRate('create-rate-quotas', 8, 8)
