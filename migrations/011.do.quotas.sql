@@ -37,6 +37,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON quota_usage TO streamspace_system;
 -- Those of the orgs whose sessions are counted, their rows locked by now. Whoever sets the first quota of an org counts what it has: what is
 -- being written meanwhile without knowing of the quota has to be committed by then. So whoever finds no rows says that it is writing (a
 -- shared advisory lock, until its commit), and looks again. Each query of a function sees what was committed before it began.
+--
+-- Statements of ours call it before they lock anything but leases, so that each knows from its beginning to its end whether it counts, and
+-- everybody locks in one order: leases, quotas, agents, sessions. The triggers call it again, for those that did not.
 CREATE FUNCTION lock_quota_usage(orgs text[]) RETURNS text[] LANGUAGE plpgsql AS $$
 DECLARE
   counted text[];
@@ -114,9 +117,7 @@ DECLARE
   bound record;
   added jsonb := '{}';
 BEGIN
-  PERFORM FROM quota_usage
-    WHERE org_id IN (SELECT i.org_id FROM jsonb_to_recordset(asking) AS i (org_id text)) AND scope = 'org'
-    ORDER BY org_id FOR NO KEY UPDATE;
+  PERFORM lock_quota_usage(ARRAY(SELECT DISTINCT i.org_id FROM jsonb_to_recordset(asking) AS i (org_id text)));
 
   -- As a rule there is room for all of them together.
   PERFORM FROM (

@@ -1,6 +1,6 @@
 /**
  * Adoption, written: the orphan is locked, judged and made a session in one transaction, so that a crash leaves
- * either of the two. Locks: agents, orphans, outbox, and at last the session's row, which nobody can have locked
+ * either of the two. Locks: quotas, agents, orphans, outbox, and at last the session's row, which nobody can have locked
  * before it exists. It is several statements, as each has to see what those it waited for have committed: a
  * removal that was begun just then is a row of the outbox that the statement before would not find.
  *
@@ -13,6 +13,8 @@ import type { Decision } from '../../domain/session/session.ts'
 import { type InsertSettings, inputOf } from './insert-sessions.ts'
 import { orphanFromRow } from './orphan-rows.ts'
 import { type Database, ownedBy, type Row } from './pool.ts'
+
+const LOCK_QUOTA = 'SELECT lock_quota_usage(ARRAY[$1::text])'
 
 const LOCK_AGENT = `
 SELECT max_sessions, cpu_millis, memory_mib, allocated_sessions, allocated_cpu_millis, allocated_memory_mib
@@ -70,8 +72,9 @@ told AS (
 SELECT count(*) AS adopted FROM session`
 
 export const createAdoptionStore = (database: Database, settings: InsertSettings): AdoptionStore => ({
-  adopt: (agent, sessionId, judge, secrets) =>
+  adopt: (agent, sessionId, judge, secrets, orgId) =>
     ownedBy(database, agent.orgId).transaction(async (query): Promise<Adoption<never>> => {
+      await query({ name: 'lock_quota', text: LOCK_QUOTA, values: [orgId] })
       const [room] = (await query({ name: 'lock_agent', text: LOCK_AGENT, values: [agent.id, agent.orgId] })).rows
       if (room === undefined) return { kind: 'missing' }
       const [row] = (await query({ text: LOCK_ORPHAN, values: [agent.id, agent.orgId, sessionId] })).rows

@@ -32,8 +32,7 @@ WITH input AS MATERIALIZED (
     caller text, key_hash bytea, fingerprint bytea, answer_status smallint, answer_location text, answer_body bytea, audit jsonb)
 ),
 quota AS MATERIALIZED (
-  SELECT org_id FROM quota_usage WHERE org_id = ANY(ARRAY(SELECT DISTINCT org_id FROM input)) AND scope = 'org'
-   ORDER BY org_id FOR NO KEY UPDATE
+  SELECT unnest(lock_quota_usage(ARRAY(SELECT DISTINCT org_id FROM input))) AS org_id
 ),
 room AS MATERIALIZED (
   SELECT id, max_sessions - allocated_sessions AS sessions, cpu_millis - allocated_cpu_millis AS cpu_millis,

@@ -33,8 +33,7 @@ lease AS MATERIALIZED (
   SELECT agent_id, epoch FROM agent_leases WHERE agent_id = ANY($2::text[]) ORDER BY agent_id FOR SHARE
 ),
 quota AS MATERIALIZED (
-  SELECT org_id FROM quota_usage WHERE org_id = ANY($8::text[]) AND scope = 'org' AND (SELECT count(*) FROM lease) > 0
-   ORDER BY org_id FOR NO KEY UPDATE
+  SELECT lock_quota_usage($8::text[]) WHERE cardinality($8::text[]) > 0 AND (SELECT count(*) FROM lease) > 0
 ),
 room AS MATERIALIZED (
   SELECT id FROM agents

@@ -2,7 +2,7 @@
 import type { Allocation, Capacity } from '../agent/agent.ts'
 import type { Orphan } from '../agent/orphan.ts'
 import type { E } from '../fp.ts'
-import type { SessionId } from '../ids.ts'
+import type { OrgId, SessionId } from '../ids.ts'
 import type { Decision } from '../session/session.ts'
 import type { OwnedAgent } from './agents.ts'
 import type { CommandStatus } from './sessions.ts'
@@ -31,5 +31,7 @@ export type AdoptionStore = {
     sessionId: SessionId,
     judge: (found: LockedOrphan) => E.Either<R, Decision>,
     secrets: SecretEnv,
+    /** Whose the session becomes: it counts to their quota, though it is not refused by it. */
+    orgId: OrgId,
   ) => Promise<Adoption<R>>
 }

@@ -49,6 +49,7 @@ export const adoptOrphan =
           { actor: `user:${caller.userId}`, at: draft.createdAt, timeouts: deps.timeouts },
         ),
       secrets,
+      orgId,
     )
     switch (adoption.kind) {
       case 'missing':

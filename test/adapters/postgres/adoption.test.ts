@@ -64,7 +64,13 @@ describe('adoption', function () {
     more: { peer?: Peer; orgId?: OrgId | null; draft?: Partial<Session>; secrets?: Record<string, string> } = {},
   ) => {
     const { peer = edge, orgId = ACME, draft = {}, secrets = {} } = more
-    return stores.adoption.adopt({ id: peer.agentId, orgId }, id, judging(peer, orgId, aDraft(draft)), secrets)
+    return stores.adoption.adopt(
+      { id: peer.agentId, orgId },
+      id,
+      judging(peer, orgId, aDraft(draft)),
+      secrets,
+      draft.orgId ?? ACME,
+    )
   }
   const judging =
     (peer: Peer, orgId: OrgId | null, draft: Session) =>

@@ -3,12 +3,14 @@ import { type Database, openDatabase } from '../../../adapters/postgres/pool.ts'
 import { E } from '../../../domain/fp.ts'
 import { cancel, redrive } from '../../../domain/outbox/intervene.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
-import { restart, start, stop } from '../../../domain/session/decide.ts'
+import { noQuota } from '../../../domain/quota/quota.ts'
+import { forceRemove, remove, restart, start, stop } from '../../../domain/session/decide.ts'
 import { repair } from '../../../domain/session/repair.ts'
 import type { Session } from '../../../domain/session/session.ts'
 import { eventually } from '../../support/eventually.ts'
 import {
   ACME,
+  aCreation,
   acme,
   allocatedOn,
   anAgent,
@@ -17,10 +19,12 @@ import {
   aWrite,
   connected,
   heldOn,
+  nowhere,
   on,
   openStores,
   replicaId,
   reported,
+  right,
   type Stores,
   storesOver,
   theSession,
@@ -91,6 +95,23 @@ describe('batches of reports, intents, notes, duties and connections that collid
     if (E.isRight(decided)) await stores.unitOfWork.commit(decided.right)
   }
 
+  /** One that comes and goes, within the quota or refused by it. */
+  const visit = async (): Promise<void> => {
+    const peer = pick(peers)
+    const creation = aCreation(pick([on(peer.agentId), nowhere]))
+    if (E.isLeft(await stores.unitOfWork.commit(creation))) return
+    const session = await theSession(stores, creation.session.id)
+    await stores.unitOfWork.commit(pick([forceRemove(session, anIntent()), right(remove(session, anIntent()))]))
+  }
+
+  const quota = async (): Promise<void> => {
+    await stores.quotas.set(
+      ACME,
+      pick([noQuota, { ...noQuota, maxRunning: 12 }, { ...noQuota, maxSessions: 1_000 }]),
+      null,
+    )
+  }
+
   const note = async (): Promise<void> => {
     const rows = await stores.ask(`SELECT command_id, agent_id FROM outbox WHERE status = 'pending'`)
     const at = new Date()
@@ -146,6 +167,8 @@ describe('batches of reports, intents, notes, duties and connections that collid
   const acts: { readonly [name: string]: () => Promise<unknown> } = {
     report,
     intend,
+    visit,
+    quota,
     note,
     reconnect,
     redeliver: () =>
@@ -201,6 +224,10 @@ describe('batches of reports, intents, notes, duties and connections that collid
 
     for (const { agentId } of peers)
       expect(await allocatedOn(stores, agentId)).to.deep.equal(await heldOn(stores, agentId))
+    await stores.quotas.set(ACME, { ...noQuota, maxSessions: 1_000 }, null)
+    const counted = await stores.quotas.usage(ACME, {})
+    await stores.quotas.set(ACME, noQuota, null)
+    expect(counted).to.deep.equal(await stores.quotas.usage(ACME, {}))
     const doubled = await stores.ask(
       `SELECT session_id FROM outbox o JOIN sessions s ON s.id = o.session_id
         WHERE o.status = 'pending' AND o.generation < s.generation`,

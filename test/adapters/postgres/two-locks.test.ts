@@ -187,6 +187,7 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
           throw new Error(MARK)
         },
         {},
+        org,
       ),
   },
   apiKeys: {
