@@ -7,8 +7,8 @@ CREATE TABLE quotas (
   updated_at timestamptz NOT NULL DEFAULT now()
 );
 
--- What an org with a quota has: of the org (name ''), of each user, of each template. Kept by the statements that change it
--- (triggers below). The org's own row is the lock of all three: whoever takes from the quota holds it until the commit. Orgs without
+-- What an org with a quota has: of the org (name ''), of each user, of each template. Kept by whatever changes a
+-- session (trigger below) or makes one. The org's own row is the lock of all three: whoever takes from the quota holds it until the commit. Orgs without
 -- a quota have no rows, and pay for none.
 CREATE TABLE quota_usage (
   org_id text NOT NULL,
@@ -39,7 +39,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON quota_usage TO streamspace_system;
 -- shared advisory lock, until its commit), and looks again. Each query of a function sees what was committed before it began.
 --
 -- Statements of ours call it before they lock anything but leases, so that each knows from its beginning to its end whether it counts, and
--- everybody locks in one order: leases, quotas, agents, sessions. The triggers call it again, for those that did not.
+-- everybody locks in one order: leases, quotas, agents, sessions. The trigger calls it again, for those that did not.
 CREATE FUNCTION lock_quota_usage(orgs text[]) RETURNS text[] LANGUAGE plpgsql AS $$
 DECLARE
   counted text[];
@@ -51,27 +51,8 @@ BEGIN
   RETURN ARRAY(SELECT org_id FROM quota_usage WHERE org_id = ANY (orgs) AND scope = 'org' ORDER BY org_id FOR NO KEY UPDATE);
 END $$;
 
--- Counted is what is kept (neither deleted nor asked to be), and of that what is to run.
-CREATE FUNCTION count_new_sessions() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-  counted text[] := lock_quota_usage(ARRAY(SELECT DISTINCT org_id FROM made ORDER BY 1));
-BEGIN
-  IF counted = '{}' THEN RETURN NULL; END IF;
-  INSERT INTO quota_usage AS u (org_id, scope, name, sessions, running, cpu_millis, memory_mib)
-  SELECT made.org_id, of.scope, of.name, count(*), count(*) FILTER (WHERE made.desired_state = 'running'),
-         coalesce(sum(made.cpu_millis) FILTER (WHERE made.desired_state = 'running'), 0),
-         coalesce(sum(made.memory_mib) FILTER (WHERE made.desired_state = 'running'), 0)
-    FROM made CROSS JOIN LATERAL (VALUES ('org', ''), ('user', made.user_id), ('template', made.template_name)) of (scope, name)
-   WHERE made.org_id = ANY (counted) AND made.deleted_at IS NULL AND made.desired_state <> 'deleted'
-   GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-  ON CONFLICT (org_id, scope, name) DO UPDATE
-     SET sessions = u.sessions + excluded.sessions, running = u.running + excluded.running,
-         cpu_millis = u.cpu_millis + excluded.cpu_millis, memory_mib = u.memory_mib + excluded.memory_mib;
-  RETURN NULL;
-END $$;
-CREATE TRIGGER quotas_of_new AFTER INSERT ON sessions
-  REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION count_new_sessions();
-
+-- Counted is what is kept (neither deleted nor asked to be), and of that what is to run. New sessions are counted by the two
+-- statements that write them, which know whether there is anything to count; every change of one is counted here.
 CREATE FUNCTION count_changed_session() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   kept int := -(OLD.deleted_at IS NULL AND OLD.desired_state <> 'deleted')::int;

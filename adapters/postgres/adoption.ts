@@ -13,6 +13,7 @@ import type { Decision } from '../../domain/session/session.ts'
 import { type InsertSettings, inputOf } from './insert-sessions.ts'
 import { orphanFromRow } from './orphan-rows.ts'
 import { type Database, ownedBy, type Row } from './pool.ts'
+import { countNew } from './quota-asked.ts'
 
 const LOCK_QUOTA = 'SELECT lock_quota_usage(ARRAY[$1::text])'
 
@@ -48,7 +49,9 @@ session AS (
          idle_timeout_s, max_duration_s, created_at, updated_at, last_activity_at, version, revision
     FROM jsonb_populate_record(NULL::sessions, $1::jsonb)
   ON CONFLICT (id) DO NOTHING
-  RETURNING id, org_id, agent_id, reserved_on, cpu_millis, memory_mib, created_at
+  RETURNING id, org_id, user_id, template_name, desired_state, agent_id, reserved_on, cpu_millis, memory_mib, created_at
+),
+quota AS (${countNew('session', `SELECT org_id FROM quota_usage WHERE scope = 'org'`)}
 ),
 counted AS (
   UPDATE agents a

@@ -3,7 +3,7 @@
  * nothing. Several at a time cost little more than one, as what a statement and a commit cost is paid once.
  *
  * Quotas are locked first, where there are any: of those that there is room for on agents, the first get what the quota has
- * left, and the others are told so (migration 011, which also counts what is written here).
+ * left, and the others are told so (migration 011), and what is written is counted.
  *
  * The agents' rows are locked next, so that what is read of their room is what the statement then takes. Of
  * several sessions that want the same agent, those that come first get what there is. What was asked before under the same
@@ -13,6 +13,7 @@
 import type { Kept, KeptRequest } from '../../domain/ports/idempotency.ts'
 import type { Creation, SecretEnv } from '../../domain/ports/unit-of-work.ts'
 import { auditRecord, insertAudit } from './audit.ts'
+import { countNew } from './quota-asked.ts'
 
 export type InsertSettings = {
   /** How long a start or wake may wait for its agent, in milliseconds. Stops and deletes never expire. */
@@ -94,6 +95,8 @@ session AS (
          persistent_home, cpu_millis, memory_mib, idle_timeout_s, max_duration_s, created_at, created_at,
          created_at, 1, 1
     FROM input WHERE id IN (SELECT id FROM taken)
+),
+counted AS (${countNew('(SELECT * FROM input WHERE id IN (SELECT id FROM taken))', 'SELECT org_id FROM quota')}
 ),
 event AS (
   INSERT INTO session_events (org_id, session_id, type, generation, data, actor, at)

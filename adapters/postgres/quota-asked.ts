@@ -8,6 +8,20 @@ export type QuotaRefusal = Omit<QuotaExceeded, '_tag'>
 
 export const quotaExceeded = (refusal: QuotaRefusal): QuotaExceeded => ({ _tag: 'QuotaExceeded', ...refusal })
 
+/** As a step of the statement that writes them: new sessions, rows of `made`, are counted in those orgs that have a quota. */
+export const countNew = (made: string, counted: string): string => `
+  INSERT INTO quota_usage AS u (org_id, scope, name, sessions, running, cpu_millis, memory_mib)
+  SELECT made.org_id, of.scope, of.name, count(*), count(*) FILTER (WHERE desired_state = 'running'),
+         coalesce(sum(cpu_millis) FILTER (WHERE desired_state = 'running'), 0),
+         coalesce(sum(memory_mib) FILTER (WHERE desired_state = 'running'), 0)
+    FROM ${made} made
+   CROSS JOIN LATERAL (VALUES ('org', ''), ('user', user_id), ('template', template_name)) of (scope, name)
+   WHERE made.org_id IN (${counted})
+   GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+  ON CONFLICT (org_id, scope, name) DO UPDATE
+     SET sessions = u.sessions + excluded.sessions, running = u.running + excluded.running,
+         cpu_millis = u.cpu_millis + excluded.cpu_millis, memory_mib = u.memory_mib + excluded.memory_mib`
+
 /** Of one session that changes; null: nothing that is counted does. */
 export const askedOfQuotas = (decision: Decision, kept: Kept | undefined): string | null => {
   const change = changeOf(decision)

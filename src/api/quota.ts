@@ -44,13 +44,15 @@ export const setQuotaCodec = c.object(
   {},
   {
     ...limits,
-    perUser: c.described(givenLimits, PER_USER),
-    perTemplate: c.record(givenLimits, {
-      keyPattern: DNS_LABEL,
-      keyMessage: 'the name must be one that a template can have',
-      maxProperties: MOST_TEMPLATES,
-      description: PER_TEMPLATE,
-    }),
+    perUser: c.described(c.nullable(givenLimits), PER_USER),
+    perTemplate: c.nullable(
+      c.record(c.nullable(givenLimits), {
+        keyPattern: DNS_LABEL,
+        keyMessage: 'the name must be one that a template can have',
+        maxProperties: MOST_TEMPLATES,
+        description: PER_TEMPLATE,
+      }),
+    ),
   },
 )
 export type SetQuotaRequest = c.TypeOf<typeof setQuotaCodec>
@@ -65,7 +67,7 @@ export const quotaOf = (request: SetQuotaRequest): Quota =>
     ...limitsOf(request),
     perUser: limitsOf(request.perUser ?? {}),
     perTemplate: Object.fromEntries(
-      Object.entries(request.perTemplate ?? {}).map(([name, given]) => [name, limitsOf(given)]),
+      Object.entries(request.perTemplate ?? {}).map(([name, given]) => [name, limitsOf(given ?? {})]),
     ),
   })
 

@@ -136,7 +136,7 @@ describe('a quota of an org', function () {
       [{ cpuMillis: '7' }, 'cpuMillis'],
       [{ memoryMib: 2 ** 53 }, 'memoryMib'],
       [{ perUser: { maxPods: 1 } }, 'perUser.maxPods'],
-      [{ perUser: null }, 'perUser'],
+      [{ perUser: 3 }, 'perUser'],
       [{ perTemplate: { 'Not a name': {} } }, 'perTemplate.Not a name'],
       [{ perTemplate: { 'hello-web': { maxRunning: [] } } }, 'perTemplate.hello-web.maxRunning'],
     ] as const) {

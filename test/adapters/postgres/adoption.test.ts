@@ -5,6 +5,7 @@ import type { CommandId, OrgId, SessionId } from '../../../domain/ids.ts'
 import type { LockedOrphan } from '../../../domain/ports/adoption.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
 import type { FoundOrphan } from '../../../domain/ports/orphans.ts'
+import { noQuota } from '../../../domain/quota/quota.ts'
 import { adopt } from '../../../domain/session/adopt.ts'
 import { stop } from '../../../domain/session/decide.ts'
 import type { Session } from '../../../domain/session/session.ts'
@@ -121,6 +122,16 @@ describe('adoption', function () {
     const [command] = await stores.due(edge, 10, [])
     expect(command).to.deep.include({ sessionId: id, generation: 8, type: 'stop_session' })
     expect(command?.desired.spec.env).to.deep.include(secrets)
+  })
+
+  it('counts to the quota of its org, and is not refused by it', async () => {
+    const quota = { ...noQuota, maxSessions: 1, maxRunning: 0 }
+    await stores.quotas.set(ACME, quota, null)
+    expect((await adopting(await seen())).kind).to.equal('adopted')
+    expect((await adopting(await seen(edge, 'stopped'))).kind).to.equal('adopted')
+    const counted = await stores.quotas.usage(ACME, {})
+    expect(counted).to.deep.include({ sessions: 2, running: 1, cpuMillis: 500, memoryMib: 512 })
+    expect(counted.perTemplate['hello-web']).to.deep.include({ sessions: 2, running: 1 })
   })
 
   it('of what rests takes no capacity; of what runs it does, even beyond what there is', async () => {
