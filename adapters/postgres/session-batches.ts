@@ -58,7 +58,7 @@ command AS (
 SELECT count(*) AS changed FROM changed`
 
 /** No row where the org has none. What is changed is counted there by a trigger, with the sessions locked by then. */
-const LOCK_QUOTA = `SELECT FROM quota_usage WHERE org_id = $1 AND scope = 'org' FOR NO KEY UPDATE`
+const LOCK_QUOTA = 'SELECT lock_quota_usage(ARRAY[$1::text])'
 
 export const createSessionBatches = (
   database: Tenants,
