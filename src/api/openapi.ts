@@ -18,6 +18,7 @@ import {
 } from './orphan.ts'
 import { PROBLEM_MEDIA_TYPE, type ProblemCode, problemCodec, problems } from './problem.ts'
 import { problemExamples } from './problem-examples.ts'
+import { quotaCodec, setQuotaCodec, usageCodec } from './quota.ts'
 import type { Answer, ResponseHeader, Route } from './route.ts'
 import { routes } from './routes.ts'
 import { sampleOf } from './sample.ts'
@@ -64,6 +65,9 @@ const named: { readonly [name: string]: JsonSchema } = {
   Org: orgCodec.schema,
   OrgPage: orgPageCodec.schema,
   CreateOrg: createOrgCodec.schema,
+  Quota: quotaCodec.schema,
+  SetQuota: setQuotaCodec.schema,
+  Usage: usageCodec.schema,
   ApiKey: apiKeyCodec.schema,
   ApiKeyPage: apiKeyPageCodec.schema,
   ApiKeyWithSecret: apiKeyWithSecretCodec.schema,

@@ -42,6 +42,16 @@ const more: { readonly [C in ProblemCode]?: { readonly [member: string]: unknown
     detail: 'agent edge-1 has 2 sessions: delete them first (listed with agent=edge-1), or force it and lose them',
     sessions: 2,
   },
+  quota_exceeded: {
+    detail:
+      'the quota of each user (here "ada") allows maxRunning 3: 3 are used, 1 more asked; stop, hibernate or delete something first, or have an installation key raise it',
+    quota: 'maxRunning',
+    scope: 'user',
+    name: 'ada',
+    limit: 3,
+    used: 3,
+    asked: 1,
+  },
   org_in_use: {
     detail: 'org acme has 2 sessions and 1 agent: delete them first',
     sessions: 2,

@@ -272,6 +272,7 @@ const TRIED = [
   'createOrphanRemoval',
   'createOrphanStore',
   'createQuotaStore',
+  'createSessionBatches',
   'createSessionQueries',
   'createSessionStore',
   'createSessionWriter',
