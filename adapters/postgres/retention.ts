@@ -140,6 +140,28 @@ gone AS (
 SELECT (SELECT count(*) FROM gone) AS removed, count(*) AS seen, ARRAY[max(created_at)::text] AS last, true AS old
   FROM seen`
 
+/** Ids rise with the time at which they were made. One that waits for a webhook that is no more will never be sent. */
+export const REMOVE_DELIVERIES = `
+WITH seen AS MATERIALIZED (
+  SELECT id, webhook_id, created_at, finished_at FROM webhook_deliveries WHERE id > $1::uuid ORDER BY id LIMIT $2::int
+),
+ended AS MATERIALIZED (
+  SELECT d.id FROM webhook_deliveries d
+   WHERE d.id = ANY(ARRAY(
+           SELECT seen.id FROM seen
+            WHERE seen.finished_at < now() - $3::float8 * interval '1 millisecond'
+               OR NOT EXISTS (SELECT 1 FROM webhooks w WHERE w.id = seen.webhook_id)))
+     AND (d.finished_at < now() - $3::float8 * interval '1 millisecond'
+          OR NOT EXISTS (SELECT 1 FROM webhooks w WHERE w.id = d.webhook_id))
+   ORDER BY d.id FOR UPDATE SKIP LOCKED
+),
+gone AS (
+  DELETE FROM webhook_deliveries WHERE id = ANY(ARRAY(SELECT id FROM ended)) RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone) AS removed, count(*) AS seen, true AS old,
+       (SELECT ARRAY[id::text] FROM seen ORDER BY id DESC LIMIT 1) AS last
+  FROM seen`
+
 const NO_ID = '00000000-0000-0000-0000-000000000000'
 
 export const createRetentionStore = (database: Database): RetentionStore => {
@@ -162,6 +184,8 @@ export const createRetentionStore = (database: Database): RetentionStore => {
       step('remove_orphans', REMOVE_ORPHANS, [from?.[0] ?? '0', limit, olderThanMs], limit),
     agentEvents: (olderThanMs, from, limit) =>
       step('remove_agent_events', REMOVE_AGENT_EVENTS, [from?.[0] ?? '0', limit, olderThanMs], limit),
+    deliveries: (olderThanMs, from, limit) =>
+      step('remove_deliveries', REMOVE_DELIVERIES, [from?.[0] ?? NO_ID, limit, olderThanMs], limit),
     answers: (olderThanMs, from, limit) =>
       step('remove_answers', REMOVE_ANSWERS, [from?.[0] ?? '-infinity', limit, olderThanMs], limit),
     // Nobody who serves requests may remove one: the owner of the table does.

@@ -29,4 +29,6 @@ export type RetentionStore = {
   readonly answers: RetentionWalk
   /** The database keeps each for a time of its own, whatever is asked. */
   readonly auditEvents: RetentionWalk
+  /** Deliveries of webhooks that are over, and those whose webhook is no more. */
+  readonly deliveries: RetentionWalk
 }

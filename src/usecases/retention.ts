@@ -33,6 +33,7 @@ const walksOf = ({ retention, periods }: RetentionDeps) => [
   { what: 'events', walk: retention.events, olderThanMs: periods.eventsMs },
   { what: 'orphans', walk: retention.orphans, olderThanMs: periods.commandsMs },
   { what: 'agentEvents', walk: retention.agentEvents, olderThanMs: periods.eventsMs },
+  { what: 'deliveries', walk: retention.deliveries, olderThanMs: periods.commandsMs },
   { what: 'answers', walk: retention.answers, olderThanMs: ANSWERS_KEPT_MS },
   { what: 'auditEvents', walk: retention.auditEvents, olderThanMs: periods.auditMs },
 ]

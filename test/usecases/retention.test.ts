@@ -15,6 +15,7 @@ describe('the duty of retention', () => {
         agentEvents: nothing,
         answers: nothing,
         auditEvents: nothing,
+        deliveries: nothing,
         ...store,
       },
       periods,

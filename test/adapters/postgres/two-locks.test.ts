@@ -277,6 +277,7 @@ const TRIED = [
   'createSessionStore',
   'createSessionWriter',
   'createTemplateStore',
+  'createWebhookStore',
 ]
 /** What agents report, duties, retention: whose it is follows from the rows. No caller reaches them. */
 const FOR_NOBODY = [
@@ -288,6 +289,8 @@ const FOR_NOBODY = [
   'createOutbox',
   'createReportStore',
   'createRetentionStore',
+  'createDeliveryStore',
+  'createSecretKeyStore',
 ]
 
 const TABLES = [

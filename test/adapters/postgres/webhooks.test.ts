@@ -1,6 +1,7 @@
 /** Deliveries made of the feed of events: each event once for each webhook that wants it, whenever its transaction commits. */
 import { expect } from 'chai'
 import type { WebhookDeliveryId } from '../../../domain/ids.ts'
+import type { RetentionStep } from '../../../domain/ports/retention.ts'
 import type { DueDelivery } from '../../../domain/ports/webhooks.ts'
 import { DISABLED_AFTER_DEAD, type Webhook } from '../../../domain/webhook/webhook.ts'
 import { holding, letGo } from '../../support/locks.ts'
@@ -175,6 +176,28 @@ describe('deliveries of webhooks', () => {
   it('keep no secret in clear text', async () => {
     const [row] = await stores.ask('SELECT secret FROM webhooks')
     expect(row.secret.toString('latin1')).not.to.contain('whsec_')
+  })
+
+  it('leave when they are over for long enough, or their webhook is no more; what waits stays', async () => {
+    const removed = async (): Promise<number> => {
+      let sum = 0
+      let from: readonly string[] | null = null
+      do {
+        const step: RetentionStep = await stores.retention.deliveries(86_400_000, from, 2)
+        sum += step.removed
+        from = step.next
+      } while (from !== null)
+      return sum
+    }
+    for (let n = 0; n < 5; n += 1) await happens('running')
+    await readAll()
+    await stores.ask(`
+      UPDATE webhook_deliveries SET status = 'delivered', finished_at = now() - interval '2 days'
+       WHERE id IN (SELECT id FROM webhook_deliveries ORDER BY id LIMIT 2)`)
+    expect(await removed()).to.equal(2)
+    expect(await typesOf()).to.have.length(3)
+    await stores.webhooks.remove(ACME, webhook.id, 1)
+    expect(await removed()).to.equal(3)
   })
 
   it('are read, and listed, along indexes, among very many', async () => {
