@@ -15,6 +15,7 @@ import { acrossReplicas } from './replicas.ts'
 import { start } from './start.ts'
 import { statuses } from './statuses.ts'
 import { stormOfAgents } from './storm.ts'
+import { watchFew, watchMany } from './watch.ts'
 
 export const measures: readonly Measure[] = [
   createLatency,
@@ -35,5 +36,7 @@ export const measures: readonly Measure[] = [
   statuses,
   laneCost,
   stormOfAgents,
+  watchFew,
+  watchMany,
   ...platforms,
 ]
