@@ -1,7 +1,8 @@
 /**
  * Who gets which events. Watchers are found by their org, and those of one user by that user; what several get is one array, so that it is
- * written out once.
+ * written out once. Thousands are told a few hundred in each turn of the event loop, so that requests do not wait for them.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Scope } from '../../domain/identity/caller.ts'
 import type { OrgId, UserId } from '../../domain/ids.ts'
 import type { FeedEvent } from '../../domain/ports/feed.ts'
@@ -18,12 +19,16 @@ export type Live = {
   readonly isNew: (event: FeedEvent) => boolean
 }
 
+/** Some five milliseconds of writing to sockets. */
+const TOLD_IN_A_TURN = 300
+
 type OfOrg = { readonly all: Set<Live>; readonly byOwner: Map<UserId, Set<Live>> }
 
 export type FanOut = {
   readonly add: (live: Live) => void
   readonly remove: (live: Live) => void
-  readonly publish: (events: readonly FeedEvent[]) => void
+  /** Resolves when all have been told. Whoever is added meanwhile is told what is new to it. */
+  readonly publish: (events: readonly FeedEvent[]) => Promise<void>
   readonly size: () => number
   readonly endAll: (why: string) => void
 }
@@ -32,9 +37,15 @@ export const createFanOut = (): FanOut => {
   const orgs = new Map<OrgId, OfOrg>()
   let size = 0
 
-  const tell = (watchers: Iterable<Live>, events: readonly FeedEvent[]): void => {
+  let toldInTurn = 0
+  const tell = async (watchers: Iterable<Live>, events: readonly FeedEvent[]): Promise<void> => {
     const oldest = events[0]?.position.xid ?? 0
     for (const { wants, sink, beganBelow, isNew } of watchers) {
+      toldInTurn += 1
+      if (toldInTurn > TOLD_IN_A_TURN) {
+        toldInTurn = 0
+        await nextTurn()
+      }
       const fresh = oldest < beganBelow ? events.filter(isNew) : events
       const wanted = wants === null ? fresh : fresh.filter(wants)
       if (wanted.length > 0) sink.deliver(wanted)
@@ -60,14 +71,15 @@ export const createFanOut = (): FanOut => {
       if (ownerId !== null && among.size === 0) ofOrg.byOwner.delete(ownerId)
       if (ofOrg.all.size === 0 && ofOrg.byOwner.size === 0) orgs.delete(orgId)
     },
-    publish: (events) => {
+    publish: async (events) => {
+      toldInTurn = 0
       for (const [orgId, ofThis] of Map.groupBy(events, (event) => event.orgId)) {
         const ofOrg = orgs.get(orgId)
         if (ofOrg === undefined) continue
-        tell(ofOrg.all, ofThis)
+        await tell(ofOrg.all, ofThis)
         if (ofOrg.byOwner.size === 0) continue
         for (const [userId, own] of Map.groupBy(ofThis, ({ subject }) => subject?.userId))
-          if (userId !== undefined) tell(ofOrg.byOwner.get(userId) ?? [], own)
+          if (userId !== undefined) await tell(ofOrg.byOwner.get(userId) ?? [], own)
       }
     },
     endAll: (why) => {

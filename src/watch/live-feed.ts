@@ -3,13 +3,16 @@
  * one short query, wherever the event was written, where a notification with each commit would make all commits
  * of the database wait for one another (docs/decisions/0095).
  */
-import { setTimeout as wait } from 'node:timers/promises'
 import type { Feed, FeedEvent, FeedPosition, Snapshot } from '../../domain/ports/feed.ts'
 import { createFanOut, type FanOut } from './fan-out.ts'
 import { createRing, type Ring } from './ring.ts'
 
 /** After events there are often more: they come in small batches. */
 const AGAIN_AFTER_MS = { events: 10, nothing: 40, failure: 500 }
+/** Somebody waits to begin. */
+const SOON_MS = 1
+/** Of the time that telling takes. */
+const PART_FOR_OTHERS = 0.3
 const ROWS_AT_ONCE = 1_000
 /** Some ten seconds of a busy installation. */
 const RING = 10_000
@@ -44,7 +47,7 @@ export const createLiveFeed = ({ feed, told, ring: most = RING }: LiveFeedDeps):
   let joining: Joining[] = []
   let running: Promise<void> | null = null
   let stopped = false
-  let wakeUp = new AbortController()
+  let wakeUp = (): void => {}
 
   const isWanted = (): boolean => joining.length > 0 || fanOut.size() > 0
 
@@ -62,13 +65,17 @@ export const createLiveFeed = ({ feed, told, ring: most = RING }: LiveFeedDeps):
         return 0
       }
       ring.push(page.events, page.next)
-      if (page.events.length > 0) fanOut.publish(page.events)
+      const published = performance.now()
+      if (page.events.length > 0) await fanOut.publish(page.events)
+      const tookMs = performance.now() - published
       if (!page.complete) {
         joining = [...asked, ...joining]
         return 0
       }
       for (const { resolve } of asked) resolve({ position: page.next, snapshot: page.snapshot })
-      return page.events.length > 0 ? AGAIN_AFTER_MS.events : AGAIN_AFTER_MS.nothing
+      if (page.events.length === 0) return AGAIN_AFTER_MS.nothing
+      // Where telling thousands takes its time, what comes meanwhile is told together.
+      return Math.max(AGAIN_AFTER_MS.events, tookMs * PART_FOR_OTHERS)
     } catch (error) {
       for (const { reject } of asked) reject(error)
       told('the feed could not be read; it is read on as soon as it can be', error)
@@ -82,23 +89,28 @@ export const createLiveFeed = ({ feed, told, ring: most = RING }: LiveFeedDeps):
       const pauseMs = await readOnce()
       if (isWanted()) wantedAt = performance.now()
       else if (performance.now() - wantedAt > READS_ON_FOR_MS) break
-      await wait(joining.length > 0 ? Math.min(pauseMs, 1) : pauseMs, undefined, { signal: wakeUp.signal }).catch(
-        () => {
-          wakeUp = new AbortController()
-        },
-      )
+      await pause(joining.length > 0 ? Math.min(pauseMs, SOON_MS) : pauseMs)
     }
     ring = null
     running = null
     for (const { reject } of joining.splice(0)) reject(new Error('this replica is stopping'))
   }
 
+  const pause = (ms: number): Promise<void> =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      wakeUp = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+
   const begin = (): Promise<Beginning> =>
     new Promise((resolve, reject) => {
       if (stopped) return reject(new Error('this replica is stopping'))
       joining.push({ resolve, reject })
       if (running === null) running = run()
-      else wakeUp.abort()
+      else wakeUp()
     })
 
   return {
@@ -108,7 +120,7 @@ export const createLiveFeed = ({ feed, told, ring: most = RING }: LiveFeedDeps):
     remembered: (after, limit) => ring?.after(after, limit) ?? null,
     stop: async () => {
       stopped = true
-      wakeUp.abort()
+      wakeUp()
       await running
     },
   }
