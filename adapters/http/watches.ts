@@ -29,14 +29,16 @@ export type WatchesSettings = {
   readonly heartbeatMs: number
   /** What one reader may leave unread here, beside what its kernel and ours hold. */
   readonly unreadBytes?: number
+  /** For how long a reader that is behind may take nothing. */
+  readonly patienceMs?: number
 }
 
 /** Streams of a replica: each is a connection and some memory. */
 const MOST = 10_000
 const UNREAD_BYTES = 262_144
-/** While old events are read for it, no more than this waits here; if it waits for so long, nobody is reading. */
+/** One that is behind is given more when no more than this waits. */
 const AHEAD_BYTES = 65_536
-const TAKES_AT_MOST_MS = 20_000
+const PATIENCE_MS = 15_000
 /** With the second for which a key is remembered, well below the five within which a right has ended. */
 const LOOK_AGAIN_MS = 2_500
 const TICK_MS = 500
@@ -63,6 +65,7 @@ export const createWatches = ({
   log,
   heartbeatMs,
   unreadBytes = UNREAD_BYTES,
+  patienceMs = PATIENCE_MS,
 }: WatchesSettings): Watches => {
   const holders = new Map<string, Holder>()
   let size = 0
@@ -132,9 +135,13 @@ export const createWatches = ({
         if (response.writableEnded || response.destroyed) return
         response.write(eventsAsText(events, watch.positionOf))
         stream.wroteAt = performance.now()
-        if (response.writableLength > unreadBytes) drop()
       },
-      ready: () => (response.writableLength <= AHEAD_BYTES ? Promise.resolve() : drained(response, drop)),
+      isFull: () => response.writableLength > unreadBytes,
+      ready: () =>
+        response.writableLength <= AHEAD_BYTES || response.destroyed
+          ? Promise.resolve()
+          : drained(response, patienceMs, drop),
+      tooSlow: drop,
       ended: stream.end,
     })
     // It may have been over before it began.
@@ -204,7 +211,7 @@ export const createWatches = ({
 const STOPPING = 'this replica is stopping: go on with Last-Event-ID'
 
 /** Until what was written is on its way; a reader that takes nothing for long is dropped. */
-const drained = (response: ServerResponse, drop: () => void): Promise<void> =>
+const drained = (response: ServerResponse, patienceMs: number, drop: () => void): Promise<void> =>
   new Promise((resolve) => {
     const done = (): void => {
       clearTimeout(limit)
@@ -215,7 +222,7 @@ const drained = (response: ServerResponse, drop: () => void): Promise<void> =>
     const limit = setTimeout(() => {
       drop()
       done()
-    }, TAKES_AT_MOST_MS)
+    }, patienceMs)
     limit.unref()
     response.on('drain', done)
     response.on('close', done)

@@ -5,8 +5,12 @@ import type { FeedEvent } from './feed.ts'
 export type WatchSink = {
   /** In order, each once. What many watchers get is the same array. */
   readonly deliver: (events: readonly FeedEvent[]) => void
-  /** Resolves when the sink can take more. Waited for while old events are read; new ones wait for nobody. */
+  /** Its reader is behind: it takes nothing now. */
+  readonly isFull: () => boolean
+  /** Resolves when the sink can take more; a reader for whom that takes too long is dropped. */
   readonly ready: () => Promise<void>
+  /** Its reader is further behind than anything is kept for it. */
+  readonly tooSlow: () => void
   /** The feed is another one by now, or what comes next cannot be read: ask again. */
   readonly ended: (why: string) => void
 }

@@ -51,6 +51,15 @@ const ofCommands: { readonly [command: string]: Help } = {
     ],
   },
   'session get': { examples: ['session get mine', 'session get mine --json | jq -r .endpoint.url'] },
+  'session watch': {
+    notes: `Goes on through lost connections and restarts of the server, and leaves nothing out. Filters are about the
+session as it is when its event is read.`,
+    examples: [
+      'session watch',
+      'session watch mine',
+      'session watch --type failed --json | jq -r \'.sessionId + " " + .data.reason\'',
+    ],
+  },
   'session start': intent('start'),
   'session stop': intent('stop'),
   'session hibernate': intent('hibernate'),

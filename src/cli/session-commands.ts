@@ -23,6 +23,7 @@ import { commandColumns, eventColumns, sessionColumns, sessionLine } from './ses
 import { showList } from './show-list.ts'
 import { showSession } from './show-session.ts'
 import { settle, type WaitOptions, withWaitOptions } from './wait-command.ts'
+import { addWatch } from './watch-sessions.ts'
 
 const SESSION = 'id, or the whole name when only one session has it'
 
@@ -84,6 +85,7 @@ export const addSessionCommands = (program: Command, context: Context): void => 
       showSession(context.terminal, await client.sessions.get(await findSession(client, named)), options)
     })
 
+  addWatch(session, context)
   addIntent(session, context, 'start', 'running', 'start a session that is stopped, hibernated or failed')
   addIntent(session, context, 'stop', 'stopped', 'stop a session; its home is kept when it has a persistent one')
   addIntent(session, context, 'hibernate', 'hibernated', 'put a running session to rest')

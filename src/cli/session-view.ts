@@ -36,7 +36,7 @@ const wantedOf = ({ desiredState, status }: Session): string | null => {
   return desiredState
 }
 
-const pairs = (map: { readonly [name: string]: unknown }): string =>
+export const pairs = (map: { readonly [name: string]: unknown }): string =>
   Object.entries(map)
     .map(([name, value]) => `${name}=${plainly(value)}`)
     .join('  ')

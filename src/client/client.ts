@@ -23,9 +23,11 @@ import { createDownload } from './download.ts'
 import { filterInBody } from './encode.ts'
 import { isProblem } from './errors.ts'
 import { type Listed, readPages } from './pages.ts'
+import { type WatchedEvent, type WatchFilters, type WatchOptions, watchSessions } from './watch.ts'
 
 export type { ClientOptions } from './call.ts'
 export type { Listed } from './pages.ts'
+export type { WatchedEvent, WatchFilters, WatchOptions } from './watch.ts'
 
 export type SessionIntent = 'start' | 'stop' | 'hibernate' | 'wake' | 'restart'
 
@@ -227,6 +229,10 @@ export const createClient = (options: ClientOptions) => {
       halt: (): Promise<OrphanRemoval> => body('haltOrphanRemoval', {}),
       resume: (): Promise<OrphanRemoval> => body('resumeOrphanRemoval', {}),
     },
+
+    /** Events of sessions from now on, or behind `after`; `for await` until its signal ends it, through lost connections. */
+    watch: (filters: WatchFilters = {}, how: WatchOptions = {}): AsyncGenerator<WatchedEvent, void, undefined> =>
+      watchSessions(options, filters, how),
 
     /** Asked once: whether it is ready now, not whether it becomes so. */
     readiness: async (): Promise<Readiness> => {

@@ -13,7 +13,7 @@ import { createTurnstile } from '../watch/turnstile.ts'
 import type { Application } from './application.ts'
 
 /** Events that are looked at for a page of a watcher that was away, and those that it is given at once. */
-const LOOKED_AT = 2_000
+const LOOKED_AT = 500
 const GIVEN_AT_ONCE = 200
 /** Watchers who were away for long share these, so that everybody else's statements find a connection. */
 const READERS = 3
@@ -70,6 +70,7 @@ const follow = ({ scope, wants, sink, start, live, pageOf }: Following): (() => 
   let over = false
   let added: Live | null = null
   let at = start.position
+  let wasLive = false
 
   /** What was committed before it asked is not new, though it comes only now: another transaction held it back. */
   const isNew = ({ position }: FeedEvent): boolean => isBehind(position, at) && snapshot?.sees(position.xid) !== true
@@ -90,6 +91,8 @@ const follow = ({ scope, wants, sink, start, live, pageOf }: Following): (() => 
     while (!over) {
       const events = live.remembered(at, GIVEN_AT_ONCE)
       if (events === null) {
+        // Slower than events come, for longer than they are remembered: the next connection reads them from the database.
+        if (wasLive) return sink.tooSlow()
         const page = await pageOf(scope, at)
         if (typeof page === 'string')
           return sink.ended('what comes next is not there any more: list what there is, and watch anew')
@@ -101,7 +104,9 @@ const follow = ({ scope, wants, sink, start, live, pageOf }: Following): (() => 
       }
       const last = events.at(-1)
       if (last === undefined) {
-        added = { scope, wants, sink, isNew, beganBelow: Math.max(at.xid + 1, snapshot?.xmax ?? 0) }
+        const beganBelow = Math.max(at.xid + 1, snapshot?.xmax ?? 0)
+        added = { scope, wants, sink, isNew, lag, beganBelow }
+        wasLive = true
         live.fanOut.add(added)
         return
       }
@@ -110,11 +115,27 @@ const follow = ({ scope, wants, sink, start, live, pageOf }: Following): (() => 
     }
   }
 
-  catchUp().catch(() => {
-    if (!over) sink.ended('the database cannot be reached: ask again')
-  })
+  const leave = (): void => {
+    if (added !== null) live.fanOut.remove(added)
+    added = null
+  }
+  const lag = (from: FeedPosition): void => {
+    leave()
+    if (isBehind(from, at)) at = from
+    catchUpOrEnd()
+  }
+  const catchUpOrEnd = (): void => {
+    sink
+      .ready()
+      .then(catchUp)
+      .catch(() => {
+        if (!over) sink.ended('the database cannot be reached: ask again')
+      })
+  }
+
+  catchUpOrEnd()
   return () => {
     over = true
-    if (added !== null) live.fanOut.remove(added)
+    leave()
   }
 }

@@ -5,7 +5,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Scope } from '../../domain/identity/caller.ts'
 import type { OrgId, UserId } from '../../domain/ids.ts'
-import type { FeedEvent } from '../../domain/ports/feed.ts'
+import type { FeedEvent, FeedPosition } from '../../domain/ports/feed.ts'
 import type { WatchSink } from '../../domain/ports/watch.ts'
 import type { Wants } from '../../domain/session/watched.ts'
 
@@ -14,6 +14,8 @@ export type Live = {
   /** null: all. */
   readonly wants: Wants | null
   readonly sink: WatchSink
+  /** It cannot take what comes now, all of it behind `from`. It is not told any more until it is added again. */
+  readonly lag: (from: FeedPosition) => void
   /** Below this transaction some events are older than the watcher is. */
   readonly beganBelow: number
   readonly isNew: (event: FeedEvent) => boolean
@@ -22,13 +24,16 @@ export type Live = {
 /** Some five milliseconds of writing to sockets. */
 const TOLD_IN_A_TURN = 300
 
+/** More is for each to take as it can. */
+const TOLD_AT_ONCE = 300
+
 type OfOrg = { readonly all: Set<Live>; readonly byOwner: Map<UserId, Set<Live>> }
 
 export type FanOut = {
   readonly add: (live: Live) => void
   readonly remove: (live: Live) => void
   /** Resolves when all have been told. Whoever is added meanwhile is told what is new to it. */
-  readonly publish: (events: readonly FeedEvent[]) => Promise<void>
+  readonly publish: (events: readonly FeedEvent[], from: FeedPosition) => Promise<void>
   readonly size: () => number
   readonly endAll: (why: string) => void
 }
@@ -38,9 +43,9 @@ export const createFanOut = (): FanOut => {
   let size = 0
 
   let toldInTurn = 0
-  const tell = async (watchers: Iterable<Live>, events: readonly FeedEvent[]): Promise<void> => {
+  const tell = async (watchers: Iterable<Live>, events: readonly FeedEvent[], from: FeedPosition): Promise<void> => {
     const oldest = events[0]?.position.xid ?? 0
-    for (const { wants, sink, beganBelow, isNew } of watchers) {
+    for (const { wants, sink, beganBelow, isNew, lag } of watchers) {
       toldInTurn += 1
       if (toldInTurn > TOLD_IN_A_TURN) {
         toldInTurn = 0
@@ -48,7 +53,9 @@ export const createFanOut = (): FanOut => {
       }
       const fresh = oldest < beganBelow ? events.filter(isNew) : events
       const wanted = wants === null ? fresh : fresh.filter(wants)
-      if (wanted.length > 0) sink.deliver(wanted)
+      if (wanted.length === 0) continue
+      if (wanted.length > TOLD_AT_ONCE || sink.isFull()) lag(from)
+      else sink.deliver(wanted)
     }
   }
 
@@ -71,15 +78,15 @@ export const createFanOut = (): FanOut => {
       if (ownerId !== null && among.size === 0) ofOrg.byOwner.delete(ownerId)
       if (ofOrg.all.size === 0 && ofOrg.byOwner.size === 0) orgs.delete(orgId)
     },
-    publish: async (events) => {
+    publish: async (events, from) => {
       toldInTurn = 0
       for (const [orgId, ofThis] of Map.groupBy(events, (event) => event.orgId)) {
         const ofOrg = orgs.get(orgId)
         if (ofOrg === undefined) continue
-        await tell(ofOrg.all, ofThis)
+        await tell(ofOrg.all, ofThis, from)
         if (ofOrg.byOwner.size === 0) continue
         for (const [userId, own] of Map.groupBy(ofThis, ({ subject }) => subject?.userId))
-          if (userId !== undefined) await tell(ofOrg.byOwner.get(userId) ?? [], own)
+          if (userId !== undefined) await tell(ofOrg.byOwner.get(userId) ?? [], own, from)
       }
     },
     endAll: (why) => {

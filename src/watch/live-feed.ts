@@ -43,6 +43,8 @@ type Joining = { readonly resolve: (beginning: Beginning) => void; readonly reje
 
 export const createLiveFeed = ({ feed, told, ring: most = RING }: LiveFeedDeps): LiveFeed => {
   const fanOut = createFanOut()
+  // Whoever cannot take all of a page at once finds it in the ring.
+  const rowsAtOnce = Math.max(1, Math.min(ROWS_AT_ONCE, Math.floor(most / 2)))
   let ring: Ring | null = null
   let joining: Joining[] = []
   let running: Promise<void> | null = null
@@ -57,7 +59,8 @@ export const createLiveFeed = ({ feed, told, ring: most = RING }: LiveFeedDeps):
     joining = []
     try {
       ring ??= createRing(await feed.now(), most)
-      const page = await feed.read(ring.end(), ROWS_AT_ONCE)
+      const from = ring.end()
+      const page = await feed.read(from, rowsAtOnce)
       if (page === 'other_feed') {
         ring = null
         fanOut.endAll('the history of the database is another one: list what there is, and watch anew')
@@ -66,7 +69,7 @@ export const createLiveFeed = ({ feed, told, ring: most = RING }: LiveFeedDeps):
       }
       ring.push(page.events, page.next)
       const published = performance.now()
-      if (page.events.length > 0) await fanOut.publish(page.events)
+      if (page.events.length > 0) await fanOut.publish(page.events, from)
       const tookMs = performance.now() - published
       if (!page.complete) {
         joining = [...asked, ...joining]
