@@ -53,6 +53,7 @@ import { createIds } from '../adapters/secrets/ids.ts'
 import { secretKeySettings } from '../adapters/secrets/keyring.ts'
 import { createSealer, createTextSealer, deriveKey, WEBHOOK_SECRETS } from '../adapters/secrets/sealer.ts'
 import { tokens } from '../adapters/secrets/tokens.ts'
+import { createMetrics } from '../adapters/telemetry/metrics.ts'
 import { createCheckTarget } from '../adapters/webhooks/check-target.ts'
 import { createSendWebhook } from '../adapters/webhooks/send.ts'
 import { createTargets } from '../adapters/webhooks/targets.ts'
@@ -239,7 +240,11 @@ export const startServer = async (
     { nudge: settings.nudge },
   )
 
-  const live = createLiveFeed({ feed, told: (what, error) => log.warn({ err: error, msg: what }) })
+  const live = createLiveFeed({
+    feed,
+    told: (what, error) => log.warn({ err: error, msg: what }),
+    late: (delay) => log.warn({ ...delay, msg: 'watchers wait: a transaction in the database is open for long' }),
+  })
   await makeWebhookQueue(boss)
   const targets = createTargets(settings.webhooks.allowPrivate)
   const deliveryJobs = createDeliveryJobs(boss, settings.webhooks)
@@ -280,14 +285,25 @@ export const startServer = async (
       onError: told('an agent was not asked for its inventory; it sends one by itself'),
     }),
   })
+  const authenticate = createAuthenticate({
+    access,
+    tokens,
+    clock,
+    verifyToken: settings.jwt === null ? null : createVerifyToken(settings.jwt),
+    used: keyUse.used,
+    told: (what, why) => log.info({ why, msg: what }),
+  })
+  const watches = createWatches({
+    authenticate,
+    log,
+    heartbeatMs: settings.watchHeartbeatMs,
+  })
   const application: Application = {
-    authenticate: createAuthenticate({
-      access,
-      tokens,
-      clock,
-      verifyToken: settings.jwt === null ? null : createVerifyToken(settings.jwt),
-      used: keyUse.used,
-      told: (what, why) => log.info({ why, msg: what }),
+    authenticate,
+    metrics: createMetrics({
+      feedDelay: feed.delay,
+      watchers: watches.size,
+      watchersDropped: watches.dropped,
     }),
     readiness: {
       check: async () => {
@@ -320,11 +336,6 @@ export const startServer = async (
     jobs: jobUseCases(createJobQueries(boss, cursors)),
   }
 
-  const watches = createWatches({
-    authenticate: application.authenticate,
-    log,
-    heartbeatMs: settings.watchHeartbeatMs,
-  })
   let liveReplicas = 1
   const { http } = settings
   const limits = createLimits(

@@ -11,7 +11,7 @@ export type Answer = {
   /** null: no body. */
   readonly codec: c.AnyCodec | null
   /** Left out: JSON. */
-  readonly mediaType?: 'text/event-stream'
+  readonly mediaType?: 'text/event-stream' | 'text/plain'
   readonly headers?: readonly ResponseHeader[]
   /** Text of one of these media types, sent as it is made. */
   readonly streams?: readonly string[]

@@ -26,6 +26,16 @@ export const serverRoutes = {
     answers: { 200: { description: 'It can', codec: readinessCodec } },
     problems: ['not_ready'],
   },
+  getMetrics: {
+    ...nothingSent,
+    method: 'get',
+    path: '/metrics',
+    tag: 'Server',
+    summary: 'What the server measures of itself, for Prometheus',
+    access: 'anyone',
+    params: {},
+    answers: { 200: { description: 'Metrics', codec: c.string(), mediaType: 'text/plain' } },
+  },
   getOpenApi: {
     ...nothingSent,
     method: 'get',

@@ -25,6 +25,7 @@ import type { ApiKeyView } from '../../domain/ports/api-keys.ts'
 import type { AuditEvent, AuditFilter } from '../../domain/ports/audit.ts'
 import type { Keep } from '../../domain/ports/idempotency.ts'
 import type { JobState, JobView, QueueView } from '../../domain/ports/jobs.ts'
+import type { Metrics } from '../../domain/ports/metrics.ts'
 import type { Org } from '../../domain/ports/orgs.ts'
 import type { Usage, UsageFilter, VersionedQuota } from '../../domain/ports/quotas.ts'
 import type {
@@ -137,6 +138,7 @@ export type Approved = { readonly approved: number }
 export type Application = {
   readonly authenticate: Authenticate
   readonly readiness: Readiness
+  readonly metrics: Metrics
   readonly sessions: {
     readonly create: (caller: Caller, request: CreateSession, keep?: Keep<SessionView>) => Answer<SessionView>
     /** Where a create would go; nothing is written. */

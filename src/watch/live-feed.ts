@@ -3,7 +3,7 @@
  * one short query, wherever the event was written, where a notification with each commit would make all commits
  * of the database wait for one another (docs/decisions/0095).
  */
-import type { Feed, FeedEvent, FeedPosition, Snapshot } from '../../domain/ports/feed.ts'
+import type { Feed, FeedDelay, FeedEvent, FeedPosition, Snapshot } from '../../domain/ports/feed.ts'
 import { createFanOut, type FanOut } from './fan-out.ts'
 import { createRing, type Ring } from './ring.ts'
 
@@ -16,6 +16,8 @@ const PART_FOR_OTHERS = 0.3
 const ROWS_AT_ONCE = 1_000
 /** Some ten seconds of a busy installation. */
 const RING = 10_000
+/** A transaction that holds events back for so long is told of, and then again as often. */
+const LATE_MS = 5_000
 /** Whoever lost a connection is back within that, and is answered from memory. */
 const READS_ON_FOR_MS = 30_000
 
@@ -36,12 +38,17 @@ export type LiveFeed = {
 export type LiveFeedDeps = {
   readonly feed: Feed
   readonly told: (what: string, error?: unknown) => void
+  /** Events wait for a transaction: for how long, and whose it is. */
+  readonly late?: (delay: FeedDelay) => void
   readonly ring?: number
 }
 
+/** As when the database is not there: another replica can be asked. */
+const stopping = (): Error => Object.assign(new Error('this replica is stopping'), { code: 'ECONNABORTED' })
+
 type Joining = { readonly resolve: (beginning: Beginning) => void; readonly reject: (error: unknown) => void }
 
-export const createLiveFeed = ({ feed, told, ring: most = RING }: LiveFeedDeps): LiveFeed => {
+export const createLiveFeed = ({ feed, told, late, ring: most = RING }: LiveFeedDeps): LiveFeed => {
   const fanOut = createFanOut()
   // Whoever cannot take all of a page at once finds it in the ring.
   const rowsAtOnce = Math.max(1, Math.min(ROWS_AT_ONCE, Math.floor(most / 2)))
@@ -88,15 +95,21 @@ export const createLiveFeed = ({ feed, told, ring: most = RING }: LiveFeedDeps):
 
   const run = async (): Promise<void> => {
     let wantedAt = performance.now()
+    let lookedAt = wantedAt
     while (!stopped) {
       const pauseMs = await readOnce()
       if (isWanted()) wantedAt = performance.now()
       else if (performance.now() - wantedAt > READS_ON_FOR_MS) break
+      if (late !== undefined && performance.now() - lookedAt > LATE_MS) {
+        lookedAt = performance.now()
+        const delay = await feed.delay().catch(() => null)
+        if (delay !== null && delay.lagMs > LATE_MS) late(delay)
+      }
       await pause(joining.length > 0 ? Math.min(pauseMs, SOON_MS) : pauseMs)
     }
     ring = null
     running = null
-    for (const { reject } of joining.splice(0)) reject(new Error('this replica is stopping'))
+    for (const { reject } of joining.splice(0)) reject(stopping())
   }
 
   const pause = (ms: number): Promise<void> =>
@@ -110,7 +123,7 @@ export const createLiveFeed = ({ feed, told, ring: most = RING }: LiveFeedDeps):
 
   const begin = (): Promise<Beginning> =>
     new Promise((resolve, reject) => {
-      if (stopped) return reject(new Error('this replica is stopping'))
+      if (stopped) return reject(stopping())
       joining.push({ resolve, reject })
       if (running === null) running = run()
       else wakeUp()

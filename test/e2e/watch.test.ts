@@ -5,7 +5,7 @@ import { eventually } from './support/eventually.ts'
 import { keyOf } from './support/keys.ts'
 import { type Rest, rest } from './support/rest.ts'
 import { scene } from './support/scene.ts'
-import { migratedDatabase, type Server, server } from './support/streamspace.ts'
+import { migratedDatabase, type Server, server, streamspace } from './support/streamspace.ts'
 
 describe('watching', function () {
   this.timeout(120_000)
@@ -206,6 +206,36 @@ describe('watching', function () {
     const next = await starts()
     const again = await watching(next.rest, '', behind(watcher.lastId()))
     expect(brief(await again.until(1))).to.deep.equal([`${id} created`])
+  })
+
+  it('the command line tells everything once, through a server that was killed and is back', async () => {
+    const short = await starts()
+    const watcher = streamspace(here, ['session', 'watch', '--json', '--type', 'created'], {
+      STREAMSPACE_URL: short.url,
+      STREAMSPACE_API_KEY: short.rest.key,
+    })
+    const seen = (): readonly string[] =>
+      watcher
+        .stdout()
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line).sessionId)
+    const made: string[] = []
+    await eventually(
+      async () => {
+        made.push(await create(one.rest))
+        expect(seen()).not.to.deep.equal([])
+      },
+      { within: 20_000 },
+    )
+    short.program.signal('SIGKILL')
+    for (let n = 0; n < 5; n += 1) made.push(await create(one.rest))
+    const back = await server(here, database, { PORT: new URL(short.url).port })
+    made.push(await create(back.rest))
+    await eventually(() => expect(seen().at(-1)).to.equal(made.at(-1)), { within: 20_000 })
+    expect(seen()).to.deep.equal(made.slice(made.indexOf(seen()[0] ?? '')))
+    watcher.signal('SIGINT')
+    expect((await watcher.end()).code).to.equal(0)
   })
 
   it('serves many more than a browser would open, beside everything else', async () => {

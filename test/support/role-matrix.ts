@@ -164,5 +164,6 @@ export const matrix: Matrix = {
 
   getHealth: { on: 'nothing', statuses: { own: all(200) } },
   getReadiness: { on: 'nothing', statuses: { own: all(200) } },
+  getMetrics: { on: 'nothing', statuses: { own: all(200) } },
   getOpenApi: { on: 'nothing', statuses: { own: all(200) } },
 }

@@ -326,6 +326,7 @@ export const fakeApplication = (
           : { ready: true, reason: null }
       },
     },
+    metrics: { mediaType: 'text/plain; version=0.0.4; charset=utf-8', text: async () => 'streamspace_watchers 0\n' },
     sessions: {
       create: (_caller, request) => answer(aSessionView(), 'create', request),
       plan: (_caller, request) => answer(aPlan, 'plan', request),

@@ -187,9 +187,10 @@ describe('streams of events', function () {
   })
 
   it('go on from long ago, in pages from the database', async () => {
-    const one = await replica({ ring: 10 })
+    const one = await replica({ ring: 200 })
     const first = await watching(one)
     await write(7_000)
+    await first.until(7_000, 20_000)
     const again = await watching(one, behind(first.begun()))
     await again.until(7_000, 20_000)
     await write(3)
