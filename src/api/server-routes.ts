@@ -34,7 +34,15 @@ export const serverRoutes = {
     summary: 'What the server measures of itself, for Prometheus',
     access: 'anyone',
     params: {},
-    answers: { 200: { description: 'Metrics', codec: c.string(), mediaType: 'text/plain' } },
+    answers: {
+      200: {
+        description: 'Metrics',
+        codec: c.described(c.string(), {
+          examples: ['# TYPE streamspace_watchers gauge\nstreamspace_watchers 3\n'],
+        }),
+        mediaType: 'text/plain',
+      },
+    },
   },
   getOpenApi: {
     ...nothingSent,

@@ -1,5 +1,6 @@
 /** The watch as a program from outside sees it, over two replicas of one database. */
 import { expect } from 'chai'
+import pg from 'pg'
 import { type Told, type WatchCall, type Watcher, watch } from '../support/watcher.ts'
 import { eventually } from './support/eventually.ts'
 import { keyOf } from './support/keys.ts'
@@ -236,6 +237,35 @@ describe('watching', function () {
     expect(seen()).to.deep.equal(made.slice(made.indexOf(seen()[0] ?? '')))
     watcher.signal('SIGINT')
     expect((await watcher.end()).code).to.equal(0)
+  })
+
+  it('metrics say who watches, and whose transaction events wait for', async () => {
+    const metric = async (name: string): Promise<string> => {
+      const { status, headers, body } = await one.rest.get('/metrics')
+      expect(status).to.equal(200)
+      expect(headers.get('content-type')).to.match(/^text\/plain/)
+      return String(body)
+        .split('\n')
+        .filter((line) => line.startsWith(name))
+        .join('\n')
+    }
+    await eventually(async () =>
+      expect(await metric('streamspace_feed_lag')).to.equal('streamspace_feed_lag_seconds{blocking_pid=""} 0'),
+    )
+    await watching(one.rest)
+    expect(await metric('streamspace_watchers ')).to.match(/ [1-9]\d*$/)
+    const client = new pg.Client({ connectionString: database })
+    await client.connect()
+    try {
+      await client.query('BEGIN')
+      const { rows } = await client.query('SELECT pg_current_xact_id(), pg_backend_pid() AS pid')
+      await create(one.rest)
+      await eventually(async () =>
+        expect(await metric('streamspace_feed_lag')).to.match(new RegExp(`blocking_pid="${rows[0].pid}"} [\\d.e-]+$`)),
+      )
+    } finally {
+      await client.end()
+    }
   })
 
   it('serves many more than a browser would open, beside everything else', async () => {

@@ -33,7 +33,7 @@ export const rest = (url: string, key: string): Rest => {
   const ask = async (method: string, path: string, { body, text, headers }: Ask = {}): Promise<Answer> => {
     const payload = text ?? (body === undefined ? undefined : JSON.stringify(body))
     const response = await fetch(
-      `${url}${/^\/(api\/|\/|healthz|readyz|openapi)/.test(path) ? path : `/api/v1${path}`}`,
+      `${url}${/^\/(api\/|\/|healthz|readyz|metrics|openapi)/.test(path) ? path : `/api/v1${path}`}`,
       {
         method,
         signal: AbortSignal.timeout(15_000),
