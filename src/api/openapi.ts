@@ -137,7 +137,10 @@ const always = (route: Route): JsonSchema => ({
   'X-Request-Id': reference('headers', 'RequestId'),
   ...(route.access === 'anyone'
     ? {}
-    : { RateLimit: reference('headers', 'RateLimit'), 'RateLimit-Policy': reference('headers', 'RateLimitPolicy') }),
+    : {
+        RateLimit: reference('headers', 'RateLimitWhile'),
+        'RateLimit-Policy': reference('headers', 'RateLimitPolicyWhile'),
+      }),
 })
 
 const response = (route: Route, answer: Answer): JsonSchema => ({
@@ -170,7 +173,11 @@ const contentOf = (schema: JsonSchema, mediaType = 'application/json'): JsonSche
 /** What a refusal of this status has beside its body. */
 const headersOfRefusal: { readonly [status: string]: JsonSchema } = {
   401: { 'WWW-Authenticate': reference('headers', 'WwwAuthenticate') },
-  429: { 'Retry-After': reference('headers', 'RetryAfter') },
+  429: {
+    'Retry-After': reference('headers', 'RetryAfter'),
+    RateLimit: reference('headers', 'RateLimit'),
+    'RateLimit-Policy': reference('headers', 'RateLimitPolicy'),
+  },
   503: { 'Retry-After': reference('headers', 'RetryAfter') },
 }
 
@@ -334,6 +341,8 @@ export const openApiDocument = (version: string): JsonSchema => ({
         required: true,
         schema: { type: 'string' },
       },
+      RateLimitWhile: { description: '`"key";r=99;t=1`, while a limit is set', schema: { type: 'string' } },
+      RateLimitPolicyWhile: { description: '`"key";q=100;w=1`, while a limit is set', schema: { type: 'string' } },
       RateLimitPolicy: {
         description: '`"key";q=100;w=1`: 100 requests a second',
         required: true,
