@@ -11,7 +11,7 @@ import type { Handlers } from './endpoint.ts'
 import type { Reply } from './exchange.ts'
 import { noContent, ok } from './replies.ts'
 
-const one = (agent: Agent): Reply => ({ status: 200, body: agentRepresentation(agent), etag: 'content' })
+const one = (agent: Agent): Reply => ({ status: 200, body: agentRepresentation(agent), etag: agent.revision })
 
 type WithToken = { readonly agent: Agent; readonly token: string }
 
@@ -19,6 +19,7 @@ type WithToken = { readonly agent: Agent; readonly token: string }
 const withToken = ({ agent, token }: WithToken): Reply => ({
   status: 200,
   body: { ...agentRepresentation(agent), token },
+  etag: agent.revision,
   secret: true,
 })
 
@@ -40,12 +41,14 @@ export const agentHandlers = ({ agents }: Application): Handlers<keyof typeof ag
     pipe(agents.list(caller, filter, pageRequest(limit, cursor)), TE.map(page)),
   enrolAgent: ({ caller, body, keeping }) => pipe(agents.enrol(caller, body, keeping(enrolled)), TE.map(enrolled)),
   getAgent: ({ caller, params }) => pipe(agents.get(caller, params.id), TE.map(one)),
-  removeAgent: ({ caller, params, query, keeping }) => {
+  removeAgent: ({ caller, params, query, ifMatch, keeping }) => {
     const reply = removed(params.id)
-    return pipe(agents.remove(caller, params.id, query.force ?? false, keeping(reply)), TE.map(reply))
+    return pipe(agents.remove(caller, params.id, query.force ?? false, ifMatch, keeping(reply)), TE.map(reply))
   },
-  rotateAgentToken: ({ caller, params, keeping }) =>
-    pipe(agents.rotateToken(caller, params.id, keeping(withToken)), TE.map(withToken)),
-  cordonAgent: ({ caller, params, keeping }) => pipe(agents.cordon(caller, params.id, keeping(one)), TE.map(one)),
-  uncordonAgent: ({ caller, params, keeping }) => pipe(agents.uncordon(caller, params.id, keeping(one)), TE.map(one)),
+  rotateAgentToken: ({ caller, params, ifMatch, keeping }) =>
+    pipe(agents.rotateToken(caller, params.id, ifMatch, keeping(withToken)), TE.map(withToken)),
+  cordonAgent: ({ caller, params, ifMatch, keeping }) =>
+    pipe(agents.cordon(caller, params.id, ifMatch, keeping(one)), TE.map(one)),
+  uncordonAgent: ({ caller, params, ifMatch, keeping }) =>
+    pipe(agents.uncordon(caller, params.id, ifMatch, keeping(one)), TE.map(one)),
 })

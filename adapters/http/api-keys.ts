@@ -11,6 +11,8 @@ import { noContent, ok } from './replies.ts'
 const made = ({ apiKey, key }: MadeApiKey): Reply => ({
   status: 201,
   body: { ...apiKeyRepresentation(apiKey), key },
+  etag: apiKey.revision,
+  location: `/api/v1/api-keys/${apiKey.id}`,
   secret: true,
 })
 
@@ -20,9 +22,14 @@ export const apiKeyHandlers = ({ apiKeys }: Application): Handlers<keyof typeof 
       apiKeys.list(caller, pageRequest(limit, cursor)),
       TE.map(({ items, nextCursor }) => ok({ items: items.map(apiKeyRepresentation), nextCursor })),
     ),
+  getApiKey: ({ caller, params }) =>
+    pipe(
+      apiKeys.get(caller, params.id),
+      TE.map((key) => ({ status: 200, body: apiKeyRepresentation(key), etag: key.revision })),
+    ),
   createApiKey: ({ caller, body, keeping }) => pipe(apiKeys.create(caller, body, keeping(made)), TE.map(made)),
-  rotateApiKey: ({ caller, params, body, keeping }) =>
-    pipe(apiKeys.rotate(caller, params.id, body.overlapSeconds ?? 0, keeping(made)), TE.map(made)),
-  revokeApiKey: ({ caller, params, keeping }) =>
-    pipe(apiKeys.revoke(caller, params.id, keeping(noContent)), TE.map(noContent)),
+  rotateApiKey: ({ caller, params, body, ifMatch, keeping }) =>
+    pipe(apiKeys.rotate(caller, params.id, body.overlapSeconds ?? 0, ifMatch, keeping(made)), TE.map(made)),
+  revokeApiKey: ({ caller, params, ifMatch, keeping }) =>
+    pipe(apiKeys.revoke(caller, params.id, ifMatch, keeping(noContent)), TE.map(noContent)),
 })

@@ -166,7 +166,8 @@ const decodeRequest = async (route: Route, request: Request): Promise<E.Either<A
     if (E.isLeft(decoded)) return E.left(nothingAt(route, request, name, String(segment)))
     params[name] = decoded.right
   }
-  const ifMatch = route.condition === 'change' ? parseIfMatch(request.headers['if-match']) : null
+  const ifMatch = route.method === 'get' ? null : parseIfMatch(request.headers['if-match'])
+  if (ifMatch !== null && route.condition !== 'change') return E.left({ _tag: 'NothingToMatch' })
   const lastEventId = route.resumes === true ? lastEventIdIn(request) : null
   return E.right({ query: query ?? {}, body: body as AnyInput['body'], params, ifMatch, lastEventId, sent })
 }

@@ -204,6 +204,10 @@ const answerOf = ({ status, location, body, secret: isSecret }: Reply, key: stri
   return { status, location: location ?? null, body: sealed ? seal(json, key, secret) : json, sealed }
 }
 
+/** What its ETag says of the version: as the first answer did. */
+const revisionIn = (json: { readonly revision?: unknown; readonly version?: unknown } | null): number | 'content' =>
+  [json?.revision, json?.version].find((value) => typeof value === 'number') ?? 'content'
+
 const replyOf = ({ status, location, body, sealed }: KeptAnswer, { route, key }: Mutation, secret: Buffer): Reply => {
   const json = body === null ? null : JSON.parse((sealed ? unseal(body, key, secret) : body).toString('utf8'))
   const hasEtag = route.answers[status]?.headers?.includes('ETag') === true
@@ -212,7 +216,7 @@ const replyOf = ({ status, location, body, sealed }: KeptAnswer, { route, key }:
     replayed: true,
     ...(json === null ? {} : { body: json }),
     ...(location === null ? {} : { location }),
-    ...(hasEtag ? { etag: typeof json?.version === 'number' ? json.version : 'content' } : {}),
+    ...(hasEtag ? { etag: revisionIn(json) } : {}),
     ...(sealed ? { secret: true } : {}),
   }
 }

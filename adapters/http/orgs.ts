@@ -1,5 +1,5 @@
 import { pipe, TE } from '../../domain/fp.ts'
-import type { Org } from '../../domain/ports/orgs.ts'
+import { ORG_REVISION, type Org } from '../../domain/ports/orgs.ts'
 import { orgRepresentation } from '../../src/api/org.ts'
 import type { orgRoutes } from '../../src/api/org-routes.ts'
 import { pageRequest } from '../../src/api/query.ts'
@@ -11,6 +11,7 @@ import { noContent, ok } from './replies.ts'
 const made = (org: Org): Reply => ({
   status: 201,
   body: orgRepresentation(org),
+  etag: ORG_REVISION,
   location: `/api/v1/orgs/${encodeURIComponent(org.id)}`,
 })
 
@@ -24,8 +25,8 @@ export const orgHandlers = ({ orgs }: Application): Handlers<keyof typeof orgRou
   getOrg: ({ caller, params }) =>
     pipe(
       orgs.get(caller, params.id),
-      TE.map((org) => ({ status: 200, body: orgRepresentation(org), etag: 'content' as const })),
+      TE.map((org) => ({ status: 200, body: orgRepresentation(org), etag: ORG_REVISION })),
     ),
-  deleteOrg: ({ caller, params, keeping }) =>
-    pipe(orgs.remove(caller, params.id, keeping(noContent)), TE.map(noContent)),
+  deleteOrg: ({ caller, params, ifMatch, keeping }) =>
+    pipe(orgs.remove(caller, params.id, ifMatch, keeping(noContent)), TE.map(noContent)),
 })

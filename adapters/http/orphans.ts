@@ -1,11 +1,14 @@
-import { presentStates } from '../../domain/agent/orphan.ts'
+import { type OrphanRemoval, presentStates } from '../../domain/agent/orphan.ts'
 import { pipe, TE } from '../../domain/fp.ts'
 import type { orphanRoutes } from '../../src/api/orphan-routes.ts'
 import { pageRequest } from '../../src/api/query.ts'
 import type { Application } from '../../src/usecases/application.ts'
 import type { Handlers } from './endpoint.ts'
+import type { Reply } from './exchange.ts'
 import { accepted, ok } from './replies.ts'
 import { created } from './sessions.ts'
+
+const removal = (view: OrphanRemoval): Reply => ({ status: 200, body: view, etag: view.revision })
 
 export const orphanHandlers = ({ orphans }: Application): Handlers<keyof typeof orphanRoutes> => ({
   listOrphans: ({ caller, params, query: { limit, cursor, state } }) =>
@@ -16,7 +19,9 @@ export const orphanHandlers = ({ orphans }: Application): Handlers<keyof typeof 
     pipe(orphans.adopt(caller, params.id, params.sessionId, body, keeping(created)), TE.map(created)),
   listAgentEvents: ({ caller, params, query: { limit, cursor } }) =>
     pipe(orphans.events(caller, params.id, pageRequest(limit, cursor)), TE.map(ok)),
-  getOrphanRemoval: ({ caller }) => pipe(orphans.removal(caller), TE.map(ok)),
-  haltOrphanRemoval: ({ caller, keeping }) => pipe(orphans.halt(caller, keeping(ok)), TE.map(ok)),
-  resumeOrphanRemoval: ({ caller, keeping }) => pipe(orphans.resume(caller, keeping(ok)), TE.map(ok)),
+  getOrphanRemoval: ({ caller }) => pipe(orphans.removal(caller), TE.map(removal)),
+  haltOrphanRemoval: ({ caller, ifMatch, keeping }) =>
+    pipe(orphans.halt(caller, ifMatch, keeping(removal)), TE.map(removal)),
+  resumeOrphanRemoval: ({ caller, ifMatch, keeping }) =>
+    pipe(orphans.resume(caller, ifMatch, keeping(removal)), TE.map(removal)),
 })

@@ -17,6 +17,7 @@ export type HttpError =
   | { readonly _tag: 'ForbiddenOrg'; readonly org: string }
   | { readonly _tag: 'IdempotencyMismatch' }
   | { readonly _tag: 'IdempotencyInProgress' }
+  | { readonly _tag: 'NothingToMatch' }
   | { readonly _tag: 'UnknownPath'; readonly path: string }
   | { readonly _tag: 'MethodNotAllowed'; readonly method: string; readonly allow: string }
   | { readonly _tag: 'NotReady'; readonly reason: string }
@@ -193,6 +194,10 @@ const table: Table = {
   WebhookDisabled: ({ webhookId }) => ({
     code: 'webhook_disabled',
     detail: `webhook ${webhookId} is disabled: mend what it calls, then set its status to active`,
+  }),
+  NothingToMatch: () => ({
+    code: 'precondition_failed',
+    detail: 'what this changes has no ETag that If-Match could name: leave it out',
   }),
   VersionMismatch: ({ current }) => ({
     code: 'precondition_failed',

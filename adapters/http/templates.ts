@@ -9,7 +9,11 @@ import type { Handlers } from './endpoint.ts'
 import type { Reply } from './exchange.ts'
 import { noContent, ok } from './replies.ts'
 
-const one = (template: Template): Reply => ({ status: 200, body: templateRepresentation(template), etag: 'content' })
+const one = (template: Template): Reply => ({
+  status: 200,
+  body: templateRepresentation(template),
+  etag: template.version,
+})
 
 const page = ({ items, nextCursor }: Page<Template>): Reply =>
   ok({ items: items.map(templateRepresentation), nextCursor })
@@ -23,11 +27,11 @@ const put = ({ template, created }: PutTemplate): Reply => ({
 export const templateHandlers = ({ templates }: Application): Handlers<keyof typeof templateRoutes> => ({
   listTemplates: ({ caller, query: { limit, cursor, ...filter } }) =>
     pipe(templates.list(caller, filter, pageRequest(limit, cursor)), TE.map(page)),
-  putTemplate: ({ caller, body, keeping }) =>
-    pipe(templates.put(caller, body.document, body.orgId, keeping(put)), TE.map(put)),
+  putTemplate: ({ caller, body, ifMatch, keeping }) =>
+    pipe(templates.put(caller, body.document, body.orgId, ifMatch, keeping(put)), TE.map(put)),
   getTemplate: ({ caller, params }) => pipe(templates.get(caller, params.name), TE.map(one)),
-  archiveTemplate: ({ caller, params, keeping }) =>
-    pipe(templates.archive(caller, params.name, keeping(noContent)), TE.map(noContent)),
+  archiveTemplate: ({ caller, params, ifMatch, keeping }) =>
+    pipe(templates.archive(caller, params.name, ifMatch, keeping(noContent)), TE.map(noContent)),
   listTemplateVersions: ({ caller, params, query }) =>
     pipe(templates.versions(caller, params.name, pageRequest(query.limit, query.cursor)), TE.map(page)),
 })

@@ -2,12 +2,13 @@ import { type Agent, agentStatus } from '../../domain/agent/agent.ts'
 import type { AgentId, OrgId, ReplicaId } from '../../domain/ids.ts'
 import { type AgentStore, type LostSessions, MOST_LOST_NAMED, type OwnedAgent } from '../../domain/ports/agents.ts'
 import type { Clock } from '../../domain/ports/clock.ts'
+import { type Guard, isMatch } from '../../domain/ports/if-match.ts'
 import { type Cursors, listOf, pageOf } from './cursor.ts'
 import { type Database, ownedBy, type Queries, type Row } from './pool.ts'
 import { parameters } from './session-filters.ts'
 
 const SELECT = `
-SELECT a.id, a.org_id, a.platform, a.region, a.reported_labels || a.labels AS labels, a.version, a.cordoned, a.max_sessions, a.cpu_millis,
+SELECT a.id, a.revision, a.org_id, a.platform, a.region, a.reported_labels || a.labels AS labels, a.version, a.cordoned, a.max_sessions, a.cpu_millis,
        a.memory_mib, a.allocated_sessions, a.allocated_cpu_millis, a.allocated_memory_mib, l.epoch, l.replica_id,
        l.connected_at, l.disconnected_at, v.last_heartbeat_at, v.degraded_reason, b.held_reason
   FROM agents a
@@ -73,6 +74,9 @@ WITH locked AS MATERIALIZED (
 )
 UPDATE orphans o SET state = 'gone', ended_at = now() FROM locked WHERE o.id = locked.id AND o.ended_at IS NULL`
 
+/** Agents that are looked at for a page of those of a status. */
+const READ_AT_ONCE = 1_000
+
 /** $1 the agent, $2 its org; null: the installation. */
 const IS_OWNED = 'id = $1 AND org_id IS NOT DISTINCT FROM $2'
 
@@ -108,6 +112,7 @@ const agentFromRow = (row: Row, now: Date, heartbeatIntervalMs: number): Agent =
   connectedAt: row.connected_at,
   disconnectedAt: row.disconnected_at,
   lastHeartbeatAt: row.last_heartbeat_at,
+  revision: row.revision,
 })
 
 export const createAgentStore = (
@@ -130,19 +135,35 @@ export const createAgentStore = (
     list: async (orgId, filter, page) => {
       const list = listOf('agents', orgId, filter)
       const from = cursors.decode(list, page.cursor)
-      const { values, add } = parameters()
-      const where = [`(a.org_id = ${add(orgId)} OR a.org_id IS NULL)`]
-      if (from !== null) where.push(`a.id > ${add(from[0])}`)
-      if (filter.platform !== undefined) where.push(`a.platform = ANY(${add(filter.platform)}::text[])`)
-      if (filter.region !== undefined) where.push(`a.region = ANY(${add(filter.region)}::text[])`)
-      const limit = filter.status === undefined ? page.limit + 1 : null
-      const { rows } = await database.of(orgId).query({
-        text: `${SELECT} WHERE ${where.join(' AND ')} ORDER BY a.id LIMIT ${add(limit)}`,
-        values,
-      })
-      // Shown status follows from the clock, so it is filtered here; an org has few agents.
-      const shown =
-        filter.status === undefined ? rows : rows.filter((row) => filter.status?.includes(fromRow(row).status))
+      const read = async (after: string | number | null, limit: number): Promise<readonly Row[]> => {
+        const { values, add } = parameters()
+        const where: string[] = []
+        if (after !== null) where.push(`a.id > ${add(after)}`)
+        if (filter.platform !== undefined) where.push(`a.platform = ANY(${add(filter.platform)}::text[])`)
+        if (filter.region !== undefined) where.push(`a.region = ANY(${add(filter.region)}::text[])`)
+        const most = add(limit)
+        // Two ranges of an index in its order, where an OR would be neither.
+        const ids = [`a.org_id = ${add(orgId)}`, 'a.org_id IS NULL'].map(
+          (whose) => `(SELECT a.id FROM agents a WHERE ${[whose, ...where].join(' AND ')} ORDER BY a.id LIMIT ${most})`,
+        )
+        const { rows } = await database.of(orgId).query({
+          text: `${SELECT}
+                  WHERE a.id IN (SELECT id FROM (${ids.join(' UNION ALL ')}) found ORDER BY id LIMIT ${most})
+                  ORDER BY a.id`,
+          values,
+        })
+        return rows
+      }
+      const shown: Row[] = []
+      let after = from?.[0] ?? null
+      // What is shown as its status follows from the clock, so it is looked at here.
+      for (let isLast = false; !isLast && shown.length <= page.limit; ) {
+        const most = filter.status === undefined ? page.limit + 1 : READ_AT_ONCE
+        const rows = await read(after, most)
+        shown.push(...rows.filter((row) => filter.status?.includes(fromRow(row).status) ?? true))
+        after = rows.at(-1)?.id ?? null
+        isLast = rows.length < most
+      }
       return pageOf(shown.slice(0, page.limit + 1), page.limit, fromRow, (row: Row) => cursors.encode(list, [row.id]))
     },
 
@@ -173,27 +194,33 @@ export const createAgentStore = (
       return rowCount > 0
     },
 
-    setTokenHash: ({ id, orgId }, tokenHash) =>
+    setTokenHash: (agent, tokenHash, guard) =>
       // The lease first, as everywhere. A raised epoch fences the old token's connection, whichever replica has it.
-      ownedBy(database, orgId).transaction(async (query) => {
+      ownedBy(database, agent.orgId).transaction(async (query) => {
+        if ((await hold(query, agent, guard)) !== 'held') return false
+        const values = [agent.id, agent.orgId]
         await query({
           text: `UPDATE agent_leases SET epoch = epoch + 1, replica_id = NULL, disconnected_at = now()
                   WHERE agent_id = (SELECT id FROM agents WHERE ${IS_OWNED})`,
-          values: [id, orgId],
+          values,
         })
-        await query({ text: `UPDATE agents SET token_hash = $3 WHERE ${IS_OWNED}`, values: [id, orgId, tokenHash] })
+        await query({ text: `UPDATE agents SET token_hash = $3 WHERE ${IS_OWNED}`, values: [...values, tokenHash] })
+        return true
       }),
 
-    setCordoned: async ({ id, orgId }, cordoned) => {
-      await ownedBy(database, orgId).query({
-        text: `UPDATE agents SET cordoned = $3 WHERE ${IS_OWNED}`,
-        values: [id, orgId, cordoned],
+    setCordoned: async ({ id, orgId }, cordoned, guard = null) => {
+      const { rows } = await ownedBy(database, orgId).query({
+        text: `UPDATE agents SET cordoned = $3
+                WHERE ${IS_OWNED} AND ($4::bigint[] IS NULL OR revision = ANY($4)) RETURNING revision`,
+        values: [id, orgId, cordoned, guard],
       })
+      return rows[0]?.revision ?? null
     },
 
-    removeEmpty: (agent) =>
+    removeEmpty: (agent, guard) =>
       ownedBy(database, agent.orgId).transaction(async (query) => {
-        if (!(await hold(query, agent))) return 0
+        const held = await hold(query, agent, guard)
+        if (held !== 'held') return held === 'gone' ? 0 : null
         // Under the locks: what was placed here meanwhile is seen, and nothing more is placed.
         const { rows } = await query({
           text: 'SELECT count(*) AS n FROM sessions WHERE agent_id = $1 AND deleted_at IS NULL',
@@ -203,21 +230,31 @@ export const createAgentStore = (
         return rows[0].n
       }),
 
-    remove: (agent) =>
-      ownedBy(database, agent.orgId).transaction(async (query) =>
-        (await hold(query, agent)) ? removeHeld(query, agent.id) : { count: 0, sessions: [] },
-      ),
+    remove: (agent, guard) =>
+      ownedBy(database, agent.orgId).transaction(async (query) => {
+        const held = await hold(query, agent, guard)
+        if (held === 'held') return removeHeld(query, agent.id)
+        return held === 'gone' ? { count: 0, sessions: [] } : null
+      }),
   }
 }
 
-/** Writers of its reports are waited for and fenced, then those who take or give back its capacity. False: it is not there. */
-const hold = async (query: Queries['query'], { id, orgId }: OwnedAgent): Promise<boolean> => {
+/** Writers of its reports are waited for and fenced, then those who take or give back its capacity. */
+const hold = async (
+  query: Queries['query'],
+  { id, orgId }: OwnedAgent,
+  guard: Guard,
+): Promise<'held' | 'gone' | 'changed'> => {
   await query({
     text: `SELECT FROM agent_leases WHERE agent_id = (SELECT id FROM agents WHERE ${IS_OWNED}) FOR UPDATE`,
     values: [id, orgId],
   })
-  const { rowCount } = await query({ text: `SELECT FROM agents WHERE ${IS_OWNED} FOR UPDATE`, values: [id, orgId] })
-  return rowCount > 0
+  const { rows } = await query({
+    text: `SELECT revision FROM agents WHERE ${IS_OWNED} FOR UPDATE`,
+    values: [id, orgId],
+  })
+  if (rows[0] === undefined) return 'gone'
+  return isMatch(guard, rows[0].revision) ? 'held' : 'changed'
 }
 
 const removeHeld = async (query: Queries['query'], id: AgentId): Promise<LostSessions> => {

@@ -3,7 +3,7 @@ import type { ApiKeyStore, ApiKeyView, NewApiKey } from '../../domain/ports/api-
 import { type Cursors, listOf, pageOf } from './cursor.ts'
 import type { Database, Row } from './pool.ts'
 
-const COLUMNS = 'id, org_id, user_id, role, name, prefix, created_at, expires_at, revoked_at, last_used_at'
+const COLUMNS = 'id, org_id, user_id, role, name, prefix, created_at, expires_at, revoked_at, last_used_at, revision'
 
 const keyFromRow = (row: Row): ApiKeyView => ({
   id: row.id as ApiKeyId,
@@ -16,6 +16,7 @@ const keyFromRow = (row: Row): ApiKeyView => ({
   expiresAt: row.expires_at,
   revokedAt: row.revoked_at,
   lastUsedAt: row.last_used_at,
+  revision: row.revision,
 })
 
 const valuesOf = (key: NewApiKey): readonly unknown[] => [
@@ -38,6 +39,7 @@ const REPLACE = `
 WITH old AS (
   UPDATE api_keys SET expires_at = least(expires_at, now() + $10::float8 * interval '1 second')
    WHERE id = $9 AND org_id = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+     AND ($11::bigint[] IS NULL OR revision = ANY($11))
   RETURNING id
 )
 INSERT INTO api_keys (id, org_id, user_id, role, name, prefix, hash, expires_at)
@@ -70,17 +72,18 @@ export const createApiKeyStore = (database: Database, cursors: Cursors): ApiKeyS
     return keyFromRow(rows[0])
   },
 
-  replace: async (orgId, id, key, overlapSeconds) => {
+  replace: async (orgId, id, key, overlapSeconds, guard = null) => {
     const { rows } = await database
       .of(orgId)
-      .query({ text: REPLACE, values: [...valuesOf({ ...key, orgId }), id, overlapSeconds] })
+      .query({ text: REPLACE, values: [...valuesOf({ ...key, orgId }), id, overlapSeconds, guard] })
     return rows[0] === undefined ? null : keyFromRow(rows[0])
   },
 
-  revoke: async (orgId, id) => {
+  revoke: async (orgId, id, guard = null) => {
     const { rowCount } = await database.of(orgId).query({
-      text: 'UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 AND org_id = $2',
-      values: [id, orgId],
+      text: `UPDATE api_keys SET revoked_at = coalesce(revoked_at, now())
+              WHERE id = $1 AND org_id = $2 AND ($3::bigint[] IS NULL OR revision = ANY($3))`,
+      values: [id, orgId, guard],
     })
     return rowCount > 0
   },

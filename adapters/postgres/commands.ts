@@ -29,7 +29,7 @@ session AS (
 ),
 command AS (
   UPDATE outbox o
-     SET status = $20,
+     SET status = $20, revision = o.revision + 1,
          finished_at = CASE WHEN $20 = 'pending' THEN NULL ELSE now() END,
          expires_at = CASE WHEN $20 = 'pending' AND o.expires_at IS NOT NULL
                            THEN $16::timestamptz + $22::float8 * interval '1 millisecond' ELSE o.expires_at END,
@@ -37,7 +37,7 @@ command AS (
          failures = CASE WHEN $20 = 'pending' THEN 0 ELSE o.failures END,
          next_attempt_at = NULL, acked_epoch = NULL, last_error = COALESCE($21, o.last_error)
     FROM session
-   WHERE o.command_id = $18 AND o.session_id = session.id AND o.status = $19
+   WHERE o.command_id = $18 AND o.session_id = session.id AND o.status = $19 AND o.revision = $27
   RETURNING o.id
 ),
 event AS (
@@ -115,5 +115,6 @@ const valuesOf = (change: CommandChange, commandTtlMs: number): readonly unknown
     events.map((event) => JSON.stringify(event.data)),
     events.map((event) => event.actor),
     session.orgId,
+    command.revision,
   ]
 }

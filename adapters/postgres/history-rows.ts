@@ -13,7 +13,7 @@ export const eventFromRow = (row: Row): SessionEventView => ({
 
 export const COMMAND_COLUMNS = `
   id, command_id, session_id, agent_id, type, generation, status, attempts, next_attempt_at, expires_at,
-  last_error, created_at, sent_at, acked_at, finished_at`
+  last_error, created_at, sent_at, acked_at, finished_at, revision`
 
 export const commandFromRow = (row: Row): CommandView => ({
   id: row.command_id,
@@ -30,4 +30,5 @@ export const commandFromRow = (row: Row): CommandView => ({
   sentAt: row.sent_at,
   ackedAt: row.acked_at,
   finishedAt: row.finished_at,
+  revision: row.revision,
 })

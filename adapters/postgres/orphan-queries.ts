@@ -21,7 +21,7 @@ export const LIST_PRESENT = statement('AND ended_at IS NULL')
 const arePresent = (states: readonly OrphanState[]): boolean =>
   states.every((state) => (presentStates as readonly OrphanState[]).includes(state))
 
-export const REMOVAL_COLUMNS = 'halted_at, halted_by, halted_reason, resumed_at, resumed_by'
+export const REMOVAL_COLUMNS = 'halted_at, halted_by, halted_reason, resumed_at, resumed_by, revision'
 
 export const removalFromRow = (row: Row): OrphanRemoval => ({
   halted: row.halted_at !== null,
@@ -30,6 +30,7 @@ export const removalFromRow = (row: Row): OrphanRemoval => ({
   haltedReason: row.halted_reason,
   resumedAt: row.resumed_at,
   resumedBy: row.resumed_by,
+  revision: row.revision,
 })
 
 export const createOrphanQueries = (

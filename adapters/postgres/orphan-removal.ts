@@ -134,7 +134,8 @@ SELECT (SELECT count(*) FROM approved) AS approved, (SELECT coalesce(jsonb_agg(s
 
 const RESUME = `
 WITH was AS (
-  SELECT halted_by FROM orphan_removal WHERE halted_at IS NOT NULL FOR NO KEY UPDATE
+  SELECT halted_by FROM orphan_removal
+   WHERE halted_at IS NOT NULL AND ($2::bigint[] IS NULL OR revision = ANY($2)) FOR NO KEY UPDATE
 ),
 told AS (
   INSERT INTO agent_events (agent_id, type, data, actor)
@@ -145,7 +146,7 @@ UPDATE orphan_removal
        resumed_at = CASE WHEN halted_at IS NULL THEN resumed_at ELSE now() END,
        resumed_by = CASE WHEN halted_at IS NULL THEN resumed_by ELSE $1 END
  -- Makes PostgreSQL look at what was before it changes it.
- WHERE (SELECT count(*) FROM was) >= 0
+ WHERE (SELECT count(*) FROM was) >= 0 AND ($2::bigint[] IS NULL OR revision = ANY($2))
 RETURNING ${REMOVAL_COLUMNS}`
 
 /** What the agents of every org are told: who or what has stopped it is the installation's to know. */
@@ -215,20 +216,21 @@ export const createOrphanRemoval = (
     return rows[0].removing
   },
 
-  halt: async (by) => {
+  halt: async (by, guard = null) => {
     const { rows } = await database.query({
       text: `UPDATE orphan_removal
                 SET halted_at = coalesce(halted_at, now()), halted_by = coalesce(halted_by, $1),
                     halted_reason = coalesce(halted_reason, $2)
+              WHERE $3::bigint[] IS NULL OR revision = ANY($3)
              RETURNING ${REMOVAL_COLUMNS}`,
-      values: [by, `${by} has stopped it: no orphan is removed anywhere until an operator approves`],
+      values: [by, `${by} has stopped it: no orphan is removed anywhere until an operator approves`, guard],
     })
-    return removalFromRow(rows[0])
+    return rows[0] === undefined ? null : removalFromRow(rows[0])
   },
 
-  resume: async (by) => {
-    const { rows } = await database.query({ text: RESUME, values: [by] })
-    return removalFromRow(rows[0])
+  resume: async (by, guard = null) => {
+    const { rows } = await database.query({ text: RESUME, values: [by, guard] })
+    return rows[0] === undefined ? null : removalFromRow(rows[0])
   },
 })
 

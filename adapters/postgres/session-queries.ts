@@ -100,7 +100,12 @@ export const createSessionQueries = (
       const from = cursors.decode(list, page.cursor)
       const params = parameters()
       const where = [`org_id = ${params.add(scope.orgId)}`]
-      if (filter.status !== undefined) where.push(`status = ANY(${params.add(filter.status)}::text[])`)
+      if (filter.status !== undefined) {
+        where.push(`status = ANY(${params.add(filter.status)}::text[])`)
+        // So it is found that the index of what is not settled has them all.
+        if (!filter.status.some((status) => status === 'done' || status === 'superseded'))
+          where.push(`status NOT IN ('done', 'superseded')`)
+      }
       if (filter.agent !== undefined) where.push(`agent_id = ANY(${params.add(filter.agent)}::text[])`)
       if (filter.session !== undefined) where.push(`session_id = ANY(${params.add(filter.session)}::uuid[])`)
       if (from !== null) where.push(`id < ${params.add(from[0])}`)

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
 import type { OrgId, TemplateId } from '../../domain/ids.ts'
 import type { Ids } from '../../domain/ports/clock.ts'
+import { isMatch } from '../../domain/ports/if-match.ts'
 import type { TemplateStore } from '../../domain/ports/templates.ts'
 import { canonicalJson, type Template } from '../../domain/template/template.ts'
 import { platformsOf } from '../../domain/template/template-codec.ts'
 import { type Cursors, listOf, pageOf } from './cursor.ts'
-import { type Database, ownedBy, type Row } from './pool.ts'
+import { type Database, ownedBy, type Queries, type Row } from './pool.ts'
 import { parameters } from './session-filters.ts'
 
 const COLUMNS = 't.id, t.org_id, t.name, t.version, t.platforms, t.document, t.created_at, t.archived_at'
@@ -40,16 +41,19 @@ export const createTemplateStore = (database: Database, cursors: Cursors, ids: I
     const list = listOf('templates', orgId, filter)
     const from = cursors.decode(list, page.cursor)
     const { values, add } = parameters()
-    const visible = `(t.org_id = ${add(orgId)} OR t.org_id IS NULL) AND t.archived_at IS NULL`
+    const beyond = from === null ? '' : `AND t.name > ${add(from[0])}`
+    // Two ranges of the index of names in its order, where an OR would be neither.
+    const visible = [`t.org_id = ${add(orgId)}`, 't.org_id IS NULL']
+      .map((whose) => `SELECT ${COLUMNS} FROM templates t WHERE ${whose} AND t.archived_at IS NULL ${beyond}`)
+      .join(' UNION ALL ')
     const where = ['true']
-    if (from !== null) where.push(`t.name > ${add(from[0])}`)
     if (filter.platform !== undefined) where.push(`t.platforms && ${add(filter.platform)}::text[]`)
     if (filter.category !== undefined) where.push(`t.document->>'category' = ANY(${add(filter.category)}::text[])`)
     if (filter.tag !== undefined) where.push(`t.document->'tags' ?| ${add(filter.tag)}::text[]`)
     if (filter.q !== undefined)
       where.push(`position(lower(${add(filter.q)}) IN lower(t.name || ' ' || (t.document->>'displayName'))) > 0`)
     const { rows } = await database.of(orgId).query({
-      text: `SELECT * FROM (SELECT DISTINCT ON (t.name) ${COLUMNS} FROM templates t WHERE ${visible} ORDER BY t.name, ${PREFERRED}) t
+      text: `SELECT * FROM (SELECT DISTINCT ON (t.name) ${COLUMNS} FROM (${visible}) t ORDER BY t.name, ${PREFERRED}) t
               WHERE ${where.join(' AND ')} ORDER BY t.name LIMIT ${add(page.limit + 1)}`,
       values,
     })
@@ -73,22 +77,19 @@ export const createTemplateStore = (database: Database, cursors: Cursors, ids: I
     return pageOf(rows, page.limit, templateFromRow, (row: Row) => cursors.encode(list, [row.version]))
   },
 
-  put: (orgId, document) => {
+  put: (orgId, document, guard) => {
     const hash = createHash('sha256').update(canonicalJson(document)).digest()
     return ownedBy(database, orgId).transaction(async (query) => {
-      // One writer a name at a time: otherwise two of them would number the same version.
-      await query({
-        text: 'SELECT pg_advisory_xact_lock(hashtextextended($1, 0))',
-        values: [`template:${orgId ?? ''}:${document.name}`],
-      })
+      await alone(query, orgId, document.name)
       const newest = await query({
         text: `SELECT ${COLUMNS}, t.content_hash FROM templates t
                 WHERE t.org_id IS NOT DISTINCT FROM $1 AND t.name = $2 ORDER BY t.version DESC LIMIT 1`,
         values: [orgId, document.name],
       })
       const last = newest.rows[0]
-      if (last !== undefined && last.archived_at === null && hash.equals(last.content_hash))
-        return { template: templateFromRow(last), created: false }
+      const isThere = last !== undefined && last.archived_at === null
+      if (!isMatch(guard, isThere ? last.version : NOT_THERE)) return null
+      if (isThere && hash.equals(last.content_hash)) return { template: templateFromRow(last), created: false }
       const { rows } = await query({
         text: `INSERT INTO templates AS t (id, org_id, name, version, platforms, document, content_hash)
                VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7) RETURNING ${COLUMNS}`,
@@ -115,11 +116,31 @@ export const createTemplateStore = (database: Database, cursors: Cursors, ids: I
     return rows[0].versions > 0 && rows[0].current === 0
   },
 
-  archive: async (orgId, name) => {
-    const { rowCount } = await ownedBy(database, orgId).query({
-      text: 'UPDATE templates SET archived_at = now() WHERE org_id IS NOT DISTINCT FROM $1 AND name = $2 AND archived_at IS NULL',
-      values: [orgId, name],
-    })
-    return rowCount > 0
-  },
+  archive: (orgId, name, guard) =>
+    ownedBy(database, orgId).transaction(async (query) => {
+      await alone(query, orgId, name)
+      const { rows } = await query({
+        text: `SELECT max(version) AS newest FROM templates
+                WHERE org_id IS NOT DISTINCT FROM $1 AND name = $2 AND archived_at IS NULL`,
+        values: [orgId, name],
+      })
+      if (!isMatch(guard, rows[0].newest ?? NOT_THERE)) return false
+      const { rowCount } = await query({
+        text: `UPDATE templates SET archived_at = now()
+                WHERE org_id IS NOT DISTINCT FROM $1 AND name = $2 AND archived_at IS NULL`,
+        values: [orgId, name],
+      })
+      return rowCount > 0
+    }),
 })
+
+/** No version has it. */
+const NOT_THERE = 0
+
+/** One writer a name at a time: otherwise two of them would number the same version. */
+const alone = async (query: Queries['query'], orgId: OrgId | null, name: string): Promise<void> => {
+  await query({
+    text: 'SELECT pg_advisory_xact_lock(hashtextextended($1, 0))',
+    values: [`template:${orgId ?? ''}:${name}`],
+  })
+}

@@ -26,6 +26,8 @@ export type Agent = {
   readonly connectedAt: Date | null
   readonly disconnectedAt: Date | null
   readonly lastHeartbeatAt: Date | null
+  /** Raised by what people change of it. */
+  readonly revision: number
 }
 
 /** Beats missed before an agent counts as degraded, and before it counts as gone (and its socket is closed). */

@@ -64,4 +64,6 @@ export type OrphanRemoval = {
   readonly haltedReason: string | null
   readonly resumedAt: Date | null
   readonly resumedBy: string | null
+  /** Raised whenever it is halted or resumed. */
+  readonly revision: number
 }

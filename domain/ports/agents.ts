@@ -1,6 +1,7 @@
 import type { Agent, Capacity } from '../agent/agent.ts'
 import type { E } from '../fp.ts'
 import type { AgentId, OrgId, ReplicaId, SessionId } from '../ids.ts'
+import type { Guard } from './if-match.ts'
 import type { Page, PageRequest } from './sessions.ts'
 
 export type AgentFilter = {
@@ -42,12 +43,14 @@ export type AgentStore = {
   readonly candidates: (orgId: OrgId) => Promise<readonly Agent[]>
   /** False: the id is taken. */
   readonly enrol: (enrolment: Enrolment) => Promise<boolean>
-  readonly setTokenHash: (agent: OwnedAgent, tokenHash: Buffer) => Promise<void>
-  readonly setCordoned: (agent: OwnedAgent, cordoned: boolean) => Promise<void>
-  /** Only when it has no sessions; otherwise nothing changes, and it is said how many there are. */
-  readonly removeEmpty: (agent: OwnedAgent) => Promise<number>
-  /** With its sessions, whatever it has. */
-  readonly remove: (agent: OwnedAgent) => Promise<LostSessions>
+  /** False: it has another revision. */
+  readonly setTokenHash: (agent: OwnedAgent, tokenHash: Buffer, guard?: Guard) => Promise<boolean>
+  /** Its revision now; null: it had another one. */
+  readonly setCordoned: (agent: OwnedAgent, cordoned: boolean, guard?: Guard) => Promise<number | null>
+  /** Only when it has no sessions; otherwise nothing changes, and it is said how many there are. null: it has another revision. */
+  readonly removeEmpty: (agent: OwnedAgent, guard?: Guard) => Promise<number | null>
+  /** With its sessions, whatever it has. null: it has another revision. */
+  readonly remove: (agent: OwnedAgent, guard?: Guard) => Promise<LostSessions | null>
 }
 
 /** Who an agent's token belongs to. */

@@ -4,6 +4,9 @@ import type { Page, PageRequest } from './sessions.ts'
 export type Org = { readonly id: OrgId; readonly name: string; readonly createdAt: Date }
 
 /** Orgs are the installation's. */
+/** Nothing of an org changes but that it is deleted. */
+export const ORG_REVISION = 1
+
 export type OrgStore = {
   readonly list: (page: PageRequest) => Promise<Page<Org>>
   readonly get: (id: OrgId) => Promise<Org | null>

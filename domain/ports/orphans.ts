@@ -4,6 +4,7 @@ import type { AgentEvent, Orphan, OrphanReason, OrphanRemoval, OrphanState } fro
 import type { AgentId, CommandId, SessionId } from '../ids.ts'
 import type { OwnedAgent, Peer } from './agents.ts'
 import type { InventoryEntry } from './delivery.ts'
+import type { Guard } from './if-match.ts'
 import type { CommandFate } from './reports.ts'
 import type { Page, PageRequest } from './sessions.ts'
 
@@ -69,8 +70,8 @@ export type OrphanStore = {
   readonly list: (agent: OwnedAgent, states: readonly OrphanState[], page: PageRequest) => Promise<Page<Orphan>>
   readonly events: (agent: OwnedAgent, page: PageRequest) => Promise<Page<AgentEvent>>
   readonly removal: () => Promise<OrphanRemoval>
-  /** No orphan is removed anywhere that is not approved. */
-  readonly halt: (by: string) => Promise<OrphanRemoval>
-  /** Orphans are removed again everywhere. */
-  readonly resume: (by: string) => Promise<OrphanRemoval>
+  /** No orphan is removed anywhere that is not approved. null: it has another revision. */
+  readonly halt: (by: string, guard?: Guard) => Promise<OrphanRemoval | null>
+  /** Orphans are removed again everywhere. null: it has another revision. */
+  readonly resume: (by: string, guard?: Guard) => Promise<OrphanRemoval | null>
 }

@@ -71,6 +71,8 @@ export type CommandView = {
   readonly sentAt: Date | null
   readonly ackedAt: Date | null
   readonly finishedAt: Date | null
+  /** Raised by what operators do to it. */
+  readonly revision: number
 }
 
 export type CommandFilter = {

@@ -1,6 +1,7 @@
 import type { OrgId } from '../ids.ts'
 import type { Template } from '../template/template.ts'
 import type { TemplateDocument } from '../template/template-codec.ts'
+import type { Guard } from './if-match.ts'
 import type { Page, PageRequest } from './sessions.ts'
 
 export type TemplateFilter = {
@@ -10,19 +11,18 @@ export type TemplateFilter = {
   readonly q?: string
 }
 
+export type PutTemplate = { readonly template: Template; readonly created: boolean }
+
 /** An org sees its own templates and the public ones; its own come first where names are equal. */
 export type TemplateStore = {
   /** The newest version unless one is named. An archived template is found by version only. */
   readonly find: (orgId: OrgId, name: string, version: number | null) => Promise<Template | null>
   readonly list: (orgId: OrgId, filter: TemplateFilter, page: PageRequest) => Promise<Page<Template>>
   readonly versions: (orgId: OrgId, name: string, page: PageRequest) => Promise<Page<Template> | null>
-  /** A new version, or the newest one again when its content is the same. `orgId` null: public. */
-  readonly put: (
-    orgId: OrgId | null,
-    document: TemplateDocument,
-  ) => Promise<{ readonly template: Template; readonly created: boolean }>
+  /** A new version, or the newest one again when its content is the same. `orgId` null: public. null: its newest version is another. */
+  readonly put: (orgId: OrgId | null, document: TemplateDocument, guard?: Guard) => Promise<PutTemplate | null>
   /** Whether every version there is was archived. */
   readonly isArchived: (orgId: OrgId | null, name: string) => Promise<boolean>
-  /** All versions of the org's own (or, null, the public) template. False: there is none. */
-  readonly archive: (orgId: OrgId | null, name: string) => Promise<boolean>
+  /** All versions of the org's own (or, null, the public) template. False: there is none, or its newest version is another. */
+  readonly archive: (orgId: OrgId | null, name: string, guard?: Guard) => Promise<boolean>
 }

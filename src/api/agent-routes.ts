@@ -8,7 +8,7 @@ import {
   removedAgentCodec,
 } from './agent.ts'
 import { agentId } from './fields.ts'
-import { noQuery, nothingSent, type Route, reading } from './route.ts'
+import { changing, noQuery, type Route, reading } from './route.ts'
 
 const ofAgent = { params: { id: agentId } } as const
 
@@ -34,7 +34,7 @@ export const agentRoutes = {
     query: noQuery,
     body: enrolAgentCodec,
     condition: null,
-    answers: { 201: { description: 'Enrolled', codec: agentWithTokenCodec, headers: ['Location'] } },
+    answers: { 201: { description: 'Enrolled', codec: agentWithTokenCodec, headers: ['Location', 'ETag'] } },
     problems: ['agent_exists'],
   },
   getAgent: {
@@ -47,7 +47,7 @@ export const agentRoutes = {
     answers: { 200: { description: 'The agent', codec: agentCodec } },
   },
   removeAgent: {
-    ...nothingSent,
+    ...changing,
     ...ofAgent,
     method: 'delete',
     path: '/api/v1/agents/{id}',
@@ -63,7 +63,7 @@ export const agentRoutes = {
     problems: ['agent_has_sessions'],
   },
   rotateAgentToken: {
-    ...nothingSent,
+    ...changing,
     ...ofAgent,
     method: 'post',
     path: '/api/v1/agents/{id}/token',
@@ -72,10 +72,10 @@ export const agentRoutes = {
     description:
       'The old one ends at once, and with it the connection that used it. The token in the answer is shown this once.',
     access: 'operate',
-    answers: { 200: { description: 'The agent and its new token', codec: agentWithTokenCodec } },
+    answers: { 200: { description: 'The agent and its new token', codec: agentWithTokenCodec, headers: ['ETag'] } },
   },
   cordonAgent: {
-    ...nothingSent,
+    ...changing,
     ...ofAgent,
     method: 'post',
     path: '/api/v1/agents/{id}/cordon',
@@ -85,7 +85,7 @@ export const agentRoutes = {
     answers: { 200: { description: 'The agent', codec: agentCodec, headers: ['ETag'] } },
   },
   uncordonAgent: {
-    ...nothingSent,
+    ...changing,
     ...ofAgent,
     method: 'post',
     path: '/api/v1/agents/{id}/uncordon',

@@ -2,7 +2,7 @@ import type { Agent as AgentView } from '../../domain/agent/agent.ts'
 import * as c from '../../domain/codec/codec.ts'
 import { type AgentId, DNS_LABEL } from '../../domain/ids.ts'
 import { type LostSessions, MOST_LOST_NAMED } from '../../domain/ports/agents.ts'
-import { agentId, labels, orgId, time } from './fields.ts'
+import { agentId, labels, orgId, revision, time } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
 import { commaList, flag, paging, query, text } from './query.ts'
@@ -29,6 +29,7 @@ const agentFields = {
   connectedAt: c.nullable(time),
   disconnectedAt: c.nullable(time),
   lastHeartbeatAt: c.nullable(time),
+  revision,
 } as const
 
 export const agentCodec = represents<AgentView>()(c.openObject(agentFields))
@@ -52,6 +53,7 @@ export const agentRepresentation = (agent: AgentView): AgentView => ({
   connectedAt: agent.connectedAt,
   disconnectedAt: agent.disconnectedAt,
   lastHeartbeatAt: agent.lastHeartbeatAt,
+  revision: agent.revision,
 })
 
 export const agentPageCodec = pageOf(agentCodec)

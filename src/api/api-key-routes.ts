@@ -1,7 +1,7 @@
-import { apiKeyPageCodec, apiKeyWithSecretCodec, createApiKeyCodec, rotateApiKeyCodec } from './api-key.ts'
+import { apiKeyCodec, apiKeyPageCodec, apiKeyWithSecretCodec, createApiKeyCodec, rotateApiKeyCodec } from './api-key.ts'
 import { apiKeyId } from './fields.ts'
 import { pagesQuery } from './page.ts'
-import { noQuery, nothingSent, type Route, reading } from './route.ts'
+import { changing, noQuery, type Route, reading } from './route.ts'
 
 const aboutKeys = { tag: 'API keys', access: 'administer' } as const
 
@@ -25,8 +25,16 @@ export const apiKeyRoutes = {
     query: noQuery,
     body: createApiKeyCodec,
     condition: null,
-    answers: { 201: { description: 'Made', codec: apiKeyWithSecretCodec } },
+    answers: { 201: { description: 'Made', codec: apiKeyWithSecretCodec, headers: ['Location', 'ETag'] } },
     problems: ['invalid_parameters'],
+  },
+  getApiKey: {
+    ...reading,
+    ...aboutKeys,
+    path: '/api/v1/api-keys/{id}',
+    summary: 'Get an API key, without the key itself',
+    params: { id: apiKeyId },
+    answers: { 200: { description: 'The key', codec: apiKeyCodec } },
   },
   rotateApiKey: {
     ...aboutKeys,
@@ -38,12 +46,18 @@ export const apiKeyRoutes = {
     query: noQuery,
     body: rotateApiKeyCodec,
     bodyOptional: true,
-    condition: null,
-    answers: { 201: { description: 'The new key, shown this once', codec: apiKeyWithSecretCodec } },
+    condition: 'change',
+    answers: {
+      201: {
+        description: 'The new key, shown this once',
+        codec: apiKeyWithSecretCodec,
+        headers: ['Location', 'ETag'],
+      },
+    },
     problems: ['api_key_over'],
   },
   revokeApiKey: {
-    ...nothingSent,
+    ...changing,
     ...aboutKeys,
     method: 'delete',
     path: '/api/v1/api-keys/{id}',

@@ -1,7 +1,7 @@
 import * as c from '../../domain/codec/codec.ts'
 import { roles } from '../../domain/identity/caller.ts'
 import type { ApiKeyView } from '../../domain/ports/api-keys.ts'
-import { orgId, time, userId } from './fields.ts'
+import { orgId, revision, time, userId } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
 import { timestamp } from './query.ts'
@@ -17,6 +17,7 @@ const apiKeyFields = {
   expiresAt: c.nullable(time),
   revokedAt: c.nullable(time),
   lastUsedAt: c.described(c.nullable(time), 'to the minute; null: never'),
+  revision,
 } as const
 
 export const apiKeyCodec = represents<ApiKeyView>()(c.openObject(apiKeyFields))
@@ -34,6 +35,7 @@ export const apiKeyRepresentation = (key: ApiKeyView): ApiKeyView => ({
   expiresAt: key.expiresAt,
   revokedAt: key.revokedAt,
   lastUsedAt: key.lastUsedAt,
+  revision: key.revision,
 })
 
 export const apiKeyPageCodec = pageOf(apiKeyCodec)

@@ -1,8 +1,8 @@
 import { commandCodec, commandPageCodec, listCommandsQuery } from './command.ts'
 import { commandId } from './fields.ts'
-import { nothingSent, type Route, reading } from './route.ts'
+import { changing, type Route, reading } from './route.ts'
 
-const ofCommand = { ...nothingSent, tag: 'Commands', access: 'operate', params: { id: commandId } } as const
+const ofCommand = { ...changing, tag: 'Commands', access: 'operate', params: { id: commandId } } as const
 
 export const commandRoutes = {
   listCommands: {
@@ -30,7 +30,7 @@ export const commandRoutes = {
     summary: 'Send a dead or expired command again',
     description:
       'Only while it is the newest of its session. The session waits again for what is asked of it, at the same generation.',
-    answers: { 202: { description: 'Accepted: the command, pending again', codec: commandCodec } },
+    answers: { 202: { description: 'Accepted: the command, pending again', codec: commandCodec, headers: ['ETag'] } },
     problems: ['command_not_redrivable', 'command_outdated', 'no_capacity', 'contended'],
   },
   cancelCommand: {
@@ -40,7 +40,7 @@ export const commandRoutes = {
     summary: 'Cancel a pending command',
     description:
       'It is sent no more. The session fails with `delivery_failed` (one that is being deleted stays `deleting`). An agent that has the command already may still carry it out; the session then shows what is.',
-    answers: { 202: { description: 'The command, cancelled', codec: commandCodec } },
+    answers: { 202: { description: 'The command, cancelled', codec: commandCodec, headers: ['ETag'] } },
     problems: ['command_not_cancellable', 'contended'],
   },
 } as const satisfies { readonly [operationId: string]: Route }

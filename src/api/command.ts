@@ -1,7 +1,7 @@
 import * as c from '../../domain/codec/codec.ts'
 import { type CommandView, commandStatuses } from '../../domain/ports/sessions.ts'
 import { commandTypes } from '../../domain/session/words.ts'
-import { sessionId, time, wordOf } from './fields.ts'
+import { revision, sessionId, time, wordOf } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
 import { commaList, paging, query, text } from './query.ts'
@@ -23,6 +23,7 @@ export const commandCodec = represents<CommandView>()(
     sentAt: c.nullable(time),
     ackedAt: c.nullable(time),
     finishedAt: c.nullable(time),
+    revision,
   }),
 )
 export type Command = c.TypeOf<typeof commandCodec>

@@ -67,4 +67,9 @@ export const labels = c.record(c.string({ maxLength: 256 }), {
   description: 'at most 64 names of 1–63 characters (no spaces, = or comma), values of at most 256 characters',
 })
 
+/** Of what has no version of its own. */
+export const revision: c.Codec<number> = c.integer({
+  description: 'raised by what people change of it; what If-Match guards',
+})
+
 export const timeoutSeconds: c.Codec<number | null> = c.nullable(c.integer({ minimum: 1, maximum: MAX_INTEGER }))

@@ -1,7 +1,7 @@
 import { orgId } from './fields.ts'
 import { createOrgCodec, orgCodec, orgPageCodec } from './org.ts'
 import { pagesQuery } from './page.ts'
-import { noQuery, nothingSent, type Route, reading } from './route.ts'
+import { changing, noQuery, type Route, reading } from './route.ts'
 
 const aboutOrgs = { tag: 'Orgs', access: 'administer_installation' } as const
 
@@ -25,7 +25,7 @@ export const orgRoutes = {
     query: noQuery,
     body: createOrgCodec,
     condition: null,
-    answers: { 201: { description: 'Made', codec: orgCodec, headers: ['Location'] } },
+    answers: { 201: { description: 'Made', codec: orgCodec, headers: ['Location', 'ETag'] } },
     problems: ['org_exists'],
   },
   getOrg: {
@@ -39,7 +39,7 @@ export const orgRoutes = {
     answers: { 200: { description: 'The org', codec: orgCodec } },
   },
   deleteOrg: {
-    ...nothingSent,
+    ...changing,
     ...aboutOrgs,
     method: 'delete',
     path: '/api/v1/orgs/{id}',

@@ -8,7 +8,7 @@ import {
   orphanRemovalCodec,
 } from './orphan.ts'
 import { pagesQuery } from './page.ts'
-import { noQuery, nothingSent, type Route, reading } from './route.ts'
+import { changing, noQuery, type Route, reading } from './route.ts'
 import { adoptOrphanCodec, sessionCodec } from './session.ts'
 
 const ofAgent = { params: { id: agentId } } as const
@@ -76,7 +76,7 @@ export const orphanRoutes = {
     answers: { 200: { description: 'As it is', codec: orphanRemovalCodec } },
   },
   haltOrphanRemoval: {
-    ...nothingSent,
+    ...changing,
     method: 'post',
     path: '/api/v1/orphan-removal/halt',
     tag: 'Agents',
@@ -84,10 +84,10 @@ export const orphanRoutes = {
     description: 'Happens by itself when an agent shows that the database was restored. Not every restore shows.',
     access: 'administer_installation',
     params: {},
-    answers: { 200: { description: 'As it is now', codec: orphanRemovalCodec } },
+    answers: { 200: { description: 'As it is now', codec: orphanRemovalCodec, headers: ['ETag'] } },
   },
   resumeOrphanRemoval: {
-    ...nothingSent,
+    ...changing,
     method: 'post',
     path: '/api/v1/orphan-removal/resume',
     tag: 'Agents',
@@ -95,6 +95,6 @@ export const orphanRoutes = {
     description: 'Grace and brake go on to hold for every agent.',
     access: 'administer_installation',
     params: {},
-    answers: { 200: { description: 'As it is now', codec: orphanRemovalCodec } },
+    answers: { 200: { description: 'As it is now', codec: orphanRemovalCodec, headers: ['ETag'] } },
   },
 } as const satisfies { readonly [operationId: string]: Route }

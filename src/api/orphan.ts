@@ -8,7 +8,7 @@ import {
 } from '../../domain/agent/orphan.ts'
 import * as c from '../../domain/codec/codec.ts'
 import { observedStatuses } from '../../domain/session/words.ts'
-import { sessionId, time, wordOf } from './fields.ts'
+import { revision, sessionId, time, wordOf } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
 import { commaList, paging, query } from './query.ts'
@@ -81,6 +81,7 @@ export const orphanRemovalCodec = represents<OrphanRemovalView>()(
     haltedReason: c.nullable(c.string()),
     resumedAt: c.nullable(time),
     resumedBy: c.nullable(c.string()),
+    revision,
   }),
 )
 export type OrphanRemoval = c.TypeOf<typeof orphanRemovalCodec>

@@ -70,5 +70,8 @@ export const permissionFor = (
   return access === 'anyone' || access === 'caller' ? null : access
 }
 
+/** For those that change what has an ETag, and take nothing but their path. */
+export const changing = { ...nothingSent, condition: 'change' } as const
+
 /** For those that read: what is as the caller has it is not sent again. */
 export const reading = { ...nothingSent, method: 'get', condition: 'read' } as const

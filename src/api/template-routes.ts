@@ -1,6 +1,6 @@
 import { templateName } from './fields.ts'
 import { pagesQuery } from './page.ts'
-import { noQuery, nothingSent, type Route, reading } from './route.ts'
+import { changing, noQuery, type Route, reading } from './route.ts'
 import { listTemplatesQuery, putTemplateCodec, templateCodec, templatePageCodec } from './template.ts'
 
 const ofTemplate = { params: { name: templateName } } as const
@@ -26,7 +26,7 @@ export const templateRoutes = {
     params: {},
     query: noQuery,
     body: putTemplateCodec,
-    condition: null,
+    condition: 'change',
     answers: {
       200: { description: 'Nothing changed: the newest version', codec: templateCodec, headers: ['Location', 'ETag'] },
       201: { description: 'A new version', codec: templateCodec, headers: ['Location', 'ETag'] },
@@ -43,7 +43,7 @@ export const templateRoutes = {
     answers: { 200: { description: 'The template', codec: templateCodec } },
   },
   archiveTemplate: {
-    ...nothingSent,
+    ...changing,
     ...ofTemplate,
     method: 'delete',
     path: '/api/v1/templates/{name}',

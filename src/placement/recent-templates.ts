@@ -47,7 +47,7 @@ export const createRecentTemplates = (store: TemplateStore, now = () => performa
       const known = readings.get(key)
       return known !== undefined && now() - known.at < RECENT_MS ? known.template : read(key, orgId, name, version)
     },
-    put: (orgId, document) => changing(store.put(orgId, document)),
-    archive: (orgId, name) => changing(store.archive(orgId, name)),
+    put: (...about) => changing(store.put(...about)),
+    archive: (...about) => changing(store.archive(...about)),
   }
 }

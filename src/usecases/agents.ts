@@ -6,6 +6,7 @@ import type { AgentId } from '../../domain/ids.ts'
 import type { AccessStore } from '../../domain/ports/access.ts'
 import type { AgentStore } from '../../domain/ports/agents.ts'
 import type { AgentGateway } from '../../domain/ports/delivery.ts'
+import { type IfMatch, isMatch, mismatch } from '../../domain/ports/if-match.ts'
 import type { Tokens } from '../../domain/ports/tokens.ts'
 import type { Answer, Application } from './application.ts'
 import { mayOwn } from './templates.ts'
@@ -39,14 +40,26 @@ export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
     return agent
   }
 
+  /** The same, at a revision that the caller accepts. */
+  const changed = async (caller: Caller, id: AgentId, ifMatch: IfMatch): Promise<E.Either<ApplicationError, Agent>> => {
+    const agent = await operated(caller, id)
+    return E.isLeft(agent) || isMatch(ifMatch, agent.right.revision) ? agent : E.left(mismatch(agent.right.revision))
+  }
+
+  /** Somebody else was faster than this caller. */
+  const changedMeanwhile = async (caller: Caller, id: AgentId): Promise<E.Either<ApplicationError, never>> => {
+    const now = await visible(caller, id)
+    return E.isLeft(now) ? now : E.left(mismatch(now.right.revision))
+  }
+
   const setCordoned =
     (cordoned: boolean) =>
-    (caller: Caller, id: AgentId): Answer<Agent> =>
+    (caller: Caller, id: AgentId, ifMatch: IfMatch): Answer<Agent> =>
     async () => {
-      const agent = await operated(caller, id)
+      const agent = await changed(caller, id, ifMatch)
       if (E.isLeft(agent)) return agent
-      await deps.agents.setCordoned(agent.right, cordoned)
-      return E.right({ ...agent.right, cordoned })
+      const revision = await deps.agents.setCordoned(agent.right, cordoned, ifMatch)
+      return revision === null ? changedMeanwhile(caller, id) : E.right({ ...agent.right, cordoned, revision })
     }
 
   return {
@@ -76,20 +89,22 @@ export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
       return agent === null ? E.left(notFound('agent', request.id)) : E.right({ agent, token })
     },
 
-    rotateToken: (caller, id) => async () => {
-      const agent = await operated(caller, id)
+    rotateToken: (caller, id, ifMatch) => async () => {
+      const agent = await changed(caller, id, ifMatch)
       if (E.isLeft(agent)) return agent
       const token = deps.tokens.agentToken()
-      await deps.agents.setTokenHash(agent.right, deps.tokens.hash(token))
+      if (!(await deps.agents.setTokenHash(agent.right, deps.tokens.hash(token), ifMatch)))
+        return changedMeanwhile(caller, id)
       deps.gateway.disconnect(id, REVOKED, 'its token was rotated')
-      return E.right({ agent: agent.right, token })
+      return E.right({ agent: (await deps.agents.get(caller.orgId, id)) ?? agent.right, token })
     },
 
-    remove: (caller, id, force) => async () => {
-      const agent = await operated(caller, id)
+    remove: (caller, id, force, ifMatch) => async () => {
+      const agent = await changed(caller, id, ifMatch)
       if (E.isLeft(agent)) return agent
-      const lost = force ? await deps.agents.remove(agent.right) : null
-      const sessions = lost === null ? await deps.agents.removeEmpty(agent.right) : 0
+      const lost = force ? await deps.agents.remove(agent.right, ifMatch) : null
+      const sessions = force ? 0 : await deps.agents.removeEmpty(agent.right, ifMatch)
+      if ((force && lost === null) || sessions === null) return changedMeanwhile(caller, id)
       if (sessions > 0) return E.left({ _tag: 'AgentHasSessions', agentId: id, sessions })
       deps.gateway.disconnect(id, REVOKED, 'the agent was removed')
       return E.right(lost)

@@ -1,11 +1,12 @@
 /** API keys of an org, for its admins. A key is shown once, by whoever makes it; what is kept is its hash. */
-import { type Forbidden, notFound } from '../../domain/errors.ts'
+import { type ApplicationError, type Forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may, type Role } from '../../domain/identity/caller.ts'
-import type { OrgId } from '../../domain/ids.ts'
+import type { ApiKeyId, OrgId } from '../../domain/ids.ts'
 import type { AccessStore } from '../../domain/ports/access.ts'
 import type { ApiKeyStore, ApiKeyView, NewApiKey } from '../../domain/ports/api-keys.ts'
 import type { Clock, Ids } from '../../domain/ports/clock.ts'
+import { type IfMatch, isMatch, mismatch } from '../../domain/ports/if-match.ts'
 import { KEY_PREFIX_LENGTH, type Tokens } from '../../domain/ports/tokens.ts'
 import type { Application } from './application.ts'
 import { mayOwn } from './templates.ts'
@@ -39,6 +40,19 @@ export const apiKeyUseCases = (deps: ApiKeyDeps): Application['apiKeys'] => {
   }
   const isPast = (at: Date | null | undefined): boolean => at !== null && at !== undefined && at <= deps.clock.now()
 
+  /** One that this caller may deal with, at a revision that they accept. */
+  const changed = async (
+    caller: Caller,
+    id: ApiKeyId,
+    ifMatch: IfMatch,
+  ): Promise<E.Either<ApplicationError, ApiKeyView>> => {
+    if (!may(caller, 'administer')) return forbidden('administer')
+    const key = await deps.keys.get(caller.orgId, id)
+    if (key === null) return E.left(notFound('api_key', id))
+    if (!mayHandOut(caller, key.role)) return forbidden('administer_installation')
+    return isMatch(ifMatch, key.revision) ? E.right(key) : E.left(mismatch(key.revision))
+  }
+
   return {
     list: (caller, page) => async () =>
       may(caller, 'administer') ? E.right(await deps.keys.list(caller.orgId, page)) : forbidden('administer'),
@@ -60,24 +74,29 @@ export const apiKeyUseCases = (deps: ApiKeyDeps): Application['apiKeys'] => {
       return E.right({ apiKey: await deps.keys.add(record), key })
     },
 
-    rotate: (caller, id, overlapSeconds) => async () => {
+    get: (caller, id) => async () => {
       if (!may(caller, 'administer')) return forbidden('administer')
-      const old = await deps.keys.get(caller.orgId, id)
-      if (old === null) return E.left(notFound('api_key', id))
-      if (!mayHandOut(caller, old.role)) return forbidden('administer_installation')
-      const { orgId, userId, role, name, expiresAt } = old
-      const { key, record } = made({ orgId, userId, role, name, expiresAt })
-      const replaced = await deps.keys.replace(caller.orgId, id, record, overlapSeconds)
-      return replaced === null ? E.left({ _tag: 'ApiKeyOver', apiKeyId: id }) : E.right({ apiKey: replaced, key })
+      const key = await deps.keys.get(caller.orgId, id)
+      return key === null ? E.left(notFound('api_key', id)) : E.right(key)
     },
 
-    revoke: (caller, id) => async () => {
-      if (!may(caller, 'administer')) return forbidden('administer')
-      const old: ApiKeyView | null = await deps.keys.get(caller.orgId, id)
-      if (old === null) return E.left(notFound('api_key', id))
-      if (!mayHandOut(caller, old.role)) return forbidden('administer_installation')
-      await deps.keys.revoke(caller.orgId, id)
-      return E.right(undefined)
+    rotate: (caller, id, overlapSeconds, ifMatch) => async () => {
+      const old = await changed(caller, id, ifMatch)
+      if (E.isLeft(old)) return old
+      const { orgId, userId, role, name, expiresAt } = old.right
+      const { key, record } = made({ orgId, userId, role, name, expiresAt })
+      const replaced = await deps.keys.replace(caller.orgId, id, record, overlapSeconds, ifMatch)
+      if (replaced !== null) return E.right({ apiKey: replaced, key })
+      const now = await changed(caller, id, ifMatch)
+      return E.isLeft(now) ? now : E.left({ _tag: 'ApiKeyOver', apiKeyId: id })
+    },
+
+    revoke: (caller, id, ifMatch) => async () => {
+      const old = await changed(caller, id, ifMatch)
+      if (E.isLeft(old)) return old
+      if (await deps.keys.revoke(caller.orgId, id, ifMatch)) return E.right(undefined)
+      const now = await changed(caller, id, ifMatch)
+      return E.isLeft(now) ? now : E.left(notFound('api_key', id))
     },
   }
 }

@@ -24,6 +24,7 @@ import type { AgentFilter, LostSessions } from '../../domain/ports/agents.ts'
 import type { ApiKeyView } from '../../domain/ports/api-keys.ts'
 import type { AuditEvent, AuditFilter } from '../../domain/ports/audit.ts'
 import type { Keep } from '../../domain/ports/idempotency.ts'
+import type { IfMatch } from '../../domain/ports/if-match.ts'
 import type { JobState, JobView, QueueView } from '../../domain/ports/jobs.ts'
 import type { Metrics } from '../../domain/ports/metrics.ts'
 import type { Org } from '../../domain/ports/orgs.ts'
@@ -39,7 +40,7 @@ import type {
   SessionSummary,
   WrittenPage,
 } from '../../domain/ports/sessions.ts'
-import type { TemplateFilter } from '../../domain/ports/templates.ts'
+import type { PutTemplate, TemplateFilter } from '../../domain/ports/templates.ts'
 import type { Watch } from '../../domain/ports/watch.ts'
 import type { WebhookChanges } from '../../domain/ports/webhooks.ts'
 import type { Quota } from '../../domain/quota/quota.ts'
@@ -54,8 +55,7 @@ import type { DeliveryStatus, Webhook, WebhookDelivery, WebhookEvent } from '../
 /** A TaskEither whose left is a refusal. */
 export type Answer<A> = TE.TaskEither<ApplicationError, A>
 
-/** If-Match: the versions the caller would accept (none of them: it can match nothing), or null for any. */
-export type IfMatch = readonly number[] | null
+export type { IfMatch }
 
 export type CreateSession = {
   readonly template: string
@@ -128,7 +128,7 @@ export type WebhookAndSecret = { readonly webhook: Webhook; readonly secret: str
 export type CreateOrg = { readonly id: OrgId; readonly name?: string }
 /** `token` is shown this once. */
 export type AgentAndToken = { readonly agent: Agent; readonly token: string }
-export type PutTemplate = { readonly template: Template; readonly created: boolean }
+export type { PutTemplate }
 export type Approved = { readonly approved: number }
 
 /**
@@ -192,22 +192,29 @@ export type Application = {
       caller: Caller,
       document: TemplateDocument,
       orgId: OrgId | null | undefined,
+      ifMatch: IfMatch,
       keep?: Keep<PutTemplate>,
     ) => Answer<PutTemplate>
-    readonly archive: (caller: Caller, name: string, keep?: Keep<void>) => Answer<void>
+    readonly archive: (caller: Caller, name: string, ifMatch: IfMatch, keep?: Keep<void>) => Answer<void>
   }
   readonly agents: {
     readonly list: (caller: Caller, filter: AgentFilter, page: PageRequest) => Answer<Page<Agent>>
     readonly get: (caller: Caller, id: AgentId) => Answer<Agent>
     readonly enrol: (caller: Caller, request: EnrolAgent, keep?: Keep<AgentAndToken>) => Answer<AgentAndToken>
-    readonly rotateToken: (caller: Caller, id: AgentId, keep?: Keep<AgentAndToken>) => Answer<AgentAndToken>
-    readonly cordon: (caller: Caller, id: AgentId, keep?: Keep<Agent>) => Answer<Agent>
-    readonly uncordon: (caller: Caller, id: AgentId, keep?: Keep<Agent>) => Answer<Agent>
+    readonly rotateToken: (
+      caller: Caller,
+      id: AgentId,
+      ifMatch: IfMatch,
+      keep?: Keep<AgentAndToken>,
+    ) => Answer<AgentAndToken>
+    readonly cordon: (caller: Caller, id: AgentId, ifMatch: IfMatch, keep?: Keep<Agent>) => Answer<Agent>
+    readonly uncordon: (caller: Caller, id: AgentId, ifMatch: IfMatch, keep?: Keep<Agent>) => Answer<Agent>
     /** By force: with its sessions, and those are told. */
     readonly remove: (
       caller: Caller,
       id: AgentId,
       force: boolean,
+      ifMatch: IfMatch,
       keep?: Keep<LostSessions | null>,
     ) => Answer<LostSessions | null>
   }
@@ -234,25 +241,27 @@ export type Application = {
     ) => Answer<SessionView>
     readonly events: (caller: Caller, id: AgentId, page: PageRequest) => Answer<Page<AgentEvent>>
     readonly removal: (caller: Caller) => Answer<OrphanRemoval>
-    readonly halt: (caller: Caller, keep?: Keep<OrphanRemoval>) => Answer<OrphanRemoval>
-    readonly resume: (caller: Caller, keep?: Keep<OrphanRemoval>) => Answer<OrphanRemoval>
+    readonly halt: (caller: Caller, ifMatch: IfMatch, keep?: Keep<OrphanRemoval>) => Answer<OrphanRemoval>
+    readonly resume: (caller: Caller, ifMatch: IfMatch, keep?: Keep<OrphanRemoval>) => Answer<OrphanRemoval>
   }
   readonly commands: {
     readonly list: (caller: Caller, filter: CommandFilter, page: PageRequest) => Answer<Page<CommandView>>
     readonly get: (caller: Caller, id: CommandId) => Answer<CommandView>
-    readonly redrive: (caller: Caller, id: CommandId, keep?: Keep<CommandView>) => Answer<CommandView>
-    readonly cancel: (caller: Caller, id: CommandId, keep?: Keep<CommandView>) => Answer<CommandView>
+    readonly redrive: (caller: Caller, id: CommandId, ifMatch: IfMatch, keep?: Keep<CommandView>) => Answer<CommandView>
+    readonly cancel: (caller: Caller, id: CommandId, ifMatch: IfMatch, keep?: Keep<CommandView>) => Answer<CommandView>
   }
   readonly apiKeys: {
     readonly list: (caller: Caller, page: PageRequest) => Answer<Page<ApiKeyView>>
+    readonly get: (caller: Caller, id: ApiKeyId) => Answer<ApiKeyView>
     readonly create: (caller: Caller, request: CreateApiKey, keep?: Keep<MadeApiKey>) => Answer<MadeApiKey>
     readonly rotate: (
       caller: Caller,
       id: ApiKeyId,
       overlapSeconds: number,
+      ifMatch: IfMatch,
       keep?: Keep<MadeApiKey>,
     ) => Answer<MadeApiKey>
-    readonly revoke: (caller: Caller, id: ApiKeyId, keep?: Keep<void>) => Answer<void>
+    readonly revoke: (caller: Caller, id: ApiKeyId, ifMatch: IfMatch, keep?: Keep<void>) => Answer<void>
   }
   readonly webhooks: {
     readonly list: (caller: Caller, page: PageRequest) => Answer<Page<Webhook>>
@@ -296,7 +305,7 @@ export type Application = {
     readonly list: (caller: Caller, page: PageRequest) => Answer<Page<Org>>
     readonly create: (caller: Caller, request: CreateOrg, keep?: Keep<Org>) => Answer<Org>
     readonly get: (caller: Caller, id: OrgId) => Answer<Org>
-    readonly remove: (caller: Caller, id: OrgId, keep?: Keep<void>) => Answer<void>
+    readonly remove: (caller: Caller, id: OrgId, ifMatch: IfMatch, keep?: Keep<void>) => Answer<void>
   }
   /** Of orgs: for the installation to set, for an org's admins to read. */
   readonly quotas: {

@@ -8,6 +8,7 @@ import type { AgentStore } from '../../domain/ports/agents.ts'
 import type { Clock } from '../../domain/ports/clock.ts'
 import type { CommandStore } from '../../domain/ports/commands.ts'
 import type { Wake } from '../../domain/ports/delivery.ts'
+import { type IfMatch, isMatch, mismatch } from '../../domain/ports/if-match.ts'
 import type { CommandView, SessionStore } from '../../domain/ports/sessions.ts'
 import type { CommitConflict } from '../../domain/ports/unit-of-work.ts'
 import type { Session } from '../../domain/session/session.ts'
@@ -39,17 +40,18 @@ export const changeCommands = (
     if (command === null) return E.left(notFound('command', id))
     return may(caller, 'read_org') ? E.right(command) : E.left({ _tag: 'Forbidden', permission: 'read_org' })
   },
-  redrive: (caller, id) => changeCommand(deps, caller, id, redrive),
-  cancel: (caller, id) => changeCommand(deps, caller, id, cancel),
+  redrive: (caller, id, ifMatch) => changeCommand(deps, caller, id, ifMatch, redrive),
+  cancel: (caller, id, ifMatch) => changeCommand(deps, caller, id, ifMatch, cancel),
 })
 
 const changeCommand =
-  (deps: ChangeCommandDeps, caller: Caller, id: CommandId, decide: Decider): Answer<CommandView> =>
+  (deps: ChangeCommandDeps, caller: Caller, id: CommandId, ifMatch: IfMatch, decide: Decider): Answer<CommandView> =>
   async () => {
     for (let attempt = 1; attempt <= TRIES; attempt += 1) {
       const command = await deps.commands.get(scopeOf(caller), id)
       if (command === null) return E.left(notFound('command', id))
       if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })
+      if (!isMatch(ifMatch, command.revision)) return E.left(mismatch(command.revision))
       const [session] = await deps.sessions.loadMany([command.sessionId as SessionId])
       if (session === undefined) return E.left(notFound('command', id))
       const decided = decide(session, command, {

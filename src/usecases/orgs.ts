@@ -2,7 +2,8 @@
 import { notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
-import type { OrgStore } from '../../domain/ports/orgs.ts'
+import { isMatch, mismatch } from '../../domain/ports/if-match.ts'
+import { ORG_REVISION, type OrgStore } from '../../domain/ports/orgs.ts'
 import type { Application } from './application.ts'
 
 const refused = E.left({ _tag: 'Forbidden', permission: 'administer_installation' } as const)
@@ -23,8 +24,9 @@ export const orgUseCases = (orgs: OrgStore): Application['orgs'] => ({
     return may(caller, 'administer') ? E.right(org) : E.left({ _tag: 'Forbidden', permission: 'administer' })
   },
 
-  remove: (caller, id) => async () => {
+  remove: (caller, id, ifMatch) => async () => {
     if (!isInstallation(caller)) return refused
+    if (!isMatch(ifMatch, ORG_REVISION) && (await orgs.get(id)) !== null) return E.left(mismatch(ORG_REVISION))
     const held = await orgs.remove(id)
     if (held === null) return E.left(notFound('org', id))
     if (held.sessions + held.agents > 0) return E.left({ _tag: 'OrgInUse', orgId: id, ...held })

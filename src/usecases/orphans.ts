@@ -8,6 +8,7 @@ import type { AgentId } from '../../domain/ids.ts'
 import type { AgentStore } from '../../domain/ports/agents.ts'
 import type { Ids } from '../../domain/ports/clock.ts'
 import type { Wake } from '../../domain/ports/delivery.ts'
+import { type IfMatch, mismatch } from '../../domain/ports/if-match.ts'
 import type { OrphanStore } from '../../domain/ports/orphans.ts'
 import type { Answer, Application } from './application.ts'
 import { commandIds, REMOVALS_AT_ONCE } from './reconcile-orphans.ts'
@@ -52,11 +53,12 @@ export const orphanUseCases = (deps: OrphanDeps): Omit<Application['orphans'], '
 
   const everywhere =
     (act: 'halt' | 'resume', told: string) =>
-    (caller: Caller): Answer<OrphanRemoval> =>
+    (caller: Caller, ifMatch: IfMatch): Answer<OrphanRemoval> =>
     async () => {
       if (!may(caller, 'administer_installation'))
         return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
-      const removal = await deps.orphans[act](`user:${caller.userId}`)
+      const removal = await deps.orphans[act](`user:${caller.userId}`, ifMatch)
+      if (removal === null) return E.left(mismatch((await deps.orphans.removal()).revision))
       deps.told(told, { by: caller.userId })
       return E.right(removal)
     }

@@ -3,6 +3,7 @@ import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
 import type { OrgId } from '../../domain/ids.ts'
 import type { AccessStore } from '../../domain/ports/access.ts'
+import { isMatch, mismatch } from '../../domain/ports/if-match.ts'
 import type { TemplateStore } from '../../domain/ports/templates.ts'
 import { type PatternMatch, plainMatch } from '../../domain/template/parameter-codec.ts'
 import { misfitDefaults } from '../../domain/template/parameters.ts'
@@ -25,7 +26,7 @@ export const templateUseCases = (
     return versions === null ? E.left(notFound('template', name)) : E.right(versions)
   },
 
-  put: (caller, document, orgId) => async () => {
+  put: (caller, document, orgId, ifMatch) => async () => {
     if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })
     const owner = orgId === undefined ? caller.orgId : orgId
     if (!mayOwn(caller, owner)) return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
@@ -33,16 +34,21 @@ export const templateUseCases = (
       return E.left(notFound('org', owner))
     const errors = misfitDefaults(document.parameters ?? [], matches)
     if (errors.length > 0) return E.left({ _tag: 'InvalidParameters', errors })
-    return E.right(await store.put(owner, document))
+    const put = await store.put(owner, document, ifMatch)
+    if (put !== null) return E.right(put)
+    const now = await store.find(owner ?? caller.orgId, document.name, null)
+    return E.left(mismatch(now === null || now.orgId !== owner ? 0 : now.version))
   },
 
-  archive: (caller, name) => async () => {
+  archive: (caller, name, ifMatch) => async () => {
     const template = await store.find(caller.orgId, name, null)
     if (template === null) return E.left(notFound('template', name))
     if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })
     if (!mayOwn(caller, template.orgId)) return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
-    await store.archive(template.orgId, name)
-    return E.right(undefined)
+    if (!isMatch(ifMatch, template.version)) return E.left(mismatch(template.version))
+    if (await store.archive(template.orgId, name, ifMatch)) return E.right(undefined)
+    const now = await store.find(caller.orgId, name, null)
+    return E.left(now === null ? notFound('template', name) : mismatch(now.version))
   },
 })
 

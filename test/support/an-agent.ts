@@ -18,6 +18,7 @@ export const anAgent = (changes: Partial<Omit<Agent, 'id'>> & { readonly id?: st
   connectedAt: T0,
   disconnectedAt: null,
   lastHeartbeatAt: T0,
+  revision: 1,
   ...changes,
   id: (changes.id ?? AGENT) as Agent['id'],
 })

@@ -142,6 +142,7 @@ export const matrix: Matrix = {
 
   listApiKeys: { on: 'nothing', statuses: { own: [403, 403, 403, 200, 200] } },
   createApiKey: { on: 'nothing', body: { role: 'viewer' }, statuses: { own: [403, 403, 403, 201, 201] } },
+  getApiKey: { on: 'key', statuses: administer(200) },
   rotateApiKey: { on: 'key', statuses: administer(201) },
   revokeApiKey: { on: 'key', statuses: administer(204) },
 

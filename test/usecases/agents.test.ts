@@ -30,8 +30,8 @@ const using = (agents: readonly Agent[], sessions = 0) => {
       known.set(enrolment.id, anAgent({ ...enrolment, capacity: null }))
       return true
     },
-    setTokenHash: async ({ id }, hash) => void log.push(['token', id, hash.toString()]),
-    setCordoned: async ({ id }, cordoned) => void log.push(['cordoned', id, cordoned]),
+    setTokenHash: async ({ id }, hash) => log.push(['token', id, hash.toString()]) > 0,
+    setCordoned: async ({ id }, cordoned) => log.push(['cordoned', id, cordoned]),
     removeEmpty: async ({ id }) => {
       if (sessions === 0) log.push(['removed', id])
       return sessions
@@ -69,14 +69,14 @@ describe('agents', () => {
     const missing = { _tag: 'NotFound', what: 'agent', id: 'foreign' }
     for (const role of ['operator', 'admin'] as const) {
       expect(leftOf(await agents.get(as(role), foreign.id)())).to.deep.equal(missing)
-      expect(leftOf(await agents.remove(as(role), foreign.id, true)())).to.deep.equal(missing)
+      expect(leftOf(await agents.remove(as(role), foreign.id, true, null)())).to.deep.equal(missing)
     }
   })
 
   it('are cordoned and uncordoned by operators', async () => {
     const { agents, log } = using([anAgent()])
-    expect(rightOf(await agents.cordon(as('operator'), AGENT)()).cordoned).to.equal(true)
-    expect(rightOf(await agents.uncordon(as('operator'), AGENT)()).cordoned).to.equal(false)
+    expect(rightOf(await agents.cordon(as('operator'), AGENT, null)()).cordoned).to.equal(true)
+    expect(rightOf(await agents.uncordon(as('operator'), AGENT, null)()).cordoned).to.equal(false)
     expect(log).to.deep.equal([
       ['cordoned', AGENT, true],
       ['cordoned', AGENT, false],
@@ -87,30 +87,30 @@ describe('agents', () => {
     for (const role of ['viewer', 'user'] as const) {
       const { agents, log } = using([anAgent()])
       for (const change of [
-        agents.cordon(as(role), AGENT),
-        agents.uncordon(as(role), AGENT),
-        agents.rotateToken(as(role), AGENT),
-        agents.remove(as(role), AGENT, true),
+        agents.cordon(as(role), AGENT, null),
+        agents.uncordon(as(role), AGENT, null),
+        agents.rotateToken(as(role), AGENT, null),
+        agents.remove(as(role), AGENT, true, null),
         agents.enrol(as(role), { id: OTHER_AGENT, platform: 'process' }),
       ])
         expect(leftOf<unknown>(await change())).to.deep.equal({ _tag: 'Forbidden', permission: 'operate' })
-      expect(leftOf(await agents.cordon(as(role), 'nope' as AgentId)())._tag).to.equal('NotFound')
+      expect(leftOf(await agents.cordon(as(role), 'nope' as AgentId, null)())._tag).to.equal('NotFound')
       expect(log).to.deep.equal([])
     }
   })
 
   it('that are shared are the installation’s to change', async () => {
     const { agents } = using([anAgent({ orgId: null })])
-    expect(leftOf(await agents.cordon(as('admin'), AGENT)())).to.deep.equal({
+    expect(leftOf(await agents.cordon(as('admin'), AGENT, null)())).to.deep.equal({
       _tag: 'Forbidden',
       permission: 'administer_installation',
     })
-    rightOf(await agents.cordon(as('installation'), AGENT)())
+    rightOf(await agents.cordon(as('installation'), AGENT, null)())
   })
 
   it('get a new token, the old one’s socket is closed', async () => {
     const { agents, log } = using([anAgent()])
-    expect(rightOf(await agents.rotateToken(as('operator'), AGENT)()).token).to.equal('ssa_fresh')
+    expect(rightOf(await agents.rotateToken(as('operator'), AGENT, null)()).token).to.equal('ssa_fresh')
     expect(log).to.deep.equal([
       ['token', AGENT, 'hash of ssa_fresh'],
       ['disconnected', AGENT, 4004],
@@ -119,7 +119,7 @@ describe('agents', () => {
 
   it('are removed when they have no sessions, or by force', async () => {
     const busy = using([anAgent()], 3)
-    expect(leftOf(await busy.agents.remove(as('operator'), AGENT, false)())).to.deep.equal({
+    expect(leftOf(await busy.agents.remove(as('operator'), AGENT, false, null)())).to.deep.equal({
       _tag: 'AgentHasSessions',
       agentId: AGENT,
       sessions: 3,
@@ -130,7 +130,7 @@ describe('agents', () => {
       [0, false],
     ] as const) {
       const { agents, log } = using([anAgent()], sessions)
-      const lost = rightOf(await agents.remove(as('operator'), AGENT, force)())
+      const lost = rightOf(await agents.remove(as('operator'), AGENT, force, null)())
       expect(lost, 'what is lost is told').to.deep.equal(force ? { count: 3, sessions: [] } : null)
       expect(log).to.deep.equal([
         ['removed', AGENT],

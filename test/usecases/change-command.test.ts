@@ -27,6 +27,7 @@ const dead: CommandView = {
   sentAt: null,
   ackedAt: null,
   finishedAt: T0,
+  revision: 1,
 }
 const pending: CommandView = { ...dead, status: 'pending' }
 
@@ -69,7 +70,7 @@ const user: Caller = aCaller({ role: 'user' })
 describe('an operator’s word on a command', () => {
   it('redrives: committed, and the agent is woken after that', async () => {
     const { commands, log, tried, woken } = operating([dead, pending])
-    expect(rightOf(await commands.redrive(aCaller(), ID)()).status).to.equal('pending')
+    expect(rightOf(await commands.redrive(aCaller(), ID, null)()).status).to.equal('pending')
     expect(log).to.deep.equal(['committed', 'woke'])
     expect(woken).to.deep.equal([AGENT])
     expect(tried[0]?.decision.events[0]?.actor).to.equal('user:ada')
@@ -77,14 +78,14 @@ describe('an operator’s word on a command', () => {
 
   it('cancels, and wakes nobody for it', async () => {
     const { commands, tried, woken } = operating([pending])
-    await commands.cancel(aCaller(), ID)()
+    await commands.cancel(aCaller(), ID, null)()
     expect(tried.map(({ becomes }) => becomes)).to.deep.equal(['cancelled'])
     expect(woken).to.deep.equal([])
   })
 
   it('is decided again when someone else was faster, with what is so by then', async () => {
     const { commands, tried } = operating([pending, { ...pending, status: 'done' }], { conflicts: [conflict] })
-    expect(leftOf(await commands.cancel(aCaller(), ID)())).to.deep.include({
+    expect(leftOf(await commands.cancel(aCaller(), ID, null)())).to.deep.include({
       _tag: 'CommandNotCancellable',
       status: 'done',
     })
@@ -93,14 +94,14 @@ describe('an operator’s word on a command', () => {
 
   it('that always meets someone faster is given up and said', async () => {
     const { commands, tried } = operating([dead], { conflicts: Array(20).fill(conflict) })
-    expect(leftOf(await commands.redrive(aCaller(), ID)())._tag).to.equal('Contended')
+    expect(leftOf(await commands.redrive(aCaller(), ID, null)())._tag).to.equal('Contended')
     expect(tried).to.have.length(10)
   })
 
   for (const cordoned of [false, true])
     it(`says that the agent ${cordoned ? 'is cordoned' : 'has no room'} when it cannot have its capacity again`, async () => {
       const { commands, woken } = operating([dead], { conflicts: [notReserved], cordoned })
-      expect(leftOf(await commands.redrive(aCaller(), ID)())).to.deep.equal({
+      expect(leftOf(await commands.redrive(aCaller(), ID, null)())).to.deep.equal({
         _tag: 'NoCapacity',
         agentId: AGENT,
         cordoned,
@@ -112,12 +113,12 @@ describe('an operator’s word on a command', () => {
     for (const caller of [viewer, user]) {
       for (const operation of ['redrive', 'cancel'] as const) {
         const { commands, tried } = operating([dead])
-        expect(leftOf(await commands[operation](caller, ID)())).to.deep.equal({
+        expect(leftOf(await commands[operation](caller, ID, null)())).to.deep.equal({
           _tag: 'Forbidden',
           permission: 'operate',
         })
         expect(tried).to.deep.equal([])
-        expect(leftOf(await operating([null]).commands[operation](caller, ID)())._tag).to.equal('NotFound')
+        expect(leftOf(await operating([null]).commands[operation](caller, ID, null)())._tag).to.equal('NotFound')
       }
     }
   })

@@ -188,6 +188,7 @@ describe('orphans for people', () => {
       haltedReason: null,
       resumedAt: null,
       resumedBy: null,
+      revision: 1,
     }
     const notExpected = () => {
       throw new Error('not expected')
@@ -271,9 +272,9 @@ describe('orphans for people', () => {
   it('are let go on being removed by the installation alone', async () => {
     const { cases, log } = using()
     for (const ask of [cases.removal, cases.halt, cases.resume])
-      expect(leftOf<{ _tag: string }>(await ask(as('admin'))())._tag).to.equal('Forbidden')
+      expect(leftOf<{ _tag: string }>(await ask(as('admin'), null)())._tag).to.equal('Forbidden')
     expect(log).to.deep.equal([])
-    rightOf(await cases.resume(as('installation'))())
+    rightOf(await cases.resume(as('installation'), null)())
     expect(log).to.have.length(1)
   })
 })

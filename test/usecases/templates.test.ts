@@ -44,21 +44,21 @@ describe('templates', () => {
     const missing = { _tag: 'NotFound', what: 'template', id: 'nope' }
     expect(leftOf(await templates.get(as('viewer'), 'nope')())).to.deep.equal(missing)
     expect(leftOf(await templates.versions(as('viewer'), 'nope', page)())).to.deep.equal(missing)
-    expect(leftOf(await templates.archive(as('viewer'), 'nope')())).to.deep.equal(missing)
+    expect(leftOf(await templates.archive(as('viewer'), 'nope', null)())).to.deep.equal(missing)
   })
 
   it('are changed by operators of the org', async () => {
     for (const role of ['viewer', 'user'] as const) {
       const { templates, changes } = using(aTemplate())
       const forbidden = { _tag: 'Forbidden', permission: 'operate' }
-      expect(leftOf(await templates.put(as(role), aDocument(), undefined)())).to.deep.equal(forbidden)
-      expect(leftOf(await templates.archive(as(role), 'hello-web')())).to.deep.equal(forbidden)
+      expect(leftOf(await templates.put(as(role), aDocument(), undefined, null)())).to.deep.equal(forbidden)
+      expect(leftOf(await templates.archive(as(role), 'hello-web', null)())).to.deep.equal(forbidden)
       expect(changes).to.deep.equal([])
     }
     for (const role of ['operator', 'admin'] as const) {
       const { templates, changes } = using(aTemplate())
-      expect(rightOf(await templates.put(as(role), aDocument(), undefined)()).created).to.equal(true)
-      rightOf(await templates.archive(as(role), 'hello-web')())
+      expect(rightOf(await templates.put(as(role), aDocument(), undefined, null)()).created).to.equal(true)
+      rightOf(await templates.archive(as(role), 'hello-web', null)())
       expect(changes).to.deep.equal([
         ['put', 'acme', 'hello-web'],
         ['archive', 'acme', 'hello-web'],
@@ -70,20 +70,20 @@ describe('templates', () => {
     const isPublic = aTemplate({ orgId: null })
     for (const orgId of [null, 'other' as OrgId]) {
       const { templates } = using(isPublic)
-      expect(leftOf(await templates.put(as('admin'), aDocument(), orgId)())).to.deep.equal({
+      expect(leftOf(await templates.put(as('admin'), aDocument(), orgId, null)())).to.deep.equal({
         _tag: 'Forbidden',
         permission: 'administer_installation',
       })
-      rightOf(await templates.put(as('installation'), aDocument(), orgId)())
+      rightOf(await templates.put(as('installation'), aDocument(), orgId, null)())
     }
     const { templates, changes } = using(isPublic)
-    expect(leftOf(await templates.put(as('installation'), aDocument(), 'nowhere' as OrgId)())).to.deep.equal({
+    expect(leftOf(await templates.put(as('installation'), aDocument(), 'nowhere' as OrgId, null)())).to.deep.equal({
       _tag: 'NotFound',
       what: 'org',
       id: 'nowhere',
     })
-    expect(leftOf(await templates.archive(as('admin'), 'hello-web')())._tag).to.equal('Forbidden')
-    rightOf(await templates.archive(as('installation'), 'hello-web')())
+    expect(leftOf(await templates.archive(as('admin'), 'hello-web', null)())._tag).to.equal('Forbidden')
+    rightOf(await templates.archive(as('installation'), 'hello-web', null)())
     expect(changes).to.deep.equal([['archive', null, 'hello-web']])
   })
 })

@@ -8,6 +8,7 @@ import { getSession } from './get.ts'
 import { idleAgents } from './idle-agents.ts'
 import { idleMemory } from './idle-memory.ts'
 import { laneCost } from './lane-cost.ts'
+import { lists } from './lists.ts'
 import { neighbours } from './neighbours.ts'
 import { platforms } from './platforms/all.ts'
 import { processAgent } from './process-agent.ts'
@@ -26,6 +27,7 @@ export const measures: readonly Measure[] = [
   createRateOfOneOrg,
   createRateOfEightOrgs,
   getSession,
+  lists,
   start,
   idleMemory,
   processAgent,

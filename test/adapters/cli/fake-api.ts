@@ -181,5 +181,6 @@ export const anAgent = (changes: Partial<Agent> = {}): Agent => ({
   connectedAt: '2026-01-01T00:00:00.000Z',
   disconnectedAt: null,
   lastHeartbeatAt: '2026-01-01T00:00:00.000Z',
+  revision: 1,
   ...changes,
 })

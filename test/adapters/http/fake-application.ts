@@ -112,6 +112,7 @@ export const anAgent: Agent = {
   connectedAt: new Date('2026-01-31T11:00:00.000Z'),
   disconnectedAt: null,
   lastHeartbeatAt: new Date('2026-01-31T12:00:00.000Z'),
+  revision: 4,
 }
 
 const anOrphan: Orphan = {
@@ -146,6 +147,7 @@ const noRemoval: OrphanRemoval = {
   haltedReason: 'restored',
   resumedAt: null,
   resumedBy: null,
+  revision: 4,
 }
 
 export const aPlan: Plan = {
@@ -195,6 +197,7 @@ export const aCommand: CommandView = {
   sentAt: null,
   ackedAt: null,
   finishedAt: null,
+  revision: 4,
 }
 
 export const aQueue: QueueView = {
@@ -229,6 +232,7 @@ export const anApiKey: ApiKeyView = {
   expiresAt: null,
   revokedAt: null,
   lastUsedAt: null,
+  revision: 4,
 }
 
 export const A_SECRET = 'whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY='
@@ -364,25 +368,35 @@ export const fakeApplication = (
       list: (_caller, filter, request) => answer(page(aTemplate), 'list', filter, request),
       get: (_caller, name) => answer(aTemplate, 'get', name),
       versions: (_caller, name, request) => answer(page(aTemplate), 'versions', name, request),
-      put: (_caller, document, orgId) =>
-        answer({ template: aTemplate, created: document.name !== 'hello-web' }, 'put', document, orgId),
-      archive: (_caller, name) => answer(undefined, 'archive', name),
+      put: (_caller, document, orgId, ifMatch) =>
+        answer(
+          { template: aTemplate, created: document.name !== 'hello-web' },
+          'put',
+          document,
+          orgId,
+          ...(ifMatch ?? []),
+        ),
+      archive: (_caller, name, ifMatch) => answer(undefined, 'archive', name, ...(ifMatch ?? [])),
     },
     agents: {
       list: (_caller, filter, request) => answer(page(anAgent), 'list', filter, request),
       get: (_caller, id) => answer(anAgent, 'get', id),
       enrol: (_caller, request) =>
         answer({ agent: { ...anAgent, id: request.id }, token: 'ssa_once' }, 'enrol', request),
-      rotateToken: (_caller, id) => answer({ agent: anAgent, token: 'ssa_once' }, 'rotateToken', id),
-      cordon: (_caller, id) => answer({ ...anAgent, cordoned: true }, 'cordon', id),
-      uncordon: (_caller, id) => answer(anAgent, 'uncordon', id),
-      remove: (_caller, id, force) => answer(force ? { count: 1, sessions: [lostSession] } : null, 'remove', id, force),
+      rotateToken: (_caller, id, ifMatch) =>
+        answer({ agent: anAgent, token: 'ssa_once' }, 'rotateToken', id, ...(ifMatch ?? [])),
+      cordon: (_caller, id, ifMatch) => answer({ ...anAgent, cordoned: true }, 'cordon', id, ...(ifMatch ?? [])),
+      uncordon: (_caller, id, ifMatch) => answer(anAgent, 'uncordon', id, ...(ifMatch ?? [])),
+      remove: (_caller, id, force, ifMatch) =>
+        answer(force ? { count: 1, sessions: [lostSession] } : null, 'remove', id, force, ...(ifMatch ?? [])),
     },
     commands: {
       list: (_caller, filter, request) => answer(page(aCommand), 'commands', filter, request),
       get: (_caller, id) => answer(aCommand, 'command', id),
-      redrive: (_caller, id) => answer({ ...aCommand, status: 'pending' as const }, 'redrive', id),
-      cancel: (_caller, id) => answer({ ...aCommand, status: 'cancelled' as const }, 'cancel', id),
+      redrive: (_caller, id, ifMatch) =>
+        answer({ ...aCommand, status: 'pending' as const }, 'redrive', id, ...(ifMatch ?? [])),
+      cancel: (_caller, id, ifMatch) =>
+        answer({ ...aCommand, status: 'cancelled' as const }, 'cancel', id, ...(ifMatch ?? [])),
     },
     jobs: {
       queues: (_caller, request) => answer(page(aQueue), 'queues', request),
@@ -391,9 +405,11 @@ export const fakeApplication = (
     },
     apiKeys: {
       list: (_caller, request) => answer(page(anApiKey), 'api keys', request),
+      get: (_caller, id) => answer(anApiKey, 'api key', id),
       create: (_caller, request) => answer({ apiKey: anApiKey, key: KEY }, 'create api key', request),
-      rotate: (_caller, id, overlap) => answer({ apiKey: anApiKey, key: KEY }, 'rotate api key', id, overlap),
-      revoke: (_caller, id) => answer(undefined, 'revoke api key', id),
+      rotate: (_caller, id, overlap, ifMatch) =>
+        answer({ apiKey: anApiKey, key: KEY }, 'rotate api key', id, overlap, ...(ifMatch ?? [])),
+      revoke: (_caller, id, ifMatch) => answer(undefined, 'revoke api key', id, ...(ifMatch ?? [])),
     },
     webhooks: {
       list: (_caller, request) => answer(page(aWebhook), 'webhooks', request),
@@ -414,7 +430,7 @@ export const fakeApplication = (
       list: (_caller, request) => answer(page(anOrg), 'orgs', request),
       create: (_caller, request) => answer(anOrg, 'create org', request),
       get: (_caller, id) => answer(anOrg, 'org', id),
-      remove: (_caller, id) => answer(undefined, 'remove org', id),
+      remove: (_caller, id, ifMatch) => answer(undefined, 'remove org', id, ...(ifMatch ?? [])),
     },
     quotas: {
       get: (_caller, id) => answer({ quota: noQuota, version: 3 }, 'quota', id),
@@ -427,8 +443,8 @@ export const fakeApplication = (
       adopt: (_caller, id, sessionId, request) => answer(aSessionView(), 'adopt', id, sessionId, request),
       events: (_caller, id, request) => answer(page(anAgentEvent), 'agent events', id, request),
       removal: () => answer(noRemoval, 'removal'),
-      halt: () => answer(noRemoval, 'halt'),
-      resume: () => answer(noRemoval, 'resume'),
+      halt: (_caller, ifMatch) => answer(noRemoval, 'halt', ...(ifMatch ?? [])),
+      resume: (_caller, ifMatch) => answer(noRemoval, 'resume', ...(ifMatch ?? [])),
     },
   }
 }

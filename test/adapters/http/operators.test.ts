@@ -8,7 +8,15 @@ import { agentEventPageCodec, orphanPageCodec, orphanRemovalCodec } from '../../
 import { sessionCodec } from '../../../src/api/session.ts'
 import { templateCodec, templatePageCodec } from '../../../src/api/template.ts'
 import { type ApiServer, serve } from './api-server.ts'
-import { aCommand, aJob, type FakeApplication, fakeApplication, lostSession, SESSION_ID } from './fake-application.ts'
+import {
+  aCommand,
+  aJob,
+  anApiKey,
+  type FakeApplication,
+  fakeApplication,
+  lostSession,
+  SESSION_ID,
+} from './fake-application.ts'
 
 describe('templates, agents and commands over HTTP', () => {
   let app: FakeApplication
@@ -138,6 +146,42 @@ describe('templates, agents and commands over HTTP', () => {
     ])
     for (const sessionIds of [[], ['7'], SESSION_ID])
       expect((await approve({ body: { sessionIds } })).status).to.equal(400)
+  })
+
+  it('If-Match reaches every change of what has an ETag', async () => {
+    const command = `/api/v1/commands/${aCommand.id}`
+    const key = `/api/v1/api-keys/${anApiKey.id}`
+    const document = { name: 'hello-web', displayName: 'Hello', spec: { process: { command: ['true'] } } }
+    const changes: readonly (readonly [read: string, method: string, path: string, body?: object])[] = [
+      ['/api/v1/agents/edge-1', 'POST', '/api/v1/agents/edge-1/cordon'],
+      ['/api/v1/agents/edge-1', 'POST', '/api/v1/agents/edge-1/uncordon'],
+      ['/api/v1/agents/edge-1', 'POST', '/api/v1/agents/edge-1/token'],
+      ['/api/v1/agents/edge-1', 'DELETE', '/api/v1/agents/edge-1'],
+      ['/api/v1/templates/hello-web', 'POST', '/api/v1/templates', document],
+      ['/api/v1/templates/hello-web', 'DELETE', '/api/v1/templates/hello-web'],
+      [command, 'POST', `${command}/redrive`],
+      [command, 'POST', `${command}/cancel`],
+      [key, 'POST', `${key}/rotate`],
+      [key, 'DELETE', key],
+      ['/api/v1/orgs/acme', 'DELETE', '/api/v1/orgs/acme'],
+      ['/api/v1/orphan-removal', 'POST', '/api/v1/orphan-removal/halt'],
+      ['/api/v1/orphan-removal', 'POST', '/api/v1/orphan-removal/resume'],
+    ]
+    for (const [read, method, path, body] of changes) {
+      const etag = (await api.call('GET', read)).headers.get('etag') ?? ''
+      expect(etag, read).to.match(/^"\d+-[0-9a-f]{8}"$/)
+      const sent = body === undefined ? {} : { body }
+      const answer = await api.call(method, path, { ...sent, headers: { 'if-match': etag } })
+      expect(answer.status, path).to.be.below(300)
+      expect(app.calls.at(-1)?.at(-1), path).to.equal(Number(etag.slice(1).split('-')[0]))
+    }
+  })
+
+  it('If-Match on what has no ETag is refused, not overlooked', async () => {
+    const body = { template: 'hello-web' }
+    const refused = await api.call('POST', '/api/v1/sessions', { body, headers: { 'if-match': '"1-00000000"' } })
+    expect([refused.status, refused.json.code]).to.deep.equal([412, 'precondition_failed'])
+    expect((await api.call('POST', '/api/v1/sessions', { body, headers: { 'if-match': '*' } })).status).to.equal(201)
   })
 
   it('an orphan is adopted: 201, where it is from now on, and an ETag', async () => {

@@ -84,7 +84,7 @@ describe('adoption', function () {
           agent: {
             ...{ id: peer.agentId, orgId, platform: 'process', region: null, labels: {}, version: null },
             ...{ status: 'online', statusReason: null, cordoned: false, epoch: peer.epoch, replicaId: null },
-            ...{ connectedAt: null, disconnectedAt: null, lastHeartbeatAt: null, capacity, allocated },
+            ...{ connectedAt: null, disconnectedAt: null, lastHeartbeatAt: null, revision: 1, capacity, allocated },
           },
         },
         { actor: 'user:olga', at: new Date(), timeouts },

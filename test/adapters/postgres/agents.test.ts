@@ -54,6 +54,7 @@ describe('agents', () => {
       connectedAt: null,
       disconnectedAt: null,
       lastHeartbeatAt: null,
+      revision: 1,
     })
   })
 

@@ -19,7 +19,11 @@ describe('templates', () => {
   })
   afterEach(() => stores.close())
 
-  const put = (document: TemplateDocument, orgId: OrgId | null = ACME) => stores.templates.put(orgId, document)
+  const put = async (document: TemplateDocument, orgId: OrgId | null = ACME, guard?: readonly number[]) => {
+    const done = await stores.templates.put(orgId, document, guard)
+    if (done === null) throw new Error('another version')
+    return done
+  }
   const firstPage = { limit: 50, cursor: null }
   const namesOf = async (filter = {}, orgId = ACME) =>
     (await stores.templates.list(orgId, filter, firstPage)).items.map(({ document }) => document.name)

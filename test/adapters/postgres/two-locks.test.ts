@@ -250,8 +250,8 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
     list: ({ templates }, org) => templates.list(org, {}, everything),
     versions: ({ templates }, org) => templates.versions(org, MARK, everything),
     put: async ({ templates }, org) => {
-      const { template } = await templates.put(org, aDocument({ name: 'ours' }))
-      return template.version
+      const done = await templates.put(org, aDocument({ name: 'ours' }))
+      return done?.template.version
     },
     isArchived: async ({ templates }, org) => ((await templates.isArchived(org, 'archived')) ? MARK : null),
     archive: ({ templates }, org) => templates.archive(org, MARK),

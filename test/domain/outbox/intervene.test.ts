@@ -22,6 +22,7 @@ const aCommand = (changes: Partial<CommandView> = {}): CommandView => ({
   sentAt: T0,
   ackedAt: null,
   finishedAt: T0,
+  revision: 1,
   ...changes,
 })
 
