@@ -1,6 +1,7 @@
 /** The use cases whose answers are kept in the transaction that makes their change (`kept-with.ts`). */
 import { createAccessStore } from '../adapters/postgres/access.ts'
 import { createAdoptionStore } from '../adapters/postgres/adoption.ts'
+import { createAgentDrains } from '../adapters/postgres/agent-drains.ts'
 import { createAgentStore } from '../adapters/postgres/agents.ts'
 import { createApiKeyStore } from '../adapters/postgres/api-keys.ts'
 import { createCommandStore } from '../adapters/postgres/commands.ts'
@@ -99,6 +100,7 @@ export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
   const agents = (within: Database, later: Later) =>
     agentUseCases({
       agents: agentsIn(within),
+      drains: createAgentDrains(within, cursors, { commandTtlMs: settings.commandTtlMs, seal: deps.seal }),
       access: createAccessStore(within),
       tokens,
       gateway: { disconnect: (...about) => later(() => deps.gateway.disconnect(...about)) },
@@ -156,7 +158,8 @@ export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
   })
 
   return {
-    agents: keptAndSeen(database, agents, ['enrol', 'rotateToken', 'cordon', 'uncordon', 'remove'], {
+    agents: keptAndSeen(database, agents, ['enrol', 'rotateToken', 'cordon', 'uncordon', 'drain', 'remove'], {
+      drain: (cases, caller, id) => changing(cases.get(caller, id)),
       cordon: (cases, caller, id) => changing(cases.get(caller, id)),
       uncordon: (cases, caller, id) => changing(cases.get(caller, id)),
       remove: (cases, caller, id) => removing(cases.get(caller, id)),

@@ -24,6 +24,7 @@ import { workDuties } from '../adapters/pgboss/duties.ts'
 import { createJobQueries } from '../adapters/pgboss/job-queries.ts'
 import { createDeliveryJobs, makeWebhookQueue, workDeliveries } from '../adapters/pgboss/webhook-jobs.ts'
 import { createAccessStore } from '../adapters/postgres/access.ts'
+import { createAgentDrains } from '../adapters/postgres/agent-drains.ts'
 import { createAgentStore } from '../adapters/postgres/agents.ts'
 import { createApiKeyStore } from '../adapters/postgres/api-keys.ts'
 import { createAuditStore } from '../adapters/postgres/audit.ts'
@@ -85,6 +86,7 @@ import { batchSessions } from './usecases/batch-sessions.ts'
 import { actOnSession, removeSession, updateSession } from './usecases/change-session.ts'
 import { createSession } from './usecases/create-session.ts'
 import { deliverWebhook, webhookFeed } from './usecases/deliver-webhook.ts'
+import { drainAgents } from './usecases/drain-agents.ts'
 import { deadlines, PLACEMENT, placement, sweep } from './usecases/duties.ts'
 import { jobUseCases } from './usecases/jobs.ts'
 import { createKeyUse } from './usecases/key-use.ts'
@@ -425,6 +427,10 @@ export const startServer = async (
           ]
         : []),
       webhookFeed({ deliveries, elapsed: () => performance.now() }),
+      drainAgents({
+        ...core,
+        drains: createAgentDrains(database, cursors, { commandTtlMs: settings.commandTtlMs, seal: sealer.seal }),
+      }),
       replicas({ duties, presence, drainQueues: createDrainQueues(boss) }),
       retention({
         retention: createRetentionStore(database),

@@ -6,12 +6,17 @@ import type { Page } from '../../domain/ports/sessions.ts'
 import { agentRepresentation, removedAgentRepresentation } from '../../src/api/agent.ts'
 import type { agentRoutes } from '../../src/api/agent-routes.ts'
 import { pageRequest } from '../../src/api/query.ts'
-import type { Application } from '../../src/usecases/application.ts'
+import type { Application, DrainView } from '../../src/usecases/application.ts'
 import type { Handlers } from './endpoint.ts'
 import type { Reply } from './exchange.ts'
 import { noContent, ok } from './replies.ts'
 
 const one = (agent: Agent): Reply => ({ status: 200, body: agentRepresentation(agent), etag: agent.revision })
+
+const draining = (agent: Agent): Reply => ({ ...one(agent), status: 202 })
+
+const progress = ({ page: { items, nextCursor }, ...figures }: DrainView): Reply =>
+  ok({ ...figures, items, nextCursor })
 
 type WithToken = { readonly agent: Agent; readonly token: string }
 
@@ -49,6 +54,10 @@ export const agentHandlers = ({ agents }: Application): Handlers<keyof typeof ag
     pipe(agents.rotateToken(caller, params.id, ifMatch, keeping(withToken)), TE.map(withToken)),
   cordonAgent: ({ caller, params, ifMatch, keeping }) =>
     pipe(agents.cordon(caller, params.id, ifMatch, keeping(one)), TE.map(one)),
+  drainAgent: ({ caller, params, ifMatch, keeping }) =>
+    pipe(agents.drain(caller, params.id, ifMatch, keeping(draining)), TE.map(draining)),
+  getAgentDrain: ({ caller, params, query }) =>
+    pipe(agents.drainProgress(caller, params.id, pageRequest(query.limit, query.cursor)), TE.map(progress)),
   uncordonAgent: ({ caller, params, ifMatch, keeping }) =>
     pipe(agents.uncordon(caller, params.id, ifMatch, keeping(one)), TE.map(one)),
 })

@@ -10,11 +10,13 @@ import { parameters } from './session-filters.ts'
 const SELECT = `
 SELECT a.id, a.revision, a.org_id, a.platform, a.region, a.reported_labels || a.labels AS labels, a.version, a.cordoned, a.max_sessions, a.cpu_millis,
        a.memory_mib, a.allocated_sessions, a.allocated_cpu_millis, a.allocated_memory_mib, l.epoch, l.replica_id,
-       l.connected_at, l.disconnected_at, v.last_heartbeat_at, v.degraded_reason, b.held_reason
+       l.connected_at, l.disconnected_at, v.last_heartbeat_at, v.degraded_reason, b.held_reason,
+       d.agent_id IS NOT NULL AS draining
   FROM agents a
   LEFT JOIN agent_leases l ON l.agent_id = a.id
   LEFT JOIN agent_liveness v ON v.agent_id = a.id
-  LEFT JOIN orphan_brakes b ON b.agent_id = a.id`
+  LEFT JOIN orphan_brakes b ON b.agent_id = a.id
+  LEFT JOIN agent_drains d ON d.agent_id = a.id`
 
 /**
  * What becomes of an agent's sessions when it is removed. Those that were being deleted are gone with it;
@@ -98,6 +100,7 @@ const agentFromRow = (row: Row, now: Date, heartbeatIntervalMs: number): Agent =
     heartbeatIntervalMs,
   ),
   cordoned: row.cordoned,
+  draining: row.draining,
   capacity:
     row.max_sessions === null
       ? null
@@ -210,8 +213,12 @@ export const createAgentStore = (
 
     setCordoned: async ({ id, orgId }, cordoned, guard = null) => {
       const { rows } = await ownedBy(database, orgId).query({
-        text: `UPDATE agents SET cordoned = $3
-                WHERE ${IS_OWNED} AND ($4::bigint[] IS NULL OR revision = ANY($4)) RETURNING revision`,
+        // An agent that takes new sessions is not drained any more.
+        text: `WITH agent AS (
+                 UPDATE agents SET cordoned = $3
+                  WHERE ${IS_OWNED} AND ($4::bigint[] IS NULL OR revision = ANY($4)) RETURNING id, cordoned, revision),
+               ended AS (DELETE FROM agent_drains d USING agent WHERE d.agent_id = agent.id AND NOT agent.cordoned)
+               SELECT revision FROM agent`,
         values: [id, orgId, cordoned, guard],
       })
       return rows[0]?.revision ?? null

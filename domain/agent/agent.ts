@@ -18,6 +18,8 @@ export type Agent = {
   readonly status: AgentStatus
   readonly statusReason: string | null
   readonly cordoned: boolean
+  /** To be empty: what can be moved is moved (`placement/outlook.ts`). Only one that is cordoned is. */
+  readonly draining: boolean
   /** null until the agent has connected once: nothing is known of it yet. */
   readonly capacity: Capacity | null
   readonly allocated: Allocation

@@ -119,7 +119,7 @@ const inWords = (reason: RefusalReason, constraints: Constraints, agent: Agent):
     case 'other_labels':
       return withoutLabel(constraints, agent)
     case 'agent_cordoned':
-      return 'takes no new sessions: an operator cordoned it'
+      return `takes no new sessions: ${agent.draining ? 'it is being drained' : 'an operator cordoned it'}`
     case 'no_agent_online':
       return 'is not connected'
     case 'agent_degraded':

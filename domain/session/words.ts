@@ -57,6 +57,7 @@ export const statusReasons = [
   'quota_exceeded',
   'idle',
   'max_duration',
+  'draining',
   'by_request',
 ] as const
 export type StatusReason = (typeof statusReasons)[number]

@@ -1,5 +1,6 @@
 import {
   agentCodec,
+  agentDrainCodec,
   agentPageCodec,
   agentWithTokenCodec,
   enrolAgentCodec,
@@ -8,6 +9,7 @@ import {
   removedAgentCodec,
 } from './agent.ts'
 import { agentId } from './fields.ts'
+import { pagesQuery } from './page.ts'
 import { changing, noQuery, type Route, reading } from './route.ts'
 
 const ofAgent = { params: { id: agentId } } as const
@@ -91,7 +93,33 @@ export const agentRoutes = {
     path: '/api/v1/agents/{id}/uncordon',
     tag: 'Agents',
     summary: 'Let an agent take new sessions again',
+    description: 'Ends a drain: what is on its way is started all the same, wherever there is room.',
     access: 'operate',
     answers: { 200: { description: 'The agent', codec: agentCodec, headers: ['ETag'] } },
+  },
+  drainAgent: {
+    ...changing,
+    ...ofAgent,
+    method: 'post',
+    path: '/api/v1/agents/{id}/drain',
+    tag: 'Agents',
+    summary: 'Empty an agent',
+    description:
+      'Cordons it, and moves what can be moved, a few at a time: sessions without a persistent home are put to rest, and started on another agent as soon as there is room. The others stay as they are, with a reason each. Goes on, whatever becomes of the server, until the agent is uncordoned.',
+    access: 'operate',
+    answers: { 202: { description: 'The agent', codec: agentCodec, headers: ['ETag'] } },
+  },
+  getAgentDrain: {
+    ...reading,
+    ...ofAgent,
+    method: 'get',
+    path: '/api/v1/agents/{id}/drain',
+    tag: 'Agents',
+    summary: 'How far the draining of an agent is',
+    description:
+      'With each session of the agent, by id, and what becomes of it. Of an agent that is not drained: what would. On a shared agent an org sees its own sessions, the installation all.',
+    access: 'read_org',
+    query: pagesQuery,
+    answers: { 200: { description: 'The figures, and a page of sessions', codec: agentDrainCodec } },
   },
 } as const satisfies { readonly [operationId: string]: Route }

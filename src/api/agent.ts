@@ -1,8 +1,10 @@
 import type { Agent as AgentView } from '../../domain/agent/agent.ts'
 import * as c from '../../domain/codec/codec.ts'
 import { type AgentId, DNS_LABEL } from '../../domain/ids.ts'
+import { drainReasons, drainStates } from '../../domain/placement/outlook.ts'
 import { type LostSessions, MOST_LOST_NAMED } from '../../domain/ports/agents.ts'
-import { agentId, labels, orgId, revision, time } from './fields.ts'
+import { sessionStatuses } from '../../domain/session/words.ts'
+import { agentId, labels, orgId, revision, time, wordOf } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
 import { commaList, flag, paging, query, text } from './query.ts'
@@ -19,6 +21,7 @@ const agentFields = {
   status: c.oneOf(agentStatuses),
   statusReason: c.nullable(c.string()),
   cordoned: c.described(c.boolean, 'takes no new sessions'),
+  draining: c.described(c.boolean, 'to be empty: its sessions are moved, as far as they can be'),
   capacity: c.described(
     c.nullable(c.openObject({ cpuMillis: c.integer(), memoryMib: c.integer(), maxSessions: c.integer() })),
     'null until it has connected once',
@@ -46,6 +49,7 @@ export const agentRepresentation = (agent: AgentView): AgentView => ({
   status: agent.status,
   statusReason: agent.statusReason,
   cordoned: agent.cordoned,
+  draining: agent.draining,
   capacity: agent.capacity,
   allocated: agent.allocated,
   epoch: agent.epoch,
@@ -102,3 +106,34 @@ export const removedAgentRepresentation = (
   agentId: AgentId,
   { count, sessions }: LostSessions,
 ): LostSessions & { readonly agentId: AgentId } => ({ agentId, count, sessions })
+
+const drainedSession = c.openObject({
+  id: c.described(c.string(), { format: 'uuid' }),
+  name: c.string(),
+  orgId: c.string(),
+  userId: c.string(),
+  status: c.oneOf(sessionStatuses),
+  state: c.described(
+    c.oneOf(drainStates),
+    '`moving`: put to rest, then started elsewhere; `waiting`: moves when what it waits for is over; `staying`: cannot be moved; `at_rest`: nothing of it is here',
+  ),
+  reason: wordOf(drainReasons, 'why'),
+  message: c.described(c.string(), 'the same for people'),
+})
+
+/** `GET /agents/{id}/drain`: how far it is, and a page of the sessions that are the agent's. */
+export const agentDrainCodec = c.openObject({
+  agentId: c.string(),
+  draining: c.boolean,
+  startedAt: c.nullable(time),
+  startedBy: c.nullable(c.string()),
+  remaining: c.described(c.integer(), 'sessions of which something may run there'),
+  moving: c.described(c.integer(), 'of those: put to rest, to be started elsewhere'),
+  movable: c.described(
+    c.integer(),
+    'of those: moved when there is room elsewhere and they run; 0 and 0 moving: all is done that can be',
+  ),
+  items: c.array(drainedSession),
+  nextCursor: c.nullable(c.string()),
+})
+export type AgentDrain = c.TypeOf<typeof agentDrainCodec>

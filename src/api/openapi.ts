@@ -1,6 +1,13 @@
 /** The OpenAPI 3.1 document, written from the route table and the schemas that its codecs carry. */
 import type { JsonSchema } from '../../domain/codec/codec.ts'
-import { agentCodec, agentPageCodec, agentWithTokenCodec, enrolAgentCodec, removedAgentCodec } from './agent.ts'
+import {
+  agentCodec,
+  agentDrainCodec,
+  agentPageCodec,
+  agentWithTokenCodec,
+  enrolAgentCodec,
+  removedAgentCodec,
+} from './agent.ts'
 import { apiKeyCodec, apiKeyPageCodec, apiKeyWithSecretCodec, createApiKeyCodec, rotateApiKeyCodec } from './api-key.ts'
 import { auditEventCodec, auditPageCodec } from './audit.ts'
 import { commandCodec, commandPageCodec } from './command.ts'
@@ -60,6 +67,7 @@ const named: { readonly [name: string]: JsonSchema } = {
   Agent: agentCodec.schema,
   AgentPage: agentPageCodec.schema,
   AgentWithToken: agentWithTokenCodec.schema,
+  AgentDrain: agentDrainCodec.schema,
   EnrolAgent: enrolAgentCodec.schema,
   RemovedAgent: removedAgentCodec.schema,
   Org: orgCodec.schema,

@@ -3,7 +3,7 @@
  * server that is not there (`UnreachableError`), and about waiting for what was only accepted.
  */
 import type { BatchAction } from '../../domain/session/words.ts'
-import type { Agent, AgentWithToken, EnrolAgentRequest, RemovedAgent } from '../api/agent.ts'
+import type { Agent, AgentDrain, AgentWithToken, EnrolAgentRequest, RemovedAgent } from '../api/agent.ts'
 import type { ApiKey, ApiKeyWithSecret } from '../api/api-key.ts'
 import type { Command } from '../api/command.ts'
 import type { SessionEvent } from '../api/event.ts'
@@ -138,6 +138,11 @@ export const createClient = (options: ClientOptions) => {
       rotateToken: (id: string): Promise<AgentWithToken> => body('rotateAgentToken', { params: { id } }),
       cordon: (id: string): Promise<Agent> => body('cordonAgent', { params: { id } }),
       uncordon: (id: string): Promise<Agent> => body('uncordonAgent', { params: { id } }),
+      drain: (id: string): Promise<Agent> => body('drainAgent', { params: { id } }),
+      /** The figures with the first page of sessions; all of them by `drained`. */
+      drainProgress: (id: string): Promise<AgentDrain> => body('getAgentDrain', { params: { id } }),
+      drained: (id: string, limit: number): Promise<Listed<ItemOf<'getAgentDrain'>>> =>
+        readPages(call, 'getAgentDrain', { id }, {}, limit),
       /** By force: what was lost with it. */
       remove: (id: string, force: boolean): Promise<RemovedAgent | undefined> =>
         body('removeAgent', { params: { id }, query: force ? { force } : {} }),

@@ -2,17 +2,21 @@ import type { Agent } from '../../domain/agent/agent.ts'
 import { type ApplicationError, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
-import type { AgentId } from '../../domain/ids.ts'
+import type { AgentId, OrgId } from '../../domain/ids.ts'
+import { outlookOf } from '../../domain/placement/outlook.ts'
 import type { AccessStore } from '../../domain/ports/access.ts'
+import type { AgentDrains } from '../../domain/ports/agent-drains.ts'
 import type { AgentStore } from '../../domain/ports/agents.ts'
 import type { AgentGateway } from '../../domain/ports/delivery.ts'
 import { type IfMatch, isMatch, mismatch } from '../../domain/ports/if-match.ts'
+import type { PageRequest } from '../../domain/ports/sessions.ts'
 import type { Tokens } from '../../domain/ports/tokens.ts'
-import type { Answer, Application } from './application.ts'
+import type { Answer, Application, DrainView } from './application.ts'
 import { mayOwn } from './templates.ts'
 
 export type AgentDeps = {
   readonly agents: AgentStore
+  readonly drains: Pick<AgentDrains, 'begin' | 'progress'>
   readonly access: AccessStore
   readonly tokens: Tokens
   readonly gateway: Pick<AgentGateway, 'disconnect'>
@@ -59,8 +63,31 @@ export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
       const agent = await changed(caller, id, ifMatch)
       if (E.isLeft(agent)) return agent
       const revision = await deps.agents.setCordoned(agent.right, cordoned, ifMatch)
-      return revision === null ? changedMeanwhile(caller, id) : E.right({ ...agent.right, cordoned, revision })
+      if (revision === null) return changedMeanwhile(caller, id)
+      return E.right({ ...agent.right, cordoned, draining: cordoned && agent.right.draining, revision })
     }
+
+  /** Sessions of all orgs may be on a shared agent: the installation is told of them, others of their own. */
+  const seenOn = (caller: Caller, agent: Agent): OrgId | null =>
+    agent.orgId === null && may(caller, 'administer_installation') ? null : caller.orgId
+
+  const drainViewOf = async (caller: Caller, agent: Agent, page: PageRequest): Promise<DrainView> => {
+    const { page: listed, ...progress } = await deps.drains.progress(seenOn(caller, agent), agent.id, page)
+    const candidates = new Map<OrgId, readonly Agent[]>()
+    const items: DrainView['page']['items'][number][] = []
+    for (const { session, moving } of listed.items) {
+      const { id, name, orgId, userId, status } = session
+      const known = candidates.get(orgId) ?? (await deps.agents.candidates(orgId))
+      candidates.set(orgId, known)
+      items.push({ id, name, orgId, userId, status, ...outlookOf(session, agent, known, moving) })
+    }
+    return {
+      ...progress,
+      agentId: agent.id,
+      draining: agent.draining,
+      page: { items, nextCursor: listed.nextCursor },
+    }
+  }
 
   return {
     list: (caller, filter, page) => async () =>
@@ -68,6 +95,19 @@ export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
     get: (caller, id) => async () => (seesAgents(caller) ? visible(caller, id) : hidden),
     cordon: setCordoned(true),
     uncordon: setCordoned(false),
+
+    drain: (caller, id, ifMatch) => async () => {
+      const agent = await changed(caller, id, ifMatch)
+      if (E.isLeft(agent)) return agent
+      const revision = await deps.drains.begin(agent.right, `user:${caller.userId}`, ifMatch)
+      if (revision === null) return changedMeanwhile(caller, id)
+      return E.right({ ...agent.right, cordoned: true, draining: true, revision })
+    },
+    drainProgress: (caller, id, page) => async () => {
+      if (!seesAgents(caller)) return hidden
+      const agent = await visible(caller, id)
+      return E.isLeft(agent) ? agent : E.right(await drainViewOf(caller, agent.right, page))
+    },
 
     enrol: (caller, request) => async () => {
       if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })

@@ -18,8 +18,10 @@ import type {
   WebhookDeliveryId,
   WebhookId,
 } from '../../domain/ids.ts'
+import type { Outlook } from '../../domain/placement/outlook.ts'
 import type { Plan } from '../../domain/placement/plan.ts'
 import type { Authenticate, Readiness } from '../../domain/ports/access.ts'
+import type { DrainProgress } from '../../domain/ports/agent-drains.ts'
 import type { AgentFilter, LostSessions } from '../../domain/ports/agents.ts'
 import type { ApiKeyView } from '../../domain/ports/api-keys.ts'
 import type { AuditEvent, AuditFilter } from '../../domain/ports/audit.ts'
@@ -45,6 +47,7 @@ import type { Watch } from '../../domain/ports/watch.ts'
 import type { WebhookChanges } from '../../domain/ports/webhooks.ts'
 import type { Quota } from '../../domain/quota/quota.ts'
 import type { Changes } from '../../domain/session/decide.ts'
+import type { Session } from '../../domain/session/session.ts'
 import type { SessionField, SessionView } from '../../domain/session/session-view.ts'
 import type { WatchFilter } from '../../domain/session/watched.ts'
 import type { BatchAction, SessionAction } from '../../domain/session/words.ts'
@@ -124,6 +127,11 @@ export type CreateWebhook = {
 }
 /** `secret` is shown this once. */
 export type WebhookAndSecret = { readonly webhook: Webhook; readonly secret: string }
+export type DrainView = Omit<DrainProgress, 'page'> & {
+  readonly agentId: AgentId
+  readonly draining: boolean
+  readonly page: Page<Pick<Session, 'id' | 'name' | 'orgId' | 'userId' | 'status'> & Outlook>
+}
 
 export type CreateOrg = { readonly id: OrgId; readonly name?: string }
 /** `token` is shown this once. */
@@ -208,7 +216,12 @@ export type Application = {
       keep?: Keep<AgentAndToken>,
     ) => Answer<AgentAndToken>
     readonly cordon: (caller: Caller, id: AgentId, ifMatch: IfMatch, keep?: Keep<Agent>) => Answer<Agent>
+    /** Ends a drain, too. */
     readonly uncordon: (caller: Caller, id: AgentId, ifMatch: IfMatch, keep?: Keep<Agent>) => Answer<Agent>
+    /** Cordons it, and moves what can be moved. */
+    readonly drain: (caller: Caller, id: AgentId, ifMatch: IfMatch, keep?: Keep<Agent>) => Answer<Agent>
+    /** How far that is, session by session; also what it would come to where it is not asked. */
+    readonly drainProgress: (caller: Caller, id: AgentId, page: PageRequest) => Answer<DrainView>
     /** By force: with its sessions, and those are told. */
     readonly remove: (
       caller: Caller,

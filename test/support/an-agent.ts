@@ -11,6 +11,7 @@ export const anAgent = (changes: Partial<Omit<Agent, 'id'>> & { readonly id?: st
   status: 'online',
   statusReason: null,
   cordoned: false,
+  draining: false,
   capacity: { maxSessions: 10, cpuMillis: 4_000, memoryMib: 8_192 },
   allocated: { sessions: 0, cpuMillis: 0, memoryMib: 0 },
   epoch: 1,

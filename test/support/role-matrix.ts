@@ -95,6 +95,8 @@ export const matrix: Matrix = {
   removeAgent: { on: 'agent', statuses: changeAgent(204) },
   rotateAgentToken: { on: 'agent', statuses: changeAgent(200) },
   cordonAgent: { on: 'agent', statuses: changeAgent(200) },
+  drainAgent: { on: 'agent', statuses: changeAgent(202) },
+  getAgentDrain: { on: 'agent', statuses: readAgent },
   uncordonAgent: { on: 'agent', statuses: changeAgent(200) },
   listOrphans: { on: 'agent', statuses: changeAgent(200) },
   approveOrphans: { on: 'agent', statuses: changeAgent(202) },

@@ -5,6 +5,7 @@
  */
 import { createAccessStore } from '../../adapters/postgres/access.ts'
 import { createAdoptionStore } from '../../adapters/postgres/adoption.ts'
+import { createAgentDrains } from '../../adapters/postgres/agent-drains.ts'
 import { createAgentStore } from '../../adapters/postgres/agents.ts'
 import { createApiKeyStore } from '../../adapters/postgres/api-keys.ts'
 import { createAuditStore } from '../../adapters/postgres/audit.ts'
@@ -99,6 +100,7 @@ export const storesOver = (database: Database, owner: Database = database) => {
     sessions: createSessionStore(database, { agentSilentAfterMs: 90_000 }),
     batches: createSessionBatches(database, { agentSilentAfterMs: 90_000 }),
     queries: createSessionQueries(database, cursors, { agentSilentAfterMs: 90_000 }),
+    drains: createAgentDrains(database, cursors, { commandTtlMs: TTL_MS, seal: sealer.seal }),
     agents: createAgentStore(database, cursors, clock, { heartbeatIntervalMs: 15_000 }),
     duties: createDutyStore(database),
     retention: createRetentionStore(database),

@@ -6,7 +6,7 @@ import type { AccessStore } from '../../domain/ports/access.ts'
 import type { AgentStore, Enrolment } from '../../domain/ports/agents.ts'
 import { agentUseCases } from '../../src/usecases/agents.ts'
 import { aCaller } from '../support/a-caller.ts'
-import { AGENT, OTHER_AGENT } from '../support/a-session.ts'
+import { AGENT, aSession, ORG, OTHER_AGENT } from '../support/a-session.ts'
 import { anAgent } from '../support/an-agent.ts'
 import { leftOf, rightOf } from '../support/fake-ports.ts'
 
@@ -44,6 +44,24 @@ const using = (agents: readonly Agent[], sessions = 0) => {
   const access: Pick<AccessStore, 'orgExists'> = { orgExists: async (orgId) => orgId !== 'nowhere' }
   const useCases = agentUseCases({
     agents: store,
+    drains: {
+      begin: async ({ id }, by) => {
+        log.push(['drained', id, by])
+        return 2
+      },
+      progress: async (orgId, id) => {
+        log.push(['progress', orgId, id])
+        const session = aSession({ persistentHome: false })
+        return {
+          startedAt: null,
+          startedBy: null,
+          remaining: 1,
+          moving: 0,
+          movable: 1,
+          page: { items: [{ session, moving: false }], nextCursor: null },
+        }
+      },
+    },
     access: access as AccessStore,
     tokens: {
       apiKey: () => '',
@@ -71,6 +89,37 @@ describe('agents', () => {
       expect(leftOf(await agents.get(as(role), foreign.id)())).to.deep.equal(missing)
       expect(leftOf(await agents.remove(as(role), foreign.id, true, null)())).to.deep.equal(missing)
     }
+  })
+
+  it('are drained by operators, the shared ones by the installation; of how far it is the org’s readers are told', async () => {
+    const { agents, log } = using([anAgent(), anAgent({ id: OTHER_AGENT, orgId: null, draining: true })])
+    expect(leftOf(await agents.drain(as('viewer'), AGENT, null)())).to.deep.include({ _tag: 'Forbidden' })
+    expect(leftOf(await agents.drain(as('admin'), OTHER_AGENT, null)())).to.deep.include({ _tag: 'Forbidden' })
+    expect(log).to.deep.equal([])
+    expect(rightOf(await agents.drain(as('operator'), AGENT, null)())).to.include({ cordoned: true, draining: true })
+    const page = { limit: 50, cursor: null }
+    expect(leftOf(await agents.drainProgress(as('user'), AGENT, page)())).to.deep.include({ _tag: 'Forbidden' })
+    const told = rightOf(await agents.drainProgress(as('viewer'), AGENT, page)())
+    expect(told).to.deep.include({ agentId: AGENT, draining: false, remaining: 1 })
+    expect(told.page.items[0]).to.deep.include({ state: 'waiting', reason: 'in_turn' })
+    await agents.drainProgress(as('admin'), OTHER_AGENT, page)()
+    await agents.drainProgress(as('installation'), OTHER_AGENT, page)()
+    // Sessions of all orgs are the installation’s to see, and nobody else’s.
+    expect(log).to.deep.equal([
+      ['drained', AGENT, 'user:ada'],
+      ['progress', ORG, AGENT],
+      ['progress', ORG, OTHER_AGENT],
+      ['progress', null, OTHER_AGENT],
+    ])
+  })
+
+  it('that are uncordoned are drained no more', async () => {
+    const { agents } = using([anAgent({ cordoned: true, draining: true })])
+    expect(rightOf(await agents.uncordon(as('operator'), AGENT, null)())).to.include({
+      cordoned: false,
+      draining: false,
+    })
+    expect(rightOf(await agents.cordon(as('operator'), AGENT, null)())).to.include({ cordoned: true, draining: true })
   })
 
   it('are cordoned and uncordoned by operators', async () => {

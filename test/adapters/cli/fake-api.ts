@@ -174,6 +174,7 @@ export const anAgent = (changes: Partial<Agent> = {}): Agent => ({
   status: 'online',
   statusReason: null,
   cordoned: false,
+  draining: false,
   capacity: { cpuMillis: 4_000, memoryMib: 8_192, maxSessions: 10 },
   allocated: { cpuMillis: 250, memoryMib: 128, sessions: 1 },
   epoch: 1,

@@ -27,7 +27,7 @@ import type { SessionView } from '../../../domain/session/session-view.ts'
 import { sessionStatuses } from '../../../domain/session/words.ts'
 import type { Template } from '../../../domain/template/template.ts'
 import type { Webhook, WebhookDelivery } from '../../../domain/webhook/webhook.ts'
-import type { Application } from '../../../src/usecases/application.ts'
+import type { Application, DrainView } from '../../../src/usecases/application.ts'
 import { writtenPage } from '../../support/written-page.ts'
 
 export const KEY = 'ssk_0123456789abcdefghijABCDEFGHIJ01'
@@ -105,6 +105,7 @@ export const anAgent: Agent = {
   status: 'online',
   statusReason: null,
   cordoned: false,
+  draining: false,
   capacity: { maxSessions: 10, cpuMillis: 4000, memoryMib: 8192 },
   allocated: { sessions: 1, cpuMillis: 250, memoryMib: 128 },
   epoch: 2,
@@ -113,6 +114,31 @@ export const anAgent: Agent = {
   disconnectedAt: null,
   lastHeartbeatAt: new Date('2026-01-31T12:00:00.000Z'),
   revision: 4,
+}
+
+export const aDrain: DrainView = {
+  agentId: 'edge-1' as AgentId,
+  draining: true,
+  startedAt: new Date('2026-01-31T12:00:00.000Z'),
+  startedBy: 'user:ada',
+  remaining: 1,
+  moving: 0,
+  movable: 0,
+  page: {
+    items: [
+      {
+        id: SESSION_ID as SessionId,
+        name: 'desk',
+        orgId: 'default' as OrgId,
+        userId: 'ada' as UserId,
+        status: 'running',
+        state: 'staying',
+        reason: 'home_kept',
+        message: 'its home is kept here and cannot go along: its user can stop or delete it',
+      },
+    ],
+    nextCursor: null,
+  },
 }
 
 const anOrphan: Orphan = {
@@ -387,6 +413,9 @@ export const fakeApplication = (
         answer({ agent: anAgent, token: 'ssa_once' }, 'rotateToken', id, ...(ifMatch ?? [])),
       cordon: (_caller, id, ifMatch) => answer({ ...anAgent, cordoned: true }, 'cordon', id, ...(ifMatch ?? [])),
       uncordon: (_caller, id, ifMatch) => answer(anAgent, 'uncordon', id, ...(ifMatch ?? [])),
+      drain: (_caller, id, ifMatch) =>
+        answer({ ...anAgent, cordoned: true, draining: true }, 'drain', id, ...(ifMatch ?? [])),
+      drainProgress: (_caller, id, request) => answer(aDrain, 'drain progress', id, request),
       remove: (_caller, id, force, ifMatch) =>
         answer(force ? { count: 1, sessions: [lostSession] } : null, 'remove', id, force, ...(ifMatch ?? [])),
     },

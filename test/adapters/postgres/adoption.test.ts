@@ -83,7 +83,14 @@ describe('adoption', function () {
           removal,
           agent: {
             ...{ id: peer.agentId, orgId, platform: 'process', region: null, labels: {}, version: null },
-            ...{ status: 'online', statusReason: null, cordoned: false, epoch: peer.epoch, replicaId: null },
+            ...{
+              status: 'online',
+              statusReason: null,
+              cordoned: false,
+              draining: false,
+              epoch: peer.epoch,
+              replicaId: null,
+            },
             ...{ connectedAt: null, disconnectedAt: null, lastHeartbeatAt: null, revision: 1, capacity, allocated },
           },
         },

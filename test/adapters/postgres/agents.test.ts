@@ -47,6 +47,7 @@ describe('agents', () => {
       status: 'offline',
       statusReason: 'not connected',
       cordoned: false,
+      draining: false,
       capacity: null,
       allocated: { sessions: 0, cpuMillis: 0, memoryMib: 0 },
       epoch: 0,

@@ -100,6 +100,20 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
     removeEmpty: ({ agents }, org, theirs) => agents.removeEmpty(owned(theirs, org)),
     remove: ({ agents }, org, theirs) => agents.remove(owned(theirs, org)),
   },
+  drains: {
+    begin: ({ drains }, org, theirs) => drains.begin(owned(theirs, org), 'user:ours'),
+    progress: async ({ drains }, org, { agent }) => {
+      const { remaining, ...shown } = await drains.progress(org, agent.agentId, everything)
+      return [remaining > 0 ? MARK : null, shown]
+    },
+    underWay: system,
+    leaving: system,
+    movesFrom: system,
+    moves: system,
+    leave: system,
+    arrive: system,
+    forget: system,
+  },
   sessions: {
     load: ({ sessions }, org, { session }) => sessions.load(scope(org), session.id),
     loadMany: system,
@@ -262,6 +276,7 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
 const TRIED = [
   'createAccessStore',
   'createAdoptionStore',
+  'createAgentDrains',
   'createAgentStore',
   'createApiKeyStore',
   'createAuditStore',
@@ -302,6 +317,7 @@ const TABLES = [
   ['idempotency_keys', 'org_id = $1'],
   ['orgs', 'id = $1'],
   ['agent_leases', 'agent_id IN (SELECT id FROM agents WHERE org_id = $1)'],
+  ['agent_drains', 'agent_id IN (SELECT id FROM agents WHERE org_id = $1)'],
   ['agent_events', 'agent_id IN (SELECT id FROM agents WHERE org_id = $1)'],
   ['orphan_brakes', 'agent_id IN (SELECT id FROM agents WHERE org_id = $1)'],
   ['orphans', 'org_id = $1'],
@@ -311,6 +327,7 @@ const TABLES = [
   ['session_events', 'org_id = $1'],
   ['session_labels', 'org_id = $1'],
   ['session_words', 'org_id = $1'],
+  ['session_moves', 'org_id = $1'],
   ['sessions', 'org_id = $1'],
   ['templates', 'org_id = $1'],
 ] as const
@@ -331,6 +348,12 @@ const populated = async (): Promise<{ readonly stores: Stores; readonly theirs: 
     MARK,
   )
   await stores.audit.add([anAuditEntry({ orgId: GLOBEX, resourceId: MARK })])
+  await stores.ask(
+    `INSERT INTO session_moves (session_id, org_id, from_agent, generation) VALUES ($1, $2, $3, 1)`,
+    session.id,
+    GLOBEX,
+    agent.agentId,
+  )
   await stores.templates.put(GLOBEX, aDocument({ name: MARK }))
   await stores.templates.put(GLOBEX, aDocument({ name: 'archived' }))
   await stores.templates.archive(GLOBEX, 'archived')

@@ -1,0 +1,147 @@
+import { E } from '../../domain/fp.ts'
+import type { AgentId } from '../../domain/ids.ts'
+import type { AgentDrains } from '../../domain/ports/agent-drains.ts'
+import type { Decision } from '../../domain/session/session.ts'
+import { type Cursors, listOf, pageOf } from './cursor.ts'
+import type { InsertSettings } from './insert-sessions.ts'
+import { type Database, ownedBy, type Row } from './pool.ts'
+import { SESSION_COLUMNS, sessionFromRow } from './session-row.ts'
+import { createSessionWriter } from './session-writer.ts'
+
+/** Runs there and may leave: asked for nothing that is tied to this agent. */
+const MAY_LEAVE = `s.reserved_on = s.agent_id AND s.desired_state = 'running' AND NOT s.persistent_home
+   AND s.placement->>'agentId' IS DISTINCT FROM s.agent_id`
+
+/** $1 the agent, $2 an org (null: all): what the agent has is one range of an index, and no more than it can hold. */
+const COUNTS = `
+WITH drain AS (
+  SELECT d.started_at, d.started_by FROM agent_drains d JOIN agents a ON a.id = d.agent_id
+   WHERE d.agent_id = $1 AND ($2::text IS NULL OR a.org_id = $2 OR a.org_id IS NULL)
+)
+SELECT (SELECT started_at FROM drain) AS started_at, (SELECT started_by FROM drain) AS started_by,
+       count(*) FILTER (WHERE s.reserved_on = $1) AS remaining,
+       count(*) FILTER (WHERE m.session_id IS NOT NULL AND s.reserved_on = $1) AS moving,
+       count(*) FILTER (WHERE m.session_id IS NULL AND ${MAY_LEAVE}) AS movable
+  FROM sessions s
+  LEFT JOIN session_moves m ON m.session_id = s.id AND m.generation = s.generation
+ WHERE s.agent_id = $1 AND s.deleted_at IS NULL AND ($2::text IS NULL OR s.org_id = $2)`
+
+const PAGE = `
+SELECT ${SESSION_COLUMNS}, m.session_id IS NOT NULL AS moving
+  FROM sessions s
+  LEFT JOIN session_moves m ON m.session_id = s.id AND m.generation = s.generation
+ WHERE s.agent_id = $1 AND s.deleted_at IS NULL AND ($2::text IS NULL OR s.org_id = $2)
+   AND ($3::uuid IS NULL OR s.id > $3)
+ ORDER BY s.id LIMIT $4`
+
+export const createAgentDrains = (database: Database, cursors: Cursors, settings: InsertSettings): AgentDrains => {
+  /** The intent and what goes with it: both or neither. */
+  const together = (decision: Decision, also: (bound: Database) => Promise<unknown>) =>
+    database.together(async (bound) => {
+      const committed = await createSessionWriter(bound, settings).change(decision)
+      if (E.isRight(committed)) await also(bound)
+      return committed
+    })
+
+  return {
+    begin: async ({ id, orgId }, by, guard = null) => {
+      const { rows } = await ownedBy(database, orgId).query({
+        text: `WITH agent AS (
+                 UPDATE agents a SET cordoned = true,
+                        revision = revision + (NOT EXISTS (SELECT FROM agent_drains d WHERE d.agent_id = a.id))::int
+                  WHERE id = $1 AND org_id IS NOT DISTINCT FROM $2 AND ($4::bigint[] IS NULL OR revision = ANY($4))
+                 RETURNING id, revision),
+               drain AS (
+                 INSERT INTO agent_drains (agent_id, started_by) SELECT id, $3 FROM agent ON CONFLICT DO NOTHING)
+               SELECT revision FROM agent`,
+        values: [id, orgId, by, guard],
+      })
+      return rows[0]?.revision ?? null
+    },
+
+    progress: async (orgId, agentId, page) => {
+      const list = listOf('drain', orgId, { agentId })
+      const from = cursors.decode(list, page.cursor)
+      const among = ownedBy(database, orgId)
+      const [counted, listed] = await Promise.all([
+        among.query({ text: COUNTS, values: [agentId, orgId] }),
+        among.query({ text: PAGE, values: [agentId, orgId, from?.[0] ?? null, page.limit + 1] }),
+      ])
+      const [counts] = counted.rows
+      return {
+        startedAt: counts.started_at,
+        startedBy: counts.started_by,
+        remaining: counts.remaining,
+        moving: counts.moving,
+        movable: counts.movable,
+        page: pageOf(
+          listed.rows,
+          page.limit,
+          (row) => ({ session: sessionFromRow(row), moving: row.moving as boolean }),
+          (row: Row) => cursors.encode(list, [row.id]),
+        ),
+      }
+    },
+
+    underWay: async (limit) => {
+      const { rows } = await database.query({
+        text: 'SELECT agent_id FROM agent_drains ORDER BY started_at LIMIT $1',
+        values: [limit],
+      })
+      return rows.map((row) => row.agent_id as AgentId)
+    },
+
+    leaving: async (agentId, after, limit) => {
+      const { rows } = await database.query({
+        text: `SELECT ${SESSION_COLUMNS} FROM sessions s
+                WHERE s.agent_id = $1 AND s.deleted_at IS NULL AND s.status = 'running' AND ${MAY_LEAVE}
+                  AND ($2::uuid IS NULL OR s.id > $2)
+                ORDER BY s.id LIMIT $3`,
+        values: [agentId, after, limit],
+      })
+      return rows.map(sessionFromRow)
+    },
+
+    movesFrom: async (agentId) => {
+      const { rows } = await database.query({
+        text: 'SELECT count(*) AS n FROM session_moves WHERE from_agent = $1',
+        values: [agentId],
+      })
+      return rows[0].n
+    },
+
+    moves: async (limit) => {
+      const { rows } = await database.query({
+        text: `WITH gone AS (
+                 DELETE FROM session_moves m
+                  WHERE NOT EXISTS (SELECT FROM sessions s WHERE s.id = m.session_id AND s.deleted_at IS NULL))
+               SELECT ${SESSION_COLUMNS}, m.generation AS moved_at
+                 FROM session_moves m JOIN sessions s ON s.id = m.session_id
+                WHERE s.deleted_at IS NULL ORDER BY m.begun_at, m.session_id LIMIT $1`,
+        values: [limit],
+      })
+      return rows.map((row) => ({ session: sessionFromRow(row), generation: row.moved_at }))
+    },
+
+    leave: (decision) =>
+      together(decision, ({ query }) =>
+        query({
+          text: `INSERT INTO session_moves (session_id, org_id, from_agent, generation) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (session_id) DO UPDATE SET from_agent = excluded.from_agent, generation = excluded.generation, begun_at = now()`,
+          values: [decision.session.id, decision.session.orgId, decision.session.agentId, decision.session.generation],
+        }),
+      ),
+
+    arrive: (decision) =>
+      together(decision, ({ query }) =>
+        query({ text: 'DELETE FROM session_moves WHERE session_id = $1', values: [decision.session.id] }),
+      ),
+
+    forget: async ({ session, generation }) => {
+      await database.query({
+        text: 'DELETE FROM session_moves WHERE session_id = $1 AND generation = $2',
+        values: [session.id, generation],
+      })
+    },
+  }
+}

@@ -1,0 +1,243 @@
+/** The draining of agents on a real database: the duty over the stores, as the server has them. */
+import { expect } from 'chai'
+import type { AgentId } from '../../../domain/ids.ts'
+import type { Peer } from '../../../domain/ports/agents.ts'
+import { hibernate, start } from '../../../domain/session/decide.ts'
+import type { Session } from '../../../domain/session/session.ts'
+import { drainAgents } from '../../../src/usecases/drain-agents.ts'
+import { recordedWake } from '../../support/fake-ports.ts'
+import {
+  ACME,
+  allocatedOn,
+  anAgent,
+  anIntent,
+  aSessionOn,
+  aWrite,
+  commandsOf,
+  commit,
+  GLOBEX,
+  heldOn,
+  ids,
+  ofAcme,
+  on,
+  openStores,
+  PLENTY,
+  reported,
+  right,
+  type Stores,
+  theSession,
+  timeouts,
+} from '../../support/rows.ts'
+
+const everything = { limit: 500, cursor: null }
+
+describe('the draining of an agent', function () {
+  this.timeout(60_000)
+  let stores: Stores
+  let here: Peer
+  let there: Peer
+
+  beforeEach(async () => {
+    stores = await openStores()
+    here = await anAgent(stores, { id: 'here' })
+    there = await anAgent(stores, { id: 'there' })
+    await beat(here, there)
+  })
+  afterEach(() => stores.close())
+
+  /** Heard of, so that it counts as online. */
+  const beat = (...peers: readonly Peer[]): Promise<unknown> =>
+    stores.ask(
+      `INSERT INTO agent_liveness (agent_id, last_heartbeat_at) SELECT unnest($1::text[]), now()
+       ON CONFLICT (agent_id) DO UPDATE SET last_heartbeat_at = now()`,
+      peers.map(({ agentId }) => agentId),
+    )
+  const says = async (peer: Peer, session: Session, status: 'running' | 'hibernated'): Promise<Session> => {
+    await stores.reports.write([aWrite(peer, reported(session, peer, status))])
+    return theSession(stores, session.id)
+  }
+  const runningOn = async (peer: Peer, overrides: Partial<Session> = {}): Promise<Session> =>
+    says(peer, await aSessionOn(stores, peer.agentId, { persistentHome: false, ...overrides }), 'running')
+  const begin = (agentId: AgentId = here.agentId) => stores.drains.begin(ofAcme(agentId), 'user:olga')
+  /** One run of the duty. */
+  const run = async () => {
+    const { wake, woken } = recordedWake()
+    const { drains, agents } = stores
+    const duty = drainAgents({ drains, agents, wake, clock: { now: () => new Date() }, ids, timeouts })
+    return { told: await duty.run(), woken }
+  }
+  const moves = () => stores.ask('SELECT session_id, generation FROM session_moves ORDER BY session_id')
+  const figures = async (agentId: AgentId = here.agentId) => {
+    const { remaining, moving, movable } = await stores.drains.progress(ACME, agentId, everything)
+    return [remaining, moving, movable]
+  }
+  const consistent = async (): Promise<void> => {
+    for (const { agentId } of [here, there])
+      expect(await allocatedOn(stores, agentId)).to.deep.equal(await heldOn(stores, agentId))
+    const rows = await stores.ask('SELECT session_id FROM outbox GROUP BY session_id, generation HAVING count(*) > 1')
+    expect(rows, 'one command a generation').to.deep.equal([])
+  }
+
+  it('puts a session to rest, and starts it elsewhere when its agent has said that it rests', async () => {
+    const session = await runningOn(here)
+    await begin()
+    expect((await stores.agents.get(ACME, here.agentId))?.draining).to.equal(true)
+    expect(await figures()).to.deep.equal([1, 0, 1])
+    expect(await run()).to.deep.equal({ told: { draining: 1, left: 1, arrived: 0 }, woken: [here.agentId] })
+    const leaving = await theSession(stores, session.id)
+    expect(leaving).to.deep.include({ status: 'hibernating', statusReason: 'draining', agentId: here.agentId })
+    expect(await figures()).to.deep.equal([1, 1, 0])
+    // Until that is said, nothing is started anywhere.
+    expect((await run()).told).to.deep.equal({ draining: 1, left: 0, arrived: 0 })
+
+    await says(here, leaving, 'hibernated')
+    expect(await figures()).to.deep.equal([0, 0, 0])
+    expect(await run()).to.deep.equal({ told: { draining: 1, left: 0, arrived: 1 }, woken: [there.agentId] })
+    const arrived = await theSession(stores, session.id)
+    expect(arrived).to.deep.include({ status: 'scheduling', desiredState: 'running', agentId: there.agentId })
+    expect((await commandsOf(stores, session.id)).map(({ type, agent_id }) => [type, agent_id])).to.deep.equal([
+      ['start_session', 'here'],
+      ['hibernate_session', 'here'],
+      ['wake_session', 'there'],
+    ])
+    expect(await moves()).to.deep.equal([])
+    await consistent()
+  })
+
+  it('leaves alone what has its home there, was made for it, or fits nowhere else, and says so', async () => {
+    const home = await runningOn(here, { persistentHome: true })
+    const asked = await runningOn(here, {
+      placement: { platforms: ['process'], platform: null, region: null, agentId: here.agentId },
+    })
+    const large = await runningOn(here, {
+      placement: { platforms: ['process'], platform: null, region: 'moon', agentId: null },
+    })
+    await begin()
+    expect((await run()).told).to.deep.equal({ draining: 1, left: 0, arrived: 0 })
+    for (const { id } of [home, asked, large]) expect((await theSession(stores, id)).status).to.equal('running')
+    expect(await figures()).to.deep.equal([3, 0, 1])
+  })
+
+  it('moves no more than there is room for elsewhere', async () => {
+    const narrow = await anAgent(stores, { id: 'narrow', capacity: { ...PLENTY, maxSessions: 2 } })
+    await beat(narrow)
+    await stores.agents.setCordoned(ofAcme(there.agentId), true)
+    for (let made = 0; made < 5; made += 1) await runningOn(here)
+    await begin()
+    expect((await run()).told).to.deep.include({ left: 2 })
+    expect(await figures()).to.deep.equal([5, 2, 3])
+  })
+
+  it('moves a few at a time, past those that cannot leave', async () => {
+    for (let made = 0; made < 30; made += 1)
+      await runningOn(here, { placement: { platforms: ['docker'], platform: null, region: null, agentId: null } })
+    for (let made = 0; made < 25; made += 1) await runningOn(here)
+    await begin()
+    expect((await run()).told).to.deep.include({ left: 20 })
+    expect((await run()).told).to.deep.include({ left: 0 })
+    const [first] = await moves()
+    await says(here, await theSession(stores, first.session_id), 'hibernated')
+    expect((await run()).told).to.deep.include({ left: 1, arrived: 1 })
+    await consistent()
+  })
+
+  it('does nothing to what an agent that is away has: it could not be told', async () => {
+    const session = await runningOn(here)
+    await begin()
+    await stores.ask(`UPDATE agent_liveness SET last_heartbeat_at = now() - interval '1 hour' WHERE agent_id = 'here'`)
+    expect((await run()).told).to.deep.include({ left: 0 })
+    expect((await theSession(stores, session.id)).generation).to.equal(1)
+  })
+
+  it('is over for a session of which something else is asked meanwhile', async () => {
+    const session = await runningOn(here)
+    await begin()
+    await run()
+    const leaving = await says(here, await theSession(stores, session.id), 'hibernated')
+    await commit(stores, right(start(leaving, 'wake', on(there.agentId), anIntent())))
+    const generation = (await theSession(stores, session.id)).generation
+    await run()
+    expect(await moves()).to.deep.equal([])
+    expect((await theSession(stores, session.id)).generation).to.equal(generation)
+  })
+
+  it('ends with the uncordoning: what is on its way is started all the same, and nothing more leaves', async () => {
+    const session = await runningOn(here)
+    await begin()
+    await run()
+    await stores.agents.setCordoned(ofAcme(here.agentId), false)
+    expect((await stores.agents.get(ACME, here.agentId))?.draining).to.equal(false)
+    await runningOn(here)
+    await says(here, await theSession(stores, session.id), 'hibernated')
+    expect((await run()).told).to.deep.equal({ draining: 0, left: 0, arrived: 1 })
+    expect((await theSession(stores, session.id)).desiredState).to.equal('running')
+  })
+
+  it('that is cordoned again goes on; asked for twice it is one, of who asked first', async () => {
+    await begin()
+    await stores.agents.setCordoned(ofAcme(here.agentId), true)
+    await stores.drains.begin(ofAcme(here.agentId), 'user:pia')
+    expect(await stores.drains.progress(ACME, here.agentId, everything)).to.deep.include({ startedBy: 'user:olga' })
+    expect(await stores.drains.underWay(10)).to.deep.equal([here.agentId])
+  })
+
+  it('waits like any other for a place where the room is gone when it rests', async () => {
+    const session = await runningOn(here)
+    await begin()
+    await run()
+    await stores.agents.setCordoned(ofAcme(there.agentId), true)
+    await says(here, await theSession(stores, session.id), 'hibernated')
+    expect((await run()).told).to.deep.include({ arrived: 1 })
+    const waiting = await theSession(stores, session.id)
+    expect(waiting).to.deep.include({ status: 'pending', statusReason: 'agent_cordoned', desiredState: 'running' })
+    expect(waiting.refusals.map(({ agentId, detail }) => [agentId, detail]).toSorted()).to.deep.equal([
+      ['here', 'takes no new sessions: it is being drained'],
+      ['there', 'takes no new sessions: an operator cordoned it'],
+    ])
+    expect(waiting.statusDeadline).to.be.instanceOf(Date)
+  })
+
+  it('writes the intent and the move together, or neither', async () => {
+    const session = await runningOn(here)
+    const outdated = { ...session, revision: session.revision - 1 }
+    const { _tag } = (await stores.drains.leave(right(hibernate(outdated, anIntent())))) as { _tag: string }
+    expect(_tag).to.equal('Left')
+    expect(await moves()).to.deep.equal([])
+    // A move that cannot be written takes its intent with it.
+    await stores.ask(`ALTER TABLE session_moves ADD CONSTRAINT never CHECK (generation < 0)`)
+    const failed = await stores.drains
+      .leave(right(hibernate(session, anIntent())))
+      .catch((error: Error) => error.message)
+    expect(failed).to.match(/never/)
+    expect(await theSession(stores, session.id)).to.deep.equal(session)
+  })
+
+  it('of a shared agent shows an org its own sessions, and the installation all', async () => {
+    const shared = await anAgent(stores, { id: 'shared', orgId: null })
+    await beat(shared)
+    await runningOn(shared, { name: 'ours' })
+    await runningOn(shared, { name: 'theirs', orgId: GLOBEX })
+    const names = async (orgId: typeof ACME | null) =>
+      (await stores.drains.progress(orgId, shared.agentId, everything)).page.items.map(({ session }) => session.name)
+    expect(await names(ACME)).to.deep.equal(['ours'])
+    expect((await names(null)).toSorted()).to.deep.equal(['ours', 'theirs'])
+    await stores.drains.begin({ id: shared.agentId, orgId: ACME }, 'user:olga')
+    expect(await stores.drains.underWay(10)).to.deep.equal([])
+    await stores.drains.begin({ id: shared.agentId, orgId: null }, 'user:olga')
+    expect((await run()).told).to.deep.include({ left: 1 }) // globex has no other agent
+  })
+
+  it('is told in pages', async () => {
+    for (let made = 0; made < 5; made += 1) await runningOn(here)
+    const seen: string[] = []
+    for (let cursor: string | null = null; ; ) {
+      const { page, remaining } = await stores.drains.progress(ACME, here.agentId, { limit: 2, cursor })
+      expect(remaining).to.equal(5)
+      seen.push(...page.items.map(({ session }) => session.id))
+      cursor = page.nextCursor
+      if (cursor === null) break
+    }
+    expect(new Set(seen).size).to.equal(5)
+    expect(seen).to.deep.equal(seen.toSorted())
+  })
+})
