@@ -7,6 +7,7 @@ import { checkWritable, handOver, type TokenOptions } from './agent-token.ts'
 import { agentBlock, agentColumns, removedBlock } from './agent-view.ts'
 import type { Context } from './context.ts'
 import { defined } from './defined.ts'
+import { addDrain } from './drain-agent.ts'
 import { type EnrolOptions, enrolAgent } from './enrol-agent.ts'
 import {
   type JsonOption,
@@ -90,6 +91,7 @@ export const addAgentCommands = (program: Command, context: Context): void => {
 
   addCordon(agent, context, 'cordon', 'let an agent take no new sessions; those it has go on')
   addCordon(agent, context, 'uncordon', 'let an agent take new sessions again')
+  addDrain(agent, context, { description: AGENT, parse: agentIdOf })
   addOrphanCommands(agent, context, { description: AGENT, parse: agentIdOf })
   addAdopt(agent, context, { description: AGENT, parse: agentIdOf })
 

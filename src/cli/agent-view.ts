@@ -17,7 +17,8 @@ export const agentColumns = (now: number): readonly Column<Agent>[] => [
   { title: 'HEARTBEAT', cell: ({ lastHeartbeatAt }) => age(lastHeartbeatAt, now) },
   {
     title: 'REASON',
-    cell: ({ cordoned, statusReason }) => [...(cordoned ? ['cordoned'] : []), statusReason ?? ''].join(' ').trim(),
+    cell: ({ cordoned, draining, statusReason }) =>
+      [...(draining ? ['draining'] : cordoned ? ['cordoned'] : []), statusReason ?? ''].join(' ').trim(),
     shrinks: true,
   },
 ]
@@ -32,7 +33,7 @@ export const agentBlock = (agent: Agent, now: number, paint: Paint): string => {
       ['id', agent.id],
       ['status', agent.status, agentColour(agent.status)],
       ['reason', agent.statusReason],
-      ['cordoned', agent.cordoned ? 'yes: takes no new sessions' : null],
+      ['cordoned', agent.draining ? 'yes: it is being drained' : agent.cordoned ? 'yes: takes no new sessions' : null],
       ['platform', agent.platform],
       ['region', agent.region],
       ['owner', agent.orgId ?? 'shared by all orgs'],

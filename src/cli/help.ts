@@ -50,6 +50,18 @@ const ofCommands: { readonly [command: string]: Help } = {
       'session list --label "team in (web,api)" --q payroll --sort name',
     ],
   },
+  'session plan': {
+    notes: 'Nothing is made. Exit status 1 when no agent could ever take it.',
+    examples: ['session plan hello-web', 'session plan hello-web --region eu --json'],
+  },
+  'session batch': {
+    notes: `By ids, or all that the filters find; --expect says how many that are, and with another number nothing is done. Without
+it they are counted first. Exit status 1 when one of them was refused.`,
+    examples: [
+      'session batch stop --label team=web --expect 12',
+      'session batch delete 01890a5d-ac96-774b-bcce-b302099a8057 01890a5d-ac96-774b-bcce-b302099a8058',
+    ],
+  },
   'session get': { examples: ['session get mine', 'session get mine --json | jq -r .endpoint.url'] },
   'session watch': {
     notes: `Goes on through lost connections and restarts of the server, and leaves nothing out. Filters are about the
@@ -125,6 +137,12 @@ as it is.`,
   },
   'agent cordon': { examples: ['agent cordon edge-1'] },
   'agent uncordon': { examples: ['agent uncordon edge-1'] },
+  'agent drain': {
+    notes: `Sessions with a persistent home are not moved. agent uncordon ends it. With --wait: until all that can move has; exit status 1
+when something stays.`,
+    examples: ['agent drain edge-1', 'agent drain edge-1 --wait'],
+  },
+  'agent drain-progress': { examples: ['agent drain-progress edge-1', 'agent drain-progress edge-1 --json'] },
   'agent orphans': {
     notes: `Nothing of them is removed within STREAMSPACE_ORPHAN_GRACE_MS of the server, nor past the brake (docs/operations.md).`,
     examples: ['agent orphans edge-1', 'agent orphans edge-1 --state removed,gone --all --json'],

@@ -3,8 +3,9 @@ import { type LabelFilter, type SessionSort, sessionSorts } from '../../domain/p
 import { type DesiredState, type SessionStatus, sessionStatuses } from '../../domain/session/words.ts'
 import type { Session } from '../api/session.ts'
 import type { SessionIntent } from '../client/client.ts'
+import { addBatch } from './batch-sessions.ts'
 import type { Context } from './context.ts'
-import { addCreate } from './create-session.ts'
+import { addCreate, addPlan } from './create-session.ts'
 import { defined } from './defined.ts'
 import { findSession } from './find-session.ts'
 import {
@@ -44,6 +45,7 @@ export const addSessionCommands = (program: Command, context: Context): void => 
   const session = program.command('session').description('sessions: what people work in')
 
   addCreate(session, context)
+  addPlan(session, context)
 
   withListOptions(
     session
@@ -86,6 +88,8 @@ export const addSessionCommands = (program: Command, context: Context): void => 
     })
 
   addWatch(session, context)
+  addBatch(session, context)
+
   addIntent(session, context, 'start', 'running', 'start a session that is stopped, hibernated or failed')
   addIntent(session, context, 'stop', 'stopped', 'stop a session; its home is kept when it has a persistent one')
   addIntent(session, context, 'hibernate', 'hibernated', 'put a running session to rest')
