@@ -121,9 +121,11 @@ const DELIVER_WITHIN_MS = 3_000
 export const startServer = async (
   settings: ServerSettings & { readonly secretKey: string },
   log: Logger,
+  /** Tests of the locks between orgs stand before it. */
+  open: typeof openDatabase = openDatabase,
 ): Promise<RunningServer> => {
   const told = (what: string) => (error: unknown) => log.warn({ err: error }, what)
-  const database = openDatabase({
+  const database = open({
     url: settings.databaseUrl,
     pooler: settings.pooler,
     onIdleError: told('a database connection broke'),

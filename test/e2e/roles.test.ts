@@ -1,19 +1,24 @@
 /** Every operation, asked by every role about what is its own, another user's and another org's. */
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
+import pg from 'pg'
 import type { Role } from '../../domain/identity/caller.ts'
+import type { OrgId } from '../../domain/ids.ts'
 import { type OperationId, type Route, routes } from '../../src/api/routes.ts'
-import { matrix, ROLES, type Thing, type Whose } from '../support/role-matrix.ts'
+import { matrix, ROLES, type Row, type Thing, type Whose } from '../support/role-matrix.ts'
+import { eventually } from './support/eventually.ts'
 import { connect } from './support/raw-agent.ts'
 import { type Answer, type Rest, rest } from './support/rest.ts'
 import { scene } from './support/scene.ts'
 import { migratedDatabase, type Server, server } from './support/streamspace.ts'
+import { unlockedServer } from './support/unlocked-server.ts'
 
 const PLENTY = { maxSessions: 10_000, cpuMillis: 10_000_000, memoryMib: 10_000_000 }
 
 describe('what a role may do', function () {
   this.timeout(120_000)
   const here = scene('suite')
+  let databaseUrl: string
   let control: Server
   /** In each org a key of each role; the installation's acts in the org by its header. */
   const callers = new Map<string, Rest>()
@@ -31,7 +36,8 @@ describe('what a role may do', function () {
     made(await control.rest.post('/api-keys', { role, userId: user }, { 'streamspace-org': org })).key
 
   before(async () => {
-    control = await server(here, await migratedDatabase(here))
+    databaseUrl = await migratedDatabase(here)
+    control = await server(here, databaseUrl)
     for (const id of ['acme', 'globex']) {
       made(await control.rest.post('/orgs', { id }))
       for (const role of ROLES) {
@@ -96,10 +102,13 @@ describe('what a role may do', function () {
       : (callers.get(`${org} ${user} ${user}`) ?? callerOf(org, 'operator', 'somebody-else'))
 
   const ask = async (operationId: OperationId, role: Role, whose: Whose): Promise<Answer> => {
-    const route: Route = routes[operationId]
-    const row = matrix[operationId]
     const org = whose === 'elsewhere' ? 'globex' : 'acme'
-    const thing = await things[row.on](org, whose === 'others' ? 'somebody-else' : role)
+    const thing = await things[matrix[operationId].on](org, whose === 'others' ? 'somebody-else' : role)
+    return askAbout(operationId, thing, org, callerOf('acme', role))
+  }
+  const askAbout = (operationId: OperationId, thing: string, org: string, caller: Rest): Promise<Answer> => {
+    const route: Route = routes[operationId]
+    const row: Row = matrix[operationId]
     const params: { readonly [name: string]: string } = {
       sessionId: randomUUID(),
       deliveryId: randomUUID(),
@@ -111,7 +120,7 @@ describe('what a role may do', function () {
     const values = operationId === 'retryJob' ? { ...params, id: randomUUID() } : params
     const path = route.path.replace('/api/v1', '').replaceAll(/\{(\w+)\}/g, (_, name: string) => values[name] ?? '')
     const body = row.body === undefined ? undefined : filled(row.body, org)
-    return callerOf('acme', role).ask(route.method.toUpperCase(), path, body === undefined ? {} : { body })
+    return caller.ask(route.method.toUpperCase(), path, body === undefined ? {} : { body })
   }
   const filled = (body: object, org: string): object =>
     Object.fromEntries(
@@ -129,24 +138,111 @@ describe('what a role may do', function () {
       })
   }
 
-  it('another org’s is as if it were not there, word for word', async () => {
-    const theirs = await things.session('globex', 'operator')
-    const none = randomUUID()
-    const words = ({ status, body }: Answer, id: string) =>
-      JSON.stringify({ status, body })
-        .replaceAll(id, 'ID')
-        .replace(/"requestId":"[^"]*"/, '')
-    for (const [method, path] of [
-      ['GET', ''],
-      ['GET', '/events'],
-      ['DELETE', ''],
-      ['POST', '/stop'],
-    ] as const) {
-      const [there, missing] = [
-        await callerOf('acme', 'admin').ask(method, `/sessions/${theirs}${path}`),
-        await callerOf('acme', 'admin').ask(method, `/sessions/${none}${path}`),
-      ]
-      expect(words(there, theirs)).to.equal(words(missing, none))
+  describe('of another org', () => {
+    const ids = Object.keys(routes) as OperationId[]
+    const isAboutOrgs = (operationId: OperationId): boolean => matrix[operationId].on === 'org'
+    /** What exists in the org that tells nothing by its own name, made once. */
+    const theirs = new Map<Thing, string>()
+    const their = async (thing: Thing): Promise<string> => {
+      const known = theirs.get(thing) ?? (await things[thing]('globex', 'operator'))
+      theirs.set(thing, known)
+      return known
     }
+    const missing = (thing: Thing): string => (['agent', 'template', 'org'].includes(thing) ? unique() : randomUUID())
+    const words = ({ status, body }: Answer, thing: string): string =>
+      `${status} ${JSON.stringify(body)}`.replaceAll(thing, 'IT').replace(/"requestId":"[^"]*"/, '')
+
+    it('everything is as if it were not there: the same words, after the same statements', async () => {
+      const seen = await unlockedServer(here, databaseUrl, 'neither')
+      /** Who somebody is is asked once a second, whatever else they ask. Duties go on meanwhile. */
+      const isAboutIt = (text: string): boolean => !/ FROM (api_keys|orgs)\b|replicas|now\(\) AS now/.test(text)
+      let compared = 0
+      for (const operationId of ids) {
+        const { on, statuses }: Row = matrix[operationId]
+        if (statuses.elsewhere === undefined || isAboutOrgs(operationId)) continue
+        for (const role of ROLES) {
+          const caller = rest(seen.url, callerOf('acme', role).key)
+          const asked = async (thing: string) => {
+            seen.statements()
+            const answer = await askAbout(operationId, thing, 'globex', caller)
+            return { words: words(answer, thing), statements: seen.statements().filter(isAboutIt) }
+          }
+          const [there, none] = [await their(on), missing(on)]
+          // A duty may have sent something in between; what makes a difference makes it each time.
+          await eventually(
+            async () => expect(await asked(there), `${role} ${operationId}`).to.deep.equal(await asked(none)),
+            { within: 5_000 },
+          )
+          compared += 1
+        }
+      }
+      expect(compared).to.be.at.least(100)
+      console.log(`      ${compared} refusals compared`)
+    })
+
+    /** What callers may change of the other org. */
+    const picture = async (): Promise<unknown> => {
+      const client = new pg.Client({ connectionString: databaseUrl })
+      await client.connect()
+      const ask = async (text: string) => (await client.query(text)).rows
+      try {
+        return {
+          sessions: await ask(
+            `SELECT id, name, labels, desired_state, generation, version, deleted_at FROM sessions WHERE org_id = 'globex' ORDER BY id`,
+          ),
+          templates: await ask(`SELECT id, archived_at FROM templates WHERE org_id = 'globex' ORDER BY id`),
+          agents: await ask(`SELECT id, cordoned, token_hash FROM agents WHERE org_id = 'globex' ORDER BY id`),
+          keys: await ask(`SELECT id, hash, expires_at, revoked_at FROM api_keys WHERE org_id = 'globex' ORDER BY id`),
+          commands: await ask(`SELECT id, status FROM outbox WHERE org_id = 'globex' ORDER BY id`),
+          answers: await ask(`SELECT caller, key_hash FROM idempotency_keys WHERE org_id = 'globex' ORDER BY 1, 2`),
+        }
+      } finally {
+        await client.end()
+      }
+    }
+    /** Whose statements are for no org on purpose: the installation's, and one reader of the feed for all. */
+    const isForNobody = (operationId: OperationId): boolean => {
+      const { access }: Route = routes[operationId]
+      return (
+        access === 'anyone' ||
+        access === 'administer_installation' ||
+        isAboutOrgs(operationId) ||
+        operationId === 'watchSessions'
+      )
+    }
+
+    for (const [what, without, org] of [
+      [
+        'where each statement names the wrong org, PostgreSQL shows nothing and lets nothing be changed',
+        { scope: 'acme' as OrgId },
+        'globex',
+      ],
+      ['where PostgreSQL shows everything, each statement asks for its own org', 'policies', 'acme'],
+    ] as const)
+      it(what, async () => {
+        const open = await unlockedServer(here, databaseUrl, without)
+        const before = await picture()
+        let asked = 0
+        for (const operationId of ids) {
+          if (isForNobody(operationId)) continue
+          const { on }: Row = matrix[operationId]
+          const thing = await their(on)
+          const secrets = [...theirs.values()].filter((one) => one !== thing && one !== '')
+          const made = await picture()
+          for (const role of ROLES) {
+            const answer = await askAbout(operationId, thing, org, rest(open.url, callerOf(org, role).key))
+            const said = JSON.stringify(answer.body)
+            const about = `${role} ${operationId}: ${answer.status} ${said}`
+            // With a scope of its own, and nothing that the connection sees of it, it is refused or empty.
+            if (on !== 'nothing') expect(answer.status, about).to.be.at.least(400)
+            for (const secret of secrets) expect(said, about).not.to.include(secret)
+            asked += 1
+          }
+          expect(await picture(), operationId).to.deep.equal(made)
+        }
+        expect(asked).to.be.at.least(150)
+        expect(JSON.stringify(before).length).to.be.above(100)
+        console.log(`      ${asked} requests`)
+      })
   })
 })
