@@ -227,9 +227,14 @@ describe('what a role may do', function () {
           if (isForNobody(operationId)) continue
           const { on }: Row = matrix[operationId]
           const thing = await their(on)
-          const secrets = [...theirs.values()].filter((one) => one !== thing && one !== '')
+          const { tag }: Route = routes[operationId]
+          // The trail of an org has what its own callers tried, and by which name.
+          const secrets =
+            tag === 'Audit' ? ['globex'] : [...theirs.values()].filter((one) => one !== thing && one !== '')
           const made = await picture()
           for (const role of ROLES) {
+            // Its trail has what belongs to no org, too, and is read for none.
+            if (tag === 'Audit' && role === 'installation') continue
             const answer = await askAbout(operationId, thing, org, rest(open.url, callerOf(org, role).key))
             const said = JSON.stringify(answer.body)
             const about = `${role} ${operationId}: ${answer.status} ${said}`

@@ -9,6 +9,8 @@ export type LoadPlan = {
   /** Taken at random when there are several. */
   readonly paths: readonly string[]
   readonly body: string | null
+  /** With an Idempotency-Key, of each request its own. */
+  readonly keyed?: boolean
   /** Any other status is a failure. */
   readonly expect: number
   readonly connections: number

@@ -1,4 +1,5 @@
 /** Runs a load plan: open-loop or closed-loop, in this process. */
+import { randomUUID } from 'node:crypto'
 import { type Connection, openConnection } from './connection.ts'
 import type { LoadPlan, LoadResult } from './plan.ts'
 
@@ -31,22 +32,33 @@ const createTally = (plan: LoadPlan): Tally => {
   }
 }
 
-const requestsOf = ({ url, token, tokens = [token], method, paths, body }: LoadPlan): Buffer[] => {
+/** As long as a UUID; written over in the request for each that is sent. */
+const NO_KEY = '0'.repeat(36)
+
+const requestsOf = ({ url, token, tokens = [token], method, paths, body, keyed = false }: LoadPlan): Buffer[] => {
   const { host } = new URL(url)
+  const key = keyed ? `idempotency-key: ${NO_KEY}\r\n` : ''
   const about = body === null ? '' : `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`
   return paths.flatMap((path) =>
     tokens.map((each) =>
       Buffer.from(
-        `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\nauthorization: Bearer ${each}\r\n${about}\r\n${body ?? ''}`,
+        `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\nauthorization: Bearer ${each}\r\n${key}${about}\r\n${body ?? ''}`,
       ),
     ),
   )
 }
 
+const withKey = (request: Buffer): Buffer => {
+  const keyed = Buffer.from(request)
+  keyed.write(randomUUID(), request.indexOf(NO_KEY), 'latin1')
+  return keyed
+}
+
 export const runLoad = (plan: LoadPlan): Promise<LoadResult> => {
   const { hostname, port } = new URL(plan.url)
   const requests = requestsOf(plan)
-  const next = (): Buffer => requests[Math.floor(Math.random() * requests.length)] as Buffer
+  const any = (): Buffer => requests[Math.floor(Math.random() * requests.length)] as Buffer
+  const next = plan.keyed === true ? () => withKey(any()) : any
   const connections = Array.from({ length: plan.connections }, () => openConnection(hostname, Number(port)))
   const tally = createTally(plan)
   const run = plan.pace.kind === 'open' ? openLoop(plan.pace.perSecond) : closedLoop

@@ -1,10 +1,12 @@
 /** All measures, in the order in which they run. */
 import type { Measure } from '../measure.ts'
+import { auth } from './auth.ts'
 import { createLatency } from './create-latency.ts'
 import { createRateOfEight, createRateOfEightOrgs, createRateOfOne, createRateOfOneOrg } from './create-rate.ts'
 import { deliveryByJobs, deliveryByNudge } from './delivery.ts'
 import { drain } from './drain.ts'
 import { getSession } from './get.ts'
+import { idempotency } from './idempotency.ts'
 import { idleAgents } from './idle-agents.ts'
 import { idleMemory } from './idle-memory.ts'
 import { laneCost } from './lane-cost.ts'
@@ -26,6 +28,8 @@ export const measures: readonly Measure[] = [
   createRateOfOne,
   createRateOfOneOrg,
   createRateOfEightOrgs,
+  idempotency,
+  auth,
   getSession,
   lists,
   start,
