@@ -2,7 +2,6 @@
  * One call: fetch, the time it may take, repetition where that is harmless (`retry.ts`), and the answer
  * checked by the codec that the server's documentation is written from.
  */
-import { setTimeout as delay } from 'node:timers/promises'
 import { decode } from '../../domain/codec/field-errors.ts'
 import { E } from '../../domain/fp.ts'
 import { PROBLEM_MEDIA_TYPE, type Problem, problemCodec } from '../api/problem.ts'
@@ -22,6 +21,13 @@ export type ClientOptions = {
   /** Of one attempt, answer included. Default 30 s. */
   readonly timeoutMs?: number
   readonly userAgent?: string
+  /** Ends every call that is under way and those that would come: they fail with its reason. */
+  readonly signal?: AbortSignal
+  /**
+   * Of the one change that is asked with it (`client.with({ idempotencyKey })`): a program that was ended before it had the
+   * answer asks again under the same, and nothing is done twice. Default: one of its own for each call, for all its attempts.
+   */
+  readonly idempotencyKey?: string
   readonly fetch?: typeof fetch
   readonly sleep?: (ms: number) => Promise<unknown>
 }
@@ -36,8 +42,9 @@ export type Call<K extends OperationId> = {
   /** For this call instead of the client's. */
   readonly timeoutMs?: number
   readonly noRetries?: true
-  /** Of a change: what was asked with it before is not done again. Default: one of its own, for all attempts of this call. */
+  /** As in the client's options, for this call alone. */
   readonly idempotencyKey?: string
+  readonly signal?: AbortSignal
 }
 
 export type Answered<K extends OperationId> =
@@ -64,7 +71,7 @@ export const createCaller = (options: ClientOptions): Caller => {
   const { timeoutMs = DEFAULT_TIMEOUT_MS } = options
   const base = options.url.replace(/\/+$/, '')
   const send = options.fetch ?? fetch
-  const sleep = options.sleep ?? delay
+  const sleep = options.sleep ?? pause
 
   return async <K extends OperationId>(operation: K, call: Call<K>): Promise<Answered<K>> => {
     const route: Route = routes[operation]
@@ -73,7 +80,10 @@ export const createCaller = (options: ClientOptions): Caller => {
     if (call.ifMatch !== undefined) headers['If-Match'] = call.ifMatch
     if (call.ifNoneMatch !== undefined) headers['If-None-Match'] = call.ifNoneMatch
     if (call.body !== undefined) headers['Content-Type'] = 'application/json'
-    if (route.method !== 'get') headers['Idempotency-Key'] = call.idempotencyKey ?? crypto.randomUUID()
+    if (route.method !== 'get')
+      headers['Idempotency-Key'] = call.idempotencyKey ?? options.idempotencyKey ?? crypto.randomUUID()
+    const signals = [options.signal, call.signal].filter((signal) => signal !== undefined)
+    const ended = signals.length === 0 ? null : AbortSignal.any(signals)
 
     const attempt = async (): Promise<Received> => {
       // AbortSignal.timeout takes whole milliseconds only.
@@ -85,17 +95,21 @@ export const createCaller = (options: ClientOptions): Caller => {
           ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
           // A redirect would make a GET of a POST; where it leads is told instead.
           redirect: 'manual',
-          signal: AbortSignal.timeout(limit),
+          signal: AbortSignal.any([AbortSignal.timeout(limit), ...signals]),
         })
         return { status: response.status, headers: response.headers, text: await response.text() }
       } catch (error) {
+        ended?.throwIfAborted()
         // fetch fails with these two and no other; anything else is a bug and no matter of the network.
         if (!(error instanceof TypeError || error instanceof DOMException)) throw error
         throw unreachable(base, error, limit)
       }
     }
 
+    const rest = (ms: number): Promise<unknown> => (ended === null ? sleep(ms) : untilEnded(sleep(ms), ended))
+
     for (let retries = 0; ; retries += 1) {
+      ended?.throwIfAborted()
       let received: Received
       try {
         received = await attempt()
@@ -103,7 +117,7 @@ export const createCaller = (options: ClientOptions): Caller => {
         const again = error instanceof UnreachableError && error.kind === 'broken' && !call.noRetries
         const wait = again ? retryDelay({ kind: 'broken' }, retries) : null
         if (wait === null) throw error
-        await sleep(wait)
+        await rest(wait)
         continue
       }
       const { status, text, headers: answered } = received
@@ -128,10 +142,20 @@ export const createCaller = (options: ClientOptions): Caller => {
         throw problem === null
           ? new UnexpectedAnswerError(url, status, strange(answered, text))
           : new ProblemError(problem)
-      await sleep(wait)
+      await rest(wait)
     }
   }
 }
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** Fails with the signal's reason as soon as there is one. */
+const untilEnded = (waiting: Promise<unknown>, signal: AbortSignal): Promise<unknown> =>
+  new Promise((resolve, reject) => {
+    const end = (): void => reject(signal.reason)
+    signal.addEventListener('abort', end, { once: true })
+    waiting.then(resolve, reject).finally(() => signal.removeEventListener('abort', end))
+  })
 
 export type Received = { readonly status: number; readonly headers: Headers; readonly text: string }
 
@@ -176,7 +200,7 @@ export const unreachable = (url: string, error: unknown, limit: number): Unreach
   let inner = error
   while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause
   if (inner instanceof AggregateError) inner = inner.errors[0]
-  const { code, message } = inner as NodeJS.ErrnoException
+  const { code, message } = inner as Error & { readonly code?: string }
   return code === undefined
     ? new UnreachableError(url, 'impossible', message, { cause: error })
     : new UnreachableError(url, 'broken', words[code] ?? `${message || 'the connection failed'} (${code})`, {

@@ -17,16 +17,16 @@ import type { AdoptOrphanRequest, CreateSessionRequest, Session, SessionSummary 
 import type { BatchAnswer, SessionPlan } from '../api/session-batch.ts'
 import type { Template } from '../api/template.ts'
 import type { Webhook, WebhookDelivery, WebhookWithSecret } from '../api/webhook.ts'
-import { type Call, type ClientOptions, createCaller } from './call.ts'
+import { type Call, type Caller, type ClientOptions, createCaller } from './call.ts'
 import type { AnswerOf, BodyOf, ItemOf, ListOperation, QueryOf } from './contract.ts'
 import { createDownload } from './download.ts'
 import { filterInBody } from './encode.ts'
 import { isProblem } from './errors.ts'
-import { type Listed, readPages } from './pages.ts'
+import { type Listing, readPages } from './pages.ts'
 import { type WatchedEvent, type WatchFilters, type WatchOptions, watchSessions } from './watch.ts'
 
 export type { ClientOptions } from './call.ts'
-export type { Listed } from './pages.ts'
+export type { Listed, Listing } from './pages.ts'
 export type { WatchedEvent, WatchFilters, WatchOptions } from './watch.ts'
 
 export type SessionIntent = 'start' | 'stop' | 'hibernate' | 'wake' | 'restart'
@@ -49,8 +49,7 @@ const intents = {
   restart: 'restartSession',
 } as const satisfies { readonly [I in SessionIntent]: OperationId }
 
-export const createClient = (options: ClientOptions) => {
-  const call = createCaller(options)
+const operationsBy = (options: ClientOptions, call: Caller) => {
   const download = createDownload(options)
 
   const body = async <K extends OperationId>(operation: K, request: Call<K>): Promise<AnswerOf<K>> => {
@@ -61,7 +60,7 @@ export const createClient = (options: ClientOptions) => {
 
   const list =
     <K extends ListOperation>(operation: K) =>
-    (filters: FiltersOf<K>, limit: number): Promise<Listed<ItemOf<K>>> =>
+    (filters: FiltersOf<K> = {} as FiltersOf<K>, limit?: number): Listing<ItemOf<K>> =>
       readPages(call, operation, {} as never, filters as never, limit)
 
   return {
@@ -99,8 +98,8 @@ export const createClient = (options: ClientOptions) => {
       pick: <F extends keyof Session>(
         fields: readonly F[],
         filters: FiltersOf<'listSessions'>,
-        limit: number,
-      ): Promise<Listed<Pick<Session, F>>> => readPages(call, 'listSessions', {}, { ...filters, fields }, limit),
+        limit?: number,
+      ): Listing<Pick<Session, F>> => readPages(call, 'listSessions', {}, { ...filters, fields }, limit),
       summary: (filters: QueryOf<'summarizeSessions'> = {}): Promise<SessionSummary> =>
         body('summarizeSessions', { query: filters }),
       act: (id: string, intent: SessionIntent, ifMatch?: string): Promise<Session> =>
@@ -110,16 +109,16 @@ export const createClient = (options: ClientOptions) => {
       remove: (id: string, query: QueryOf<'deleteSession'> = {}, ifMatch?: string): Promise<Session> =>
         body('deleteSession', { params: { id }, query, ifMatch }),
       touch: (id: string): Promise<void> => body('touchSession', { params: { id } }),
-      events: (id: string, limit: number): Promise<Listed<SessionEvent>> =>
+      events: (id: string, limit?: number): Listing<SessionEvent> =>
         readPages(call, 'listSessionEvents', { id }, {}, limit),
-      commands: (id: string, limit: number): Promise<Listed<Command>> =>
+      commands: (id: string, limit?: number): Listing<Command> =>
         readPages(call, 'listSessionCommands', { id }, {}, limit),
     },
 
     templates: {
       list: list('listTemplates'),
       get: (name: string): Promise<Template> => body('getTemplate', { params: { name } }),
-      versions: (name: string, limit: number): Promise<Listed<Template>> =>
+      versions: (name: string, limit?: number): Listing<Template> =>
         readPages(call, 'listTemplateVersions', { name }, {}, limit),
       put: async (
         document: BodyOf<'putTemplate'>,
@@ -149,7 +148,7 @@ export const createClient = (options: ClientOptions) => {
     },
 
     orgs: {
-      list: (limit: number): Promise<Listed<Org>> => readPages(call, 'listOrgs', {}, {}, limit),
+      list: (limit?: number): Listing<Org> => readPages(call, 'listOrgs', {}, {}, limit),
       create: (request: BodyOf<'createOrg'>): Promise<Org> => body('createOrg', { body: request }),
       get: (id: string): Promise<Org> => body('getOrg', { params: { id } }),
       remove: (id: string): Promise<void> => body('deleteOrg', { params: { id } }),
@@ -170,7 +169,7 @@ export const createClient = (options: ClientOptions) => {
     },
 
     apiKeys: {
-      list: (limit: number): Promise<Listed<ApiKey>> => readPages(call, 'listApiKeys', {}, {}, limit),
+      list: (limit?: number): Listing<ApiKey> => readPages(call, 'listApiKeys', {}, {}, limit),
       /** The key is in the answer, this once. */
       create: (request: BodyOf<'createApiKey'>): Promise<ApiKeyWithSecret> => body('createApiKey', { body: request }),
       rotate: (id: string, overlapSeconds = 0): Promise<ApiKeyWithSecret> =>
@@ -179,7 +178,7 @@ export const createClient = (options: ClientOptions) => {
     },
 
     webhooks: {
-      list: (limit: number): Promise<Listed<Webhook>> => readPages(call, 'listWebhooks', {}, {}, limit),
+      list: (limit?: number): Listing<Webhook> => readPages(call, 'listWebhooks', {}, {}, limit),
       get: (id: string): Promise<Webhook> => body('getWebhook', { params: { id } }),
       /** The secret is in the answer, this once. */
       create: (request: BodyOf<'createWebhook'>): Promise<WebhookWithSecret> =>
@@ -193,8 +192,8 @@ export const createClient = (options: ClientOptions) => {
       deliveries: (
         id: string,
         filters: FiltersOf<'listWebhookDeliveries'>,
-        limit: number,
-      ): Promise<Listed<WebhookDelivery>> => readPages(call, 'listWebhookDeliveries', { id }, filters, limit),
+        limit?: number,
+      ): Listing<WebhookDelivery> => readPages(call, 'listWebhookDeliveries', { id }, filters, limit),
       redrive: (id: string, deliveryId: string): Promise<WebhookDelivery> =>
         body('redriveWebhookDelivery', { params: { id, deliveryId } }),
     },
@@ -214,21 +213,21 @@ export const createClient = (options: ClientOptions) => {
     },
 
     jobs: {
-      queues: (limit: number): Promise<Listed<Queue>> => readPages(call, 'listQueues', {}, {}, limit),
-      list: (queue: string, filters: FiltersOf<'listJobs'>, limit: number): Promise<Listed<Job>> =>
+      queues: (limit?: number): Listing<Queue> => readPages(call, 'listQueues', {}, {}, limit),
+      list: (queue: string, filters: FiltersOf<'listJobs'> = {}, limit?: number): Listing<Job> =>
         readPages(call, 'listJobs', { queue }, filters, limit),
       retry: (queue: string, id: string): Promise<Job> => body('retryJob', { params: { queue, id } }),
     },
 
     orphans: {
-      list: (id: string, filters: FiltersOf<'listOrphans'>, limit: number): Promise<Listed<Orphan>> =>
+      list: (id: string, filters: FiltersOf<'listOrphans'> = {}, limit?: number): Listing<Orphan> =>
         readPages(call, 'listOrphans', { id }, filters, limit),
       /** null: all that are there now. */
       approve: (id: string, sessionIds: readonly string[] | null): Promise<{ readonly approved: number }> =>
         body('approveOrphans', { params: { id }, body: sessionIds === null ? {} : { sessionIds } }),
       adopt: (id: string, sessionId: string, request: Json<AdoptOrphanRequest>): Promise<Session> =>
         body('adoptOrphan', { params: { id, sessionId }, body: request }),
-      events: (id: string, limit: number): Promise<Listed<AgentEvent>> =>
+      events: (id: string, limit?: number): Listing<AgentEvent> =>
         readPages(call, 'listAgentEvents', { id }, {}, limit),
       removal: (): Promise<OrphanRemoval> => body('getOrphanRemoval', {}),
       halt: (): Promise<OrphanRemoval> => body('haltOrphanRemoval', {}),
@@ -237,7 +236,7 @@ export const createClient = (options: ClientOptions) => {
 
     /** Events of sessions from now on, or behind `after`; `for await` until its signal ends it, through lost connections. */
     watch: (filters: WatchFilters = {}, how: WatchOptions = {}): AsyncGenerator<WatchedEvent, void, undefined> =>
-      watchSessions(options, filters, how),
+      watchSessions(options, filters, { ...how, ...endingWith(how.signal, options.signal) }),
 
     /** Asked once: whether it is ready now, not whether it becomes so. */
     readiness: async (): Promise<Readiness> => {
@@ -252,4 +251,23 @@ export const createClient = (options: ClientOptions) => {
   }
 }
 
-export type Client = ReturnType<typeof createClient>
+/** Whichever of them comes first. */
+const endingWith = (...signals: readonly (AbortSignal | undefined)[]): { readonly signal?: AbortSignal } => {
+  const given = signals.filter((signal) => signal !== undefined)
+  return given.length === 0 ? {} : { signal: AbortSignal.any(given) }
+}
+
+/** What may differ from call to call. */
+export type CallOptions = Partial<Pick<ClientOptions, 'signal' | 'timeoutMs' | 'org' | 'idempotencyKey'>>
+
+export type Client = ReturnType<typeof operationsBy> & {
+  /** Any operation, by its `operationId`: what it answers, with status and ETag. */
+  readonly call: Caller
+  /** The same client, otherwise for what is asked through it: `client.with({ signal }).sessions.get(id)`. */
+  readonly with: (options: CallOptions) => Client
+}
+
+export const createClient = (options: ClientOptions): Client => {
+  const call = createCaller(options)
+  return { ...operationsBy(options, call), call, with: (more) => createClient({ ...options, ...more }) }
+}

@@ -24,12 +24,13 @@ export const createDownload = (options: ClientOptions): Download => {
     const route: Route & { readonly params: { readonly [name: string]: AnyCodec } } = routes[operation]
     const url = `${base}${fillPath(route.path, {})}${encodeQuery(query as Record<string, unknown>)}`
     const late = new AbortController()
+    const ending = [options.signal, signal].filter((one) => one !== undefined)
     const timer = setTimeout(() => late.abort(new DOMException('late', 'TimeoutError')), ANSWERED_WITHIN_MS)
     try {
       const response = await send(url, {
         headers: headersFor(options),
         redirect: 'manual',
-        signal: signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]),
+        signal: AbortSignal.any([late.signal, ...ending]),
       })
       if (response.status === 200 && response.body !== null) return response.body
       const text = await response.text()
@@ -38,7 +39,7 @@ export const createDownload = (options: ClientOptions): Download => {
         ? new UnexpectedAnswerError(url, response.status, strange(response.headers, text))
         : new ProblemError(problem)
     } catch (error) {
-      if (!(error instanceof TypeError || error instanceof DOMException) || signal?.aborted === true) throw error
+      if (!(error instanceof TypeError || error instanceof DOMException) || ending.some(({ aborted }) => aborted)) throw error
       throw unreachable(base, error, ANSWERED_WITHIN_MS)
     } finally {
       clearTimeout(timer)

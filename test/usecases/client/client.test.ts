@@ -158,6 +158,106 @@ describe('the REST client', () => {
   })
 })
 
+/** A fetch that has no answer until it is told to stop, as fetch itself. */
+const silence: typeof fetch = (_url, init) =>
+  new Promise((_resolve, reject) => {
+    init?.signal?.addEventListener('abort', () => reject(init.signal?.reason))
+  })
+
+describe('a list', () => {
+  const org = (id: string) => ({ id, name: id, createdAt: '' })
+  const pages = () => [
+    json({ items: ['a', 'b'].map(org), nextCursor: 'n' }),
+    json({ items: [org('c')], nextCursor: null }),
+  ]
+
+  it('is read item by item, and a page only when the one before is used up', async () => {
+    const { client, sent } = clientThat(pages())
+    const asked: number[] = []
+    for await (const _ of client.orgs.list()) asked.push(sent.length)
+    expect(asked).to.deep.equal([1, 1, 2])
+    expect(sent.map(({ url }) => url.split('?')[1])).to.deep.equal(['limit=500', 'limit=500&cursor=n'])
+  })
+
+  it('is not asked for before somebody reads it, and not beyond where they stop', async () => {
+    const { client, sent } = clientThat(pages())
+    const list = client.orgs.list()
+    expect(sent).to.have.length(0)
+    for await (const { id } of list) if (id === 'b') break
+    expect(sent).to.have.length(1)
+  })
+
+  it('ends at its limit', async () => {
+    const { client, sent } = clientThat(pages())
+    const read: string[] = []
+    for await (const { id } of client.orgs.list(1)) read.push(id)
+    expect([read, sent.length]).to.deep.equal([['a'], 1])
+    expect(sent[0]?.url).to.contain('limit=1')
+  })
+
+  it('whose cursor leads to itself has an end', async () => {
+    const stuck = () => json({ items: [org('a')], nextCursor: 'n' })
+    const { client } = clientThat([stuck(), stuck(), stuck()])
+    expect(await client.orgs.list()).to.deep.equal({ items: [org('a'), org('a')], more: false })
+  })
+
+  it('fails for whoever reads it', async () => {
+    const reading = async (): Promise<void> => {
+      for await (const _ of clientThat([problem(403, 'forbidden')]).client.orgs.list()) expect.fail('an item')
+    }
+    expect(await failure(reading())).to.include({ code: 'forbidden' })
+    expect(await failure(clientThat([problem(403, 'forbidden')]).client.orgs.list())).to.include({ code: 'forbidden' })
+  })
+})
+
+describe('a call that is cancelled', () => {
+  const why = new Error('enough')
+
+  it('fails with the reason, at once', async () => {
+    const controller = new AbortController()
+    const client = createClient({ url: 'http://server', apiKey: null, fetch: silence }).with({
+      signal: controller.signal,
+    })
+    const failing = failure(client.sessions.summary())
+    controller.abort(why)
+    expect(await failing).to.equal(why)
+    expect(await failure(client.sessions.summary())).to.equal(why)
+  })
+
+  it('waits for no further attempt', async () => {
+    const controller = new AbortController()
+    const client = createClient({
+      url: 'http://server',
+      apiKey: null,
+      fetch: async () => {
+        queueMicrotask(() => controller.abort(why))
+        throw refused()
+      },
+      sleep: () => new Promise(() => {}),
+    })
+    expect(await failure(client.with({ signal: controller.signal }).sessions.summary())).to.equal(why)
+  })
+
+  it('is another thing than one that takes too long', async () => {
+    const controller = new AbortController()
+    const client = createClient({ url: 'http://server', apiKey: null, fetch: silence, timeoutMs: 1 })
+    expect(await failure(client.with({ signal: controller.signal }).sessions.summary())).to.include({ kind: 'late' })
+  })
+
+  it('is cancelled alone where the signal is the call’s', async () => {
+    const client = createClient({ url: 'http://server', apiKey: null, fetch: silence })
+    expect(await failure(client.call('getHealth', { signal: AbortSignal.abort(why) }))).to.equal(why)
+  })
+})
+
+describe('a change under a key of the caller’s', () => {
+  it('goes under that key', async () => {
+    const { client, sent } = clientThat([new Response(null, { status: 204 })])
+    await client.with({ idempotencyKey: 'mine' }).sessions.touch('x')
+    expect(new Headers(sent[0]?.init.headers).get('idempotency-key')).to.equal('mine')
+  })
+})
+
 describe('when a request is repeated', () => {
   const busy = { kind: 'answered', status: 503, code: 'unavailable', retryAfterMs: 1_000 } as const
 
