@@ -80,6 +80,8 @@ export const createHttpApp = (
   http.disable('x-powered-by')
   http.disable('etag')
   http.enable('case sensitive routing')
+  // `/sessions/` is a session without an id, and no list.
+  http.enable('strict routing')
   // Every handler parses its own query string, strictly.
   http.set('query parser', false)
 

@@ -30,12 +30,18 @@ const told = (): readonly Violation[] => {
   return lines.map((line) => JSON.parse(line))
 }
 
-const found: string[] = []
+/** By what is wrong: one of each is shown, and how many there were. */
+const found = new Map<string, { readonly example: string; count: number }>()
 
 const collect = async (during: string): Promise<void> => {
   await allJudged()
-  for (const { method, url, status, complaints, body } of told())
-    found.push(`during "${during}": ${method} ${url} → ${status}: ${complaints.join('; ')}\n  ${body ?? ''}`)
+  for (const { method, url, status, complaints, body } of told()) {
+    const wrong = `${method} ${status}: ${complaints.join('; ')}`
+    const before = found.get(wrong)
+    if (before !== undefined) before.count += 1
+    else
+      found.set(wrong, { example: `during "${during}": ${method} ${url}\n    ${body?.slice(0, 400) ?? ''}`, count: 1 })
+  }
 }
 
 export const mochaHooks = {
@@ -45,7 +51,8 @@ export const mochaHooks = {
   // Thrown here only: a hook of every suite that fails ends the run.
   async afterAll(): Promise<void> {
     await collect('the end of the run')
-    if (found.length === 0) return
-    throw new Error(`${found.length} answers are not as the OpenAPI document says:\n${found.slice(0, 20).join('\n')}`)
+    if (found.size === 0) return
+    const shown = [...found].slice(0, 20).map(([wrong, { example, count }]) => `${count} × ${wrong}\n    ${example}`)
+    throw new Error(`answers are not as the OpenAPI document says:\n${shown.join('\n')}`)
   },
 }

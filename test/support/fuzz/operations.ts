@@ -1,0 +1,118 @@
+/**
+ * How each operation is asked rightly: what has to be there first, and what is sent. An operation without an entry does not
+ * compile, so that the fuzz run covers whatever is added.
+ */
+import type { OperationId } from '../../../src/api/routes.ts'
+
+/** A request that is answered with 2xx. */
+export type Right = {
+  readonly params?: { readonly [name: string]: string }
+  readonly query?: string
+  readonly body?: unknown
+}
+
+/** What there is to ask about. Some of it is used up by what is asked. */
+export type World = {
+  /** Different each time. */
+  readonly unique: () => string
+  /** A session that is there; its state is whatever it is. */
+  readonly session: () => Promise<string>
+  readonly newSession: () => Promise<string>
+  /** Each time another one. */
+  readonly runningSession: () => Promise<string>
+  readonly template: () => Promise<string>
+  readonly newTemplate: () => Promise<string>
+  /** Enrolled, and never connected. */
+  readonly agent: () => Promise<string>
+  readonly newAgent: () => Promise<string>
+  readonly command: () => Promise<string>
+  readonly pendingCommand: () => Promise<string>
+  readonly expiredCommand: () => Promise<string>
+  readonly failedJob: () => Promise<{ readonly queue: string; readonly id: string }>
+  readonly orphan: () => Promise<{ readonly agentId: string; readonly sessionId: string }>
+  readonly newKey: () => Promise<string>
+  readonly org: () => Promise<string>
+  readonly newOrg: () => Promise<string>
+}
+
+type Recipe = (world: World) => Right | Promise<Right>
+
+const nothing: Recipe = () => ({})
+const about =
+  (thing: (world: World) => Promise<string>, name = 'id'): Recipe =>
+  async (world) => ({ params: { [name]: await thing(world) } })
+
+const session = about((world) => world.session())
+const runningSession = about((world) => world.runningSession())
+const newSession = about((world) => world.newSession())
+const agent = about((world) => world.agent())
+
+export const operations: { readonly [K in OperationId]: Recipe } = {
+  listSessions: nothing,
+  createSession: () => ({ body: { template: 'hello-web', labels: { fuzz: 'yes' }, name: 'fuzzed' } }),
+  summarizeSessions: nothing,
+  getSession: session,
+  changeSession: async (world) => ({
+    ...(await session(world)),
+    body: { name: `n-${world.unique()}`, labels: { a: 'b' } },
+  }),
+  deleteSession: newSession,
+  startSession: newSession,
+  stopSession: newSession,
+  hibernateSession: runningSession,
+  wakeSession: newSession,
+  restartSession: runningSession,
+  touchSession: session,
+  listSessionEvents: session,
+  listSessionCommands: session,
+  watchSessions: nothing,
+
+  listTemplates: nothing,
+  putTemplate: (world) => ({
+    body: { name: `t-${world.unique()}`, displayName: 'Fuzzed', spec: { process: { command: ['true'] } } },
+  }),
+  getTemplate: about((world) => world.template(), 'name'),
+  archiveTemplate: about((world) => world.newTemplate(), 'name'),
+  listTemplateVersions: about((world) => world.template(), 'name'),
+
+  listAgents: nothing,
+  enrolAgent: (world) => ({ body: { id: `a-${world.unique()}`, platform: 'process' } }),
+  getAgent: agent,
+  removeAgent: about((world) => world.newAgent()),
+  rotateAgentToken: agent,
+  cordonAgent: agent,
+  uncordonAgent: agent,
+  listOrphans: agent,
+  approveOrphans: agent,
+  adoptOrphan: async (world) => {
+    const { agentId, sessionId } = await world.orphan()
+    return { params: { id: agentId, sessionId }, body: { orgId: 'default', userId: 'ada', template: 'quiet-app' } }
+  },
+  listAgentEvents: agent,
+  getOrphanRemoval: nothing,
+  haltOrphanRemoval: nothing,
+  resumeOrphanRemoval: nothing,
+
+  listCommands: nothing,
+  getCommand: about((world) => world.command()),
+  redriveCommand: about((world) => world.expiredCommand()),
+  cancelCommand: about((world) => world.pendingCommand()),
+
+  listQueues: nothing,
+  listJobs: () => ({ params: { queue: 'duty.sweep' } }),
+  retryJob: async (world) => ({ params: await world.failedJob() }),
+
+  listOrgs: nothing,
+  createOrg: (world) => ({ body: { id: `o-${world.unique()}` } }),
+  getOrg: about((world) => world.org()),
+  deleteOrg: about((world) => world.newOrg()),
+
+  listApiKeys: nothing,
+  createApiKey: () => ({ body: { role: 'viewer', name: 'fuzzed' } }),
+  rotateApiKey: about((world) => world.newKey()),
+  revokeApiKey: about((world) => world.newKey()),
+
+  getHealth: nothing,
+  getReadiness: nothing,
+  getOpenApi: nothing,
+}
