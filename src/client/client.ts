@@ -189,11 +189,8 @@ const operationsBy = (options: ClientOptions, call: Caller) => {
       /** Left out: the secret before signs too for a day. */
       rotate: (id: string, overlapSeconds?: number): Promise<WebhookWithSecret> =>
         body('rotateWebhookSecret', { params: { id }, body: overlapSeconds === undefined ? {} : { overlapSeconds } }),
-      deliveries: (
-        id: string,
-        filters: FiltersOf<'listWebhookDeliveries'>,
-        limit?: number,
-      ): Listing<WebhookDelivery> => readPages(call, 'listWebhookDeliveries', { id }, filters, limit),
+      deliveries: (id: string, filters: FiltersOf<'listWebhookDeliveries'>, limit?: number): Listing<WebhookDelivery> =>
+        readPages(call, 'listWebhookDeliveries', { id }, filters, limit),
       redrive: (id: string, deliveryId: string): Promise<WebhookDelivery> =>
         body('redriveWebhookDelivery', { params: { id, deliveryId } }),
     },

@@ -15,6 +15,8 @@ export type WebhookDeps = {
 }
 
 const forbidden: E.Either<Forbidden, never> = E.left({ _tag: 'Forbidden', permission: 'administer' })
+/** Whoever is in the way has gone on by then. */
+const TRIES = 10
 const isAdmin = (caller: Caller): boolean => may(caller, 'administer')
 
 export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Application['webhooks'] => ({
@@ -37,22 +39,27 @@ export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Applica
 
   change: (caller, id, changes, ifMatch) => async () => {
     if (!isAdmin(caller)) return forbidden
-    const webhook = await webhooks.get(caller.orgId, id)
-    if (webhook === null) return E.left(notFound('webhook', id))
-    const { version } = webhook
-    if (ifMatch !== null && !ifMatch.includes(version)) return E.left({ _tag: 'VersionMismatch', current: version })
-    const changed = await webhooks.change(caller.orgId, id, version, changes)
-    return changed === null ? E.left({ _tag: 'Contended', what: `webhook ${id}` }) : E.right(changed)
+    for (let attempt = 0; attempt < TRIES; attempt += 1) {
+      const webhook = await webhooks.get(caller.orgId, id)
+      if (webhook === null) return E.left(notFound('webhook', id))
+      const { version } = webhook
+      if (ifMatch !== null && !ifMatch.includes(version)) return E.left({ _tag: 'VersionMismatch', current: version })
+      const changed = await webhooks.change(caller.orgId, id, version, changes)
+      if (changed !== null) return E.right(changed)
+    }
+    return E.left({ _tag: 'Contended', what: `webhook ${id}` })
   },
 
   remove: (caller, id, ifMatch) => async () => {
     if (!isAdmin(caller)) return forbidden
-    const webhook = await webhooks.get(caller.orgId, id)
-    if (webhook === null) return E.left(notFound('webhook', id))
-    const { version } = webhook
-    if (ifMatch !== null && !ifMatch.includes(version)) return E.left({ _tag: 'VersionMismatch', current: version })
-    const removed = await webhooks.remove(caller.orgId, id, version)
-    return removed ? E.right(undefined) : E.left({ _tag: 'Contended', what: `webhook ${id}` })
+    for (let attempt = 0; attempt < TRIES; attempt += 1) {
+      const webhook = await webhooks.get(caller.orgId, id)
+      if (webhook === null) return E.left(notFound('webhook', id))
+      const { version } = webhook
+      if (ifMatch !== null && !ifMatch.includes(version)) return E.left({ _tag: 'VersionMismatch', current: version })
+      if (await webhooks.remove(caller.orgId, id, version)) return E.right(undefined)
+    }
+    return E.left({ _tag: 'Contended', what: `webhook ${id}` })
   },
 
   rotate: (caller, id, overlapSeconds) => async () => {

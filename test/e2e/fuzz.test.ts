@@ -130,7 +130,11 @@ describe('a fuzz run', function () {
   before(async () => {
     console.log(`        seed ${seed}: FUZZ_SEED=${seed} repeats it`)
     const database = await migratedDatabase(here)
-    control = await server(here, database, { STREAMSPACE_ORPHAN_GRACE_MS: '3600000' })
+    control = await server(here, database, {
+      STREAMSPACE_ORPHAN_GRACE_MS: '3600000',
+      STREAMSPACE_WEBHOOK_ALLOW_PRIVATE: '127.0.0.1/32',
+      STREAMSPACE_WEBHOOK_ATTEMPTS: '1',
+    })
     changes = await watchChanges(database)
     here.finally(changes.close)
     const made = async (method: string, path: string, body?: unknown) => {

@@ -33,7 +33,13 @@ export type World = {
   readonly newKey: () => Promise<string>
   readonly org: () => Promise<string>
   readonly newOrg: () => Promise<string>
+  readonly webhook: () => Promise<string>
+  readonly newWebhook: () => Promise<string>
+  readonly deadDelivery: () => Promise<{ readonly id: string; readonly deliveryId: string }>
 }
+
+/** Nobody listens there, and hardly anything is sent. */
+export const aWebhook = { url: 'http://127.0.0.1:9/', events: ['restored'], labels: { fuzz: 'never' } }
 
 type Recipe = (world: World) => Right | Promise<Right>
 
@@ -50,6 +56,8 @@ const agent = about((world) => world.agent())
 export const operations: { readonly [K in OperationId]: Recipe } = {
   listSessions: nothing,
   createSession: () => ({ body: { template: 'hello-web', labels: { fuzz: 'yes' }, name: 'fuzzed' } }),
+  planSession: () => ({ body: { template: 'hello-web', name: 'planned' } }),
+  batchSessions: async (world) => ({ body: { action: 'stop', ids: [await world.session()], expectedCount: 1 } }),
   summarizeSessions: nothing,
   getSession: session,
   changeSession: async (world) => ({
@@ -107,10 +115,29 @@ export const operations: { readonly [K in OperationId]: Recipe } = {
   getOrg: about((world) => world.org()),
   deleteOrg: about((world) => world.newOrg()),
 
+  getQuota: about((world) => world.org()),
+  setQuota: async (world) => ({
+    params: { id: await world.org() },
+    body: { maxSessions: 7, perUser: { maxRunning: 3 } },
+  }),
+  getUsage: about((world) => world.org()),
+
   listApiKeys: nothing,
   createApiKey: () => ({ body: { role: 'viewer', name: 'fuzzed' } }),
   rotateApiKey: about((world) => world.newKey()),
   revokeApiKey: about((world) => world.newKey()),
+
+  listWebhooks: nothing,
+  createWebhook: () => ({ body: aWebhook }),
+  getWebhook: about((world) => world.webhook()),
+  changeWebhook: async (world) => ({
+    params: { id: await world.webhook() },
+    body: { labels: { fuzz: world.unique() } },
+  }),
+  deleteWebhook: about((world) => world.newWebhook()),
+  rotateWebhookSecret: about((world) => world.webhook()),
+  listWebhookDeliveries: about((world) => world.webhook()),
+  redriveWebhookDelivery: async (world) => ({ params: await world.deadDelivery() }),
 
   getHealth: nothing,
   getReadiness: nothing,

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { eventually } from '../eventually.ts'
 import type { Changes } from './changes.ts'
-import type { World } from './operations.ts'
+import { aWebhook, type World } from './operations.ts'
 
 /** As the installation, in org `default`; throws when it is not answered with 2xx. */
 // biome-ignore lint/suspicious/noExplicitAny: what an answer holds is what the caller asked for
@@ -59,6 +59,7 @@ export const createWorld = ({ made, changes, silentAgent, orphans, failedJobs }:
     const { id } = await made('POST', '/sessions', { template: 'quiet-app', agentId: silentAgent })
     return (await made('GET', `/sessions/${id}/commands`)).items[0].id
   }
+  const newWebhook = async (): Promise<string> => (await made('POST', '/webhooks', aWebhook)).id
   const orphan = each(orphans.sessionIds, 'orphans')
   const failedJob = each(failedJobs.ids, 'failed jobs')
 
@@ -99,5 +100,17 @@ export const createWorld = ({ made, changes, silentAgent, orphans, failedJobs }:
     newKey: async () => (await made('POST', '/api-keys', { role: 'viewer' })).id,
     org: few(newOrg),
     newOrg,
+    webhook: few(newWebhook),
+    newWebhook,
+    deadDelivery: async () => {
+      const id = await newWebhook()
+      const deliveryId = randomUUID()
+      await changes.query(
+        `INSERT INTO webhook_deliveries (id, org_id, webhook_id, event_id, session_id, type, body, status, attempts, finished_at)
+         SELECT $1, org_id, id, 1, $1, 'restored', '{}', 'dead', 1, now() FROM webhooks WHERE id = $2`,
+        [deliveryId, id],
+      )
+      return { id, deliveryId }
+    },
   }
 }
