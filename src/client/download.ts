@@ -39,7 +39,8 @@ export const createDownload = (options: ClientOptions): Download => {
         ? new UnexpectedAnswerError(url, response.status, strange(response.headers, text))
         : new ProblemError(problem)
     } catch (error) {
-      if (!(error instanceof TypeError || error instanceof DOMException) || ending.some(({ aborted }) => aborted)) throw error
+      if (!(error instanceof TypeError || error instanceof DOMException) || ending.some(({ aborted }) => aborted))
+        throw error
       throw unreachable(base, error, ANSWERED_WITHIN_MS)
     } finally {
       clearTimeout(timer)

@@ -127,6 +127,9 @@ export const operations: { readonly [K in OperationId]: Recipe } = {
   rotateApiKey: about((world) => world.newKey()),
   revokeApiKey: about((world) => world.newKey()),
 
+  listAudit: nothing,
+  exportAudit: nothing,
+
   listWebhooks: nothing,
   createWebhook: () => ({ body: aWebhook }),
   getWebhook: about((world) => world.webhook()),
