@@ -17,7 +17,8 @@ export const packClient = (out: string): string => {
   const folder = mkdtempSync(join(tmpdir(), 'streamspace-client-'))
   try {
     emit(folder)
-    writeFileSync(join(folder, 'package.json'), `${JSON.stringify(packageOf(), null, 2)}\n`)
+    const needed = packagesIn(join(folder, 'lib'))
+    writeFileSync(join(folder, 'package.json'), `${JSON.stringify(packageOf(needed), null, 2)}\n`)
     cpSync(join(root, 'src/client/README.md'), join(folder, 'README.md'))
     cpSync(join(root, 'LICENSE'), join(folder, 'LICENSE'))
     mkdirSync(out, { recursive: true })
@@ -70,7 +71,26 @@ const leadToJavaScript = (file: string): void =>
     readFileSync(file, 'utf8').replaceAll(/((?:from |import\()['"]\.{1,2}\/[^'"]*)\.ts(['"])/g, '$1.js$2'),
   )
 
-const packageOf = () => ({
+/** The packages that the emitted files import. */
+const packagesIn = (folder: string): readonly string[] => {
+  const names = new Set<string>()
+  for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    if (!/\.(js|d\.ts)$/.test(file)) continue
+    for (const [, name = ''] of readFileSync(join(folder, file), 'utf8').matchAll(
+      /(?:from |import\()['"]((?:@[^/'"]+\/)?[^./'"][^/'"]*)/g,
+    ))
+      if (!name.startsWith('node:')) names.add(name)
+  }
+  return [...names].toSorted()
+}
+
+const versionOf = (name: string): string => {
+  const version = (manifest.dependencies as { readonly [name: string]: string })[name]
+  if (version === undefined) throw new Error(`the client imports ${name}, which is no dependency of package.json`)
+  return version
+}
+
+const packageOf = (needed: readonly string[]) => ({
   name: '@streamspace/client',
   version: manifest.version,
   description: 'The REST API of StreamSpace as typed functions',
@@ -80,11 +100,7 @@ const packageOf = () => ({
   exports: { '.': { types: './lib/src/client/index.d.ts', default: './lib/src/client/index.js' } },
   files: ['lib'],
   sideEffects: false,
-  // What its codecs are made with: no further ones behind them.
-  dependencies: {
-    'fp-ts': `^${manifest.dependencies['fp-ts']}`,
-    'io-ts': `^${manifest.dependencies['io-ts']}`,
-  },
+  dependencies: Object.fromEntries(needed.map((name) => [name, `^${versionOf(name)}`])),
 })
 
 if (import.meta.main) {

@@ -346,14 +346,12 @@ export const openApiDocument = (version: string): JsonSchema => ({
       RateLimit: {
         description:
           '`"key";r=0;t=1`: no more now, all of them again in a second; also in every other answer while a limit is set',
-        required: true,
         schema: { type: 'string' },
       },
       RateLimitWhile: { description: '`"key";r=99;t=1`, while a limit is set', schema: { type: 'string' } },
       RateLimitPolicyWhile: { description: '`"key";q=100;w=1`, while a limit is set', schema: { type: 'string' } },
       RateLimitPolicy: {
         description: '`"key";q=100;w=1`: 100 requests a second',
-        required: true,
         schema: { type: 'string' },
       },
       RequestId: { description: 'The log has it too', required: true, schema: { type: 'string' } },

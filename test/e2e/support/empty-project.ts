@@ -24,7 +24,7 @@ export const projectWithClient = async (here: Scene): Promise<EmptyProject> => {
   const packing = ['scripts/client/pack.ts', '--out', folder]
   const { stdout } = await run(process.execPath, packing, { cwd: root })
   // What it depends on comes from here: a test needs no network.
-  const dependencies = ['fp-ts', 'io-ts'].map((name) => join(root, 'node_modules', name))
+  const dependencies = ['eventsource-parser', 'fp-ts', 'io-ts'].map((name) => join(root, 'node_modules', name))
   await run('npm', ['install', '--offline', '--no-audit', '--no-fund', stdout.trim(), ...dependencies], { cwd: folder })
   return {
     folder,

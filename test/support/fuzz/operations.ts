@@ -142,6 +142,7 @@ export const operations: { readonly [K in OperationId]: Recipe } = {
   listWebhookDeliveries: about((world) => world.webhook()),
   redriveWebhookDelivery: async (world) => ({ params: await world.deadDelivery() }),
 
+  getMetrics: nothing,
   getHealth: nothing,
   getReadiness: nothing,
   getOpenApi: nothing,
