@@ -1,8 +1,13 @@
 /** The `sessions` row and the two shapes read from it: the domain's `Session` and the API's `SessionView`. */
 import type { AgentId, OrgId, SessionId, TemplateId, UserId } from '../../domain/ids.ts'
+import type { Refusal } from '../../domain/placement/refusal.ts'
 import type { Session } from '../../domain/session/session.ts'
 import type { SessionView } from '../../domain/session/session-view.ts'
 import type { Row } from './pool.ts'
+
+/** In the order in which they were written: jsonb has one of its own, and an ETag is made of the text. */
+const refusalsFrom = (refusals: readonly Refusal[] | null): readonly Refusal[] =>
+  (refusals ?? []).map(({ agentId, reason, detail }) => ({ agentId, reason, detail }))
 
 /** Every column of a session but its secrets and its optimistic lock's neighbours. */
 export const SESSION_COLUMNS = `
@@ -31,7 +36,7 @@ export const sessionFromRow = (row: Row): Session => ({
   status: row.status,
   statusReason: row.status_reason,
   statusMessage: row.status_message,
-  refusals: row.refusals ?? [],
+  refusals: refusalsFrom(row.refusals),
   waitingSince: row.waiting_since,
   statusDeadline: row.status_deadline,
   incarnation: row.incarnation,
@@ -93,7 +98,7 @@ export const viewFromRow = (row: Row): SessionView => ({
   status: row.status,
   statusReason: row.status_reason,
   statusMessage: row.status_message,
-  refusals: row.status === 'pending' ? (row.refusals ?? []) : [],
+  refusals: row.status === 'pending' ? refusalsFrom(row.refusals) : [],
   waitingSince: row.waiting_since,
   deadline: row.status_deadline,
   generation: row.generation,

@@ -140,7 +140,7 @@ const operationsBy = (options: ClientOptions, call: Caller) => {
       drain: (id: string): Promise<Agent> => body('drainAgent', { params: { id } }),
       /** The figures with the first page of sessions; all of them by `drained`. */
       drainProgress: (id: string): Promise<AgentDrain> => body('getAgentDrain', { params: { id } }),
-      drained: (id: string, limit: number): Promise<Listed<ItemOf<'getAgentDrain'>>> =>
+      drained: (id: string, limit?: number): Listing<ItemOf<'getAgentDrain'>> =>
         readPages(call, 'getAgentDrain', { id }, {}, limit),
       /** By force: what was lost with it. */
       remove: (id: string, force: boolean): Promise<RemovedAgent | undefined> =>

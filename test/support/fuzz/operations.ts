@@ -30,6 +30,9 @@ export type World = {
   readonly expiredCommand: () => Promise<string>
   readonly failedJob: () => Promise<{ readonly queue: string; readonly id: string }>
   readonly orphan: () => Promise<{ readonly agentId: string; readonly sessionId: string }>
+  /** Asked to be drained once. */
+  readonly drainedAgent: () => Promise<string>
+  readonly key: () => Promise<string>
   readonly newKey: () => Promise<string>
   readonly org: () => Promise<string>
   readonly newOrg: () => Promise<string>
@@ -90,6 +93,8 @@ export const operations: { readonly [K in OperationId]: Recipe } = {
   rotateAgentToken: agent,
   cordonAgent: agent,
   uncordonAgent: agent,
+  drainAgent: agent,
+  getAgentDrain: about((world) => world.drainedAgent()),
   listOrphans: agent,
   approveOrphans: agent,
   adoptOrphan: async (world) => {
@@ -124,6 +129,7 @@ export const operations: { readonly [K in OperationId]: Recipe } = {
 
   listApiKeys: nothing,
   createApiKey: () => ({ body: { role: 'viewer', name: 'fuzzed' } }),
+  getApiKey: about((world) => world.key()),
   rotateApiKey: about((world) => world.newKey()),
   revokeApiKey: about((world) => world.newKey()),
 

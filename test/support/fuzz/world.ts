@@ -54,6 +54,7 @@ export const createWorld = ({ made, changes, silentAgent, orphans, failedJobs }:
         spec: { process: { command: ['true'] } },
       })
     ).name
+  const newKey = async (): Promise<string> => (await made('POST', '/api-keys', { role: 'viewer' })).id
   const newOrg = async (): Promise<string> => (await made('POST', '/orgs', { id: `o-${unique()}` })).id
   const pendingCommand = async (): Promise<string> => {
     const { id } = await made('POST', '/sessions', { template: 'quiet-app', agentId: silentAgent })
@@ -97,7 +98,13 @@ export const createWorld = ({ made, changes, silentAgent, orphans, failedJobs }:
     },
     failedJob: async () => ({ queue: failedJobs.queue, id: failedJob() }),
     orphan: async () => ({ agentId: orphans.agentId, sessionId: orphan() }),
-    newKey: async () => (await made('POST', '/api-keys', { role: 'viewer' })).id,
+    key: few(newKey),
+    newKey,
+    drainedAgent: few(async () => {
+      const id = await newAgent()
+      await made('POST', `/agents/${id}/drain`)
+      return id
+    }),
     org: few(newOrg),
     newOrg,
     webhook: few(newWebhook),
