@@ -6,7 +6,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { createHttpApp } from '../adapters/http/create-http-app.ts'
-import { createIdempotency, WAIT_FOR_FIRST_MS } from '../adapters/http/idempotency.ts'
 import { createLimits } from '../adapters/http/limits.ts'
 import { listen } from '../adapters/http/listen.ts'
 import { createWatches } from '../adapters/http/watches.ts'
@@ -22,17 +21,14 @@ import {
 } from '../adapters/pgboss/drains.ts'
 import { workDuties } from '../adapters/pgboss/duties.ts'
 import { createJobQueries } from '../adapters/pgboss/job-queries.ts'
-import { createDeliveryJobs, makeWebhookQueue, workDeliveries } from '../adapters/pgboss/webhook-jobs.ts'
 import { createAccessStore } from '../adapters/postgres/access.ts'
 import { createAgentDrains } from '../adapters/postgres/agent-drains.ts'
 import { createAgentStore } from '../adapters/postgres/agents.ts'
 import { createApiKeyStore } from '../adapters/postgres/api-keys.ts'
 import { createAuditStore } from '../adapters/postgres/audit.ts'
-import { createCursors } from '../adapters/postgres/cursor.ts'
 import { createDatabaseClock } from '../adapters/postgres/database-clock.ts'
 import { createDutyStore } from '../adapters/postgres/duties.ts'
 import { createFeed } from '../adapters/postgres/feed.ts'
-import { createIdempotencyStore } from '../adapters/postgres/idempotency.ts'
 import { createInventoryReads } from '../adapters/postgres/inventory-reads.ts'
 import { openJobsDatabase } from '../adapters/postgres/jobs-database.ts'
 import { createLeaseStore } from '../adapters/postgres/leases.ts'
@@ -42,27 +38,18 @@ import { createOutbox } from '../adapters/postgres/outbox.ts'
 import { openDatabase } from '../adapters/postgres/pool.ts'
 import { createReportStore } from '../adapters/postgres/reports.ts'
 import { createRetentionStore } from '../adapters/postgres/retention.ts'
-import { createSecretKeyStore } from '../adapters/postgres/secret-keys.ts'
 import { createSessionBatches } from '../adapters/postgres/session-batches.ts'
 import { createSessionQueries } from '../adapters/postgres/session-queries.ts'
 import { createSessionStore } from '../adapters/postgres/session-store.ts'
 import { createSessionWriter } from '../adapters/postgres/session-writer.ts'
 import { createTemplateStore } from '../adapters/postgres/templates.ts'
-import { createDeliveryStore } from '../adapters/postgres/webhook-deliveries.ts'
-import { createFeedTokens } from '../adapters/secrets/feed-tokens.ts'
 import { createIds } from '../adapters/secrets/ids.ts'
-import { secretKeySettings } from '../adapters/secrets/keyring.ts'
-import { createSealer, createTextSealer, deriveKey, WEBHOOK_SECRETS } from '../adapters/secrets/sealer.ts'
 import { tokens } from '../adapters/secrets/tokens.ts'
 import { createMetrics } from '../adapters/telemetry/metrics.ts'
-import { createCheckTarget } from '../adapters/webhooks/check-target.ts'
-import { createSendWebhook } from '../adapters/webhooks/send.ts'
-import { createTargets } from '../adapters/webhooks/targets.ts'
 import { createAgentHub } from '../adapters/websocket/hub.ts'
 import { OFFLINE_AFTER_INTERVALS } from '../domain/agent/agent.ts'
 import type { AgentId } from '../domain/ids.ts'
 import type { AgentGateway, Wake } from '../domain/ports/delivery.ts'
-import type { SecretKeyStore } from '../domain/ports/secret-keys.ts'
 import { readCatalogue } from './catalogue/index.ts'
 import { gatherConnects } from './delivery/gathered-connects.ts'
 import { gatherInventories } from './delivery/gathered-inventories.ts'
@@ -74,8 +61,9 @@ import { keptUseCases } from './kept-use-cases.ts'
 import { createRecentAgents } from './placement/recent-agents.ts'
 import { createRecentTemplates } from './placement/recent-templates.ts'
 import { ensureCatalogue, ensureInstallationKey, type InstallationKey } from './program/first-start.ts'
-import { UnknownSecretKeyError } from './program/secret-keyring.ts'
 import type { ServerSettings } from './program/settings.ts'
+import { openSecrets } from './server-secrets.ts'
+import { openWebhooks } from './server-webhooks.ts'
 import { createAgentInbox } from './usecases/agent-inbox.ts'
 import type { Application } from './usecases/application.ts'
 import { applyReports } from './usecases/apply-reports.ts'
@@ -85,7 +73,6 @@ import { createAuthenticate } from './usecases/authenticate.ts'
 import { batchSessions } from './usecases/batch-sessions.ts'
 import { actOnSession, removeSession, updateSession } from './usecases/change-session.ts'
 import { createSession } from './usecases/create-session.ts'
-import { deliverWebhook, webhookFeed } from './usecases/deliver-webhook.ts'
 import { drainAgents } from './usecases/drain-agents.ts'
 import { deadlines, PLACEMENT, placement, sweep } from './usecases/duties.ts'
 import { jobUseCases } from './usecases/jobs.ts'
@@ -95,7 +82,6 @@ import { readCommands, readSessions } from './usecases/read-sessions.ts'
 import { reconcileInventory } from './usecases/reconcile-inventory.ts'
 import { reconcileOrphans } from './usecases/reconcile-orphans.ts'
 import { ALIVE_EVERY_MS, createPresence, replicas } from './usecases/replicas.ts'
-import { reseal } from './usecases/reseal.ts'
 import { retention } from './usecases/retention.ts'
 import { settleRemovals } from './usecases/settle-removals.ts'
 import { createUnitOfWork } from './usecases/unit-of-work.ts'
@@ -134,16 +120,12 @@ export const startServer = async (
   const schema = await appliedVersion(database)
   const ids = createIds()
   const replicaId = ids.replica()
-  const keyring = { current: settings.secretKey, previous: settings.previousSecretKeys }
-  const sealer = createSealer(keyring)
-  const webhookSecrets = createTextSealer(keyring, WEBHOOK_SECRETS)
-  const secretKeys = createSecretKeyStore(database, secretKeySettings(keyring))
-  const sealsAsAll = await knownKey(secretKeys, log).catch(async (error: unknown) => {
+  const secrets = await openSecrets(database, settings, log).catch(async (error: unknown) => {
     clock.stop()
     await database.close()
     throw error
   })
-  const cursors = createCursors(deriveKey(settings.secretKey, 'cursors'))
+  const { sealer, cursors } = secrets
   const agentSilentAfterMs = OFFLINE_AFTER_INTERVALS * settings.heartbeatIntervalMs
   const { timeouts } = settings
 
@@ -249,15 +231,10 @@ export const startServer = async (
     told: (what, error) => log.warn({ err: error, msg: what }),
     late: (delay) => log.warn({ ...delay, msg: 'watchers wait: a transaction in the database is open for long' }),
   })
-  await makeWebhookQueue(boss)
-  const targets = createTargets(settings.webhooks.allowPrivate)
-  const deliveryJobs = createDeliveryJobs(boss, settings.webhooks)
-  const deliveries = createDeliveryStore(database, {
-    feed,
-    jobs: deliveryJobs,
-    ids,
-    unseal: webhookSecrets.unseal,
-  })
+  const webhooks = await openWebhooks(
+    { database, boss, feed, ids, clock, secrets: secrets.webhookSecrets, log },
+    settings.webhooks,
+  )
 
   const keys = createApiKeyStore(database, cursors)
   const keyUse = createKeyUse({ keys, clock, onError: told('when keys were used could not be written') })
@@ -278,7 +255,7 @@ export const startServer = async (
     templates,
     matches: limitedMatch,
     seal: sealer.seal,
-    webhooks: { checkTarget: createCheckTarget(targets), jobs: deliveryJobs, seal: webhookSecrets.seal },
+    webhooks: webhooks.forPeople,
     settings: { ...settings, agentSilentAfterMs },
     timeouts,
     told: (act, fields) => log.warn(fields, act),
@@ -332,7 +309,7 @@ export const startServer = async (
       act: actOnSession(core),
       remove: removeSession(core),
       update: updateSession(core),
-      watch: watchSessions({ feed, live, tokens: createFeedTokens(deriveKey(settings.secretKey, 'feed')) }),
+      watch: watchSessions({ feed, live, tokens: secrets.feedTokens }),
     },
     ...kept,
     audit: auditUseCases(audit),
@@ -359,12 +336,7 @@ export const startServer = async (
       publicUrl: settings.publicUrl,
       limits,
       noteAudit: trail.note,
-      idempotency: createIdempotency(
-        createIdempotencyStore(database),
-        deriveKey(keyring.current, 'idempotency'),
-        WAIT_FOR_FIRST_MS,
-        keyring.previous.map((key) => deriveKey(key, 'idempotency')),
-      ),
+      idempotency: secrets.idempotency,
     }),
     host: settings.host,
     port: settings.port,
@@ -395,40 +367,15 @@ export const startServer = async (
     requestInventory: hub.requestInventory,
     onError: told('drain jobs could not be fetched; the sweep finds what they were for'),
   })
-  const delivering = workDeliveries({
-    boss,
-    overhear: jobs.overhear,
-    deliver: deliverWebhook({
-      deliveries,
-      send: createSendWebhook({
-        targets,
-        timeoutMs: settings.webhooks.timeoutMs,
-        userAgent: `streamspace/${version}`,
-        now: clock.now,
-      }),
-      attempts: settings.webhooks.attempts,
-      told: (what, fields) => log.warn(fields, what),
-    }),
-    onError: told('a webhook delivery failed before its end; it is tried again'),
-  })
+  const delivering = webhooks.work(jobs.overhear)
   const running = await workDuties(
     boss,
     [
       sweep(core),
       deadlines(core),
       placement(core),
-      // One that is behind would undo what the others do.
-      ...(sealsAsAll
-        ? [
-            reseal({
-              keys: secretKeys,
-              hasPrevious: keyring.previous.length > 0,
-              elapsed: () => performance.now(),
-              told: (what, fields) => log.warn(fields, what),
-            }),
-          ]
-        : []),
-      webhookFeed({ deliveries, elapsed: () => performance.now() }),
+      ...secrets.duties,
+      webhooks.duty,
       drainAgents({
         ...core,
         drains: createAgentDrains(database, cursors, { commandTtlMs: settings.commandTtlMs, seal: sealer.seal }),
@@ -492,17 +439,6 @@ export const startServer = async (
       await database.close()
     },
   }
-}
-
-/** What others seal has to be opened here, and the other way round. */
-const knownKey = async (keys: SecretKeyStore, log: Logger): Promise<boolean> => {
-  const standing = await keys.introduce()
-  if (standing === 'unknown') throw new UnknownSecretKeyError()
-  if (standing === 'behind')
-    log.warn(
-      'STREAMSPACE_SECRET_KEY has been replaced: this server still seals under the one before. Give it the new one',
-    )
-  return standing === 'current'
 }
 
 /** A server that listens everywhere is reached through the loopback address from where it runs. */
