@@ -113,6 +113,15 @@ describe('a fuzz run', function () {
     if (status >= 500) complaints.push(`${status} to ${shown(request)}: ${text}`)
   }
 
+  /** What the server's log has of faults: an answer says nothing of them. */
+  const faults = (): string =>
+    control.program
+      .stdout()
+      .split('\n')
+      .filter((line) => line.includes('"level":50'))
+      .slice(0, 3)
+      .join('\n')
+
   const together = async <A, B>(all: readonly A[], act: (one: A) => Promise<B>): Promise<readonly B[]> => {
     const results: B[] = []
     let next = 0
@@ -197,7 +206,7 @@ describe('a fuzz run', function () {
       const { status, text } = await send({ operationId, right, sent: sentFor(operationId, right, ADMIN_KEY) })
       if (status >= 300) wrong.push(`${operationId}: ${status} ${text}`)
     })
-    expect(wrong.slice(0, 10)).to.deep.equal([])
+    expect(wrong.slice(0, 10), faults()).to.deep.equal([])
     const tooFew = tally.least().filter(([, count]) => count < SUCCESSES)
     expect(tooFew).to.deep.equal([])
     // Or else it would be no wonder that refusals change nothing.
@@ -290,7 +299,7 @@ describe('a fuzz run', function () {
         `${least?.[0]} was answered with 2xx least often: ${least?.[1]}; ${refusedInAll} refusals asked again alone, ` +
         `${refusedInAll - unverified} of them changed no row; ${tally.statuses().join(', ')}; seed ${seed}`,
     )
-    expect(complaints.slice(0, 5).join('\n\n')).to.equal('')
+    expect(complaints.slice(0, 5).join('\n\n'), faults()).to.equal('')
     expect(tally.requests()).to.be.at.least(REQUESTS)
     expect(tally.share()).to.be.at.least(0.3)
     expect(unverified).to.be.at.most(refusedInAll / 20)
