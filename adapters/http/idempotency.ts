@@ -121,9 +121,16 @@ export const createIdempotency = (
   }
 
   const goAhead = async (mutation: Mutation, identity: RequestIdentity, until: number, run: Run): Promise<First> => {
-    for (;;) {
-      const before = await store.find(identity.orgId, identity.caller, identity.keyHash)
-      if (before !== null) return { kept: before, outcome: replayed(before, mutation, identity) }
+    const look = async (): Promise<First | null> => {
+      const kept = await store.find(identity.orgId, identity.caller, identity.keyHash)
+      return kept === null ? null : { kept, outcome: replayed(kept, mutation, identity) }
+    }
+    for (let isTried = false; ; isTried = true) {
+      // What is kept by the very statement that makes the change is refused by it the second time: nearly all requests come
+      // once, and are spared a question.
+      const isLookedFor = isTried || mutation.route.triedFirst !== true
+      const before = isLookedFor ? await look() : null
+      if (before !== null) return before
       let offered: KeptRequest | null = null
       const keeping: Keeping = (reply) => (result, was) => {
         const given = reply(result)
@@ -137,7 +144,8 @@ export const createIdempotency = (
         if (offered === null) await store.keep(kept)
         return { kept, outcome }
       }
-      if (outcome.left._tag !== 'Answered') return { kept: null, outcome }
+      // It may be refused by now what was done then.
+      if (outcome.left._tag !== 'Answered') return (isLookedFor ? null : await look()) ?? { kept: null, outcome }
       // By another replica, which has committed it: it is found now.
       if (performance.now() >= until) return { kept: null, outcome: IN_PROGRESS }
     }

@@ -48,6 +48,8 @@ export type Route = {
   readonly bodyOptional?: true
   /** Last-Event-ID is honoured. */
   readonly resumes?: true
+  /** Its answer is always kept by the statement of its change: it is tried before an answer to its Idempotency-Key is looked for. */
+  readonly triedFirst?: true
   /** `change`: If-Match is honoured. `read`: the answer has an ETag, and If-None-Match is. */
   readonly condition: 'change' | 'read' | null
   readonly answers: { readonly [status: number]: Answer }

@@ -52,6 +52,7 @@ export const sessionRoutes = {
     params: {},
     query: noQuery,
     body: createSessionCodec,
+    triedFirst: true,
     condition: null,
     answers: { 201: { description: 'Created', codec: sessionCodec, headers: ['Location', 'ETag'] } },
     problems: ['unknown_template', 'unknown_agent', 'no_agent', 'invalid_parameters', 'quota_exceeded', 'contended'],

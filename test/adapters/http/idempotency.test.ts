@@ -12,7 +12,7 @@ const SECRET = Buffer.alloc(32, 1)
 const TURN_MS = 200
 
 const aMutation = (changes: Partial<Mutation> = {}): Mutation => ({
-  route: routes.createSession,
+  route: routes.stopSession,
   caller: aCaller({ keyId: 'key-1' as Caller['keyId'] }),
   key: 'a key',
   target: 'POST /api/v1/sessions',
@@ -133,6 +133,37 @@ describe('several requests with one Idempotency-Key', () => {
     expect(idOf(await waiting)).to.equal('theirs')
   })
 
+  describe('that are tried before an answer is looked for', () => {
+    const aCreate = (changes: Partial<Mutation> = {}): Mutation =>
+      aMutation({ route: routes.createSession, ...changes })
+    const answered: Outcome = E.left({ _tag: 'Answered' })
+
+    it('ask the database nothing the first time, and are given the first answer the second time', async () => {
+      const { store, asked } = counting(answersInMemory())
+      const idempotency = createIdempotency(store, SECRET)
+      expect(idOf(await idempotency(aCreate(), async () => made('1')))).to.equal('1')
+      expect(asked.find).to.equal(0)
+      expect(idOf(await idempotency(aCreate(), async () => answered))).to.equal('1')
+      const other = await idempotency(aCreate({ body: { template: 'another' } }), async () => answered)
+      expect(tagOf(other)).to.equal('IdempotencyMismatch')
+    })
+
+    it('are given it also where they would be refused by now', async () => {
+      const idempotency = createIdempotency(answersInMemory(), SECRET)
+      const refusing = async (): Promise<Outcome> => E.left({ _tag: 'Contended', what: 'it' })
+      expect(tagOf(await idempotency(aCreate(), refusing))).to.equal('Contended')
+      await idempotency(aCreate(), async () => made('1'))
+      expect(idOf(await idempotency(aCreate(), refusing))).to.equal('1')
+    })
+
+    it('are made anew where the answer was too old', async () => {
+      const idempotency = createIdempotency(answersInMemory(), SECRET)
+      let tries = 0
+      const run = async (): Promise<Outcome> => (++tries === 1 ? answered : made('2'))
+      expect(idOf(await idempotency(aCreate(), run))).to.equal('2')
+    })
+  })
+
   it('are each their own: of another caller, org, or key', async () => {
     const idempotency = createIdempotency(answersInMemory(), SECRET)
     const others = [
@@ -158,6 +189,8 @@ describe('an answer that is given again', () => {
     const idempotency = createIdempotency(answersInMemory(), SECRET)
     await idempotency(first, async () => outcome)
     return idempotency(then, async () => {
+      // The statement of the change finds the answer of the first.
+      if (then.route.triedFirst === true) return E.left({ _tag: 'Answered' })
       throw new Error('done again')
     })
   }
