@@ -31,3 +31,6 @@ CREATE POLICY visible ON session_moves FOR SELECT TO streamspace_tenant
   USING (org_id = current_setting('streamspace.org', true));
 GRANT SELECT ON session_moves TO streamspace_tenant;
 GRANT SELECT, INSERT, UPDATE, DELETE ON session_moves TO streamspace_system;
+
+-- A drain raises the revision also of an agent that is cordoned already.
+GRANT UPDATE (revision) ON agents TO streamspace_tenant;
