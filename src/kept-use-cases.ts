@@ -13,11 +13,7 @@ import { createQuotaStore } from '../adapters/postgres/quotas.ts'
 import { createSessionStore } from '../adapters/postgres/session-store.ts'
 import { createTemplateStore } from '../adapters/postgres/templates.ts'
 import { createWebhookStore } from '../adapters/postgres/webhooks.ts'
-import { notFound } from '../domain/errors.ts'
-import { E, pipe, TE } from '../domain/fp.ts'
-import type { Caller } from '../domain/identity/caller.ts'
-import type { ApiKeyId } from '../domain/ids.ts'
-import type { ApiKeyView } from '../domain/ports/api-keys.ts'
+import { pipe, TE } from '../domain/fp.ts'
 import type { Clock, Ids } from '../domain/ports/clock.ts'
 import type { AgentGateway, AskInventory, Wake } from '../domain/ports/delivery.ts'
 import type { Before } from '../domain/ports/idempotency.ts'
@@ -109,18 +105,14 @@ export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
   const templates = (within: Database, later: Later) =>
     templateUseCases(templatesIn(within, later), createAccessStore(within), matches)
 
-  const apiKeys = (within: Database) => {
-    const keys = createApiKeyStore(within, cursors)
-    return {
-      ...apiKeyUseCases({ keys, access: createAccessStore(within), tokens, clock, ids }),
-      get:
-        (caller: Caller, id: ApiKeyId): Answer<ApiKeyView> =>
-        async () => {
-          const key = await keys.get(caller.orgId, id)
-          return key === null ? E.left(notFound('api_key', id)) : E.right(key)
-        },
-    }
-  }
+  const apiKeys = (within: Database) =>
+    apiKeyUseCases({
+      keys: createApiKeyStore(within, cursors),
+      access: createAccessStore(within),
+      tokens,
+      clock,
+      ids,
+    })
 
   const webhooks = (within: Database) =>
     webhookUseCases({ webhooks: createWebhookStore(within, cursors, deps.webhooks), tokens, ids })
