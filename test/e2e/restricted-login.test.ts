@@ -136,7 +136,11 @@ describe('a server whose login has only membership of two roles', function () {
     expect(await reset.end(30_000), reset.stderr()).to.deep.equal({ code: 0, signal: null })
     const dataDir = join(await here.folder(), 'data')
     await ask(ownersUrl, 'SET ROLE streamspace_system', `UPDATE api_keys SET revoked_at = now()`)
-    const home = await dev(here, dataDir, { DATABASE_URL: loginsUrl })
+    const home = await dev(here, dataDir, {
+      DATABASE_URL: loginsUrl,
+      // What the server of the test before has sealed.
+      STREAMSPACE_SECRET_KEY: 'a secret of the end-to-end tests',
+    })
     const { id } = await home.rest.create({ template: 'hello-web' })
     await home.rest.until(id, 'running')
     home.program.signal('SIGTERM')
