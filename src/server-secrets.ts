@@ -31,17 +31,18 @@ export const openSecrets = async (
 ): Promise<ServerSecrets> => {
   const keyring = { current: settings.secretKey, previous: settings.previousSecretKeys }
   const keys = createSecretKeyStore(database, secretKeySettings(keyring))
+  const previousFor = (what: string) => keyring.previous.map((key) => deriveKey(key, what))
   const sealsAsAll = await isCurrent(keys, log)
   return {
     sealer: createSealer(keyring),
     webhookSecrets: createTextSealer(keyring, WEBHOOK_SECRETS),
-    cursors: createCursors(deriveKey(keyring.current, 'cursors')),
-    feedTokens: createFeedTokens(deriveKey(keyring.current, 'feed')),
+    cursors: createCursors(deriveKey(keyring.current, 'cursors'), previousFor('cursors')),
+    feedTokens: createFeedTokens(deriveKey(keyring.current, 'feed'), previousFor('feed')),
     idempotency: createIdempotency(
       createIdempotencyStore(database),
       deriveKey(keyring.current, 'idempotency'),
       WAIT_FOR_FIRST_MS,
-      keyring.previous.map((key) => deriveKey(key, 'idempotency')),
+      previousFor('idempotency'),
     ),
     // One that is behind would undo what the others do.
     duties: sealsAsAll

@@ -101,6 +101,9 @@ export type RunningServer = {
 /** What agents have said, at an orderly stop. */
 const WRITE_OUT_WITHIN_MS = 1_500
 
+/** The feed that watchers are told of. */
+const STOP_READING_WITHIN_MS = 500
+
 /** Webhooks that are under way at an orderly stop. */
 const DELIVER_WITHIN_MS = 3_000
 
@@ -419,7 +422,8 @@ export const startServer = async (
       clearInterval(alive)
       running.stop()
       watches.close()
-      await live.stop()
+      // A read that hangs with the database is not waited for.
+      await Promise.race([live.stop(), wait(STOP_READING_WITHIN_MS, undefined, { ref: false })])
       // What is not over by its end another replica tries again.
       const delivered = delivering.stop(DELIVER_WITHIN_MS)
       // Agents first: they are told when to come back, and to whom matters to nobody.

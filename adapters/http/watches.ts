@@ -3,6 +3,7 @@
  * that it is still there.
  */
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import { decodeJwt } from 'jose'
 import type { Logger } from 'pino'
 import { E } from '../../domain/fp.ts'
 import type { Caller } from '../../domain/identity/caller.ts'
@@ -42,6 +43,8 @@ const PATIENCE_MS = 15_000
 /** With the second for which a key is remembered, well below the five within which a right has ended. */
 const LOOK_AGAIN_MS = 2_500
 const TICK_MS = 500
+/** A token may be good for so long after its end, by a clock that is behind. */
+const CLOCKS_APART_MS = 30_000
 const LOOKS_AT_ONCE = 8
 /** Those who are told to come back do so over some time. */
 const BACK_WITHIN_MS = { least: 500, most: 3_000 }
@@ -56,6 +59,8 @@ type Stream = {
 type Holder = {
   readonly caller: Caller
   readonly headers: IncomingHttpHeaders
+  /** When the token says that it ends, in milliseconds since 1970; null: it is a key, which the database knows. */
+  readonly endsAt: number | null
   readonly streams: Set<Stream>
   lookedAt: number
 }
@@ -83,7 +88,13 @@ export const createWatches = ({
       ...(authorization === undefined ? {} : { authorization }),
       ...(org === undefined ? {} : { 'streamspace-org': org }),
     }
-    const holder: Holder = { caller, headers, streams: new Set(), lookedAt: performance.now() }
+    const holder: Holder = {
+      caller,
+      headers,
+      endsAt: endOf(authorization),
+      streams: new Set(),
+      lookedAt: performance.now(),
+    }
     holders.set(key, holder)
     return [key, holder]
   }
@@ -123,6 +134,9 @@ export const createWatches = ({
         if (response.writableEnded) return
         const { least, most } = BACK_WITHIN_MS
         response.end(farewell(why, Math.round(least + Math.random() * (most - least))))
+        // Who does not read is not waited for.
+        const late = setTimeout(() => response.destroy(), patienceMs).unref()
+        response.once('close', () => clearTimeout(late))
         gone()
       },
     }
@@ -151,10 +165,12 @@ export const createWatches = ({
   const look = async (holder: Holder): Promise<void> => {
     holder.lookedAt = performance.now()
     const known = await callerOf(authenticate, holder.headers).catch(() => null)
-    // What cannot be found out now is asked again: as long as there is no database there are no events either.
-    if (known === null || (E.isLeft(known) && known.left._tag === 'ProviderUnavailable')) return
+    // What cannot be found out now is asked again, as long as the token itself has not ended.
+    const isUnknown = known === null || (E.isLeft(known) && known.left._tag === 'ProviderUnavailable')
+    if (isUnknown && (holder.endsAt === null || Date.now() < holder.endsAt + CLOCKS_APART_MS)) return
     const { caller } = holder
     const isStill =
+      known !== null &&
       E.isRight(known) &&
       known.right.orgId === caller.orgId &&
       known.right.userId === caller.userId &&
@@ -209,6 +225,16 @@ export const createWatches = ({
 }
 
 const STOPPING = 'this replica is stopping: go on with Last-Event-ID'
+
+/** It was verified when the stream was opened; here only its end is read. */
+const endOf = (authorization: string | undefined): number | null => {
+  try {
+    const { exp } = decodeJwt((authorization ?? '').replace(/^bearer /i, ''))
+    return exp === undefined ? null : exp * 1000
+  } catch {
+    return null
+  }
+}
 
 /** Until what was written is on its way; a reader that takes nothing for long is dropped. */
 const drained = (response: ServerResponse, patienceMs: number, drop: () => void): Promise<void> =>

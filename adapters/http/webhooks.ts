@@ -15,12 +15,12 @@ const rotated = ({ webhook, secret }: WebhookAndSecret): Reply => ({
   status: 200,
   body: { ...webhookRepresentation(webhook), secret },
   secret: true,
+  etag: webhook.version,
 })
 const made = (about: WebhookAndSecret): Reply => ({
   ...rotated(about),
   status: 201,
   location: `/api/v1/webhooks/${about.webhook.id}`,
-  etag: about.webhook.version,
 })
 
 export const webhookHandlers = ({ webhooks }: Application): Handlers<keyof typeof webhookRoutes> => ({
@@ -35,9 +35,9 @@ export const webhookHandlers = ({ webhooks }: Application): Handlers<keyof typeo
     pipe(webhooks.change(caller, params.id, body, ifMatch, keeping(withEtag)), TE.map(withEtag)),
   deleteWebhook: ({ caller, params, ifMatch, keeping }) =>
     pipe(webhooks.remove(caller, params.id, ifMatch, keeping(noContent)), TE.map(noContent)),
-  rotateWebhookSecret: ({ caller, params, body, keeping }) =>
+  rotateWebhookSecret: ({ caller, params, body, ifMatch, keeping }) =>
     pipe(
-      webhooks.rotate(caller, params.id, body.overlapSeconds ?? DEFAULT_OVERLAP_SECONDS, keeping(rotated)),
+      webhooks.rotate(caller, params.id, body.overlapSeconds ?? DEFAULT_OVERLAP_SECONDS, ifMatch, keeping(rotated)),
       TE.map(rotated),
     ),
   listWebhookDeliveries: ({ caller, params, query: { limit, cursor, status } }) =>

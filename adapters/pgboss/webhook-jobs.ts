@@ -95,6 +95,10 @@ export const workDeliveries = ({ boss, overhear, deliver, onError }: DeliveryWor
     const room = AT_ONCE - underWay.size
     if (room <= 0) return
     const jobs = await boss.fetch<Data>(WEBHOOK_QUEUE, { batchSize: room, groupConcurrency: AT_ONCE_A_WEBHOOK })
+    if (stopped) {
+      for (const job of jobs) await boss.fail(WEBHOOK_QUEUE, job.id, { message: 'this replica is stopping' })
+      return
+    }
     for (const job of jobs) {
       const running = run(job).finally(() => {
         underWay.delete(running)

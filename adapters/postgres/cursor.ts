@@ -25,9 +25,10 @@ export const listOf = (name: string, whose: string | null, filters: object = {})
 const unordered = (value: unknown): unknown =>
   Array.isArray(value) ? value.map((one) => JSON.stringify(one)).toSorted() : value
 
-export const createCursors = (signingKey: Buffer): Cursors => {
-  const sign = (list: string, body: string): Buffer =>
-    createHmac('sha256', signingKey).update(`${list}\n${body}`).digest().subarray(0, SIGNATURE_BYTES)
+/** What was given out under `previousKeys` is still taken: pages are walked through while a key is replaced. */
+export const createCursors = (signingKey: Buffer, previousKeys: readonly Buffer[] = []): Cursors => {
+  const sign = (list: string, body: string, key = signingKey): Buffer =>
+    createHmac('sha256', key).update(`${list}\n${body}`).digest().subarray(0, SIGNATURE_BYTES)
   return {
     encode: (list, key) => {
       const body = JSON.stringify(key)
@@ -40,7 +41,9 @@ export const createCursors = (signingKey: Buffer): Cursors => {
       const signature = bytes.subarray(0, SIGNATURE_BYTES)
       // Several texts decode to the same bytes: what is not as it was given out is refused, whatever it would mean.
       const isAsGiven = bytes.toString('base64url') === cursor && signature.length === SIGNATURE_BYTES
-      if (!isAsGiven || !timingSafeEqual(signature, sign(list, body))) throw new BadCursorError()
+      const isSigned = () =>
+        [signingKey, ...previousKeys].some((key) => timingSafeEqual(signature, sign(list, body, key)))
+      if (!isAsGiven || !isSigned()) throw new BadCursorError()
       return JSON.parse(body)
     },
   }

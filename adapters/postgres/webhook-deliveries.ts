@@ -11,7 +11,7 @@ import { type Subscription, wants } from '../../domain/webhook/wants.ts'
 import { DISABLED_AFTER_DEAD } from '../../domain/webhook/webhook.ts'
 import { MOVE_FEED_POSITION } from './feed.ts'
 import type { Database, Queries, Row } from './pool.ts'
-import { JOB_LASTS, runIn } from './webhook-jobs.ts'
+import { JOB_ENDS, JOB_LASTS, runIn } from './webhook-jobs.ts'
 
 const READER = 'webhooks'
 
@@ -77,6 +77,10 @@ UPDATE webhooks
        updated_at = CASE WHEN $2 OR dead_in_a_row + 1 >= ${DISABLED_AFTER_DEAD} THEN now() ELSE updated_at END
  WHERE id = $1 AND status = 'active' RETURNING status, status_reason`
 
+/** Its webhook is disabled, say: its job ends, and another one is for it when the webhook is enabled, once that job is over. */
+const PUT_BACK = `
+UPDATE webhook_deliveries SET job_until = now() + ${JOB_ENDS} WHERE id = $1 AND status = 'pending'`
+
 export type DeliveryStoreSettings = {
   readonly feed: Feed
   readonly jobs: DeliveryJobs
@@ -138,7 +142,10 @@ export const createDeliveryStore = (
     begin: async (id) => {
       const { rows } = await database.query({ name: 'begin_delivery', text: BEGIN, values: [id] })
       const row = rows[0]
-      if (row === undefined) return null
+      if (row === undefined) {
+        await database.query({ name: 'put_back_delivery', text: PUT_BACK, values: [id] })
+        return null
+      }
       return {
         id: row.id,
         orgId: row.org_id,

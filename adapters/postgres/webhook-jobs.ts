@@ -8,6 +8,9 @@ import type { Queries } from './pool.ts'
  */
 export const JOB_LASTS = `interval '5 hours'`
 
+/** One that is about to be over is over by then; while it is not, pg-boss takes no other for the same delivery. */
+export const JOB_ENDS = `interval '2 minutes'`
+
 /** pg-boss' own statements, in a transaction of ours. */
 export const runIn =
   (query: Queries['query']): RunSql =>

@@ -2,9 +2,9 @@
 import type { OrgId, SessionId, WebhookDeliveryId, WebhookId } from '../../domain/ids.ts'
 import type { DeliveryJobs, WebhookStore } from '../../domain/ports/webhooks.ts'
 import type { Webhook, WebhookDelivery } from '../../domain/webhook/webhook.ts'
-import { type Cursors, pageOf } from './cursor.ts'
+import { type Cursors, listOf, pageOf } from './cursor.ts'
 import type { Database, Row } from './pool.ts'
-import { JOB_LASTS, runIn } from './webhook-jobs.ts'
+import { JOB_ENDS, runIn } from './webhook-jobs.ts'
 
 const COLUMNS = `
   id, org_id, url, events, labels, status, status_reason, previous_until, created_at, updated_at, version`
@@ -59,7 +59,7 @@ UPDATE webhooks
    SET secret = $3, previous_secret = CASE WHEN $4::float8 > 0 THEN secret END,
        previous_until = CASE WHEN $4::float8 > 0 THEN now() + $4::float8 * interval '1 second' END,
        updated_at = now(), version = version + 1
- WHERE id = $1 AND org_id = $2 RETURNING ${COLUMNS}`
+ WHERE id = $1 AND org_id = $2 AND ($5::bigint[] IS NULL OR version = ANY($5)) RETURNING ${COLUMNS}`
 
 /** Each status is a range of the index of its own. */
 const DELIVERIES = `
@@ -71,9 +71,10 @@ SELECT d.*
           ORDER BY id DESC LIMIT $5) d
  ORDER BY d.id DESC LIMIT $5`
 
+/** The job that found it dead may not be over yet, and no other one is taken then: so it is looked at again soon. */
 const REDRIVE = `
 UPDATE webhook_deliveries
-   SET status = 'pending', attempts = 0, finished_at = NULL, job_until = now() + ${JOB_LASTS}
+   SET status = 'pending', attempts = 0, finished_at = NULL, job_until = now() + ${JOB_ENDS}
  WHERE id = $1 AND org_id = $2 AND webhook_id = $3 AND status = 'dead' RETURNING ${DELIVERY_COLUMNS}`
 
 export type WebhookStoreSettings = {
@@ -87,7 +88,7 @@ export const createWebhookStore = (
   { seal, jobs }: WebhookStoreSettings,
 ): WebhookStore => ({
   list: async (orgId, page) => {
-    const list = 'webhooks'
+    const list = listOf('webhooks', orgId)
     const from = cursors.decode(list, page.cursor)
     const { rows } = await database.of(orgId).query({
       name: 'list_webhooks',
@@ -130,8 +131,10 @@ export const createWebhookStore = (
     return rows[0] === undefined ? null : webhookFromRow(rows[0])
   },
 
-  rotate: async (orgId, id, secret, overlapSeconds) => {
-    const { rows } = await database.of(orgId).query({ text: ROTATE, values: [id, orgId, seal(secret), overlapSeconds] })
+  rotate: async (orgId, id, secret, overlapSeconds, guard = null) => {
+    const { rows } = await database
+      .of(orgId)
+      .query({ text: ROTATE, values: [id, orgId, seal(secret), overlapSeconds, guard] })
     return rows[0] === undefined ? null : webhookFromRow(rows[0])
   },
 
@@ -145,7 +148,7 @@ export const createWebhookStore = (
   },
 
   deliveries: async (orgId, id, statuses, page) => {
-    const list = `deliveries:${id}:${[...statuses].toSorted().join(',')}`
+    const list = listOf('deliveries', orgId, { id, statuses })
     const from = cursors.decode(list, page.cursor)
     const { rows } = await database.of(orgId).query({
       name: 'list_deliveries',

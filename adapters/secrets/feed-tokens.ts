@@ -10,9 +10,10 @@ const SIGNATURE_BYTES = 12
 const LONGEST = 200
 const BODY = /^([0-9a-f]{8})\.([0-9a-z]{1,13})\.([0-9a-z]{1,13})$/
 
-export const createFeedTokens = (signingKey: Buffer): FeedTokens => {
-  const sign = (orgId: OrgId, body: string): Buffer =>
-    createHmac('sha256', signingKey).update(`${orgId}\n${body}`).digest().subarray(0, SIGNATURE_BYTES)
+/** What was given out under `previousKeys` is still taken: watchers go on while a key is replaced. */
+export const createFeedTokens = (signingKey: Buffer, previousKeys: readonly Buffer[] = []): FeedTokens => {
+  const sign = (orgId: OrgId, body: string, key = signingKey): Buffer =>
+    createHmac('sha256', key).update(`${orgId}\n${body}`).digest().subarray(0, SIGNATURE_BYTES)
   return {
     encode: (orgId, { feed, xid, id }) => {
       const body = `${feed}.${xid.toString(36)}.${id.toString(36)}`
@@ -24,7 +25,9 @@ export const createFeedTokens = (signingKey: Buffer): FeedTokens => {
       // Base64 has several spellings of the same bytes; there is one that we give.
       if (bytes.length <= SIGNATURE_BYTES || bytes.toString('base64url') !== token) return null
       const body = bytes.subarray(SIGNATURE_BYTES).toString('latin1')
-      if (!timingSafeEqual(bytes.subarray(0, SIGNATURE_BYTES), sign(orgId, body))) return null
+      const signature = bytes.subarray(0, SIGNATURE_BYTES)
+      const isSigned = [signingKey, ...previousKeys].some((key) => timingSafeEqual(signature, sign(orgId, body, key)))
+      if (!isSigned) return null
       const [, feed = '', xid = '', id = ''] = BODY.exec(body) ?? []
       return feed === '' ? null : { feed, xid: Number.parseInt(xid, 36), id: Number.parseInt(id, 36) }
     },

@@ -4,7 +4,8 @@
  * reason is refused, unless a setting allows it. The address that is judged is the one that is connected to: names are resolved
  * here, and the connection is made to what was judged, so that a name that answers differently the next time gains nothing.
  */
-import { lookup as resolve } from 'node:dns'
+import { type LookupAddress, lookup as ofThisMachine } from 'node:dns'
+import { Resolver } from 'node:dns/promises'
 import { isIP, type LookupFunction } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import type { AllowedTargets } from '../../domain/ports/webhooks.ts'
@@ -25,8 +26,13 @@ type Network = ReturnType<typeof ipaddr.parseCIDR>
 /** All that is routed on the public internet is in here (RFC 4291, section 2.4): what older texts leave open is not. */
 const GLOBAL_UNICAST = ipaddr.parseCIDR('2000::/3')
 
+/** Public by its number; on every machine of Azure it is the platform's own, for that machine alone. */
+const AZURE_PLATFORM = '168.63.129.16'
+
 const isPublic = (address: Address): boolean =>
-  address.range() === 'unicast' && (address.kind() === 'ipv4' || matches(address, GLOBAL_UNICAST))
+  address.toString() !== AZURE_PLATFORM &&
+  address.range() === 'unicast' &&
+  (address.kind() === 'ipv4' || matches(address, GLOBAL_UNICAST))
 
 const matches = (address: Address, [network, bits]: Network): boolean =>
   address.kind() === network.kind() && address.match(network as never, bits)
@@ -35,6 +41,30 @@ export type Targets = {
   readonly mayConnectTo: (address: string) => boolean
   /** For `node:net`: resolves a name, and refuses it when any of its addresses is refused. */
   readonly lookup: LookupFunction
+}
+
+/** Of a name server that does not answer. */
+const ANSWERS_WITHIN_MS = 2_000
+const GIVEN_UP = new Set(['ETIMEOUT', 'ECANCELLED'])
+
+/**
+ * By questions to name servers, which cost a socket each. What the machine itself resolves with (getaddrinfo: the hosts file, search
+ * domains) takes one of the few threads that all of the process shares for as long as a name server is silent, and whoever makes
+ * webhooks chooses the name server: it is asked only for what name servers have answered that they do not know.
+ */
+const resolve = async (hostname: string): Promise<LookupAddress[]> => {
+  const names = new Resolver({ timeout: ANSWERS_WITHIN_MS, tries: 2 })
+  const [four, six] = await Promise.allSettled([names.resolve4(hostname), names.resolve6(hostname)])
+  const found = [
+    ...(four.status === 'fulfilled' ? four.value.map((address) => ({ address, family: 4 })) : []),
+    ...(six.status === 'fulfilled' ? six.value.map((address) => ({ address, family: 6 })) : []),
+  ]
+  if (found.length > 0) return found
+  for (const answer of [four, six])
+    if (answer.status === 'rejected' && GIVEN_UP.has(answer.reason.code)) throw answer.reason
+  return new Promise((resolved, failed) => {
+    ofThisMachine(hostname, { all: true }, (error, addresses) => (error === null ? resolved(addresses) : failed(error)))
+  })
 }
 
 export const createTargets = (allowed: AllowedTargets): Targets => {
@@ -49,13 +79,15 @@ export const createTargets = (allowed: AllowedTargets): Targets => {
   }
 
   const lookup: LookupFunction = (hostname, options, callback) => {
-    resolve(hostname, { ...options, all: true }, (error, addresses) => {
-      if (error !== null) return callback(error, '', 0)
-      if (!addresses.every(({ address }) => mayConnectTo(address))) return callback(new TargetRefusedError(), '', 0)
-      if (options.all === true) return callback(null, addresses)
-      const [first] = addresses
-      callback(null, first?.address ?? '', first?.family ?? 0)
-    })
+    resolve(hostname).then(
+      (addresses) => {
+        if (!addresses.every(({ address }) => mayConnectTo(address))) return callback(new TargetRefusedError(), '', 0)
+        if (options.all === true) return callback(null, addresses)
+        const [first] = addresses
+        callback(null, first?.address ?? '', first?.family ?? 0)
+      },
+      (error) => callback(error, '', 0),
+    )
   }
 
   return { mayConnectTo, lookup }

@@ -1,5 +1,6 @@
 import type { OrgId, WebhookDeliveryId, WebhookId } from '../ids.ts'
 import type { Attempt, DeliveryStatus, DisabledReason, Webhook, WebhookDelivery } from '../webhook/webhook.ts'
+import type { Guard } from './if-match.ts'
 import type { Page, PageRequest } from './sessions.ts'
 
 export type NewWebhook = Pick<Webhook, 'id' | 'orgId' | 'url' | 'events' | 'labels'> & { readonly secret: string }
@@ -14,7 +15,14 @@ export type WebhookStore = {
   /** Only at this version; null: it has another one by now, or is gone. */
   readonly change: (orgId: OrgId, id: WebhookId, version: number, changes: WebhookChanges) => Promise<Webhook | null>
   /** The secret before signs for `overlapSeconds` more. */
-  readonly rotate: (orgId: OrgId, id: WebhookId, secret: string, overlapSeconds: number) => Promise<Webhook | null>
+  /** null: there is none, or none that `guard` allows. */
+  readonly rotate: (
+    orgId: OrgId,
+    id: WebhookId,
+    secret: string,
+    overlapSeconds: number,
+    guard?: Guard,
+  ) => Promise<Webhook | null>
   /** False: it has another version by now, or is gone. */
   readonly remove: (orgId: OrgId, id: WebhookId, version: number) => Promise<boolean>
   readonly deliveries: (

@@ -112,8 +112,9 @@ const inBody = (schema: c.JsonSchema): c.JsonSchema =>
 const asInQuery = (value: unknown, schema: c.JsonSchema | undefined): string | readonly string[] | null => {
   if (typeof value === 'string') return value
   if (!Array.isArray(value) || value.length === 0 || schema?.type !== 'array') return null
-  if (!value.every((one): one is string => typeof one === 'string' && !one.includes(','))) return null
-  return schema['x-repeatable'] === true ? value : value.join(',')
+  if (!value.every((one): one is string => typeof one === 'string')) return null
+  if (schema['x-repeatable'] === true) return value
+  return value.some((one) => one.includes(',')) ? null : value.join(',')
 }
 
 /** Text of at least one character: `?q=` asks for nothing and is a mistake. */

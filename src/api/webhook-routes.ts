@@ -1,6 +1,6 @@
 import { deliveryId, webhookId } from './fields.ts'
 import { pagesQuery } from './page.ts'
-import { noQuery, nothingSent, type Route } from './route.ts'
+import { noQuery, nothingSent, type Route, reading } from './route.ts'
 import {
   changeWebhookCodec,
   createWebhookCodec,
@@ -18,9 +18,8 @@ const ofWebhook = { ...aboutWebhooks, params: { id: webhookId } } as const
 
 export const webhookRoutes = {
   listWebhooks: {
-    ...nothingSent,
+    ...reading,
     ...aboutWebhooks,
-    method: 'get',
     path: '/api/v1/webhooks',
     summary: 'List the webhooks of the org, newest first',
     params: {},
@@ -82,14 +81,19 @@ export const webhookRoutes = {
     query: noQuery,
     body: rotateWebhookCodec,
     bodyOptional: true,
-    condition: null,
-    answers: { 200: { description: 'The webhook, its new secret shown this once', codec: webhookWithSecretCodec } },
+    condition: 'change',
+    answers: {
+      200: {
+        description: 'The webhook, its new secret shown this once',
+        codec: webhookWithSecretCodec,
+        headers: ['ETag'],
+      },
+    },
     problems: [],
   },
   listWebhookDeliveries: {
-    ...nothingSent,
+    ...reading,
     ...ofWebhook,
-    method: 'get',
     path: '/api/v1/webhooks/{id}/deliveries',
     summary: 'List the deliveries of a webhook, newest first',
     query: listDeliveriesQuery,

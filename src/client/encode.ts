@@ -15,6 +15,7 @@ export const encodeQuery = (query: { readonly [name: string]: unknown }): string
     if (!Array.isArray(value)) search.append(name, String(value))
     else if (value.some(Array.isArray)) for (const label of value) search.append(name, labelText(label))
     else if (value.length > 0) search.append(name, value.join(','))
+    else throw new TypeError(`${name}: an empty list would ask for everything; leave it out, if that is meant`)
   }
   const text = search.toString()
   return text === '' ? '' : `?${text}`
@@ -28,6 +29,6 @@ export const filterInBody = (filter: {
     Object.entries(filter).flatMap(([name, value]): [string, string | readonly string[]][] => {
       if (value === undefined) return []
       if (!Array.isArray(value)) return [[name, String(value)]]
-      return [[name, value.map((one) => (Array.isArray(one) ? one.join('=') : String(one)))]]
+      return [[name, value.map((one) => (Array.isArray(one) ? labelText(one) : String(one)))]]
     }),
   )

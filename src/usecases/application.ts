@@ -292,6 +292,7 @@ export type Application = {
       caller: Caller,
       id: WebhookId,
       overlapSeconds: number,
+      ifMatch: IfMatch,
       keep?: Keep<WebhookAndSecret>,
     ) => Answer<WebhookAndSecret>
     /** The newest first. `statuses` undefined: all. */

@@ -3,6 +3,7 @@ import { type Forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
 import type { Ids } from '../../domain/ports/clock.ts'
+import { mismatch } from '../../domain/ports/if-match.ts'
 import type { Tokens } from '../../domain/ports/tokens.ts'
 import type { CheckTarget, WebhookStore } from '../../domain/ports/webhooks.ts'
 import { deliveryStatuses } from '../../domain/webhook/webhook.ts'
@@ -62,11 +63,13 @@ export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Applica
     return E.left({ _tag: 'Contended', what: `webhook ${id}` })
   },
 
-  rotate: (caller, id, overlapSeconds) => async () => {
+  rotate: (caller, id, overlapSeconds, ifMatch) => async () => {
     if (!isAdmin(caller)) return forbidden
     const secret = tokens.webhookSecret()
-    const webhook = await webhooks.rotate(caller.orgId, id, secret, overlapSeconds)
-    return webhook === null ? E.left(notFound('webhook', id)) : E.right({ webhook, secret })
+    const webhook = await webhooks.rotate(caller.orgId, id, secret, overlapSeconds, ifMatch)
+    if (webhook !== null) return E.right({ webhook, secret })
+    const now = await webhooks.get(caller.orgId, id)
+    return E.left(now === null ? notFound('webhook', id) : mismatch(now.version))
   },
 
   deliveries: (caller, id, statuses, page) => async () => {

@@ -446,7 +446,8 @@ export const fakeApplication = (
       create: (_caller, request) => answer({ webhook: aWebhook, secret: A_SECRET }, 'create webhook', request),
       change: (_caller, id, changes, ifMatch) => answer(aWebhook, 'change webhook', id, changes, ifMatch),
       remove: (_caller, id, ifMatch) => answer(undefined, 'remove webhook', id, ifMatch),
-      rotate: (_caller, id, overlap) => answer({ webhook: aWebhook, secret: A_SECRET }, 'rotate webhook', id, overlap),
+      rotate: (_caller, id, overlap, ifMatch) =>
+        answer({ webhook: aWebhook, secret: A_SECRET }, 'rotate webhook', id, overlap, ...(ifMatch ?? [])),
       deliveries: (_caller, id, statuses, request) => answer(page(aDelivery), 'deliveries', id, statuses, request),
       redrive: (_caller, id, deliveryId) =>
         answer({ ...aDelivery, status: 'pending' as const }, 'redrive delivery', id, deliveryId),

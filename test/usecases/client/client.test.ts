@@ -70,7 +70,9 @@ describe('the REST client', () => {
     )
     expect(sent[0]?.init.headers).to.include({ Authorization: 'Bearer ssk_x' })
     expect(fillPath('/a/{id}/b', { id: 'x/../y' })).to.equal('/a/x%2F..%2Fy/b')
-    expect(encodeQuery({ none: undefined, empty: [], force: true })).to.equal('?force=true')
+    expect(encodeQuery({ none: undefined, force: true })).to.equal('?force=true')
+    // As a filter it would be none.
+    expect(() => encodeQuery({ user: [] })).to.throw(TypeError, 'user')
   })
 
   it('gives a refusal with everything the server says of it', async () => {
