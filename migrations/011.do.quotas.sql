@@ -51,6 +51,21 @@ BEGIN
   RETURN ARRAY(SELECT org_id FROM quota_usage WHERE org_id = ANY (orgs) AND scope = 'org' ORDER BY org_id FOR NO KEY UPDATE);
 END $$;
 
+-- The same for new sessions, which an org that is being deleted meanwhile gets no more of: whoever deletes one waits for those that are
+-- being written, counts them, and is waited for here.
+CREATE FUNCTION lock_quota_usage_of_new(made_in text[]) RETURNS text[] LANGUAGE plpgsql AS $$
+DECLARE
+  counted text[] := lock_quota_usage(made_in);
+BEGIN
+  IF EXISTS (SELECT FROM orgs WHERE id = ANY (made_in) AND deleted_at IS NOT NULL) THEN
+    RAISE EXCEPTION 'the org was deleted' USING ERRCODE = 'foreign_key_violation';
+  END IF;
+  RETURN counted;
+END $$;
+
+-- It has to see that for each of the orgs for which new rows are written together.
+CREATE POLICY written_for ON orgs FOR SELECT TO streamspace_tenant USING (id = ANY (streamspace_orgs()));
+
 -- Counted is what is kept (neither deleted nor asked to be), and of that what is to run. New sessions are counted by the two
 -- statements that write them, which know whether there is anything to count; every change of one is counted here.
 CREATE FUNCTION count_changed_session() RETURNS trigger LANGUAGE plpgsql AS $$

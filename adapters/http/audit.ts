@@ -56,9 +56,10 @@ export const isTold = (asked: Asked, status: number): boolean => {
 /** What PostgreSQL would not take, and what no screen shows, is nothing of an id. */
 const sane = (text: string): string =>
   withoutSecrets(text)
+    .slice(0, 300)
+    // Last: a cut may go through the middle of a character.
     .toWellFormed()
     .replaceAll(/\p{Cc}/gu, '\ufffd')
-    .slice(0, 300)
 
 const userAgentOf = ({ headers }: IncomingMessage): string | null =>
   headers['user-agent'] === undefined ? null : sane(headers['user-agent'])

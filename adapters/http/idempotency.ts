@@ -144,8 +144,8 @@ export const createIdempotency = (
         if (offered === null) await store.keep(kept)
         return { kept, outcome }
       }
-      // It may be refused by now what was done then.
-      if (outcome.left._tag !== 'Answered') return (isLookedFor ? null : await look()) ?? { kept: null, outcome }
+      // What was done, by another replica meanwhile too, may be refused the second time.
+      if (outcome.left._tag !== 'Answered') return (await look()) ?? { kept: null, outcome }
       // By another replica, which has committed it: it is found now.
       if (performance.now() >= until) return { kept: null, outcome: IN_PROGRESS }
     }
@@ -195,10 +195,17 @@ const refusedNow = ({ route, caller, query }: Mutation, { body }: Reply): AnyRef
   const permission = permissionFor(route, query)
   if (permission !== null && !may(caller, permission)) return { _tag: 'Forbidden', permission }
   const { ownerId } = scopeOf(caller)
-  const { id, userId } = (body ?? {}) as { readonly id?: unknown; readonly userId?: unknown }
-  return route.tag === 'Sessions' && ownerId !== null && typeof userId === 'string' && userId !== ownerId
-    ? notFound('session', String(id))
-    : null
+  if (route.tag !== 'Sessions' || ownerId === null) return null
+  const foreign = sessionsIn(body).find(({ userId }) => typeof userId === 'string' && userId !== ownerId)
+  return foreign === undefined ? null : notFound('session', String(foreign.id))
+}
+
+type Shown = { readonly id?: unknown; readonly userId?: unknown }
+
+/** An answer shows one, or those of a batch. */
+const sessionsIn = (body: unknown): readonly Shown[] => {
+  const { items, ...one } = (body ?? {}) as Shown & { readonly items?: unknown }
+  return Array.isArray(items) ? items.map(({ session }: { readonly session?: Shown }) => session ?? {}) : [one]
 }
 
 const fingerprintOf = ({ target, body }: Mutation, secret: Buffer): Buffer =>

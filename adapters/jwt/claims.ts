@@ -20,7 +20,11 @@ const claimAt = (payload: JWTPayload, name: string): unknown => {
 
 const textAt = (payload: JWTPayload, name: string): string | null => {
   const claim = claimAt(payload, name)
-  return typeof claim === 'string' && claim !== '' && claim.length <= LONGEST_NAME && !/\p{Cc}/u.test(claim)
+  return typeof claim === 'string' &&
+    claim !== '' &&
+    claim.length <= LONGEST_NAME &&
+    claim.isWellFormed() &&
+    !/\p{Cc}/u.test(claim)
     ? claim
     : null
 }

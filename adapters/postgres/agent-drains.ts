@@ -38,7 +38,8 @@ export const createAgentDrains = (database: Database, cursors: Cursors, settings
   /** The intent and what goes with it: both or neither. */
   const together = (decision: Decision, also: (bound: Database) => Promise<unknown>) =>
     database.together(async (bound) => {
-      const committed = await createSessionWriter(bound, settings).change(decision)
+      // It ran before: what others have taken of the quota since it was put to rest keeps it from nothing.
+      const committed = await createSessionWriter(bound, { ...settings, quotas: 'only' }).change(decision)
       if (E.isRight(committed)) await also(bound)
       return committed
     })
@@ -85,7 +86,8 @@ export const createAgentDrains = (database: Database, cursors: Cursors, settings
 
     underWay: async (limit) => {
       const { rows } = await database.query({
-        text: 'SELECT agent_id FROM agent_drains ORDER BY started_at LIMIT $1',
+        text: `SELECT d.agent_id FROM agent_drains d JOIN agents a ON a.id = d.agent_id AND a.cordoned
+                ORDER BY d.started_at LIMIT $1`,
         values: [limit],
       })
       return rows.map((row) => row.agent_id as AgentId)
@@ -117,7 +119,10 @@ export const createAgentDrains = (database: Database, cursors: Cursors, settings
                   WHERE NOT EXISTS (SELECT FROM sessions s WHERE s.id = m.session_id AND s.deleted_at IS NULL))
                SELECT ${SESSION_COLUMNS}, m.generation AS moved_at
                  FROM session_moves m JOIN sessions s ON s.id = m.session_id
-                WHERE s.deleted_at IS NULL ORDER BY m.begun_at, m.session_id LIMIT $1`,
+                WHERE s.deleted_at IS NULL
+                  -- Those with which something is to be done: others must not be in their way.
+                  AND (m.generation <> s.generation OR s.status IN ('hibernated', 'failed'))
+                ORDER BY m.begun_at, m.session_id LIMIT $1`,
         values: [limit],
       })
       return rows.map((row) => ({ session: sessionFromRow(row), generation: row.moved_at }))

@@ -19,6 +19,8 @@ export type InsertSettings = {
   /** How long a start or wake may wait for its agent, in milliseconds. Stops and deletes never expire. */
   readonly commandTtlMs: number
   readonly seal: (secrets: SecretEnv) => Buffer
+  /** `only`: what is counted is refused by no quota. Left out: it is. */
+  readonly quotas?: 'only'
 }
 
 const INSERT_SESSIONS = `
@@ -33,7 +35,7 @@ WITH input AS MATERIALIZED (
     caller text, key_hash bytea, fingerprint bytea, answer_status smallint, answer_location text, answer_body bytea, audit jsonb)
 ),
 quota AS MATERIALIZED (
-  SELECT unnest(lock_quota_usage(ARRAY(SELECT DISTINCT org_id FROM input))) AS org_id
+  SELECT unnest(lock_quota_usage_of_new(ARRAY(SELECT DISTINCT org_id FROM input))) AS org_id
 ),
 room AS MATERIALIZED (
   SELECT id, max_sessions - allocated_sessions AS sessions, cpu_millis - allocated_cpu_millis AS cpu_millis,

@@ -41,6 +41,9 @@ export const createOrgStore = (database: Database, cursors: Cursors): OrgStore =
         values: [id],
       })
       if (held.rowCount === 0) return null
+      // New sessions that are being written are waited for, and counted; those that come wait for this (migration 011).
+      await query({ text: 'SELECT pg_advisory_xact_lock(730211, hashtext($1))', values: [id] })
+      await query({ text: `SELECT FROM quota_usage WHERE org_id = $1 AND scope = 'org' FOR UPDATE`, values: [id] })
       const { rows } = await query({
         text: `SELECT (SELECT count(*) FROM sessions WHERE org_id = $1 AND deleted_at IS NULL) AS sessions,
                       (SELECT count(*) FROM agents WHERE org_id = $1) AS agents`,

@@ -22,10 +22,18 @@ export const countNew = (made: string, counted: string): string => `
      SET sessions = u.sessions + excluded.sessions, running = u.running + excluded.running,
          cpu_millis = u.cpu_millis + excluded.cpu_millis, memory_mib = u.memory_mib + excluded.memory_mib`
 
+const NOTHING = { sessions: 0, running: 0, cpuMillis: 0, memoryMib: 0 }
+
 /** Of one session that changes; null: nothing that is counted does. */
-export const askedOfQuotas = (decision: Decision, kept: Kept | undefined): string | null => {
-  const change = changeOf(decision)
-  if (change === null) return null
+export const askedOfQuotas = (
+  decision: Decision,
+  kept: Kept | undefined,
+  counts: 'within limits' | 'only',
+): string | null => {
+  const changed = changeOf(decision)
+  if (changed === null) return null
+  // Nothing is refused then; the quota is locked all the same.
+  const change = counts === 'only' ? NOTHING : changed
   const { session } = decision
   return JSON.stringify([
     {

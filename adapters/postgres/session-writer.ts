@@ -14,15 +14,15 @@ import {
   type SessionWriter,
 } from '../../domain/ports/unit-of-work.ts'
 import type { Decision } from '../../domain/session/session.ts'
-import { auditRecord, auditWith, insertAudit } from './audit.ts'
-import { isAnswered, keepAlone } from './idempotency.ts'
+import { auditRecord, insertAudit } from './audit.ts'
+import { isAnswered, keepWith } from './idempotency.ts'
 import { type InsertSettings, insertion } from './insert-sessions.ts'
 import type { Tenants } from './pool.ts'
 import { askedOfQuotas, type QuotaRefusal, quotaExceeded } from './quota-asked.ts'
 import { reserveRoom } from './reserve-room.ts'
 
-/** SQLSTATE of `abort_conflicting_commit()`, of a unique violation, and of what PostgreSQL asks to retry. */
-export const CONFLICTING = new Set(['SS001', '23505', '40001', '40P01'])
+/** SQLSTATE of `abort_conflicting_commit()`, of an org that was deleted, of a unique violation, and of what PostgreSQL asks to retry. */
+export const CONFLICTING = new Set(['SS001', '23503', '23505', '40001', '40P01'])
 /**
  * SQLSTATE of what is about one row of several: a value (data exceptions, violated constraints, a program's limits), or a
  * wait for a lock that was cut short, which the others need not have.
@@ -59,9 +59,13 @@ export const createSessionWriter = (database: Tenants, settings: InsertSettings)
     }
   },
   keep: async ({ orgId, answer, audit }) => {
-    if (answer !== null && !(await keepAlone(database, answer))) return E.left({ _tag: 'Answered' })
-    if (audit !== null) await auditWith(database.of(orgId).query, audit)
-    return E.right(undefined)
+    try {
+      await database.of(orgId).transaction((query) => keepWith(query, { orgId, answer, audit }))
+      return E.right(undefined)
+    } catch (error) {
+      if (isAnswered(error)) return E.left({ _tag: 'Answered' })
+      throw error
+    }
   },
 })
 
@@ -180,7 +184,7 @@ const change = (decision: Decision, kept: Kept | undefined, settings: InsertSett
       answer?.status ?? null,
       answer?.location ?? null,
       answer?.body ?? null,
-      askedOfQuotas(decision, kept),
+      askedOfQuotas(decision, kept, settings.quotas ?? 'within limits'),
       session.refusals.length === 0 ? null : JSON.stringify(session.refusals),
       kept === undefined || kept.audit === null ? null : JSON.stringify(auditRecord(kept.audit)),
     ],

@@ -62,8 +62,11 @@ export const start = (session: Session, action: 'start' | 'wake', slot: Slot, in
 
 export const hibernate = (session: Session, intent: Intent): Decided => {
   if (session.status === 'deleting') return refused(session, 'hibernate')
-  if (session.desiredState === 'hibernated' && session.status !== 'failed') return E.right(unchanged(session))
-  if (!hibernates(session)) return refused(session, 'hibernate')
+  // Who is about to be started elsewhere stays at rest now: the intent of the drain is over with its generation.
+  const isLeaving = session.status === 'hibernating' && session.statusReason === 'draining'
+  if (session.desiredState === 'hibernated' && session.status !== 'failed' && !isLeaving)
+    return E.right(unchanged(session))
+  if (!isLeaving && !hibernates(session)) return refused(session, 'hibernate')
   const next = waiting(
     raised(session, intent, 'hibernated'),
     'hibernating',

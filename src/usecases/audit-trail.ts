@@ -16,6 +16,9 @@ export type AuditTrail = {
   readonly stop: () => Promise<void>
 }
 
+/** SQLSTATE class 22, data that cannot be taken: trying again would change nothing. */
+const isAboutAnEntry = (error: unknown): boolean => /^22/.test((error as { code?: string }).code ?? '')
+
 export const createAuditTrail = (deps: {
   readonly audit: Pick<AuditStore, 'add'>
   readonly onError: (error: unknown) => void
@@ -26,6 +29,14 @@ export const createAuditTrail = (deps: {
   let leftOut = 0
   let writing: Promise<void> = Promise.resolve()
 
+  /** One that cannot be written keeps none of the others out. */
+  const writeEach = async (entries: readonly AuditEntry[]): Promise<void> => {
+    for (const entry of entries)
+      await deps.audit.add([entry]).catch((error: unknown) => {
+        if (isAboutAnEntry(error)) leftOut += 1
+        else gathered.push(entry)
+      })
+  }
   const writeSome = async (): Promise<void> => {
     const some = gathered.slice(0, WRITTEN_AT_ONCE)
     if (some.length === 0) return
@@ -35,6 +46,10 @@ export const createAuditTrail = (deps: {
       gathered = gathered.slice(some.length)
     } catch (error) {
       deps.onError(error)
+      if (isAboutAnEntry(error)) {
+        gathered = gathered.slice(some.length)
+        await writeEach(some)
+      }
     }
     if (leftOut > 0) {
       deps.leftOut(leftOut)

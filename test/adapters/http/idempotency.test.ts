@@ -79,7 +79,30 @@ describe('several requests with one Idempotency-Key', () => {
     expect(new Set((await Promise.all(all)).map(tagOf))).to.deep.equal(new Set(['Contended']))
     expect(work.times()).to.equal(1)
     expect(idOf(await idempotency(aMutation(), async () => made('2')))).to.equal('2')
-    expect(asked).to.deep.equal({ find: 2, keep: 1 })
+    // What was refused is looked for once more: another replica may have done it meanwhile.
+    expect(asked).to.deep.equal({ find: 3, keep: 1 })
+  })
+
+  it('one of which another replica did while this one was refused: its answer is given', async () => {
+    const store = answersInMemory()
+    const [here, elsewhere] = [createIdempotency(store, SECRET), createIdempotency(store, SECRET)]
+    const outcome = await here(aMutation(), async () => {
+      await elsewhere(aMutation(), async () => made('1'))
+      return E.left({ _tag: 'Contended', what: 'it has been done' })
+    })
+    expect(idOf(outcome)).to.equal('1')
+    expect(E.isRight(outcome) && outcome.right.replayed).to.equal(true)
+  })
+
+  it('of a batch are not answered again to whom its sessions are not shown any more', async () => {
+    const idempotency = createIdempotency(answersInMemory(), SECRET)
+    const answer: Outcome = E.right({
+      status: 200,
+      body: { items: [{ id: '1', session: { id: '1', userId: 'bob' } }] },
+    })
+    expect(tagOf(await idempotency(aMutation(), async () => answer))).to.equal('answered')
+    const caller = { ...aMutation().caller, role: 'user', userId: 'ada' as Caller['userId'] } as const
+    expect(tagOf(await idempotency(aMutation({ caller }), async () => answer))).to.equal('NotFound')
   })
 
   it('fail together where the database is lost', async () => {
