@@ -8,6 +8,7 @@ import {
   errors,
   type JWTPayload,
   type JWTVerifyGetKey,
+  type JWTVerifyOptions,
   jwtVerify,
 } from 'jose'
 import type { JwtSettings, VerifiedToken, VerifyToken } from '../../domain/ports/jwt.ts'
@@ -41,7 +42,7 @@ export const createVerifyToken = (settings: JwtSettings, askAgainAfterMs = ASK_A
     if (!ASYMMETRIC.includes(alg)) return `the algorithm ${alg.slice(0, 20)} is not taken`
     if (keys === null || oidc === null) return `${alg} takes an OpenID Connect provider, and none is set`
     const { issuer, audience } = oidc
-    return (await jwtVerify(token, await keys(), { ...required, issuer, audience, algorithms: ASYMMETRIC })).payload
+    return verifiedByAny(token, await keys(), { ...required, issuer, audience, algorithms: ASYMMETRIC })
   }
 
   return async (token): Promise<VerifiedToken> => {
@@ -52,6 +53,23 @@ export const createVerifyToken = (settings: JwtSettings, askAgainAfterMs = ASK_A
       const why = (error as Error).message
       return { kind: ABOUT_TOKENS.some((kind) => error instanceof kind) ? 'refused' : 'unavailable', why }
     }
+  }
+}
+
+/** A token that names no key may be signed with any that fits: a provider that changes its keys has two for a while. */
+const verifiedByAny = async (token: string, keys: JWTVerifyGetKey, options: JWTVerifyOptions): Promise<JWTPayload> => {
+  try {
+    return (await jwtVerify(token, keys, options)).payload
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
+    for await (const key of error) {
+      const verified = await jwtVerify(token, key, options).catch((failed: unknown) => {
+        if (failed instanceof errors.JWSSignatureVerificationFailed) return null
+        throw failed
+      })
+      if (verified !== null) return verified.payload
+    }
+    throw new errors.JWSSignatureVerificationFailed()
   }
 }
 

@@ -1,4 +1,6 @@
 import { createPublicKey } from 'node:crypto'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import { decodeProtectedHeader, exportJWK, exportSPKI, generateKeyPair, SignJWT, UnsecuredJWT } from 'jose'
 import { createVerifyToken } from '../../../adapters/jwt/verify-token.ts'
@@ -99,6 +101,41 @@ describe('a token of an OpenID Connect provider', () => {
     const token = await provider.token({ org: 'acme', role: 'user' })
     await eventually(async () => expect((await verify(token)).kind).to.equal('caller'))
     expect(refused(await verify(old))).to.include('no applicable key')
+  })
+
+  it('that names no key is good with any that fits, and with no other', async () => {
+    const pairs = await Promise.all([1, 2, 3].map(() => generateKeyPair('RS256', { extractable: true })))
+    const published = await Promise.all(
+      pairs
+        .slice(0, 2)
+        .map(async ({ publicKey }, n) => ({ ...(await exportJWK(publicKey)), kid: `key-${n}`, use: 'sig' })),
+    )
+    const server = createServer((_request, response) => {
+      response.setHeader('Content-Type', 'application/json')
+      response.end(JSON.stringify({ keys: published }))
+    })
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
+    const { port } = server.address() as AddressInfo
+    const verify = createVerifyToken(
+      aSettings({ oidc: { issuer: 'https://two.test', audience: AUDIENCE, jwksUrl: `http://127.0.0.1:${port}/keys` } }),
+      ASK_AGAIN_AFTER_MS,
+    )
+    const answers = await Promise.all(
+      pairs.map(async ({ privateKey }) =>
+        verify(
+          await new SignJWT({ org: 'acme', role: 'user' })
+            .setProtectedHeader({ alg: 'RS256' })
+            .setIssuer('https://two.test')
+            .setAudience(AUDIENCE)
+            .setSubject('ada')
+            .setExpirationTime('1h')
+            .sign(privateKey),
+        ),
+      ),
+    )
+    server.closeAllConnections()
+    server.close()
+    expect(answers.map(({ kind }) => kind)).to.deep.equal(['caller', 'caller', 'refused'])
   })
 
   it('is neither good nor bad while the provider cannot be reached', async () => {
