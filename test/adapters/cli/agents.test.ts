@@ -181,7 +181,10 @@ describe('streamspace agent', () => {
   it('says what happened to orphans, and whether they are removed at all', async () => {
     const at = '2026-01-01T00:00:00.000Z'
     const event = { id: 1, agentId: 'edge-1', type: 'orphans_seen', at, actor: 'agent:edge-1', data: {} }
-    const halted = { halted: true, haltedAt: at, haltedBy: 'edge-1', haltedReason: 'the database is older' }
+    const halted = {
+      ...{ halted: true, haltedAt: at, haltedBy: 'edge-1', haltedReason: 'the database is older' },
+      revision: 1,
+    }
     await withApi(
       {
         'GET /api/v1/agents/edge-1/events': page([event]),
@@ -193,6 +196,7 @@ describe('streamspace agent', () => {
           haltedReason: null,
           resumedAt: at,
           resumedBy: 'user:ada',
+          revision: 2,
         }),
       },
       async ({ run }) => {

@@ -150,6 +150,7 @@ describe('the command line', () => {
       sentAt: null,
       ackedAt: null,
       finishedAt: null,
+      revision: 1,
     }
     await withApi(
       {

@@ -215,6 +215,7 @@ describe('streamspace session', () => {
       sentAt: null,
       ackedAt: null,
       finishedAt: null,
+      revision: 1,
     }
     await withApi(
       { [`GET ${SESSION}/events`]: page([event]), [`GET ${SESSION}/commands`]: page([command]) },
