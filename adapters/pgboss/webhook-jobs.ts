@@ -95,9 +95,9 @@ export const workDeliveries = ({ boss, overhear, deliver, onError }: DeliveryWor
     const room = AT_ONCE - underWay.size
     if (room <= 0) return
     const jobs = await boss.fetch<Data>(WEBHOOK_QUEUE, { batchSize: room, groupConcurrency: AT_ONCE_A_WEBHOOK })
-    if (stopped) {
-      for (const job of jobs) await boss.fail(WEBHOOK_QUEUE, job.id, { message: 'this replica is stopping' })
-      return
+    if (stopped && jobs.length > 0) {
+      const ids = jobs.map(({ id }) => id)
+      return void (await boss.fail(WEBHOOK_QUEUE, ids, { message: 'this replica is stopping' }))
     }
     for (const job of jobs) {
       const running = run(job).finally(() => {

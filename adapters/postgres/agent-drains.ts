@@ -86,11 +86,12 @@ export const createAgentDrains = (database: Database, cursors: Cursors, settings
 
     underWay: async (limit) => {
       const { rows } = await database.query({
-        text: `SELECT d.agent_id FROM agent_drains d JOIN agents a ON a.id = d.agent_id AND a.cordoned
+        text: `SELECT d.agent_id, (SELECT count(*) FROM session_moves m WHERE m.from_agent = d.agent_id) AS moving
+                 FROM agent_drains d JOIN agents a ON a.id = d.agent_id AND a.cordoned
                 ORDER BY d.started_at LIMIT $1`,
         values: [limit],
       })
-      return rows.map((row) => row.agent_id as AgentId)
+      return rows.map((row) => ({ agentId: row.agent_id as AgentId, moving: row.moving as number }))
     },
 
     leaving: async (agentId, after, limit) => {
@@ -102,14 +103,6 @@ export const createAgentDrains = (database: Database, cursors: Cursors, settings
         values: [agentId, after, limit],
       })
       return rows.map(sessionFromRow)
-    },
-
-    movesFrom: async (agentId) => {
-      const { rows } = await database.query({
-        text: 'SELECT count(*) AS n FROM session_moves WHERE from_agent = $1',
-        values: [agentId],
-      })
-      return rows[0].n
     },
 
     moves: async (limit) => {

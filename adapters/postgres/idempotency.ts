@@ -1,7 +1,7 @@
 /** The first answers to mutations that came with an Idempotency-Key. */
 import { ANSWERS_KEPT_MS, type IdempotencyStore, type Kept, type KeptRequest } from '../../domain/ports/idempotency.ts'
 import { auditWith } from './audit.ts'
-import type { Database, Queries, Tenants } from './pool.ts'
+import type { Database, Queries } from './pool.ts'
 
 const KEPT_FOR = `interval '${ANSWERS_KEPT_MS} milliseconds'`
 
@@ -42,18 +42,15 @@ export const createIdempotencyStore = (database: Database): IdempotencyStore => 
     return { fingerprint, status, location, body, sealed }
   },
 
-  keep: (kept) => keepAlone(database, kept),
+  keep: async (kept) => {
+    const { rowCount } = await database.of(kept.orgId).query({
+      name: 'keep_answer',
+      text: `${KEEP} ON CONFLICT DO NOTHING`,
+      values: valuesOf(kept),
+    })
+    return rowCount > 0
+  },
 })
-
-/** Of what changed nothing. False: there is an answer already. */
-export const keepAlone = async (database: Tenants, kept: KeptRequest): Promise<boolean> => {
-  const { rowCount } = await database.of(kept.orgId).query({
-    name: 'keep_answer',
-    text: `${KEEP} ON CONFLICT DO NOTHING`,
-    values: valuesOf(kept),
-  })
-  return rowCount > 0
-}
 
 /** Whether an error of PostgreSQL says that the request was answered already: what was done of it again is undone. */
 export const isAnswered = (error: unknown): boolean => {

@@ -3,10 +3,19 @@ import type { QuotaExceeded } from '../../domain/errors.ts'
 import type { Kept } from '../../domain/ports/idempotency.ts'
 import { changeOf } from '../../domain/quota/amounts.ts'
 import type { Decision } from '../../domain/session/session.ts'
+import type { Queries } from './pool.ts'
 
 export type QuotaRefusal = Omit<QuotaExceeded, '_tag'>
 
 export const quotaExceeded = (refusal: QuotaRefusal): QuotaExceeded => ({ _tag: 'QuotaExceeded', ...refusal })
+
+/**
+ * Before agents and sessions are locked by those whose changes are counted (migration 011). No row where the org has no quota: then
+ * it is kept from getting its first one meanwhile.
+ */
+export const lockQuota = async (query: Queries['query'], orgId: string): Promise<void> => {
+  await query({ name: 'lock_quota', text: 'SELECT lock_quota_usage(ARRAY[$1::text])', values: [orgId] })
+}
 
 /** As a step of the statement that writes them: new sessions, rows of `made`, are counted in those orgs that have a quota. */
 export const countNew = (made: string, counted: string): string => `

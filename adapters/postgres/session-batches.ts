@@ -9,6 +9,7 @@ import type { Selection, SessionBatches } from '../../domain/ports/session-batch
 import type { Decision } from '../../domain/session/session.ts'
 import { isAnswered, keepWith } from './idempotency.ts'
 import type { Queries, Tenants } from './pool.ts'
+import { lockQuota } from './quota-asked.ts'
 import { matching, parameters } from './session-filters.ts'
 import { LIVENESS, REACHABLE, SESSION_COLUMNS } from './session-row.ts'
 import { loadedFromRow } from './session-store.ts'
@@ -57,9 +58,6 @@ command AS (
 )
 SELECT count(*) AS changed FROM changed`
 
-/** No row where the org has none. What is changed is counted there by a trigger, with the sessions locked by then. */
-const LOCK_QUOTA = 'SELECT lock_quota_usage(ARRAY[$1::text])'
-
 export const createSessionBatches = (
   database: Tenants,
   settings: { readonly agentSilentAfterMs: number },
@@ -67,7 +65,7 @@ export const createSessionBatches = (
   change: async (scope, which, limit, decide) => {
     try {
       return await database.of(scope.orgId).transaction(async (query) => {
-        await query({ name: 'lock_quota', text: LOCK_QUOTA, values: [scope.orgId] })
+        await lockQuota(query, scope.orgId)
         const { rows } = await query(selection(scope, which, limit, settings.agentSilentAfterMs))
         const decided = decide(rows.map(loadedFromRow))
         if (E.isLeft(decided)) return decided

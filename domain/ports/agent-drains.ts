@@ -29,12 +29,10 @@ export type AgentDrains = {
   /** Of the sessions of one org there, or (null) of all. */
   readonly progress: (orgId: OrgId | null, agentId: AgentId, page: PageRequest) => Promise<DrainProgress>
 
-  /** Agents that are being drained. */
-  readonly underWay: (limit: number) => Promise<readonly AgentId[]>
+  /** Agents that are being drained, the first first; `moving`: how many have left or are about to, and are not started elsewhere yet. */
+  readonly underWay: (limit: number) => Promise<readonly { readonly agentId: AgentId; readonly moving: number }[]>
   /** Sessions that run there and are not tied to it, by id, after one. */
   readonly leaving: (agentId: AgentId, after: SessionId | null, limit: number) => Promise<readonly Session[]>
-  /** How many have left or are about to, and are not started elsewhere yet. */
-  readonly movesFrom: (agentId: AgentId) => Promise<number>
   /** All moves, the oldest first; those whose sessions are gone are forgotten. */
   readonly moves: (limit: number) => Promise<readonly Move[]>
   readonly leave: (decision: Decision) => Promise<E.Either<CommitConflict, void>>

@@ -42,7 +42,7 @@ export const drainAgents = (deps: DrainAgentsDeps): Duty => ({
     for (const move of await deps.drains.moves(ROWS_AT_ONCE)) if (await goOn(deps, known, move)) arrived += 1
     let left = 0
     const draining = await deps.drains.underWay(AGENTS_AT_ONCE)
-    for (const agentId of draining) left += await empty(deps, known, agentId)
+    for (const { agentId, moving } of draining) left += await empty(deps, known, agentId, MOVES_AT_ONCE - moving)
     return { draining: draining.length, left, arrived }
   },
 })
@@ -104,8 +104,8 @@ const goOn = async (deps: DrainAgentsDeps, known: Known, move: Move): Promise<bo
 }
 
 /** How many have begun to leave. */
-const empty = async (deps: DrainAgentsDeps, known: Known, agentId: AgentId): Promise<number> => {
-  let places = MOVES_AT_ONCE - (await deps.drains.movesFrom(agentId))
+const empty = async (deps: DrainAgentsDeps, known: Known, agentId: AgentId, free: number): Promise<number> => {
+  let places = free
   let left = 0
   let after: SessionId | null = null
   // All of them are looked at: those that cannot leave must not be in the way of those that can.

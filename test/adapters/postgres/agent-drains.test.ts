@@ -178,7 +178,7 @@ describe('the draining of an agent', function () {
     await stores.agents.setCordoned(ofAcme(here.agentId), true)
     await stores.drains.begin(ofAcme(here.agentId), 'user:pia')
     expect(await stores.drains.progress(ACME, here.agentId, everything)).to.deep.include({ startedBy: 'user:olga' })
-    expect(await stores.drains.underWay(10)).to.deep.equal([here.agentId])
+    expect((await stores.drains.underWay(10)).map(({ agentId }) => agentId)).to.deep.equal([here.agentId])
   })
 
   it('waits like any other for a place where the room is gone when it rests', async () => {

@@ -32,6 +32,14 @@ describe('cursors', () => {
       expect(() => cursors.decode(list, text)).to.throw(BadCursorError)
     })
 
+  it('are taken for as long as their key is known, and given out under the newest', () => {
+    const [old, now] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
+    const replacing = createCursors(now, [old])
+    expect(replacing.decode('list', cursor)).to.deep.equal(['a'])
+    expect(replacing.encode('list', ['a'])).to.equal(createCursors(now).encode('list', ['a']))
+    expect(() => createCursors(now).decode('list', cursor)).to.throw(BadCursorError)
+  })
+
   it('refuse one of which any character was changed', () => {
     const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
     for (let at = 0; at < cursor.length; at += 1)

@@ -108,7 +108,6 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
     },
     underWay: system,
     leaving: system,
-    movesFrom: system,
     moves: system,
     leave: system,
     arrive: system,

@@ -71,6 +71,32 @@ describe('deliveries of webhooks', () => {
     expect(await typesOf()).to.deep.equal(['failed', 'running'])
   })
 
+  it('whose job comes while the webhook is disabled have another when it is enabled again', async () => {
+    await happens('running')
+    await readAll()
+    const first = (await stores.webhooks.deliveries(ACME, webhook.id, ['pending'], everything)).items[0]
+    if (first === undefined) throw new Error('no delivery')
+    // Its job was made with it.
+    expect(await stores.deliveries.queue()).to.equal(0)
+    const disabled = await stores.webhooks.change(ACME, webhook.id, webhook.version, { status: 'disabled' })
+    // The job is over by that: what believed in it for hours must not.
+    expect(await stores.deliveries.begin(first.id)).to.equal(null)
+    await stores.webhooks.change(ACME, webhook.id, disabled?.version ?? 0, { status: 'active' })
+    const [row] = await stores.ask(
+      `SELECT job_until < now() + interval '3 minutes' AS soon FROM webhook_deliveries WHERE id = $1`,
+      first.id,
+    )
+    expect(row.soon).to.equal(true)
+    await stores.ask('UPDATE webhook_deliveries SET job_until = now() WHERE id = $1', first.id)
+    expect(await stores.deliveries.queue()).to.equal(1)
+  })
+
+  it('have a secret that is replaced only at a version that the caller accepts', async () => {
+    expect(await stores.webhooks.rotate(ACME, webhook.id, 'whsec_b3RoZXI=', 60, [webhook.version + 1])).to.equal(null)
+    const rotated = await stores.webhooks.rotate(ACME, webhook.id, 'whsec_b3RoZXI=', 60, [webhook.version])
+    expect(rotated?.version).to.equal(webhook.version + 1)
+  })
+
   it('are made once by replicas that read the same at the same time', async () => {
     for (let n = 0; n < 40; n += 1) await happens('running')
     const others = [1, 2, 3].map(() => storesOver(stores.database).deliveries)

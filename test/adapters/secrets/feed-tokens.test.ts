@@ -19,6 +19,13 @@ describe('positions as callers keep them', () => {
     expect(createFeedTokens(Buffer.alloc(32, 2)).decode(ACME, token)).to.equal(null)
   })
 
+  it('are taken for as long as their key is known, and given out under the newest', () => {
+    const now = Buffer.alloc(32, 2)
+    const replacing = createFeedTokens(now, [Buffer.alloc(32, 1)])
+    expect(replacing.decode(ACME, token)).to.deep.equal(tokens.decode(ACME, token))
+    expect(createFeedTokens(now).decode(ACME, token)).to.equal(null)
+  })
+
   it('are refused when anything of them was changed', () => {
     for (let at = 0; at < token.length; at += 1)
       for (const other of ['A', 'b', '-', '=', ' '])

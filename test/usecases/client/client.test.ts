@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { createClient } from '../../../src/client/client.ts'
-import { encodeQuery, fillPath } from '../../../src/client/encode.ts'
+import { encodeQuery, fillPath, filterInBody } from '../../../src/client/encode.ts'
 import { ProblemError, UnexpectedAnswerError, UnreachableError } from '../../../src/client/errors.ts'
 import { parseRetryAfter, retryDelay } from '../../../src/client/retry.ts'
 
@@ -71,6 +71,16 @@ describe('the REST client', () => {
     expect(sent[0]?.init.headers).to.include({ Authorization: 'Bearer ssk_x' })
     expect(fillPath('/a/{id}/b', { id: 'x/../y' })).to.equal('/a/x%2F..%2Fy/b')
     expect(encodeQuery({ none: undefined, force: true })).to.equal('?force=true')
+    expect(
+      filterInBody({
+        label: [
+          ['team', 'a'],
+          ['tier', '1', '2'],
+        ],
+      }),
+    ).to.deep.equal({
+      label: ['team=a', 'tier in (1,2)'],
+    })
     // As a filter it would be none.
     expect(() => encodeQuery({ user: [] })).to.throw(TypeError, 'user')
   })

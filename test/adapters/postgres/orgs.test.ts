@@ -1,0 +1,49 @@
+import { expect } from 'chai'
+import { createSessionWriter } from '../../../adapters/postgres/session-writer.ts'
+import { E } from '../../../domain/fp.ts'
+import { noQuota } from '../../../domain/quota/quota.ts'
+import { letGo, lockWaits } from '../../support/locks.ts'
+import { ACME, aCreation, GLOBEX, nowhere, openStores, type Stores } from '../../support/rows.ts'
+
+describe('an org that is deleted', () => {
+  let stores: Stores
+  beforeEach(async () => {
+    stores = await openStores()
+  })
+  afterEach(async () => {
+    await letGo()
+    await stores.close()
+  })
+
+  for (const withQuota of [false, true])
+    it(`is in use by a session that is being written meanwhile, ${withQuota ? 'with' : 'without'} a quota`, async () => {
+      if (withQuota) await stores.quotas.set(ACME, { ...noQuota, maxSessions: 5 }, null)
+      const written = Promise.withResolvers<void>()
+      const { promise: committing, resolve: commit } = Promise.withResolvers<void>()
+      const creating = stores.database.together(async (bound) => {
+        const writer = createSessionWriter(bound, { commandTtlMs: 1_000, seal: () => Buffer.alloc(0) })
+        const [outcome] = await writer.insert([{ decision: aCreation(nowhere) }])
+        written.resolve()
+        await committing
+        return outcome
+      })
+      await written.promise
+      const removing = stores.orgs.remove(ACME)
+      await lockWaits(stores.ask, 1)
+      commit()
+      const outcome = await creating
+      expect(outcome !== undefined && E.isRight(outcome)).to.equal(true)
+      expect(await removing).to.deep.include({ sessions: 1 })
+      expect(await stores.orgs.get(ACME)).not.to.equal(null)
+    })
+
+  it('gets no session any more, and keeps none from the others that are written with it', async () => {
+    expect(await stores.orgs.remove(GLOBEX)).to.deep.equal({ sessions: 0, agents: 0 })
+    const [theirs, ours] = await Promise.all(
+      [GLOBEX, ACME].map((orgId) => stores.unitOfWork.commit(aCreation(nowhere, { orgId }))),
+    )
+    expect(theirs).to.deep.equal(E.left({ _tag: 'Conflict' }))
+    expect(ours !== undefined && E.isRight(ours)).to.equal(true)
+    expect((await stores.ask('SELECT DISTINCT org_id FROM sessions')).map((row) => row.org_id)).to.deep.equal([ACME])
+  })
+})
