@@ -8,7 +8,7 @@
  * test (format, types, layers, the floor of coverage) counts as one failure when it fails and as nothing when
  * it holds. Exit status 1 when anything failed.
  */
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
+import { type FileHandle, mkdtemp, open, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -104,35 +104,47 @@ const alone = async (stage: Stage): Promise<readonly Outcome[]> => {
 
 /** In a network of its own: two Docker engines in one would undo each other's rules. */
 const OWN_NETWORK = 'docker'
-/** Beside the tests of Kubernetes, one after another, as those wait most of the time; what minds a busy machine most comes last. */
-const beside: readonly string[] = [OWN_NETWORK, 'faults', 'e2e', 'adapters']
+/** Lanes beside the tests of Kubernetes, as those wait most of the time. Each runs one stage after another; what minds a busy machine most comes last. */
+const beside: readonly (readonly string[])[] = [
+  [OWN_NETWORK, 'adapters'],
+  ['faults', 'e2e'],
+]
 
-/** What those beside it say is shown when all are over. */
+const oneAfterAnother = async (
+  lane: readonly Stage[],
+  through: readonly string[],
+  output: number,
+): Promise<readonly Outcome[]> => {
+  const outcomes: Outcome[] = []
+  for (const stage of lane) {
+    if (interrupted) break
+    outcomes.push(await timed(stage, { output, ...(stage.name === OWN_NETWORK ? { through } : {}) }))
+  }
+  return outcomes
+}
+
+/** What the lanes beside it say is shown when all are over. */
 const sideBySide = async (
-  others: readonly Stage[],
+  lanes: readonly (readonly Stage[])[],
   through: readonly string[],
   kubernetes: Stage,
 ): Promise<readonly Outcome[]> => {
-  const names = others.map(({ name }) => name).join(', ')
-  console.log(`\n── ${kubernetes.name}, and beside it ${names} ──`)
-  const folder = await mkdtemp(join(tmpdir(), 'streamspace-stage-'))
-  const said = await open(join(folder, 'output'), 'w+')
-  const oneAfterAnother = async (): Promise<readonly Outcome[]> => {
-    const outcomes: Outcome[] = []
-    for (const stage of others) {
-      if (interrupted) break
-      const own = stage.name === OWN_NETWORK ? { through } : {}
-      outcomes.push(await timed(stage, { output: said.fd, ...own }))
-    }
-    return outcomes
-  }
+  const named = lanes.map((lane) => ({ lane, names: lane.map(({ name }) => name).join(', ') }))
+  console.log(`\n── ${kubernetes.name}, and beside it ${named.map(({ names }) => names).join(' and ')} ──`)
+  const folder = await mkdtemp(join(tmpdir(), 'streamspace-stages-'))
+  const outputs = await Promise.all(named.map(({ names }) => open(join(folder, names.replaceAll(', ', '-')), 'w+')))
   try {
-    const [before, last] = await Promise.all([oneAfterAnother(), timed(kubernetes)])
-    console.log(`\n── what was said beside it: ${names} ──`)
-    console.log(await readFile(join(folder, 'output'), 'utf8'))
-    return [...before, last]
+    const outcomes = await Promise.all([
+      ...lanes.map((lane, at) => oneAfterAnother(lane, through, (outputs[at] as FileHandle).fd)),
+      timed(kubernetes).then((outcome) => [outcome]),
+    ])
+    for (const { names } of named) {
+      console.log(`\n── what was said beside it: ${names} ──`)
+      console.log(await readFile(join(folder, names.replaceAll(', ', '-')), 'utf8'))
+    }
+    return outcomes.flat()
   } finally {
-    await said.close()
+    await Promise.all(outputs.map((output) => output.close()))
     await rm(folder, { recursive: true, force: true })
   }
 }
@@ -143,10 +155,12 @@ const steps = (stages: readonly Stage[]): readonly Step[] => {
   const each = (some: readonly Stage[]): readonly Step[] =>
     some.map((stage) => ({ stages: [stage], run: () => alone(stage) }))
   const kubernetes = stages.find(({ name }) => name === 'kubernetes')
-  const others = beside.flatMap((name) => stages.filter((stage) => stage.name === name))
+  const lanes = beside
+    .map((names) => names.flatMap((name) => stages.filter((stage) => stage.name === name)))
+    .filter((lane) => lane.length > 0)
   const through = kubernetes === undefined ? null : ownNetwork()
-  if (kubernetes === undefined || through === null || others.length === 0) return each(stages)
-  const both: Step = { stages: [...others, kubernetes], run: () => sideBySide(others, through, kubernetes) }
+  if (kubernetes === undefined || through === null || lanes.length === 0) return each(stages)
+  const both: Step = { stages: [...lanes.flat(), kubernetes], run: () => sideBySide(lanes, through, kubernetes) }
   const rest = stages.filter((stage) => !both.stages.includes(stage))
   return [
     ...each(rest.filter((stage) => stage !== coverage)),
