@@ -42,6 +42,10 @@ const lockOf = ([caller, what]: readonly unknown[]): string => {
   return `audited\n${orgId}\n${id ?? name}`
 }
 
+/** After several tries of its own (`together`): others were in the way each time, or the org was deleted meanwhile. Nothing was changed. */
+const CONTENDED = new Set(['SS001', '23503', '25P02', '40001', '40P01'])
+const isContended = (error: unknown): boolean => CONTENDED.has((error as { code?: string }).code ?? '')
+
 type Kept<U, N extends keyof U> = Omit<U, N> & { readonly [K in N]: Keeping<U[K]> }
 
 /** `names`: those that change something. */
@@ -90,6 +94,7 @@ export const keptAndSeen = <U extends { readonly [name: string]: UseCase }, N ex
         } catch (error) {
           if (error instanceof Refused) return E.left(error.refusal as never)
           if (isAnswered(error)) return E.left({ _tag: 'Answered' })
+          if (isContended(error)) return E.left({ _tag: 'Contended', what: 'this' })
           throw error
         }
       }

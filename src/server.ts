@@ -12,13 +12,7 @@ import { createWatches } from '../adapters/http/watches.ts'
 import { createVerifyToken } from '../adapters/jwt/verify-token.ts'
 import { limitedMatch } from '../adapters/patterns/limited-match.ts'
 import { startBoss } from '../adapters/pgboss/boss.ts'
-import {
-  createDrainQueue,
-  createDrainQueues,
-  isAboutDrains,
-  keepDrainQueue,
-  workDrains,
-} from '../adapters/pgboss/drains.ts'
+import { createDrainQueues, isAboutDrains, keepDrainQueue, workDrains } from '../adapters/pgboss/drains.ts'
 import { workDuties } from '../adapters/pgboss/duties.ts'
 import { createJobQueries } from '../adapters/pgboss/job-queries.ts'
 import { createAccessStore } from '../adapters/postgres/access.ts'
@@ -29,14 +23,9 @@ import { createAuditStore } from '../adapters/postgres/audit.ts'
 import { createDatabaseClock } from '../adapters/postgres/database-clock.ts'
 import { createDutyStore } from '../adapters/postgres/duties.ts'
 import { createFeed } from '../adapters/postgres/feed.ts'
-import { createInventoryReads } from '../adapters/postgres/inventory-reads.ts'
 import { openJobsDatabase } from '../adapters/postgres/jobs-database.ts'
-import { createLeaseStore } from '../adapters/postgres/leases.ts'
 import { appliedVersion } from '../adapters/postgres/migrate.ts'
-import { createOrphanStore } from '../adapters/postgres/orphans.ts'
-import { createOutbox } from '../adapters/postgres/outbox.ts'
 import { openDatabase } from '../adapters/postgres/pool.ts'
-import { createReportStore } from '../adapters/postgres/reports.ts'
 import { createRetentionStore } from '../adapters/postgres/retention.ts'
 import { createSessionBatches } from '../adapters/postgres/session-batches.ts'
 import { createSessionQueries } from '../adapters/postgres/session-queries.ts'
@@ -46,27 +35,17 @@ import { createTemplateStore } from '../adapters/postgres/templates.ts'
 import { createIds } from '../adapters/secrets/ids.ts'
 import { tokens } from '../adapters/secrets/tokens.ts'
 import { createMetrics } from '../adapters/telemetry/metrics.ts'
-import { createAgentHub } from '../adapters/websocket/hub.ts'
 import { OFFLINE_AFTER_INTERVALS } from '../domain/agent/agent.ts'
-import type { AgentId } from '../domain/ids.ts'
-import type { AgentGateway, Wake } from '../domain/ports/delivery.ts'
 import { readCatalogue } from './catalogue/index.ts'
-import { gatherConnects } from './delivery/gathered-connects.ts'
-import { gatherInventories } from './delivery/gathered-inventories.ts'
-import { passOn, rememberedHolders, WAKES_GO_ASTRAY_FOR_MS } from './delivery/holders.ts'
-import { createInventoryRequests } from './delivery/inventory-requests.ts'
-import { createLaneOutbox } from './delivery/lane-outbox.ts'
-import { createWake } from './delivery/wake.ts'
 import { keptUseCases } from './kept-use-cases.ts'
 import { createRecentAgents } from './placement/recent-agents.ts'
 import { createRecentTemplates } from './placement/recent-templates.ts'
 import { ensureCatalogue, ensureInstallationKey, type InstallationKey } from './program/first-start.ts'
 import type { ServerSettings } from './program/settings.ts'
+import { openDelivery } from './server-delivery.ts'
 import { openSecrets } from './server-secrets.ts'
 import { openWebhooks } from './server-webhooks.ts'
-import { createAgentInbox } from './usecases/agent-inbox.ts'
 import type { Application } from './usecases/application.ts'
-import { applyReports } from './usecases/apply-reports.ts'
 import { auditUseCases } from './usecases/audit.ts'
 import { createAuditTrail } from './usecases/audit-trail.ts'
 import { createAuthenticate } from './usecases/authenticate.ts'
@@ -79,11 +58,8 @@ import { jobUseCases } from './usecases/jobs.ts'
 import { createKeyUse } from './usecases/key-use.ts'
 import { planSession } from './usecases/plan-session.ts'
 import { readCommands, readSessions } from './usecases/read-sessions.ts'
-import { reconcileInventory } from './usecases/reconcile-inventory.ts'
-import { reconcileOrphans } from './usecases/reconcile-orphans.ts'
 import { ALIVE_EVERY_MS, createPresence, replicas } from './usecases/replicas.ts'
 import { retention } from './usecases/retention.ts'
-import { settleRemovals } from './usecases/settle-removals.ts'
 import { createUnitOfWork } from './usecases/unit-of-work.ts'
 import { watchSessions } from './usecases/watch-sessions.ts'
 import { version } from './version.ts'
@@ -137,27 +113,8 @@ export const startServer = async (
   const templates = createRecentTemplates(createTemplateStore(database, cursors, ids))
   const sessions = createSessionStore(database, { agentSilentAfterMs })
   const queries = createSessionQueries(database, cursors, { agentSilentAfterMs })
-  const reports = createReportStore(database, settings)
-  const leases = gatherConnects(
-    createLeaseStore(database, {
-      onOlderDatabase: (found) =>
-        log.error(
-          found,
-          'the database is older than an agent: was it restored? No orphan is removed until an operator approves',
-        ),
-    }),
-  )
   const duties = createDutyStore(database)
   const feed = createFeed(database)
-  const orphans = createOrphanStore(database, cursors)
-  const outbox = createLaneOutbox(
-    createOutbox(database, {
-      unseal: sealer.unseal,
-      startTimeoutMs: timeouts.startMs,
-      onUnreadable: (command) =>
-        log.error(command, 'secrets of a session cannot be unsealed: was STREAMSPACE_SECRET_KEY changed?'),
-    }),
-  )
   const unitOfWork = createUnitOfWork(
     createSessionWriter(database, { commandTtlMs: settings.commandTtlMs, seal: sealer.seal }),
   )
@@ -174,60 +131,13 @@ export const startServer = async (
     onError: told('a connection for jobs broke'),
   })
   const boss = await startBoss(jobs, told('pg-boss'))
-  // The hub needs an inbox, the inbox a wake, the wake the hub: the knot is tied through this reference.
-  const wakeLater: { current: Wake | null } = { current: null }
-  const wake: Wake = { agents: (agentIds) => wakeLater.current?.agents(agentIds) }
   const places = { soon: () => {} }
-  const inventories = gatherInventories(createInventoryReads(database))
-  const core = { sessions, inventories, agents, reports, duties, unitOfWork, wake, clock, ids, timeouts }
-
-  const inbox = createAgentInbox({
-    leases,
-    reports,
-    replicaId,
-    capacityChanged: () => places.soon(),
-    applyReports: settleRemovals({
-      orphans,
-      reports,
-      random: Math.random,
-      told: (answered) => log.info({ answered }, 'removals of orphans were answered'),
-      applyReports: applyReports({ ...core, random: Math.random, capacityFreed: () => places.soon() }),
-    }),
-    reconcileInventory: reconcileInventory({
-      ...core,
-      capacityFreed: () => places.soon(),
-      reconcileOrphans: reconcileOrphans({
-        ...core,
-        orphans,
-        graceMs: settings.orphanGraceMs,
-        told: (report) =>
-          report.fresh > 0 || report.held !== null
-            ? log.warn(report, 'an agent has sessions that are not its own here (orphans)')
-            : log.info(report, 'orphans of an agent'),
-      }),
-    }),
-  })
-  const hub = createAgentHub(
-    { leases, outbox, inbox, clock, log },
-    {
-      replicaId,
-      heartbeatIntervalMs: settings.heartbeatIntervalMs,
-      inventoryIntervalMs: settings.inventoryIntervalMs,
-      ackTimeoutMs: settings.ackTimeoutMs,
-      wakesGoAstrayForMs: WAKES_GO_ASTRAY_FOR_MS,
-    },
+  const delivery = openDelivery(
+    { database, boss, sessions, sealer, cursors, clock, ids, replicaId, roomFreed: () => places.soon(), log },
+    settings,
   )
-  const gateway: AgentGateway = hub
-  const drains = createDrainQueue(boss)
-  wakeLater.current = createWake(
-    {
-      gateway,
-      leases: rememberedHolders(leases),
-      drains,
-      onError: told('a wake was lost; the sweep finds what it was for'),
-    },
-    { nudge: settings.nudge },
-  )
+  const { hub, inbox, wake } = delivery
+  const core = { sessions, agents, reports: delivery.reports, duties, unitOfWork, wake, clock, ids, timeouts }
 
   const live = createLiveFeed({
     feed,
@@ -253,7 +163,7 @@ export const startServer = async (
     clock,
     ids,
     tokens,
-    gateway,
+    gateway: hub,
     wake,
     templates,
     matches: limitedMatch,
@@ -262,12 +172,7 @@ export const startServer = async (
     settings: { ...settings, agentSilentAfterMs },
     timeouts,
     told: (act, fields) => log.warn(fields, act),
-    askInventory: createInventoryRequests({
-      gateway,
-      leases,
-      drains,
-      onError: told('an agent was not asked for its inventory; it sends one by itself'),
-    }),
+    askInventory: delivery.askInventory,
   })
   const authenticate = createAuthenticate({
     access,
@@ -360,13 +265,11 @@ export const startServer = async (
   })
   await presence.beat()
   await countReplicas()
-  const moved = passOn({ leases, drains, replicaId, onError: told('a wake could not be passed on') })
-  const drain = (agentId: AgentId): void => (hub.holds(agentId) ? hub.drain(agentId) : moved(agentId))
   const draining = await workDrains({
     boss,
     overhear: jobs.overhear,
     replicaId,
-    drain,
+    drain: delivery.drain,
     requestInventory: hub.requestInventory,
     onError: told('drain jobs could not be fetched; the sweep finds what they were for'),
   })

@@ -2,7 +2,7 @@ import type { Agent } from '../../domain/agent/agent.ts'
 import { pipe, TE } from '../../domain/fp.ts'
 import type { AgentId } from '../../domain/ids.ts'
 import type { LostSessions } from '../../domain/ports/agents.ts'
-import type { Page } from '../../domain/ports/sessions.ts'
+import type { Page } from '../../domain/ports/page.ts'
 import { agentRepresentation, removedAgentRepresentation } from '../../src/api/agent.ts'
 import type { agentRoutes } from '../../src/api/agent-routes.ts'
 import { pageRequest } from '../../src/api/query.ts'
@@ -42,8 +42,8 @@ const removed =
     lost === null ? noContent() : ok(removedAgentRepresentation(agentId, lost))
 
 export const agentHandlers = ({ agents }: Application): Handlers<keyof typeof agentRoutes> => ({
-  listAgents: ({ caller, query: { limit, cursor, ...filter } }) =>
-    pipe(agents.list(caller, filter, pageRequest(limit, cursor)), TE.map(page)),
+  listAgents: ({ caller, query: { limit, cursor, sort, ...filter } }) =>
+    pipe(agents.list(caller, filter, pageRequest(limit, cursor, sort)), TE.map(page)),
   enrolAgent: ({ caller, body, keeping }) => pipe(agents.enrol(caller, body, keeping(enrolled)), TE.map(enrolled)),
   getAgent: ({ caller, params }) => pipe(agents.get(caller, params.id), TE.map(one)),
   removeAgent: ({ caller, params, query, ifMatch, keeping }) => {
@@ -57,7 +57,7 @@ export const agentHandlers = ({ agents }: Application): Handlers<keyof typeof ag
   drainAgent: ({ caller, params, ifMatch, keeping }) =>
     pipe(agents.drain(caller, params.id, ifMatch, keeping(draining)), TE.map(draining)),
   getAgentDrain: ({ caller, params, query }) =>
-    pipe(agents.drainProgress(caller, params.id, pageRequest(query.limit, query.cursor)), TE.map(progress)),
+    pipe(agents.drainProgress(caller, params.id, pageRequest(query.limit, query.cursor, query.sort)), TE.map(progress)),
   uncordonAgent: ({ caller, params, ifMatch, keeping }) =>
     pipe(agents.uncordon(caller, params.id, ifMatch, keeping(one)), TE.map(one)),
 })

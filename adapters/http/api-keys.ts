@@ -17,9 +17,9 @@ const made = ({ apiKey, key }: MadeApiKey): Reply => ({
 })
 
 export const apiKeyHandlers = ({ apiKeys }: Application): Handlers<keyof typeof apiKeyRoutes> => ({
-  listApiKeys: ({ caller, query: { limit, cursor } }) =>
+  listApiKeys: ({ caller, query: { limit, cursor, sort } }) =>
     pipe(
-      apiKeys.list(caller, pageRequest(limit, cursor)),
+      apiKeys.list(caller, pageRequest(limit, cursor, sort)),
       TE.map(({ items, nextCursor }) => ok({ items: items.map(apiKeyRepresentation), nextCursor })),
     ),
   getApiKey: ({ caller, params }) =>

@@ -7,8 +7,8 @@ import type { Handlers } from './endpoint.ts'
 import { ok } from './replies.ts'
 
 export const auditHandlers = ({ audit }: Application): Handlers<keyof typeof auditRoutes> => ({
-  listAudit: ({ caller, query: { limit, cursor, ...filter } }) =>
-    pipe(audit.list(caller, filter, pageRequest(limit, cursor)), TE.map(ok)),
+  listAudit: ({ caller, query: { limit, cursor, sort, ...filter } }) =>
+    pipe(audit.list(caller, filter, pageRequest(limit, cursor, sort)), TE.map(ok)),
   exportAudit: ({ caller, query: { format = 'ndjson', ...filter } }) =>
     pipe(
       audit.all(caller, filter),

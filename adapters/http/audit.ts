@@ -98,11 +98,24 @@ const entryOf = (
 }
 
 /** Of what was done. What was removed has become nothing. */
-export const doneEntry = (asked: Asked, { status, body }: Reply, before?: object): AuditEntry => {
+export const doneEntry = (asked: Asked, { status, body, told }: Reply, before?: object): AuditEntry => {
+  if (told !== undefined) return entryOf(asked, { outcome: 'succeeded', status, code: null }, null, before, told.after)
   const isGone = asked.route.method === 'delete' && asked.route.tag !== 'Sessions'
   const after = typeof body === 'object' && body !== null && !Array.isArray(body) && !isGone ? body : null
   return entryOf(asked, { outcome: 'succeeded', status, code: null }, body, before, after)
 }
+
+/** Found by the id of each, and by what was done with it. */
+export const partEntries = (asked: Asked, { told }: Reply): readonly AuditEntry[] =>
+  (told?.parts ?? []).map(({ operationId, id, status, code, before, after }) =>
+    entryOf(
+      { ...asked, operationId, params: { id } },
+      { outcome: code === null ? 'succeeded' : 'refused', status, code },
+      null,
+      before,
+      after,
+    ),
+  )
 
 export const refusedEntry = (asked: Asked, status: number, code: string): AuditEntry =>
   entryOf(asked, { outcome: status >= 500 ? 'failed' : 'refused', status, code }, null, null, null)

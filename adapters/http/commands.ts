@@ -12,8 +12,8 @@ const command =
   (view: CommandView): Reply => ({ status, body: view, etag: view.revision })
 
 export const commandHandlers = ({ commands }: Application): Handlers<keyof typeof commandRoutes> => ({
-  listCommands: ({ caller, query: { limit, cursor, ...filter } }) =>
-    pipe(commands.list(caller, filter, pageRequest(limit, cursor)), TE.map(ok)),
+  listCommands: ({ caller, query: { limit, cursor, sort, ...filter } }) =>
+    pipe(commands.list(caller, filter, pageRequest(limit, cursor, sort)), TE.map(ok)),
   getCommand: ({ caller, params }) => pipe(commands.get(caller, params.id), TE.map(command(200))),
   redriveCommand: ({ caller, params, ifMatch, keeping }) =>
     pipe(commands.redrive(caller, params.id, ifMatch, keeping(command(202))), TE.map(command(202))),

@@ -14,7 +14,7 @@ import type { Route } from '../../src/api/route.ts'
 import type { OperationId, Routes } from '../../src/api/routes.ts'
 import type { Application, IfMatch } from '../../src/usecases/application.ts'
 import type { Admission } from './admission.ts'
-import { type Asked, doneEntry, isAudited, isTold, type NoteAudit, refusedEntry } from './audit.ts'
+import { type Asked, doneEntry, isAudited, isTold, type NoteAudit, partEntries, refusedEntry } from './audit.ts'
 import { callerOf } from './authenticate.ts'
 import { readBody } from './body.ts'
 import { parseIfMatch } from './etag.ts'
@@ -106,9 +106,9 @@ export const endpoint = (
     const isOfInterest = isAudited(operationId, route)
     let isWritten = false
     const audit = (reply: Reply, before?: object) => {
-      if (!isOfInterest) return null
+      if (!isOfInterest) return { audit: null }
       isWritten = true
-      return doneEntry(asked, reply, before)
+      return { audit: doneEntry(asked, reply, before), parts: partEntries(asked, reply) }
     }
     const outcome = await admitted(() =>
       key.right === null

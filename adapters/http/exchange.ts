@@ -29,8 +29,20 @@ export type Reply = {
   readonly replayed?: true
   /** Text instead of `body`, sent as it is made, and made no faster than it is read. */
   readonly download?: { readonly type: string; readonly filename: string; readonly chunks: AsyncIterable<string> }
+  /** What the audit trail tells instead of the body, and of each part as if it had been asked for alone. */
+  readonly told?: { readonly after: object; readonly parts: readonly ToldPart[] }
   /** Large, the same for everybody, and without a secret; lists are anyway. */
   readonly compressible?: true
+}
+
+export type ToldPart = {
+  readonly operationId: string
+  readonly id: string
+  readonly status: number
+  /** Of the problem; null: it was done. */
+  readonly code: string | null
+  readonly before: object | null
+  readonly after: object | null
 }
 
 export type Refused = { readonly status: number; readonly code: ProblemCode }

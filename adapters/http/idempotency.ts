@@ -16,7 +16,6 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may, scopeOf } from '../../domain/identity/caller.ts'
-import type { AuditEntry } from '../../domain/ports/audit.ts'
 import type {
   Before,
   FoundAnswer,
@@ -25,6 +24,7 @@ import type {
   KeptAnswer,
   KeptRequest,
   RequestIdentity,
+  Told,
 } from '../../domain/ports/idempotency.ts'
 import { canonicalJson } from '../../domain/template/template.ts'
 import { permissionFor, type Route } from '../../src/api/route.ts'
@@ -38,8 +38,8 @@ export type Keeping = <A>(reply: (result: A) => Reply) => Keep<A> | undefined
 
 export const keepingNothing: Keeping = () => undefined
 
-/** What is to be told of what was done, or null. `before`: what was there, as it would have been answered. */
-export type AuditOf = (reply: Reply, before?: object) => AuditEntry | null
+/** What is to be told of what was done. `before`: what was there, as it would have been answered. */
+export type AuditOf = (reply: Reply, before?: object) => Told
 
 const wasBefore = <A>(reply: (result: A) => Reply, before: Before<A> | undefined): object | undefined =>
   before?.kind === 'changed' ? ((reply(before.was).body as object | undefined) ?? undefined) : before?.was
@@ -48,7 +48,7 @@ const wasBefore = <A>(reply: (result: A) => Reply, before: Before<A> | undefined
 export const keepingAudit =
   ({ orgId }: Caller, audit: AuditOf): Keeping =>
   (reply) =>
-  (result, before) => ({ orgId, answer: null, audit: audit(reply(result), wasBefore(reply, before)) })
+  (result, before) => ({ orgId, answer: null, ...audit(reply(result), wasBefore(reply, before)) })
 
 export type Outcome = E.Either<AnyRefusal, Reply>
 
@@ -135,7 +135,7 @@ export const createIdempotency = (
       const keeping: Keeping = (reply) => (result, was) => {
         const given = reply(result)
         offered = { ...identity, ...answerOf(given, mutation.key, secret) }
-        return { orgId: identity.orgId, answer: offered, audit: mutation.audit(given, wasBefore(reply, was)) }
+        return { orgId: identity.orgId, answer: offered, ...mutation.audit(given, wasBefore(reply, was)) }
       }
       const outcome = await run(keeping)
       if (E.isRight(outcome)) {

@@ -6,9 +6,9 @@ import type { Handlers } from './endpoint.ts'
 import { accepted, ok } from './replies.ts'
 
 export const jobHandlers = ({ jobs }: Application): Handlers<keyof typeof jobRoutes> => ({
-  listQueues: ({ caller, query: { limit, cursor } }) =>
-    pipe(jobs.queues(caller, pageRequest(limit, cursor)), TE.map(ok)),
-  listJobs: ({ caller, params, query: { limit, cursor, ...filter } }) =>
-    pipe(jobs.list(caller, params.queue, filter, pageRequest(limit, cursor)), TE.map(ok)),
+  listQueues: ({ caller, query: { limit, cursor, sort } }) =>
+    pipe(jobs.queues(caller, pageRequest(limit, cursor, sort)), TE.map(ok)),
+  listJobs: ({ caller, params, query: { limit, cursor, sort, ...filter } }) =>
+    pipe(jobs.list(caller, params.queue, filter, pageRequest(limit, cursor, sort)), TE.map(ok)),
   retryJob: ({ caller, params }) => pipe(jobs.retry(caller, params.queue, params.id), TE.map(accepted)),
 })

@@ -16,9 +16,9 @@ const made = (org: Org): Reply => ({
 })
 
 export const orgHandlers = ({ orgs }: Application): Handlers<keyof typeof orgRoutes> => ({
-  listOrgs: ({ caller, query: { limit, cursor } }) =>
+  listOrgs: ({ caller, query: { limit, cursor, sort } }) =>
     pipe(
-      orgs.list(caller, pageRequest(limit, cursor)),
+      orgs.list(caller, pageRequest(limit, cursor, sort)),
       TE.map(({ items, nextCursor }) => ok({ items: items.map(orgRepresentation), nextCursor })),
     ),
   createOrg: ({ caller, body, keeping }) => pipe(orgs.create(caller, body, keeping(made)), TE.map(made)),

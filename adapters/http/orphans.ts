@@ -11,14 +11,14 @@ import { created } from './sessions.ts'
 const removal = (view: OrphanRemoval): Reply => ({ status: 200, body: view, etag: view.revision })
 
 export const orphanHandlers = ({ orphans }: Application): Handlers<keyof typeof orphanRoutes> => ({
-  listOrphans: ({ caller, params, query: { limit, cursor, state } }) =>
-    pipe(orphans.list(caller, params.id, state ?? presentStates, pageRequest(limit, cursor)), TE.map(ok)),
+  listOrphans: ({ caller, params, query: { limit, cursor, sort, state } }) =>
+    pipe(orphans.list(caller, params.id, state ?? presentStates, pageRequest(limit, cursor, sort)), TE.map(ok)),
   approveOrphans: ({ caller, params, body, keeping }) =>
     pipe(orphans.approve(caller, params.id, body.sessionIds ?? null, keeping(accepted)), TE.map(accepted)),
   adoptOrphan: ({ caller, params, body, keeping }) =>
     pipe(orphans.adopt(caller, params.id, params.sessionId, body, keeping(created)), TE.map(created)),
-  listAgentEvents: ({ caller, params, query: { limit, cursor } }) =>
-    pipe(orphans.events(caller, params.id, pageRequest(limit, cursor)), TE.map(ok)),
+  listAgentEvents: ({ caller, params, query: { limit, cursor, sort } }) =>
+    pipe(orphans.events(caller, params.id, pageRequest(limit, cursor, sort)), TE.map(ok)),
   getOrphanRemoval: ({ caller }) => pipe(orphans.removal(caller), TE.map(removal)),
   haltOrphanRemoval: ({ caller, ifMatch, keeping }) =>
     pipe(orphans.halt(caller, ifMatch, keeping(removal)), TE.map(removal)),

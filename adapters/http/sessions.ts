@@ -1,6 +1,7 @@
 import { E, pipe, TE } from '../../domain/fp.ts'
 import type { WrittenPage } from '../../domain/ports/sessions.ts'
 import type { SessionView } from '../../domain/session/session-view.ts'
+import type { BatchAction } from '../../domain/session/words.ts'
 import { pageRequest } from '../../src/api/query.ts'
 import { batchRequestOf } from '../../src/api/session-batch.ts'
 import type { sessionRoutes } from '../../src/api/session-routes.ts'
@@ -21,14 +22,35 @@ export const created = (view: SessionView): Reply => ({
   location: `/api/v1/sessions/${view.id}`,
 })
 
-const batchAnswer = ({ items }: BatchResult): Reply =>
-  ok({
-    items: items.map(({ id, outcome }) => {
-      if (E.isRight(outcome)) return { id, status: 202, session: outcome.right }
+/** What would have been asked for each of them alone. */
+const alone = {
+  stop: 'stopSession',
+  hibernate: 'hibernateSession',
+  delete: 'deleteSession',
+} as const satisfies { readonly [A in BatchAction]: keyof typeof sessionRoutes }
+
+const batchAnswer =
+  (action: BatchAction) =>
+  ({ items }: BatchResult): Reply => {
+    const answers = items.map(({ id, outcome, was }) => {
+      if (E.isRight(outcome)) return { id, was, status: 202, session: outcome.right }
       const problem = problemOfItem(outcome.left)
-      return { id, status: problem.status, problem }
-    }),
-  })
+      return { id, was, status: problem.status, problem }
+    })
+    const parts = answers.map(({ id, status, was, session, problem }) => ({
+      operationId: alone[action],
+      id,
+      status,
+      code: problem?.code ?? null,
+      before: session === undefined ? null : was,
+      after: session ?? null,
+    }))
+    const refused = parts.filter(({ code }) => code !== null).length
+    return {
+      ...ok({ items: answers.map(({ was: _, ...shown }) => shown) }),
+      told: { after: { action, sessions: parts.length, refused }, parts },
+    }
+  }
 
 const written = ({ items, nextCursor }: WrittenPage): Reply => ({
   status: 200,
@@ -47,7 +69,10 @@ export const sessionHandlers = ({ sessions }: Application, watches: Watches): Ha
       pipe(sessions.create(caller, body, keeping(created)), TE.map(created)),
     planSession: ({ caller, body }) => pipe(sessions.plan(caller, body), TE.map(ok)),
     batchSessions: ({ caller, body, keeping }) =>
-      pipe(sessions.batch(caller, batchRequestOf(body), keeping(batchAnswer)), TE.map(batchAnswer)),
+      pipe(
+        sessions.batch(caller, batchRequestOf(body), keeping(batchAnswer(body.action))),
+        TE.map(batchAnswer(body.action)),
+      ),
     summarizeSessions: ({ caller, query }) => pipe(sessions.summary(caller, query), TE.map(ok)),
     getSession: ({ caller, params }) => pipe(sessions.get(caller, params.id), TE.map(session(200))),
     changeSession: ({ caller, params, body, ifMatch, keeping }) =>
@@ -62,17 +87,17 @@ export const sessionHandlers = ({ sessions }: Application, watches: Watches): Ha
     hibernateSession: intent('hibernate'),
     wakeSession: intent('wake'),
     restartSession: intent('restart'),
-    touchSession: ({ caller, params }) => pipe(sessions.touch(caller, params.id), TE.map(noContent)),
+    touchSession: ({ caller, params, ifMatch }) => pipe(sessions.touch(caller, params.id, ifMatch), TE.map(noContent)),
     listSessionEvents: ({ caller, params, query }) =>
-      pipe(sessions.events(caller, params.id, pageRequest(query.limit, query.cursor)), TE.map(ok)),
+      pipe(sessions.events(caller, params.id, pageRequest(query.limit, query.cursor, query.sort)), TE.map(ok)),
     watchSessions: ({ caller, query, lastEventId }) =>
-      watches.hasRoom()
+      watches.hasRoom(caller)
         ? pipe(
             sessions.watch(caller, query, lastEventId),
             TE.map((watch): Reply => ({ status: 200, stream: (exchange) => watches.open(exchange, caller, watch) })),
           )
         : TE.left({ _tag: 'Overloaded' }),
     listSessionCommands: ({ caller, params, query }) =>
-      pipe(sessions.commands(caller, params.id, pageRequest(query.limit, query.cursor)), TE.map(ok)),
+      pipe(sessions.commands(caller, params.id, pageRequest(query.limit, query.cursor, query.sort)), TE.map(ok)),
   }
 }

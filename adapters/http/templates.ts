@@ -1,5 +1,5 @@
 import { pipe, TE } from '../../domain/fp.ts'
-import type { Page } from '../../domain/ports/sessions.ts'
+import type { Page } from '../../domain/ports/page.ts'
 import type { Template } from '../../domain/template/template.ts'
 import { pageRequest } from '../../src/api/query.ts'
 import { templateRepresentation } from '../../src/api/template.ts'
@@ -25,13 +25,13 @@ const put = ({ template, created }: PutTemplate): Reply => ({
 })
 
 export const templateHandlers = ({ templates }: Application): Handlers<keyof typeof templateRoutes> => ({
-  listTemplates: ({ caller, query: { limit, cursor, ...filter } }) =>
-    pipe(templates.list(caller, filter, pageRequest(limit, cursor)), TE.map(page)),
+  listTemplates: ({ caller, query: { limit, cursor, sort, ...filter } }) =>
+    pipe(templates.list(caller, filter, pageRequest(limit, cursor, sort)), TE.map(page)),
   putTemplate: ({ caller, body, ifMatch, keeping }) =>
     pipe(templates.put(caller, body.document, body.orgId, ifMatch, keeping(put)), TE.map(put)),
   getTemplate: ({ caller, params }) => pipe(templates.get(caller, params.name), TE.map(one)),
   archiveTemplate: ({ caller, params, ifMatch, keeping }) =>
     pipe(templates.archive(caller, params.name, ifMatch, keeping(noContent)), TE.map(noContent)),
   listTemplateVersions: ({ caller, params, query }) =>
-    pipe(templates.versions(caller, params.name, pageRequest(query.limit, query.cursor)), TE.map(page)),
+    pipe(templates.versions(caller, params.name, pageRequest(query.limit, query.cursor, query.sort)), TE.map(page)),
 })

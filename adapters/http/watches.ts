@@ -15,8 +15,8 @@ import { type Exchange, headersOf } from './exchange.ts'
 
 export type Watches = {
   readonly open: (exchange: Exchange, caller: Caller, watch: Watch) => void
-  /** Whether one more can be served. */
-  readonly hasRoom: () => boolean
+  /** Whether one more of this caller can be served. */
+  readonly hasRoom: (caller: Caller) => boolean
   readonly size: () => number
   /** Ended because their reader was too slow, since the start. */
   readonly dropped: () => number
@@ -32,10 +32,15 @@ export type WatchesSettings = {
   readonly unreadBytes?: number
   /** For how long a reader that is behind may take nothing. */
   readonly patienceMs?: number
+  /** Streams of a replica, and of one key or user of it. */
+  readonly most?: number
+  readonly mostOfOne?: number
 }
 
 /** Streams of a replica: each is a connection and some memory. */
 const MOST = 10_000
+/** Of one key or user: some are left for others. */
+const MOST_OF_ONE = 7_500
 const UNREAD_BYTES = 262_144
 /** One that is behind is given more when no more than this waits. */
 const AHEAD_BYTES = 65_536
@@ -71,8 +76,11 @@ export const createWatches = ({
   heartbeatMs,
   unreadBytes = UNREAD_BYTES,
   patienceMs = PATIENCE_MS,
+  most = MOST,
+  mostOfOne = MOST_OF_ONE,
 }: WatchesSettings): Watches => {
   const holders = new Map<string, Holder>()
+  const sizeBy = new Map<string, number>()
   let size = 0
   let dropped = 0
   let closed = false
@@ -99,6 +107,12 @@ export const createWatches = ({
     return [key, holder]
   }
 
+  const count = (caller: Caller, more: 1 | -1): void => {
+    const now = (sizeBy.get(nameOf(caller)) ?? 0) + more
+    if (now === 0) sizeBy.delete(nameOf(caller))
+    else sizeBy.set(nameOf(caller), now)
+  }
+
   const open: Watches['open'] = (exchange, caller, watch) => {
     const { request, response } = exchange
     // Without chunks: it ends with its connection, and each event is one write of what all others get too.
@@ -118,6 +132,7 @@ export const createWatches = ({
     const gone = (): void => {
       if (!holder.streams.delete(stream)) return
       size -= 1
+      count(caller, -1)
       if (holder.streams.size === 0) holders.delete(key)
       stop()
     }
@@ -142,6 +157,7 @@ export const createWatches = ({
     }
     holder.streams.add(stream)
     size += 1
+    count(caller, 1)
     response.once('close', gone)
     if (closed) return stream.end(STOPPING)
     stop = watch.begin({
@@ -213,7 +229,7 @@ export const createWatches = ({
 
   return {
     open,
-    hasRoom: () => !closed && size < MOST,
+    hasRoom: (caller) => !closed && size < most && (sizeBy.get(nameOf(caller)) ?? 0) < mostOfOne,
     size: () => size,
     dropped: () => dropped,
     close: () => {
@@ -223,6 +239,8 @@ export const createWatches = ({
     },
   }
 }
+
+const nameOf = ({ keyId, orgId, userId }: Caller): string => keyId ?? `${orgId}\n${userId}`
 
 const STOPPING = 'this replica is stopping: go on with Last-Event-ID'
 

@@ -24,9 +24,9 @@ const made = (about: WebhookAndSecret): Reply => ({
 })
 
 export const webhookHandlers = ({ webhooks }: Application): Handlers<keyof typeof webhookRoutes> => ({
-  listWebhooks: ({ caller, query: { limit, cursor } }) =>
+  listWebhooks: ({ caller, query: { limit, cursor, sort } }) =>
     pipe(
-      webhooks.list(caller, pageRequest(limit, cursor)),
+      webhooks.list(caller, pageRequest(limit, cursor, sort)),
       TE.map(({ items, nextCursor }) => ok({ items: items.map(webhookRepresentation), nextCursor })),
     ),
   createWebhook: ({ caller, body, keeping }) => pipe(webhooks.create(caller, body, keeping(made)), TE.map(made)),
@@ -40,8 +40,8 @@ export const webhookHandlers = ({ webhooks }: Application): Handlers<keyof typeo
       webhooks.rotate(caller, params.id, body.overlapSeconds ?? DEFAULT_OVERLAP_SECONDS, ifMatch, keeping(rotated)),
       TE.map(rotated),
     ),
-  listWebhookDeliveries: ({ caller, params, query: { limit, cursor, status } }) =>
-    pipe(webhooks.deliveries(caller, params.id, status, pageRequest(limit, cursor)), TE.map(ok)),
+  listWebhookDeliveries: ({ caller, params, query: { limit, cursor, sort, status } }) =>
+    pipe(webhooks.deliveries(caller, params.id, status, pageRequest(limit, cursor, sort)), TE.map(ok)),
   redriveWebhookDelivery: ({ caller, params, keeping }) =>
     pipe(webhooks.redrive(caller, params.id, params.deliveryId, keeping(accepted)), TE.map(accepted)),
 })

@@ -15,28 +15,32 @@ export type JobCursors = {
 // biome-ignore lint/suspicious/noExplicitAny: rows are decoded below
 type Row = any
 
+type Order = readonly ['ASC', '>'] | readonly ['DESC', '<']
+
+const orderOf = (sort: string): Order => (sort.startsWith('-') ? ['DESC', '<'] : ['ASC', '>'])
+
 /** pg-boss keeps queues of its own, whose names begin like this. */
-const QUEUES = `
+const queuesIn = ([direction, beyond]: Order): string => `
 SELECT q.name, q.policy, counts.by_state, counts.oldest_waiting
   FROM (SELECT name, policy FROM pgboss.queue
-         WHERE name COLLATE "C" > $1 AND name NOT LIKE '\\_\\_pgboss\\_\\_%'
-         ORDER BY name COLLATE "C" LIMIT $2) q
+         WHERE ($1::text IS NULL OR name COLLATE "C" ${beyond} $1) AND name NOT LIKE '\\_\\_pgboss\\_\\_%'
+         ORDER BY name COLLATE "C" ${direction} LIMIT $2) q
  CROSS JOIN LATERAL (
          SELECT coalesce(jsonb_object_agg(state, jobs), '{}') AS by_state,
                 min(oldest) FILTER (WHERE state IN ('created', 'retry')) AS oldest_waiting
            FROM (SELECT state::text, count(*) AS jobs, min(created_on) AS oldest
                    FROM pgboss.job WHERE name = q.name GROUP BY state) each) counts
- ORDER BY q.name COLLATE "C"`
+ ORDER BY q.name COLLATE "C" ${direction}`
 
 const JOB_COLUMNS = `
   id, name, state::text, data, output, retry_count, retry_limit, created_on, start_after, started_on, completed_on,
   to_char(created_on AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS sort_key`
 
-const JOBS = `
+const jobsIn = ([direction, beyond]: Order): string => `
 SELECT ${JOB_COLUMNS} FROM pgboss.job
  WHERE name = $1 AND ($2::text[] IS NULL OR state::text = ANY($2))
-   AND ($3::timestamptz IS NULL OR (created_on, id) < ($3, $4::uuid))
- ORDER BY created_on DESC, id DESC LIMIT $5`
+   AND ($3::timestamptz IS NULL OR (created_on, id) ${beyond} ($3, $4::uuid))
+ ORDER BY created_on ${direction}, id ${direction} LIMIT $5`
 
 export const createJobQueries = (boss: PgBoss, cursors: JobCursors): JobQueries => {
   const ask = async (text: string, values: unknown[]): Promise<readonly Row[]> =>
@@ -51,17 +55,24 @@ export const createJobQueries = (boss: PgBoss, cursors: JobCursors): JobQueries 
   }
 
   return {
-    queues: async ({ limit, cursor }) => {
-      const from = cursors.decode('queues', cursor)?.[0] ?? ''
-      const rows = await ask(QUEUES, [from, limit + 1])
-      return page(rows, limit, queueFromRow, (row) => cursors.encode('queues', [row.name]))
+    queues: async ({ limit, cursor, sort = 'name' }) => {
+      const list = `queues:${sort}`
+      const from = cursors.decode(list, cursor)?.[0] ?? null
+      const rows = await ask(queuesIn(orderOf(sort)), [from, limit + 1])
+      return page(rows, limit, queueFromRow, (row) => cursors.encode(list, [row.name]))
     },
 
-    jobs: async (queue, { state }, { limit, cursor }) => {
-      const list = `jobs:${queue}:${state?.toSorted().join(',') ?? ''}`
+    jobs: async (queue, { state }, { limit, cursor, sort = '-createdAt' }) => {
+      const list = `jobs:${queue}:${state?.toSorted().join(',') ?? ''}:${sort}`
       const from = cursors.decode(list, cursor)
       if (!(await isQueue(queue))) return null
-      const rows = await ask(JOBS, [queue, state ?? null, from?.[0] ?? null, from?.[1] ?? null, limit + 1])
+      const rows = await ask(jobsIn(orderOf(sort)), [
+        queue,
+        state ?? null,
+        from?.[0] ?? null,
+        from?.[1] ?? null,
+        limit + 1,
+      ])
       return page(rows, limit, jobFromRow, (row) => cursors.encode(list, [row.sort_key, row.id]))
     },
 

@@ -4,6 +4,7 @@ import type { AgentDrains } from '../../domain/ports/agent-drains.ts'
 import type { Decision } from '../../domain/session/session.ts'
 import { type Cursors, listOf, pageOf } from './cursor.ts'
 import type { InsertSettings } from './insert-sessions.ts'
+import { beforeAll, type Order, orderOf } from './order.ts'
 import { type Database, ownedBy, type Row } from './pool.ts'
 import { SESSION_COLUMNS, sessionFromRow } from './session-row.ts'
 import { createSessionWriter } from './session-writer.ts'
@@ -26,13 +27,13 @@ SELECT (SELECT started_at FROM drain) AS started_at, (SELECT started_by FROM dra
   LEFT JOIN session_moves m ON m.session_id = s.id AND m.generation = s.generation
  WHERE s.agent_id = $1 AND s.deleted_at IS NULL AND ($2::text IS NULL OR s.org_id = $2)`
 
-const PAGE = `
+const pageIn = ({ beyond, direction }: Order): string => `
 SELECT ${SESSION_COLUMNS}, m.session_id IS NOT NULL AS moving
   FROM sessions s
   LEFT JOIN session_moves m ON m.session_id = s.id AND m.generation = s.generation
  WHERE s.agent_id = $1 AND s.deleted_at IS NULL AND ($2::text IS NULL OR s.org_id = $2)
-   AND ($3::uuid IS NULL OR s.id > $3)
- ORDER BY s.id LIMIT $4`
+   AND s.id ${beyond} $3
+ ORDER BY s.id ${direction} LIMIT $4`
 
 export const createAgentDrains = (database: Database, cursors: Cursors, settings: InsertSettings): AgentDrains => {
   /** The intent and what goes with it: both or neither. */
@@ -60,13 +61,17 @@ export const createAgentDrains = (database: Database, cursors: Cursors, settings
       return rows[0]?.revision ?? null
     },
 
-    progress: async (orgId, agentId, page) => {
-      const list = listOf('drain', orgId, { agentId })
-      const from = cursors.decode(list, page.cursor)
+    progress: async (orgId, agentId, { limit, cursor, sort = 'id' }) => {
+      const list = listOf('drain', orgId, { agentId, sort })
+      const from = cursors.decode(list, cursor)
+      const order = orderOf(sort)
       const among = ownedBy(database, orgId)
       const [counted, listed] = await Promise.all([
         among.query({ text: COUNTS, values: [agentId, orgId] }),
-        among.query({ text: PAGE, values: [agentId, orgId, from?.[0] ?? null, page.limit + 1] }),
+        among.query({
+          text: pageIn(order),
+          values: [agentId, orgId, from?.[0] ?? beforeAll.uuid[order.direction], limit + 1],
+        }),
       ])
       const [counts] = counted.rows
       return {
@@ -77,7 +82,7 @@ export const createAgentDrains = (database: Database, cursors: Cursors, settings
         movable: counts.movable,
         page: pageOf(
           listed.rows,
-          page.limit,
+          limit,
           (row) => ({ session: sessionFromRow(row), moving: row.moving as boolean }),
           (row: Row) => cursors.encode(list, [row.id]),
         ),

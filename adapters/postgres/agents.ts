@@ -4,6 +4,7 @@ import { type AgentStore, type LostSessions, MOST_LOST_NAMED, type OwnedAgent } 
 import type { Clock } from '../../domain/ports/clock.ts'
 import { type Guard, isMatch } from '../../domain/ports/if-match.ts'
 import { type Cursors, listOf, pageOf } from './cursor.ts'
+import { orderOf } from './order.ts'
 import { type Database, ownedBy, type Queries, type Row } from './pool.ts'
 import { parameters } from './session-filters.ts'
 
@@ -135,24 +136,26 @@ export const createAgentStore = (
       return rows[0] === undefined ? null : fromRow(rows[0])
     },
 
-    list: async (orgId, filter, page) => {
-      const list = listOf('agents', orgId, filter)
-      const from = cursors.decode(list, page.cursor)
+    list: async (orgId, filter, { limit: asked, cursor, sort = 'id' }) => {
+      const list = listOf('agents', orgId, { ...filter, sort })
+      const from = cursors.decode(list, cursor)
+      const { beyond, direction } = orderOf(sort)
       const read = async (after: string | number | null, limit: number): Promise<readonly Row[]> => {
         const { values, add } = parameters()
         const where: string[] = []
-        if (after !== null) where.push(`a.id > ${add(after)}`)
+        if (after !== null) where.push(`a.id ${beyond} ${add(after)}`)
         if (filter.platform !== undefined) where.push(`a.platform = ANY(${add(filter.platform)}::text[])`)
         if (filter.region !== undefined) where.push(`a.region = ANY(${add(filter.region)}::text[])`)
         const most = add(limit)
         // Two ranges of an index in its order, where an OR would be neither.
         const ids = [`a.org_id = ${add(orgId)}`, 'a.org_id IS NULL'].map(
-          (whose) => `(SELECT a.id FROM agents a WHERE ${[whose, ...where].join(' AND ')} ORDER BY a.id LIMIT ${most})`,
+          (whose) =>
+            `(SELECT a.id FROM agents a WHERE ${[whose, ...where].join(' AND ')} ORDER BY a.id ${direction} LIMIT ${most})`,
         )
         const { rows } = await database.of(orgId).query({
           text: `${SELECT}
-                  WHERE a.id IN (SELECT id FROM (${ids.join(' UNION ALL ')}) found ORDER BY id LIMIT ${most})
-                  ORDER BY a.id`,
+                  WHERE a.id IN (SELECT id FROM (${ids.join(' UNION ALL ')}) found ORDER BY id ${direction} LIMIT ${most})
+                  ORDER BY a.id ${direction}`,
           values,
         })
         return rows
@@ -160,14 +163,14 @@ export const createAgentStore = (
       const shown: Row[] = []
       let after = from?.[0] ?? null
       // What is shown as its status follows from the clock, so it is looked at here.
-      for (let isLast = false; !isLast && shown.length <= page.limit; ) {
-        const most = filter.status === undefined ? page.limit + 1 : READ_AT_ONCE
+      for (let isLast = false; !isLast && shown.length <= asked; ) {
+        const most = filter.status === undefined ? asked + 1 : READ_AT_ONCE
         const rows = await read(after, most)
         shown.push(...rows.filter((row) => filter.status?.includes(fromRow(row).status) ?? true))
         after = rows.at(-1)?.id ?? null
         isLast = rows.length < most
       }
-      return pageOf(shown.slice(0, page.limit + 1), page.limit, fromRow, (row: Row) => cursors.encode(list, [row.id]))
+      return pageOf(shown.slice(0, asked + 1), asked, fromRow, (row: Row) => cursors.encode(list, [row.id]))
     },
 
     candidates: async (orgId) => {

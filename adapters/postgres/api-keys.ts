@@ -1,6 +1,7 @@
 import type { ApiKeyId, OrgId, UserId } from '../../domain/ids.ts'
 import type { ApiKeyStore, ApiKeyView, NewApiKey } from '../../domain/ports/api-keys.ts'
 import { type Cursors, listOf, pageOf } from './cursor.ts'
+import { beforeAll, orderOf } from './order.ts'
 import type { Database, Row } from './pool.ts'
 
 const COLUMNS = 'id, org_id, user_id, role, name, prefix, created_at, expires_at, revoked_at, last_used_at, revision'
@@ -46,16 +47,17 @@ INSERT INTO api_keys (id, org_id, user_id, role, name, prefix, hash, expires_at)
 SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM old RETURNING ${COLUMNS}`
 
 export const createApiKeyStore = (database: Database, cursors: Cursors): ApiKeyStore => ({
-  list: async (orgId, page) => {
-    const list = listOf('api keys', orgId)
-    const from = cursors.decode(list, page.cursor)
+  list: async (orgId, { limit, cursor, sort = '-createdAt' }) => {
+    const list = listOf('api keys', orgId, { sort })
+    const from = cursors.decode(list, cursor)
+    const { beyond, direction } = orderOf(sort)
     const { rows } = await database.of(orgId).query({
-      name: 'list_api_keys',
+      name: `list_api_keys ${direction}`,
       text: `SELECT ${COLUMNS} FROM api_keys
-              WHERE org_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3`,
-      values: [orgId, from?.[0] ?? null, page.limit + 1],
+              WHERE org_id = $1 AND id ${beyond} $2 ORDER BY id ${direction} LIMIT $3`,
+      values: [orgId, from?.[0] ?? beforeAll.uuid[direction], limit + 1],
     })
-    return pageOf(rows, page.limit, keyFromRow, (row: Row) => cursors.encode(list, [row.id]))
+    return pageOf(rows, limit, keyFromRow, (row: Row) => cursors.encode(list, [row.id]))
   },
 
   get: async (orgId, id) => {

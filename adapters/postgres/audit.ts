@@ -1,7 +1,8 @@
 /** The audit trail: rows are added and read, and nothing else. */
 import type { ApiKeyId, OrgId, UserId } from '../../domain/ids.ts'
 import type { AuditEntry, AuditEvent, AuditFilter, AuditScope, AuditStore } from '../../domain/ports/audit.ts'
-import { type Cursors, pageOf } from './cursor.ts'
+import { type Cursors, listOf, pageOf } from './cursor.ts'
+import { fromMicroseconds, inMicroseconds, type Order, orderOf } from './order.ts'
 import type { Database, Queries, Row } from './pool.ts'
 
 const NOBODYS = ''
@@ -40,8 +41,8 @@ const ADD = `
 INSERT INTO audit_events (${COLUMNS}) SELECT ${COLUMNS} FROM jsonb_to_recordset($1::jsonb) AS recorded (${TYPES})`
 
 /** In the transaction of the change. */
-export const auditWith = async (query: Queries['query'], entry: AuditEntry): Promise<void> => {
-  await query({ name: 'audit', text: ADD, values: [JSON.stringify([auditRecord(entry)])] })
+export const auditWith = async (query: Queries['query'], entries: readonly AuditEntry[]): Promise<void> => {
+  await query({ name: 'audit', text: ADD, values: [JSON.stringify(entries.map(auditRecord))] })
 }
 
 const eventFromRow = (row: Row): AuditEvent => ({
@@ -103,9 +104,6 @@ const conditions = (filter: AuditFilter, params: Parameters): readonly string[] 
   return where
 }
 
-const MICROSECONDS = '(extract(epoch FROM at) * 1000000)::bigint'
-const atMicroseconds = (param: string): string => `(timestamptz 'epoch' + ${param}::bigint * interval '1 microsecond')`
-
 /** Rows at a time of an export: some hundred kilobytes. */
 const EXPORTED_AT_ONCE = 500
 
@@ -115,24 +113,23 @@ export const createAuditStore = (database: Database, cursors: Cursors): AuditSto
   const read = async (
     scope: AuditScope,
     filter: AuditFilter,
-    order: 'newest' | 'oldest',
+    { beyond, direction }: Order,
     from: Position | null,
     upTo: Position | null,
     limit: number,
   ): Promise<readonly Row[]> => {
     const params = parameters()
     const orgs = params.add(scope.nobodys ? [scope.orgId, NOBODYS] : [scope.orgId])
-    const [past, direction] = order === 'newest' ? ['<', 'DESC'] : ['>', 'ASC']
     const where = [...conditions(filter, params)]
-    const beyond = (operator: string, [at, id]: Position): void =>
-      void where.push(`(at, id) ${operator} (${atMicroseconds(params.add(at))}, ${params.add(id)}::bigint)`)
-    if (from !== null) beyond(past ?? '<', from)
-    if (upTo !== null) beyond('<=', upTo)
+    const compared = (operator: string, [at, id]: Position): void =>
+      void where.push(`(at, id) ${operator} (${fromMicroseconds(params.add(at))}, ${params.add(id)}::bigint)`)
+    if (from !== null) compared(beyond, from)
+    if (upTo !== null) compared('<=', upTo)
     const most = params.add(limit)
     const condition = ['org_id = org.id', ...where].join(' AND ')
     const { rows } = await (scope.nobodys ? database : database.of(scope.orgId)).query({
       // Of each org its own part of an index, in order.
-      text: `SELECT e.*, ${MICROSECONDS} AS micros
+      text: `SELECT e.*, ${inMicroseconds('at')} AS micros
                FROM unnest(${orgs}::text[]) AS org (id)
               CROSS JOIN LATERAL (
                       SELECT * FROM audit_events WHERE ${condition}
@@ -145,18 +142,18 @@ export const createAuditStore = (database: Database, cursors: Cursors): AuditSto
   const positionOf = (row: Row): Position => [row.micros, row.id]
 
   return {
-    list: async (scope, filter, page) => {
-      const list = `audit:${JSON.stringify([scope, filter])}`
-      const rows = await read(scope, filter, 'newest', cursors.decode(list, page.cursor), null, page.limit + 1)
-      return pageOf(rows, page.limit, eventFromRow, (row: Row) => cursors.encode(list, positionOf(row)))
+    list: async (scope, filter, { limit, cursor, sort = '-at' }) => {
+      const list = listOf('audit', scope.orgId, { ...filter, nobodys: scope.nobodys, sort })
+      const rows = await read(scope, filter, orderOf(sort), cursors.decode(list, cursor), null, limit + 1)
+      return pageOf(rows, limit, eventFromRow, (row: Row) => cursors.encode(list, positionOf(row)))
     },
 
     all: async function* (scope, filter) {
-      const [last] = await read(scope, filter, 'newest', null, null, 1)
+      const [last] = await read(scope, filter, orderOf('-at'), null, null, 1)
       if (last === undefined) return
       let from: Position | null = null
       for (;;) {
-        const rows: readonly Row[] = await read(scope, filter, 'oldest', from, positionOf(last), EXPORTED_AT_ONCE)
+        const rows: readonly Row[] = await read(scope, filter, orderOf('at'), from, positionOf(last), EXPORTED_AT_ONCE)
         if (rows.length > 0) yield rows.map(eventFromRow)
         if (rows.length < EXPORTED_AT_ONCE) return
         from = positionOf(rows.at(-1))

@@ -59,7 +59,7 @@ export const isAnswered = (error: unknown): boolean => {
 }
 
 /** In the transaction of the change, and last in it: others with the same key wait for its end. */
-export const keepWith = async (query: Queries['query'], { audit, answer }: Kept): Promise<void> => {
-  if (audit !== null) await auditWith(query, audit)
+export const keepWith = async (query: Queries['query'], { audit, parts = [], answer }: Kept): Promise<void> => {
+  if (audit !== null) await auditWith(query, [audit, ...parts])
   if (answer !== null) await query({ name: 'keep_answer_with', text: KEEP, values: valuesOf(answer) })
 }

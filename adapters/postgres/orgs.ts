@@ -1,20 +1,26 @@
 import type { OrgId } from '../../domain/ids.ts'
 import type { Org, OrgStore } from '../../domain/ports/orgs.ts'
 import { type Cursors, listOf, pageOf } from './cursor.ts'
+import { fromMicroseconds, inMicroseconds, orderOf } from './order.ts'
 import type { Database, Row } from './pool.ts'
 
 const orgFromRow = (row: Row): Org => ({ id: row.id as OrgId, name: row.name, createdAt: row.created_at })
 
 export const createOrgStore = (database: Database, cursors: Cursors): OrgStore => ({
-  list: async (page) => {
-    const list = listOf('orgs', null)
-    const from = cursors.decode(list, page.cursor)
+  list: async ({ limit, cursor, sort = 'id' }) => {
+    const list = listOf('orgs', null, { sort })
+    const from = cursors.decode(list, cursor)
+    const { by, direction, beyond } = orderOf(sort)
+    const key = by === 'id' ? 'id' : 'created_at, id'
+    const last = by === 'id' ? '$2' : `${fromMicroseconds('$2')}, $3`
     const { rows } = await database.query({
-      name: 'list_orgs',
-      text: 'SELECT id, name, created_at FROM orgs WHERE deleted_at IS NULL AND id > $1 ORDER BY id LIMIT $2',
-      values: [from?.[0] ?? '', page.limit + 1],
+      text: `SELECT id, name, created_at, ${inMicroseconds('created_at')} AS micros FROM orgs
+              WHERE deleted_at IS NULL ${from === null ? '' : `AND (${key}) ${beyond} (${last})`}
+              ORDER BY ${key.replaceAll(',', ` ${direction},`)} ${direction} LIMIT $1`,
+      values: [limit + 1, ...(from ?? [])],
     })
-    return pageOf(rows, page.limit, orgFromRow, (row: Row) => cursors.encode(list, [row.id]))
+    const keyOf = (row: Row) => (by === 'id' ? [row.id] : [row.micros, row.id])
+    return pageOf(rows, limit, orgFromRow, (row: Row) => cursors.encode(list, keyOf(row)))
   },
 
   get: async (id) => {

@@ -2,6 +2,7 @@
 import type { Scope } from '../../domain/identity/caller.ts'
 import type { SessionFilter, SessionSort } from '../../domain/ports/sessions.ts'
 import type { SessionField } from '../../domain/session/session-view.ts'
+import { fromMicroseconds, inMicroseconds, orderOf } from './order.ts'
 import type { Query } from './pool.ts'
 import { type Matching, matching, parameters } from './session-filters.ts'
 import { jsonColumns, showsReachable } from './session-json.ts'
@@ -19,25 +20,11 @@ export type SessionListQuery = {
   readonly agentSilentAfterMs: number
 }
 
-/** Microseconds since 1970: what a cursor carries, exact where a JavaScript Date is not. */
-const inMicroseconds = (column: string): string => `(extract(epoch FROM ${column}) * 1000000)::bigint`
-const fromMicroseconds = (parameter: string): string =>
-  `timestamptz 'epoch' + ${parameter}::bigint * interval '1 microsecond'`
-
-const orders: {
-  readonly [S in SessionSort]: { readonly by: 'createdAt' | 'name'; readonly direction: 'ASC' | 'DESC' }
-} = {
-  '-createdAt': { by: 'createdAt', direction: 'DESC' },
-  createdAt: { by: 'createdAt', direction: 'ASC' },
-  name: { by: 'name', direction: 'ASC' },
-  '-name': { by: 'name', direction: 'DESC' },
-}
-
 /** Rows of `json`, `sort_key`, `id`: at most one more than `limit`. */
 export const sessionList = (asked: SessionListQuery): Query => {
   const { scope, filter, after, fields } = asked
   const params = parameters()
-  const { by, direction } = orders[asked.sort]
+  const { by, direction, beyond: past } = orderOf(asked.sort)
   const limit = params.add(asked.limit + 1)
   const silentMs = showsReachable(fields) ? params.add(asked.agentSilentAfterMs) : ''
   const [last, lastId] = after === null ? [] : [params.add(after[0]), params.add(after[1])]
@@ -47,7 +34,7 @@ export const sessionList = (asked: SessionListQuery): Query => {
     const beyond =
       last === undefined
         ? ''
-        : `AND (${key}, ${id}) ${direction === 'DESC' ? '<' : '>'} (${by === 'createdAt' ? fromMicroseconds(last) : last}, ${lastId}::uuid)`
+        : `AND (${key}, ${id}) ${past} (${by === 'createdAt' ? fromMicroseconds(last) : last}, ${lastId}::uuid)`
     return `
 SELECT (SELECT row_to_json(shown)::text FROM (SELECT ${jsonColumns(fields, silentMs)}) shown) AS json,
        s.id, ${by === 'createdAt' ? inMicroseconds(key) : key} AS sort_key

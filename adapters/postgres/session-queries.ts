@@ -5,6 +5,7 @@ import type { SessionQueries } from '../../domain/ports/sessions.ts'
 import { sessionStatuses } from '../../domain/session/words.ts'
 import { type Cursors, listOf, pageOf } from './cursor.ts'
 import { COMMAND_COLUMNS, commandFromRow, eventFromRow } from './history-rows.ts'
+import { beforeAll, orderOf } from './order.ts'
 import type { Row, Tenants } from './pool.ts'
 import { matching, parameters } from './session-filters.ts'
 import { sessionList } from './session-list.ts'
@@ -66,38 +67,39 @@ export const createSessionQueries = (
       return { total: rows.reduce((sum, row) => sum + row.n, 0), byStatus: byStatus as never }
     },
 
-    events: async (scope, id, page) => {
+    events: async (scope, id, { limit, cursor, sort = 'at' }) => {
       if (!(await exists(scope, id))) return null
-      const list = listOf('events', scope.orgId, { id })
-      const from = cursors.decode(list, page.cursor)
+      const list = listOf('events', scope.orgId, { id, sort })
+      const from = cursors.decode(list, cursor)
+      const { beyond, direction } = orderOf(sort)
       const { rows } = await database.of(scope.orgId).query({
-        name: 'session_events',
+        name: `session_events ${direction}`,
         text: `SELECT id, session_id, type, generation, at, actor, data FROM session_events
-                WHERE session_id = $1 AND id > $2 AND org_id = $4 ORDER BY id LIMIT $3`,
-        values: [id, from?.[0] ?? 0, page.limit + 1, scope.orgId],
+                WHERE session_id = $1 AND id ${beyond} $2 AND org_id = $4 ORDER BY id ${direction} LIMIT $3`,
+        values: [id, from?.[0] ?? beforeAll.bigint[direction], limit + 1, scope.orgId],
       })
-      return pageOf(rows, page.limit, eventFromRow, (row: Row) => cursors.encode(list, [row.id]))
+      return pageOf(rows, limit, eventFromRow, (row: Row) => cursors.encode(list, [row.id]))
     },
 
-    commandsOf: async (scope, id, page) => {
+    commandsOf: async (scope, id, { limit, cursor, sort = 'generation' }) => {
       if (!(await exists(scope, id))) return null
-      const list = listOf('session commands', scope.orgId, { id })
-      const from = cursors.decode(list, page.cursor)
+      const list = listOf('session commands', scope.orgId, { id, sort })
+      const from = cursors.decode(list, cursor)
+      const { beyond, direction } = orderOf(sort)
       const { rows } = await database.of(scope.orgId).query({
-        name: 'session_commands',
+        name: `session_commands ${direction}`,
         text: `SELECT ${COMMAND_COLUMNS} FROM outbox
-                WHERE session_id = $1 AND (generation, agent_id) > ($2, $3) AND org_id = $5
-                ORDER BY generation, agent_id LIMIT $4`,
-        values: [id, from?.[0] ?? 0, from?.[1] ?? '', page.limit + 1, scope.orgId],
+                WHERE session_id = $1 AND (generation, agent_id) ${beyond} ($2, $3) AND org_id = $5
+                ORDER BY generation ${direction}, agent_id ${direction} LIMIT $4`,
+        values: [id, from?.[0] ?? beforeAll.bigint[direction], from?.[1] ?? '', limit + 1, scope.orgId],
       })
-      return pageOf(rows, page.limit, commandFromRow, (row: Row) =>
-        cursors.encode(list, [row.generation, row.agent_id]),
-      )
+      return pageOf(rows, limit, commandFromRow, (row: Row) => cursors.encode(list, [row.generation, row.agent_id]))
     },
 
-    commands: async (scope, filter, page) => {
-      const list = listOf('commands', scope.orgId, filter)
-      const from = cursors.decode(list, page.cursor)
+    commands: async (scope, filter, { limit, cursor, sort = '-createdAt' }) => {
+      const list = listOf('commands', scope.orgId, { ...filter, sort })
+      const from = cursors.decode(list, cursor)
+      const { beyond, direction } = orderOf(sort)
       const params = parameters()
       const where = [`org_id = ${params.add(scope.orgId)}`]
       if (filter.status !== undefined) {
@@ -108,12 +110,12 @@ export const createSessionQueries = (
       }
       if (filter.agent !== undefined) where.push(`agent_id = ANY(${params.add(filter.agent)}::text[])`)
       if (filter.session !== undefined) where.push(`session_id = ANY(${params.add(filter.session)}::uuid[])`)
-      if (from !== null) where.push(`id < ${params.add(from[0])}`)
+      if (from !== null) where.push(`id ${beyond} ${params.add(from[0])}`)
       const { rows } = await database.of(scope.orgId).query({
-        text: `SELECT ${COMMAND_COLUMNS} FROM outbox WHERE ${where.join(' AND ')} ORDER BY id DESC LIMIT ${params.add(page.limit + 1)}`,
+        text: `SELECT ${COMMAND_COLUMNS} FROM outbox WHERE ${where.join(' AND ')} ORDER BY id ${direction} LIMIT ${params.add(limit + 1)}`,
         values: params.values,
       })
-      return pageOf(rows, page.limit, commandFromRow, (row: Row) => cursors.encode(list, [row.id]))
+      return pageOf(rows, limit, commandFromRow, (row: Row) => cursors.encode(list, [row.id]))
     },
 
     touch: async (scope, id, at) => {

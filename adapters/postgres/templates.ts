@@ -6,6 +6,7 @@ import type { TemplateStore } from '../../domain/ports/templates.ts'
 import { canonicalJson, type Template } from '../../domain/template/template.ts'
 import { platformsOf } from '../../domain/template/template-codec.ts'
 import { type Cursors, listOf, pageOf } from './cursor.ts'
+import { beforeAll, fromMicroseconds, inMicroseconds, orderOf } from './order.ts'
 import { type Database, ownedBy, type Queries, type Row } from './pool.ts'
 import { parameters } from './session-filters.ts'
 
@@ -37,44 +38,53 @@ export const createTemplateStore = (database: Database, cursors: Cursors, ids: I
     return rows[0] === undefined ? null : templateFromRow(rows[0])
   },
 
-  list: async (orgId, filter, page) => {
-    const list = listOf('templates', orgId, filter)
-    const from = cursors.decode(list, page.cursor)
+  list: async (orgId, filter, { limit, cursor, sort = 'name' }) => {
+    const list = listOf('templates', orgId, { ...filter, sort })
+    const from = cursors.decode(list, cursor)
+    const { by, direction, beyond } = orderOf(sort)
     const { values, add } = parameters()
-    const beyond = from === null ? '' : `AND t.name > ${add(from[0])}`
+    const last = from?.map(add)
+    // A name is the same in all versions of a template, the time of its making is not.
+    const behindName = by === 'name' && last !== undefined ? `AND t.name ${beyond} ${last[0]}` : ''
     // Two ranges of the index of names in its order, where an OR would be neither.
     const visible = [`t.org_id = ${add(orgId)}`, 't.org_id IS NULL']
-      .map((whose) => `SELECT ${COLUMNS} FROM templates t WHERE ${whose} AND t.archived_at IS NULL ${beyond}`)
+      .map((whose) => `SELECT ${COLUMNS} FROM templates t WHERE ${whose} AND t.archived_at IS NULL ${behindName}`)
       .join(' UNION ALL ')
     const where = ['true']
+    if (by === 'createdAt' && last !== undefined)
+      where.push(`(t.created_at, t.name) ${beyond} (${fromMicroseconds(String(last[0]))}, ${last[1]})`)
     if (filter.platform !== undefined) where.push(`t.platforms && ${add(filter.platform)}::text[]`)
     if (filter.category !== undefined) where.push(`t.document->>'category' = ANY(${add(filter.category)}::text[])`)
     if (filter.tag !== undefined) where.push(`t.document->'tags' ?| ${add(filter.tag)}::text[]`)
     if (filter.q !== undefined)
       where.push(`position(lower(${add(filter.q)}) IN lower(t.name || ' ' || (t.document->>'displayName'))) > 0`)
     const { rows } = await database.of(orgId).query({
-      text: `SELECT * FROM (SELECT DISTINCT ON (t.name) ${COLUMNS} FROM (${visible}) t ORDER BY t.name, ${PREFERRED}) t
-              WHERE ${where.join(' AND ')} ORDER BY t.name LIMIT ${add(page.limit + 1)}`,
+      text: `SELECT t.*, ${inMicroseconds('t.created_at')} AS micros
+               FROM (SELECT DISTINCT ON (t.name) ${COLUMNS} FROM (${visible}) t ORDER BY t.name ${by === 'name' ? direction : ''}, ${PREFERRED}) t
+              WHERE ${where.join(' AND ')}
+              ORDER BY ${by === 'name' ? '' : `t.created_at ${direction},`} t.name ${direction} LIMIT ${add(limit + 1)}`,
       values,
     })
-    return pageOf(rows, page.limit, templateFromRow, (row: Row) => cursors.encode(list, [row.name]))
+    const keyOf = (row: Row) => (by === 'name' ? [row.name] : [row.micros, row.name])
+    return pageOf(rows, limit, templateFromRow, (row: Row) => cursors.encode(list, keyOf(row)))
   },
 
-  versions: async (orgId, name, page) => {
-    const list = listOf('versions', orgId, { name })
-    const from = cursors.decode(list, page.cursor)
+  versions: async (orgId, name, { limit, cursor, sort = '-version' }) => {
+    const list = listOf('versions', orgId, { name, sort })
+    const from = cursors.decode(list, cursor)
+    const { beyond, direction } = orderOf(sort)
     const { rows } = await database.of(orgId).query({
-      name: 'template_versions',
+      name: `template_versions ${direction}`,
       text: `SELECT ${COLUMNS} FROM templates t
-              WHERE t.name = $2 AND t.version < $3
+              WHERE t.name = $2 AND t.version ${beyond} $3
                 AND t.org_id IS NOT DISTINCT FROM (
                       SELECT o.org_id FROM templates o WHERE (o.org_id = $1 OR o.org_id IS NULL) AND o.name = $2
                        ORDER BY o.org_id NULLS LAST LIMIT 1)
-              ORDER BY t.version DESC LIMIT $4`,
-      values: [orgId, name, from?.[0] ?? 2_147_483_647, page.limit + 1],
+              ORDER BY t.version ${direction} LIMIT $4`,
+      values: [orgId, name, from?.[0] ?? beforeAll.integer[direction], limit + 1],
     })
     if (rows.length === 0 && from === null) return null
-    return pageOf(rows, page.limit, templateFromRow, (row: Row) => cursors.encode(list, [row.version]))
+    return pageOf(rows, limit, templateFromRow, (row: Row) => cursors.encode(list, [row.version]))
   },
 
   put: (orgId, document, guard) => {

@@ -3,6 +3,7 @@ import type { OrgId, SessionId, WebhookDeliveryId, WebhookId } from '../../domai
 import type { DeliveryJobs, WebhookStore } from '../../domain/ports/webhooks.ts'
 import type { Webhook, WebhookDelivery } from '../../domain/webhook/webhook.ts'
 import { type Cursors, listOf, pageOf } from './cursor.ts'
+import { beforeAll, type Order, orderOf } from './order.ts'
 import type { Database, Row } from './pool.ts'
 import { JOB_ENDS, runIn } from './webhook-jobs.ts'
 
@@ -62,14 +63,14 @@ UPDATE webhooks
  WHERE id = $1 AND org_id = $2 AND ($5::bigint[] IS NULL OR version = ANY($5)) RETURNING ${COLUMNS}`
 
 /** Each status is a range of the index of its own. */
-const DELIVERIES = `
+const deliveriesIn = ({ beyond, direction }: Order): string => `
 SELECT d.*
   FROM unnest($3::text[]) AS wanted (status)
  CROSS JOIN LATERAL (
          SELECT ${DELIVERY_COLUMNS} FROM webhook_deliveries
-          WHERE org_id = $1 AND webhook_id = $2 AND status = wanted.status AND ($4::uuid IS NULL OR id < $4)
-          ORDER BY id DESC LIMIT $5) d
- ORDER BY d.id DESC LIMIT $5`
+          WHERE org_id = $1 AND webhook_id = $2 AND status = wanted.status AND id ${beyond} $4
+          ORDER BY id ${direction} LIMIT $5) d
+ ORDER BY d.id ${direction} LIMIT $5`
 
 /** The job that found it dead may not be over yet, and no other one is taken then: so it is looked at again soon. */
 const REDRIVE = `
@@ -87,16 +88,17 @@ export const createWebhookStore = (
   cursors: Cursors,
   { seal, jobs }: WebhookStoreSettings,
 ): WebhookStore => ({
-  list: async (orgId, page) => {
-    const list = listOf('webhooks', orgId)
-    const from = cursors.decode(list, page.cursor)
+  list: async (orgId, { limit, cursor, sort = '-createdAt' }) => {
+    const list = listOf('webhooks', orgId, { sort })
+    const from = cursors.decode(list, cursor)
+    const { beyond, direction } = orderOf(sort)
     const { rows } = await database.of(orgId).query({
-      name: 'list_webhooks',
+      name: `list_webhooks ${direction}`,
       text: `SELECT ${COLUMNS} FROM webhooks
-              WHERE org_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3`,
-      values: [orgId, from?.[0] ?? null, page.limit + 1],
+              WHERE org_id = $1 AND id ${beyond} $2 ORDER BY id ${direction} LIMIT $3`,
+      values: [orgId, from?.[0] ?? beforeAll.uuid[direction], limit + 1],
     })
-    return pageOf(rows, page.limit, webhookFromRow, (row: Row) => cursors.encode(list, [row.id]))
+    return pageOf(rows, limit, webhookFromRow, (row: Row) => cursors.encode(list, [row.id]))
   },
 
   get: async (orgId, id) => {
@@ -147,15 +149,16 @@ export const createWebhookStore = (
     return rowCount > 0
   },
 
-  deliveries: async (orgId, id, statuses, page) => {
-    const list = listOf('deliveries', orgId, { id, statuses })
-    const from = cursors.decode(list, page.cursor)
+  deliveries: async (orgId, id, statuses, { limit, cursor, sort = '-createdAt' }) => {
+    const list = listOf('deliveries', orgId, { id, statuses, sort })
+    const from = cursors.decode(list, cursor)
+    const order = orderOf(sort)
     const { rows } = await database.of(orgId).query({
-      name: 'list_deliveries',
-      text: DELIVERIES,
-      values: [orgId, id, [...new Set(statuses)], from?.[0] ?? null, page.limit + 1],
+      name: `list_deliveries ${order.direction}`,
+      text: deliveriesIn(order),
+      values: [orgId, id, [...new Set(statuses)], from?.[0] ?? beforeAll.uuid[order.direction], limit + 1],
     })
-    return pageOf(rows, page.limit, deliveryFromRow, (row: Row) => cursors.encode(list, [row.id]))
+    return pageOf(rows, limit, deliveryFromRow, (row: Row) => cursors.encode(list, [row.id]))
   },
 
   delivery: async (orgId, id, deliveryId) => {

@@ -3,7 +3,7 @@ import type { AgentId, OrgId, SessionId } from '../ids.ts'
 import type { Decision, Session } from '../session/session.ts'
 import type { OwnedAgent } from './agents.ts'
 import type { Guard } from './if-match.ts'
-import type { Page, PageRequest } from './sessions.ts'
+import type { ById, Page, PageRequest } from './page.ts'
 import type { CommitConflict } from './unit-of-work.ts'
 
 /** A session that is on its way: put to rest at this generation, to be started elsewhere. */
@@ -27,7 +27,7 @@ export type AgentDrains = {
   /** Cordons it, and gives its revision then. Begun already, it goes on as it was. null: it is at none that `guard` allows. */
   readonly begin: (agent: OwnedAgent, by: string, guard?: Guard) => Promise<number | null>
   /** Of the sessions of one org there, or (null) of all. */
-  readonly progress: (orgId: OrgId | null, agentId: AgentId, page: PageRequest) => Promise<DrainProgress>
+  readonly progress: (orgId: OrgId | null, agentId: AgentId, page: PageRequest<ById>) => Promise<DrainProgress>
 
   /** Agents that are being drained, the first first; `moving`: how many have left or are about to, and are not started elsewhere yet. */
   readonly underWay: (limit: number) => Promise<readonly { readonly agentId: AgentId; readonly moving: number }[]>

@@ -2,7 +2,7 @@ import type { Agent, Capacity } from '../agent/agent.ts'
 import type { E } from '../fp.ts'
 import type { AgentId, OrgId, ReplicaId, SessionId } from '../ids.ts'
 import type { Guard } from './if-match.ts'
-import type { Page, PageRequest } from './sessions.ts'
+import type { ById, Page, PageRequest } from './page.ts'
 
 export type AgentFilter = {
   readonly platform?: readonly string[]
@@ -38,7 +38,7 @@ export type OwnedAgent = Pick<Agent, 'id' | 'orgId'>
 /** Agents of an org, and the shared ones. */
 export type AgentStore = {
   readonly get: (orgId: OrgId, id: AgentId) => Promise<Agent | null>
-  readonly list: (orgId: OrgId, filter: AgentFilter, page: PageRequest) => Promise<Page<Agent>>
+  readonly list: (orgId: OrgId, filter: AgentFilter, page: PageRequest<ById>) => Promise<Page<Agent>>
   /** Everyone who might take a session of this org; figures are a snapshot, the commit has the last word. */
   readonly candidates: (orgId: OrgId) => Promise<readonly Agent[]>
   /** False: the id is taken. */

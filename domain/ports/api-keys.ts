@@ -2,7 +2,7 @@
 import type { ApiKeyId, OrgId } from '../ids.ts'
 import type { ApiKeyRecord } from './access.ts'
 import type { Guard } from './if-match.ts'
-import type { Page, PageRequest } from './sessions.ts'
+import type { ByCreation, Page, PageRequest } from './page.ts'
 
 export type ApiKeyView = Omit<ApiKeyRecord, 'hash'> & {
   readonly createdAt: Date
@@ -15,7 +15,7 @@ export type ApiKeyView = Omit<ApiKeyRecord, 'hash'> & {
 export type NewApiKey = Omit<ApiKeyRecord, 'revokedAt'>
 
 export type ApiKeyStore = {
-  readonly list: (orgId: OrgId, page: PageRequest) => Promise<Page<ApiKeyView>>
+  readonly list: (orgId: OrgId, page: PageRequest<ByCreation>) => Promise<Page<ApiKeyView>>
   readonly get: (orgId: OrgId, id: ApiKeyId) => Promise<ApiKeyView | null>
   readonly add: (key: NewApiKey) => Promise<ApiKeyView>
   /**

@@ -1,7 +1,7 @@
 /** Who did what, from where, and what became of it. */
 import type { Role } from '../identity/caller.ts'
 import type { ApiKeyId, OrgId, UserId } from '../ids.ts'
-import type { Page, PageRequest } from './sessions.ts'
+import type { ByTime, Page, PageRequest } from './page.ts'
 
 /** `failed`: a fault of the server; what was asked may have been done. */
 export const auditOutcomes = ['succeeded', 'refused', 'failed'] as const
@@ -53,7 +53,7 @@ export type AuditScope = { readonly orgId: OrgId; readonly nobodys: boolean }
 
 export type AuditStore = {
   /** Newest first. */
-  readonly list: (scope: AuditScope, filter: AuditFilter, page: PageRequest) => Promise<Page<AuditEvent>>
+  readonly list: (scope: AuditScope, filter: AuditFilter, page: PageRequest<ByTime>) => Promise<Page<AuditEvent>>
   /** Oldest first, a bounded number at a time, until the last that was there when it began. Reads on only when it is asked for more. */
   readonly all: (scope: AuditScope, filter: AuditFilter) => AsyncIterable<readonly AuditEvent[]>
   /** Of what changed nothing; of what did, it is written with the change. */

@@ -34,7 +34,11 @@ export type Kept = {
   /** null: the request came without a key. */
   readonly answer: KeptRequest | null
   readonly audit: AuditEntry | null
+  /** Of its parts, where many were asked for at once: as each would be told alone. */
+  readonly parts?: readonly AuditEntry[]
 }
+
+export type Told = Pick<Kept, 'audit' | 'parts'>
 
 /** What was there before: what is now another, or what is gone. */
 export type Before<A> =

@@ -1,5 +1,5 @@
 import type { AgentId, ReplicaId } from '../ids.ts'
-import type { Page, PageRequest } from './sessions.ts'
+import type { ByCreation, ByName, Page, PageRequest } from './page.ts'
 
 /** The drain jobs that cross replicas: one queue a replica, `outbox.drain.<replica>`. */
 export type DrainQueue = {
@@ -51,12 +51,12 @@ export type JobView = {
 /** What people see of the jobs. Lists throw `BadCursorError` for a cursor that is not theirs. */
 export type JobQueries = {
   /** By name. */
-  readonly queues: (page: PageRequest) => Promise<Page<QueueView>>
+  readonly queues: (page: PageRequest<ByName>) => Promise<Page<QueueView>>
   /** The newest first; null: no such queue. */
   readonly jobs: (
     queue: string,
     filter: { readonly state?: readonly JobState[] },
-    page: PageRequest,
+    page: PageRequest<ByCreation>,
   ) => Promise<Page<JobView> | null>
   /** Runs a failed job once more; null: no such job. */
   readonly retry: (queue: string, id: string) => Promise<{ readonly retried: boolean; readonly job: JobView } | null>

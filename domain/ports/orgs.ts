@@ -1,5 +1,5 @@
 import type { OrgId } from '../ids.ts'
-import type { Page, PageRequest } from './sessions.ts'
+import type { OrgSort, Page, PageRequest } from './page.ts'
 
 export type Org = { readonly id: OrgId; readonly name: string; readonly createdAt: Date }
 
@@ -8,7 +8,7 @@ export type Org = { readonly id: OrgId; readonly name: string; readonly createdA
 export const ORG_REVISION = 1
 
 export type OrgStore = {
-  readonly list: (page: PageRequest) => Promise<Page<Org>>
+  readonly list: (page: PageRequest<OrgSort>) => Promise<Page<Org>>
   readonly get: (id: OrgId) => Promise<Org | null>
   /** null: the id is taken, or was. */
   readonly add: (org: Pick<Org, 'id' | 'name'>) => Promise<Org | null>

@@ -5,8 +5,8 @@ import type { AgentId, CommandId, SessionId } from '../ids.ts'
 import type { OwnedAgent, Peer } from './agents.ts'
 import type { InventoryEntry } from './delivery.ts'
 import type { Guard } from './if-match.ts'
+import type { ByFirstSight, HistoryByTime, Page, PageRequest } from './page.ts'
 import type { CommandFate } from './reports.ts'
-import type { Page, PageRequest } from './sessions.ts'
 
 export type FoundOrphan = { readonly entry: InventoryEntry; readonly reason: OrphanReason }
 
@@ -67,8 +67,12 @@ export type OrphanStore = {
   readonly approve: (agent: OwnedAgent, sessionIds: readonly SessionId[] | null, by: string) => Promise<Approval>
   /** Begins to remove what was approved; returns how many, at most one for each id. */
   readonly removeApproved: (agent: OwnedAgent, commandIds: readonly CommandId[]) => Promise<number>
-  readonly list: (agent: OwnedAgent, states: readonly OrphanState[], page: PageRequest) => Promise<Page<Orphan>>
-  readonly events: (agent: OwnedAgent, page: PageRequest) => Promise<Page<AgentEvent>>
+  readonly list: (
+    agent: OwnedAgent,
+    states: readonly OrphanState[],
+    page: PageRequest<ByFirstSight>,
+  ) => Promise<Page<Orphan>>
+  readonly events: (agent: OwnedAgent, page: PageRequest<HistoryByTime>) => Promise<Page<AgentEvent>>
   readonly removal: () => Promise<OrphanRemoval>
   /** No orphan is removed anywhere that is not approved. null: it has another revision. */
   readonly halt: (by: string, guard?: Guard) => Promise<OrphanRemoval | null>

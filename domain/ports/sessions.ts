@@ -3,6 +3,7 @@ import type { AgentId, SessionId } from '../ids.ts'
 import type { Session } from '../session/session.ts'
 import type { SessionField, SessionView } from '../session/session-view.ts'
 import type { SessionEventType, SessionStatus } from '../session/words.ts'
+import type { ByCreation, ByGeneration, HistoryByTime, Page, PageRequest } from './page.ts'
 
 export type LoadedSession = { readonly session: Session; readonly agentReachable: boolean }
 
@@ -17,9 +18,6 @@ export type SessionStore = {
   /** Whose deadline has passed, the longest overdue first. */
   readonly overdue: (at: Date, limit: number) => Promise<readonly LoadedSession[]>
 }
-
-export type Page<A> = { readonly items: readonly A[]; readonly nextCursor: string | null }
-export type PageRequest = { readonly limit: number; readonly cursor: string | null }
 
 /** A page as it is sent: whoever wrote the rows wrote them as JSON. */
 export type WrittenPage = { readonly items: string; readonly nextCursor: string | null }
@@ -96,10 +94,18 @@ export type SessionQueries = {
     fields?: readonly SessionField[] | null,
   ) => Promise<WrittenPage>
   readonly summary: (scope: Scope, filter: SessionFilter) => Promise<SessionSummary>
-  /** null: no such session in this scope. Oldest first. */
-  readonly events: (scope: Scope, id: SessionId, page: PageRequest) => Promise<Page<SessionEventView> | null>
-  readonly commandsOf: (scope: Scope, id: SessionId, page: PageRequest) => Promise<Page<CommandView> | null>
-  readonly commands: (scope: Scope, filter: CommandFilter, page: PageRequest) => Promise<Page<CommandView>>
+  /** null: no such session in this scope. */
+  readonly events: (
+    scope: Scope,
+    id: SessionId,
+    page: PageRequest<HistoryByTime>,
+  ) => Promise<Page<SessionEventView> | null>
+  readonly commandsOf: (
+    scope: Scope,
+    id: SessionId,
+    page: PageRequest<ByGeneration>,
+  ) => Promise<Page<CommandView> | null>
+  readonly commands: (scope: Scope, filter: CommandFilter, page: PageRequest<ByCreation>) => Promise<Page<CommandView>>
   readonly touch: (scope: Scope, id: SessionId, at: Date) => Promise<boolean>
 }
 

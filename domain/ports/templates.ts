@@ -2,7 +2,7 @@ import type { OrgId } from '../ids.ts'
 import type { Template } from '../template/template.ts'
 import type { TemplateDocument } from '../template/template-codec.ts'
 import type { Guard } from './if-match.ts'
-import type { Page, PageRequest } from './sessions.ts'
+import type { ByVersion, Page, PageRequest, TemplateSort } from './page.ts'
 
 export type TemplateFilter = {
   readonly category?: readonly string[]
@@ -17,8 +17,8 @@ export type PutTemplate = { readonly template: Template; readonly created: boole
 export type TemplateStore = {
   /** The newest version unless one is named. An archived template is found by version only. */
   readonly find: (orgId: OrgId, name: string, version: number | null) => Promise<Template | null>
-  readonly list: (orgId: OrgId, filter: TemplateFilter, page: PageRequest) => Promise<Page<Template>>
-  readonly versions: (orgId: OrgId, name: string, page: PageRequest) => Promise<Page<Template> | null>
+  readonly list: (orgId: OrgId, filter: TemplateFilter, page: PageRequest<TemplateSort>) => Promise<Page<Template>>
+  readonly versions: (orgId: OrgId, name: string, page: PageRequest<ByVersion>) => Promise<Page<Template> | null>
   /** A new version, or the newest one again when its content is the same. `orgId` null: public. null: its newest version is another. */
   readonly put: (orgId: OrgId | null, document: TemplateDocument, guard?: Guard) => Promise<PutTemplate | null>
   /** Whether every version there is was archived. */

@@ -1,7 +1,7 @@
 import type { OrgId, WebhookDeliveryId, WebhookId } from '../ids.ts'
 import type { Attempt, DeliveryStatus, DisabledReason, Webhook, WebhookDelivery } from '../webhook/webhook.ts'
 import type { Guard } from './if-match.ts'
-import type { Page, PageRequest } from './sessions.ts'
+import type { ByCreation, Page, PageRequest } from './page.ts'
 
 export type NewWebhook = Pick<Webhook, 'id' | 'orgId' | 'url' | 'events' | 'labels'> & { readonly secret: string }
 
@@ -9,7 +9,7 @@ export type WebhookChanges = Partial<Pick<Webhook, 'url' | 'events' | 'labels' |
 
 /** Webhooks as their org's admins deal with them. */
 export type WebhookStore = {
-  readonly list: (orgId: OrgId, page: PageRequest) => Promise<Page<Webhook>>
+  readonly list: (orgId: OrgId, page: PageRequest<ByCreation>) => Promise<Page<Webhook>>
   readonly get: (orgId: OrgId, id: WebhookId) => Promise<Webhook | null>
   readonly add: (webhook: NewWebhook) => Promise<Webhook>
   /** Only at this version; null: it has another one by now, or is gone. */
@@ -29,7 +29,7 @@ export type WebhookStore = {
     orgId: OrgId,
     id: WebhookId,
     statuses: readonly DeliveryStatus[],
-    page: PageRequest,
+    page: PageRequest<ByCreation>,
   ) => Promise<Page<WebhookDelivery>>
   readonly delivery: (orgId: OrgId, id: WebhookId, deliveryId: WebhookDeliveryId) => Promise<WebhookDelivery | null>
   /** Pending again, with all its attempts; null: it is not dead any more. */

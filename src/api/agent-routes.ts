@@ -1,3 +1,4 @@
+import { byId } from '../../domain/ports/page.ts'
 import {
   agentCodec,
   agentDrainCodec,
@@ -119,7 +120,7 @@ export const agentRoutes = {
     description:
       'With each session of the agent, by id, and what becomes of it. Of an agent that is not drained: what would. On a shared agent an org sees its own sessions, the installation all.',
     access: 'read_org',
-    query: pagesQuery,
+    query: pagesQuery(byId),
     answers: { 200: { description: 'The figures, and a page of sessions', codec: agentDrainCodec } },
   },
 } as const satisfies { readonly [operationId: string]: Route }

@@ -3,11 +3,12 @@ import * as c from '../../domain/codec/codec.ts'
 import { type AgentId, DNS_LABEL } from '../../domain/ids.ts'
 import { drainReasons, drainStates } from '../../domain/placement/outlook.ts'
 import { type LostSessions, MOST_LOST_NAMED } from '../../domain/ports/agents.ts'
+import { byId } from '../../domain/ports/page.ts'
 import { sessionStatuses } from '../../domain/session/words.ts'
 import { agentId, labels, orgId, revision, time, wordOf } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
-import { commaList, flag, paging, query, text } from './query.ts'
+import { commaList, flag, paging, query, sorting, text } from './query.ts'
 
 const agentStatuses = ['online', 'degraded', 'offline'] as const satisfies readonly AgentView['status'][]
 
@@ -82,6 +83,7 @@ export const listAgentsQuery = query({
   platform: commaList(text(63)),
   region: commaList(text(100)),
   status: commaList(c.oneOf(agentStatuses)),
+  ...sorting(byId),
   ...paging,
 })
 

@@ -1,3 +1,4 @@
+import { byCreation } from '../../domain/ports/page.ts'
 import { apiKeyCodec, apiKeyPageCodec, apiKeyWithSecretCodec, createApiKeyCodec, rotateApiKeyCodec } from './api-key.ts'
 import { apiKeyId } from './fields.ts'
 import { pagesQuery } from './page.ts'
@@ -12,7 +13,7 @@ export const apiKeyRoutes = {
     path: '/api/v1/api-keys',
     summary: 'List the API keys of the org, newest first',
     params: {},
-    query: pagesQuery,
+    query: pagesQuery(byCreation),
     answers: { 200: { description: 'A page of keys', codec: apiKeyPageCodec } },
   },
   createApiKey: {

@@ -1,10 +1,11 @@
 import * as c from '../../domain/codec/codec.ts'
 import { roles } from '../../domain/identity/caller.ts'
 import { type AuditEvent, auditOutcomes } from '../../domain/ports/audit.ts'
+import { byTime } from '../../domain/ports/page.ts'
 import { time } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
-import { commaList, paging, query, text, timestamp } from './query.ts'
+import { commaList, paging, query, sorting, text, timestamp } from './query.ts'
 
 const anything = c.nullable(c.anyObject)
 const nullableText = c.nullable(c.string())
@@ -50,7 +51,7 @@ const auditFilters = {
 export const auditFormats = ['csv', 'ndjson'] as const
 export type AuditFormat = (typeof auditFormats)[number]
 
-export const listAuditQuery = query({ ...auditFilters, ...paging })
+export const listAuditQuery = query({ ...auditFilters, ...sorting(byTime), ...paging })
 export const exportAuditQuery = query({
   ...auditFilters,
   format: c.oneOf(auditFormats, { default: 'ndjson' }),

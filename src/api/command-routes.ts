@@ -31,7 +31,7 @@ export const commandRoutes = {
     description:
       'Only while it is the newest of its session. The session waits again for what is asked of it, at the same generation.',
     answers: { 202: { description: 'Accepted: the command, pending again', codec: commandCodec, headers: ['ETag'] } },
-    problems: ['command_not_redrivable', 'command_outdated', 'no_capacity', 'contended'],
+    problems: ['command_not_redrivable', 'command_outdated', 'no_capacity'],
   },
   cancelCommand: {
     ...ofCommand,
@@ -41,6 +41,6 @@ export const commandRoutes = {
     description:
       'It is sent no more. The session fails with `delivery_failed` (one that is being deleted stays `deleting`). An agent that has the command already may still carry it out; the session then shows what is.',
     answers: { 202: { description: 'The command, cancelled', codec: commandCodec, headers: ['ETag'] } },
-    problems: ['command_not_cancellable', 'contended'],
+    problems: ['command_not_cancellable'],
   },
 } as const satisfies { readonly [operationId: string]: Route }

@@ -1,10 +1,11 @@
 import * as c from '../../domain/codec/codec.ts'
+import { byCreation } from '../../domain/ports/page.ts'
 import { type CommandView, commandStatuses } from '../../domain/ports/sessions.ts'
 import { commandTypes } from '../../domain/session/words.ts'
 import { revision, sessionId, time, wordOf } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
-import { commaList, paging, query, text } from './query.ts'
+import { commaList, paging, query, sorting, text } from './query.ts'
 
 /** A command to an agent and how far its delivery is. */
 export const commandCodec = represents<CommandView>()(
@@ -34,5 +35,6 @@ export const listCommandsQuery = query({
   status: commaList(c.oneOf(commandStatuses)),
   agent: commaList(text(255), 'agent ids'),
   session: commaList(sessionId, 'session ids'),
+  ...sorting(byCreation),
   ...paging,
 })

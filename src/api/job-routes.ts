@@ -1,3 +1,4 @@
+import { byName } from '../../domain/ports/page.ts'
 import { jobId, queueName } from './fields.ts'
 import { jobCodec, jobPageCodec, listJobsQuery, queuePageCodec } from './job.ts'
 import { pagesQuery } from './page.ts'
@@ -14,7 +15,7 @@ export const jobRoutes = {
     description:
       'With how many jobs are in which state now. Each server has a queue `outbox.drain.<replica>` of its own.',
     params: {},
-    query: pagesQuery,
+    query: pagesQuery(byName),
     answers: { 200: { description: 'A page of queues, by name', codec: queuePageCodec } },
   },
   listJobs: {

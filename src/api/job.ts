@@ -1,9 +1,10 @@
 import * as c from '../../domain/codec/codec.ts'
 import { type JobView, jobStates, type QueueView } from '../../domain/ports/jobs.ts'
+import { byCreation } from '../../domain/ports/page.ts'
 import { time } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
-import { commaList, paging, query } from './query.ts'
+import { commaList, paging, query, sorting } from './query.ts'
 
 /** A queue of the server's own acts, with how many jobs are in which state now. */
 export const queueCodec = represents<QueueView>()(
@@ -43,4 +44,4 @@ export type Job = c.TypeOf<typeof jobCodec>
 export const queuePageCodec = pageOf(queueCodec)
 export const jobPageCodec = pageOf(jobCodec)
 
-export const listJobsQuery = query({ state: commaList(c.oneOf(jobStates)), ...paging })
+export const listJobsQuery = query({ state: commaList(c.oneOf(jobStates)), ...sorting(byCreation), ...paging })

@@ -25,7 +25,7 @@ export const problemsOf = (route: Route): readonly ProblemCode[] => {
     )
   if (route.method !== 'get') codes.push('malformed_json', 'body_too_large', 'unsupported_media_type')
   if (route.method !== 'get') codes.push('precondition_failed')
-  if (repeats(route)) codes.push('idempotency_mismatch', 'idempotency_in_progress')
+  if (repeats(route)) codes.push('contended', 'idempotency_mismatch', 'idempotency_in_progress')
   return [...new Set(codes)]
 }
 

@@ -1,3 +1,4 @@
+import { orgSorts } from '../../domain/ports/page.ts'
 import { orgId } from './fields.ts'
 import { createOrgCodec, orgCodec, orgPageCodec } from './org.ts'
 import { pagesQuery } from './page.ts'
@@ -12,7 +13,7 @@ export const orgRoutes = {
     path: '/api/v1/orgs',
     summary: 'List orgs, by id',
     params: {},
-    query: pagesQuery,
+    query: pagesQuery(orgSorts),
     answers: { 200: { description: 'A page of orgs', codec: orgPageCodec } },
   },
   createOrg: {

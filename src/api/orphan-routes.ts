@@ -1,3 +1,4 @@
+import { historyByTime } from '../../domain/ports/page.ts'
 import { agentId, sessionId } from './fields.ts'
 import {
   agentEventPageCodec,
@@ -63,7 +64,7 @@ export const orphanRoutes = {
     tag: 'Agents',
     summary: 'What happened to an agent’s orphans, oldest first',
     access: 'operate',
-    query: pagesQuery,
+    query: pagesQuery(historyByTime),
     answers: { 200: { description: 'A page of events', codec: agentEventPageCodec } },
   },
   getOrphanRemoval: {

@@ -7,11 +7,12 @@ import {
   orphanStates,
 } from '../../domain/agent/orphan.ts'
 import * as c from '../../domain/codec/codec.ts'
+import { byFirstSight } from '../../domain/ports/page.ts'
 import { observedStatuses } from '../../domain/session/words.ts'
 import { revision, sessionId, time, wordOf } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
-import { commaList, paging, query } from './query.ts'
+import { commaList, paging, query, sorting } from './query.ts'
 
 /** What an agent has that is no session of its own here. */
 export const orphanCodec = represents<OrphanView>()(
@@ -40,6 +41,7 @@ export const orphanPageCodec = pageOf(orphanCodec)
 
 export const listOrphansQuery = query({
   state: commaList(c.oneOf(orphanStates), 'left out: those that are there now'),
+  ...sorting(byFirstSight),
   ...paging,
 })
 

@@ -1,5 +1,5 @@
 import * as c from '../../domain/codec/codec.ts'
-import { paging, query } from './query.ts'
+import { paging, query, sorting } from './query.ts'
 
 /** One page of a list; `nextCursor` is null on the last one. */
 export const pageOf = <A>(items: c.Codec<A>) =>
@@ -7,5 +7,6 @@ export const pageOf = <A>(items: c.Codec<A>) =>
 
 export type PageOf<A> = { readonly items: readonly A[]; readonly nextCursor: string | null }
 
-/** Lists that have pages and no filters. */
-export const pagesQuery = query(paging)
+/** Lists that have pages and orders, and no filters. */
+export const pagesQuery = <const S extends string>(sorts: readonly [S, ...S[]]) =>
+  query({ ...sorting(sorts), ...paging })

@@ -5,7 +5,8 @@
 import type * as t from 'io-ts'
 import * as c from '../../domain/codec/codec.ts'
 import { E } from '../../domain/fp.ts'
-import type { LabelFilter, PageRequest } from '../../domain/ports/sessions.ts'
+import type { PageRequest } from '../../domain/ports/page.ts'
+import type { LabelFilter } from '../../domain/ports/sessions.ts'
 import { wordsOf } from '../../domain/session/name-words.ts'
 
 /** A query string as parsed: a name that is given several times has several values. */
@@ -278,7 +279,13 @@ export const paging = {
   cursor: text(1_024, '`nextCursor` of the page before'),
 } as const
 
-export const pageRequest = (limit: number = DEFAULT_LIMIT, cursor: string | null = null): PageRequest => ({
-  limit,
-  cursor,
+/** In which orders a list can be had: those that indexes have. The first is how it goes by itself. */
+export const sorting = <const S extends string>(sorts: readonly [S, ...S[]]) => ({
+  sort: c.oneOf(sorts, { default: sorts[0], description: '`-`: descending' }),
 })
+
+export const pageRequest = <S extends string = never>(
+  limit: number = DEFAULT_LIMIT,
+  cursor: string | null = null,
+  sort?: S,
+): PageRequest<S> => ({ limit, cursor, ...(sort === undefined ? {} : { sort }) })

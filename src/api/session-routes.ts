@@ -1,4 +1,5 @@
 import * as c from '../../domain/codec/codec.ts'
+import { byGeneration, historyByTime } from '../../domain/ports/page.ts'
 import { commandPageCodec } from './command.ts'
 import { sessionEventPageCodec } from './event.ts'
 import { sessionId } from './fields.ts'
@@ -25,7 +26,7 @@ const intentAnswer = {
   body: null,
   condition: 'change',
   answers: { 202: theSession('Accepted: the session with what is asked of it now') },
-  problems: ['transition_refused', 'quota_exceeded', 'contended'],
+  problems: ['transition_refused', 'quota_exceeded'],
 } as const
 
 import { batchCodec, batchResultCodec, planCodec } from './session-batch.ts'
@@ -55,7 +56,7 @@ export const sessionRoutes = {
     triedFirst: true,
     condition: null,
     answers: { 201: { description: 'Created', codec: sessionCodec, headers: ['Location', 'ETag'] } },
-    problems: ['unknown_template', 'unknown_agent', 'no_agent', 'invalid_parameters', 'quota_exceeded', 'contended'],
+    problems: ['unknown_template', 'unknown_agent', 'no_agent', 'invalid_parameters', 'quota_exceeded'],
   },
   planSession: {
     method: 'post',
@@ -119,7 +120,7 @@ export const sessionRoutes = {
     body: changeSessionCodec,
     condition: 'change',
     answers: { 200: theSession('The session as it is now') },
-    problems: ['contended'],
+    problems: [],
   },
   deleteSession: {
     ...ofSession,
@@ -134,7 +135,7 @@ export const sessionRoutes = {
     body: null,
     condition: 'change',
     answers: { 202: theSession('Accepted: the session, `deleting` or gone already') },
-    problems: ['contended'],
+    problems: [],
   },
   startSession: {
     ...intent,
@@ -176,9 +177,9 @@ export const sessionRoutes = {
     ...intent,
     path: '/api/v1/sessions/{id}/activity',
     summary: 'Say that a session is in use',
-    description: 'Keep-alive: sets `lastActivityAt`.',
+    description: 'Keep-alive: sets `lastActivityAt`. Raises no version.',
     body: null,
-    condition: null,
+    condition: 'change',
     answers: { 204: { description: 'Noted', codec: null } },
     problems: [],
   },
@@ -189,7 +190,7 @@ export const sessionRoutes = {
     tag: 'Sessions',
     summary: "A session's history, oldest first",
     access: 'caller',
-    query: pagesQuery,
+    query: pagesQuery(historyByTime),
     answers: { 200: { description: 'A page of events', codec: sessionEventPageCodec } },
   },
   watchSessions: {
@@ -224,7 +225,7 @@ export const sessionRoutes = {
     tag: 'Sessions',
     summary: "The commands sent on a session's behalf, and their delivery",
     access: 'caller',
-    query: pagesQuery,
+    query: pagesQuery(byGeneration),
     answers: { 200: { description: 'A page of commands', codec: commandPageCodec } },
   },
 } as const satisfies { readonly [operationId: string]: Route }

@@ -8,7 +8,18 @@ import { agentLabelsCodec, envCodec, partialResourcesCodec } from '../../domain/
 import { labels, MAX_INTEGER, orgId, sessionId, sessionName, time, timeoutSeconds, userId, wordOf } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
-import { commaList, fieldList, flag, labelFilters, paging, query, searchedName, text, timestamp } from './query.ts'
+import {
+  commaList,
+  fieldList,
+  flag,
+  labelFilters,
+  paging,
+  query,
+  searchedName,
+  sorting,
+  text,
+  timestamp,
+} from './query.ts'
 
 const textMap = c.record(c.string())
 const nullableText = c.nullable(c.string())
@@ -166,7 +177,7 @@ const filters = {
 export const sessionFilterQuery = query(filters)
 export const listSessionsQuery = query({
   ...filters,
-  sort: c.oneOf(sessionSorts, { default: '-createdAt' }),
+  ...sorting(sessionSorts),
   fields: fieldList(sessionFields),
   ...paging,
 })

@@ -1,3 +1,4 @@
+import { byVersion } from '../../domain/ports/page.ts'
 import { templateName } from './fields.ts'
 import { pagesQuery } from './page.ts'
 import { changing, noQuery, type Route, reading } from './route.ts'
@@ -60,7 +61,7 @@ export const templateRoutes = {
     tag: 'Templates',
     summary: "A template's versions, newest first",
     access: 'caller',
-    query: pagesQuery,
+    query: pagesQuery(byVersion),
     answers: { 200: { description: 'A page of versions', codec: templatePageCodec } },
   },
 } as const satisfies { readonly [operationId: string]: Route }

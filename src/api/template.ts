@@ -2,11 +2,12 @@ import type * as t from 'io-ts'
 import * as c from '../../domain/codec/codec.ts'
 import { E } from '../../domain/fp.ts'
 import type { OrgId } from '../../domain/ids.ts'
+import { templateSorts } from '../../domain/ports/page.ts'
 import type { Template as TemplateVersion } from '../../domain/template/template.ts'
 import { type TemplateDocument, templateDocumentCodec } from '../../domain/template/template-codec.ts'
 import { orgId, time } from './fields.ts'
 import { pageOf } from './page.ts'
-import { commaList, paging, query, text } from './query.ts'
+import { commaList, paging, query, sorting, text } from './query.ts'
 
 const documentProperties = templateDocumentCodec.schema.properties as { readonly [name: string]: c.JsonSchema }
 
@@ -99,5 +100,6 @@ export const listTemplatesQuery = query({
   platform: commaList(text(63)),
   tag: commaList(text(64)),
   q: text(100, 'part of the name or of the display name, in any case'),
+  ...sorting(templateSorts),
   ...paging,
 })

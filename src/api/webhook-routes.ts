@@ -1,3 +1,4 @@
+import { byCreation } from '../../domain/ports/page.ts'
 import { deliveryId, webhookId } from './fields.ts'
 import { pagesQuery } from './page.ts'
 import { noQuery, nothingSent, type Route, reading } from './route.ts'
@@ -23,7 +24,7 @@ export const webhookRoutes = {
     path: '/api/v1/webhooks',
     summary: 'List the webhooks of the org, newest first',
     params: {},
-    query: pagesQuery,
+    query: pagesQuery(byCreation),
     answers: { 200: { description: 'A page of webhooks', codec: webhookPageCodec } },
   },
   createWebhook: {
@@ -59,7 +60,7 @@ export const webhookRoutes = {
     body: changeWebhookCodec,
     condition: 'change',
     answers: { 200: { description: 'The webhook as it is now', codec: webhookCodec, headers: ['ETag'] } },
-    problems: ['target_refused', 'contended'],
+    problems: ['target_refused'],
   },
   deleteWebhook: {
     ...nothingSent,
@@ -70,7 +71,7 @@ export const webhookRoutes = {
     description: 'With its deliveries: what waits to be sent never is.',
     condition: 'change',
     answers: { 204: { description: 'Deleted', codec: null } },
-    problems: ['contended'],
+    problems: [],
   },
   rotateWebhookSecret: {
     ...ofWebhook,

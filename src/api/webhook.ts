@@ -1,4 +1,5 @@
 import * as c from '../../domain/codec/codec.ts'
+import { byCreation } from '../../domain/ports/page.ts'
 import { sessionEventTypes } from '../../domain/session/words.ts'
 import {
   type WebhookDelivery as DeliveryView,
@@ -11,7 +12,7 @@ import {
 import { labels, time, wordOf } from './fields.ts'
 import { represents } from './json.ts'
 import { pageOf } from './page.ts'
-import { commaList, paging, query } from './query.ts'
+import { commaList, paging, query, sorting } from './query.ts'
 
 const webhookFields = {
   id: c.described(c.string(), { format: 'uuid' }),
@@ -120,4 +121,8 @@ export type WebhookDelivery = c.TypeOf<typeof deliveryCodec>
 
 export const deliveryPageCodec = pageOf(deliveryCodec)
 
-export const listDeliveriesQuery = query({ status: commaList(c.oneOf(deliveryStatuses)), ...paging })
+export const listDeliveriesQuery = query({
+  status: commaList(c.oneOf(deliveryStatuses)),
+  ...sorting(byCreation),
+  ...paging,
+})

@@ -9,7 +9,7 @@ import type { AgentDrains } from '../../domain/ports/agent-drains.ts'
 import type { AgentStore } from '../../domain/ports/agents.ts'
 import type { AgentGateway } from '../../domain/ports/delivery.ts'
 import { type IfMatch, isMatch, mismatch } from '../../domain/ports/if-match.ts'
-import type { PageRequest } from '../../domain/ports/sessions.ts'
+import type { ById, PageRequest } from '../../domain/ports/page.ts'
 import type { Tokens } from '../../domain/ports/tokens.ts'
 import type { Answer, Application, DrainView } from './application.ts'
 import { mayOwn } from './templates.ts'
@@ -71,8 +71,9 @@ export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
   const seenOn = (caller: Caller, agent: Agent): OrgId | null =>
     agent.orgId === null && may(caller, 'administer_installation') ? null : caller.orgId
 
-  const drainViewOf = async (caller: Caller, agent: Agent, page: PageRequest): Promise<DrainView> => {
-    const { page: listed, ...progress } = await deps.drains.progress(seenOn(caller, agent), agent.id, page)
+  const drainViewOf = async (caller: Caller, agent: Agent, page: PageRequest<ById>): Promise<DrainView> => {
+    const seen = seenOn(caller, agent)
+    const { page: listed, ...progress } = await deps.drains.progress(seen, agent.id, page)
     const candidates = new Map<OrgId, readonly Agent[]>()
     const items: DrainView['page']['items'][number][] = []
     for (const { session, moving } of listed.items) {
@@ -83,6 +84,8 @@ export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
     }
     return {
       ...progress,
+      // Who runs the installation is nothing that an org is told.
+      startedBy: agent.orgId === null && seen !== null ? null : progress.startedBy,
       agentId: agent.id,
       draining: agent.draining,
       page: { items, nextCursor: listed.nextCursor },

@@ -30,12 +30,24 @@ import type { IfMatch } from '../../domain/ports/if-match.ts'
 import type { JobState, JobView, QueueView } from '../../domain/ports/jobs.ts'
 import type { Metrics } from '../../domain/ports/metrics.ts'
 import type { Org } from '../../domain/ports/orgs.ts'
+import type {
+  ByCreation,
+  ByFirstSight,
+  ByGeneration,
+  ById,
+  ByName,
+  ByTime,
+  ByVersion,
+  HistoryByTime,
+  OrgSort,
+  Page,
+  PageRequest,
+  TemplateSort,
+} from '../../domain/ports/page.ts'
 import type { Usage, UsageFilter, VersionedQuota } from '../../domain/ports/quotas.ts'
 import type {
   CommandFilter,
   CommandView,
-  Page,
-  PageRequest,
   SessionEventView,
   SessionFilter,
   SessionSort,
@@ -91,6 +103,8 @@ export type BatchResult = {
   readonly items: readonly {
     readonly id: SessionId
     readonly outcome: E.Either<ApplicationError, SessionView>
+    /** null: there is none for this caller. */
+    readonly was: SessionView | null
   }[]
 }
 
@@ -185,16 +199,16 @@ export type Application = {
       keep?: Keep<SessionView>,
     ) => Answer<SessionView>
     /** Keep-alive. */
-    readonly touch: (caller: Caller, id: SessionId) => Answer<void>
-    readonly events: (caller: Caller, id: SessionId, page: PageRequest) => Answer<Page<SessionEventView>>
-    readonly commands: (caller: Caller, id: SessionId, page: PageRequest) => Answer<Page<CommandView>>
+    readonly touch: (caller: Caller, id: SessionId, ifMatch: IfMatch) => Answer<void>
+    readonly events: (caller: Caller, id: SessionId, page: PageRequest<HistoryByTime>) => Answer<Page<SessionEventView>>
+    readonly commands: (caller: Caller, id: SessionId, page: PageRequest<ByGeneration>) => Answer<Page<CommandView>>
     /** `lastEventId` null: from now on. */
     readonly watch: (caller: Caller, filter: WatchFilter, lastEventId: string | null) => Answer<Watch>
   }
   readonly templates: {
-    readonly list: (caller: Caller, filter: TemplateFilter, page: PageRequest) => Answer<Page<Template>>
+    readonly list: (caller: Caller, filter: TemplateFilter, page: PageRequest<TemplateSort>) => Answer<Page<Template>>
     readonly get: (caller: Caller, name: string) => Answer<Template>
-    readonly versions: (caller: Caller, name: string, page: PageRequest) => Answer<Page<Template>>
+    readonly versions: (caller: Caller, name: string, page: PageRequest<ByVersion>) => Answer<Page<Template>>
     /** `orgId` undefined: the caller's own; null: public (installation keys only). */
     readonly put: (
       caller: Caller,
@@ -206,7 +220,7 @@ export type Application = {
     readonly archive: (caller: Caller, name: string, ifMatch: IfMatch, keep?: Keep<void>) => Answer<void>
   }
   readonly agents: {
-    readonly list: (caller: Caller, filter: AgentFilter, page: PageRequest) => Answer<Page<Agent>>
+    readonly list: (caller: Caller, filter: AgentFilter, page: PageRequest<ById>) => Answer<Page<Agent>>
     readonly get: (caller: Caller, id: AgentId) => Answer<Agent>
     readonly enrol: (caller: Caller, request: EnrolAgent, keep?: Keep<AgentAndToken>) => Answer<AgentAndToken>
     readonly rotateToken: (
@@ -221,7 +235,7 @@ export type Application = {
     /** Cordons it, and moves what can be moved. */
     readonly drain: (caller: Caller, id: AgentId, ifMatch: IfMatch, keep?: Keep<Agent>) => Answer<Agent>
     /** How far that is, session by session; also what it would come to where it is not asked. */
-    readonly drainProgress: (caller: Caller, id: AgentId, page: PageRequest) => Answer<DrainView>
+    readonly drainProgress: (caller: Caller, id: AgentId, page: PageRequest<ById>) => Answer<DrainView>
     /** By force: with its sessions, and those are told. */
     readonly remove: (
       caller: Caller,
@@ -236,7 +250,7 @@ export type Application = {
       caller: Caller,
       id: AgentId,
       states: readonly OrphanState[],
-      page: PageRequest,
+      page: PageRequest<ByFirstSight>,
     ) => Answer<Page<Orphan>>
     /** null: all that are there. */
     readonly approve: (
@@ -252,19 +266,19 @@ export type Application = {
       request: AdoptOrphan,
       keep?: Keep<SessionView>,
     ) => Answer<SessionView>
-    readonly events: (caller: Caller, id: AgentId, page: PageRequest) => Answer<Page<AgentEvent>>
+    readonly events: (caller: Caller, id: AgentId, page: PageRequest<HistoryByTime>) => Answer<Page<AgentEvent>>
     readonly removal: (caller: Caller) => Answer<OrphanRemoval>
     readonly halt: (caller: Caller, ifMatch: IfMatch, keep?: Keep<OrphanRemoval>) => Answer<OrphanRemoval>
     readonly resume: (caller: Caller, ifMatch: IfMatch, keep?: Keep<OrphanRemoval>) => Answer<OrphanRemoval>
   }
   readonly commands: {
-    readonly list: (caller: Caller, filter: CommandFilter, page: PageRequest) => Answer<Page<CommandView>>
+    readonly list: (caller: Caller, filter: CommandFilter, page: PageRequest<ByCreation>) => Answer<Page<CommandView>>
     readonly get: (caller: Caller, id: CommandId) => Answer<CommandView>
     readonly redrive: (caller: Caller, id: CommandId, ifMatch: IfMatch, keep?: Keep<CommandView>) => Answer<CommandView>
     readonly cancel: (caller: Caller, id: CommandId, ifMatch: IfMatch, keep?: Keep<CommandView>) => Answer<CommandView>
   }
   readonly apiKeys: {
-    readonly list: (caller: Caller, page: PageRequest) => Answer<Page<ApiKeyView>>
+    readonly list: (caller: Caller, page: PageRequest<ByCreation>) => Answer<Page<ApiKeyView>>
     readonly get: (caller: Caller, id: ApiKeyId) => Answer<ApiKeyView>
     readonly create: (caller: Caller, request: CreateApiKey, keep?: Keep<MadeApiKey>) => Answer<MadeApiKey>
     readonly rotate: (
@@ -277,7 +291,7 @@ export type Application = {
     readonly revoke: (caller: Caller, id: ApiKeyId, ifMatch: IfMatch, keep?: Keep<void>) => Answer<void>
   }
   readonly webhooks: {
-    readonly list: (caller: Caller, page: PageRequest) => Answer<Page<Webhook>>
+    readonly list: (caller: Caller, page: PageRequest<ByCreation>) => Answer<Page<Webhook>>
     readonly get: (caller: Caller, id: WebhookId) => Answer<Webhook>
     readonly create: (caller: Caller, request: CreateWebhook, keep?: Keep<WebhookAndSecret>) => Answer<WebhookAndSecret>
     readonly change: (
@@ -300,7 +314,7 @@ export type Application = {
       caller: Caller,
       id: WebhookId,
       statuses: readonly DeliveryStatus[] | undefined,
-      page: PageRequest,
+      page: PageRequest<ByCreation>,
     ) => Answer<Page<WebhookDelivery>>
     readonly redrive: (
       caller: Caller,
@@ -310,13 +324,13 @@ export type Application = {
     ) => Answer<WebhookDelivery>
   }
   readonly audit: {
-    readonly list: (caller: Caller, filter: AuditFilter, page: PageRequest) => Answer<Page<AuditEvent>>
+    readonly list: (caller: Caller, filter: AuditFilter, page: PageRequest<ByTime>) => Answer<Page<AuditEvent>>
     /** Oldest first, a bounded number at a time. */
     readonly all: (caller: Caller, filter: AuditFilter) => Answer<AsyncIterable<readonly AuditEvent[]>>
   }
   /** For the installation; an org's admin may read its own. */
   readonly orgs: {
-    readonly list: (caller: Caller, page: PageRequest) => Answer<Page<Org>>
+    readonly list: (caller: Caller, page: PageRequest<OrgSort>) => Answer<Page<Org>>
     readonly create: (caller: Caller, request: CreateOrg, keep?: Keep<Org>) => Answer<Org>
     readonly get: (caller: Caller, id: OrgId) => Answer<Org>
     readonly remove: (caller: Caller, id: OrgId, ifMatch: IfMatch, keep?: Keep<void>) => Answer<void>
@@ -335,12 +349,12 @@ export type Application = {
   }
   /** For the installation only. */
   readonly jobs: {
-    readonly queues: (caller: Caller, page: PageRequest) => Answer<Page<QueueView>>
+    readonly queues: (caller: Caller, page: PageRequest<ByName>) => Answer<Page<QueueView>>
     readonly list: (
       caller: Caller,
       queue: string,
       filter: { readonly state?: readonly JobState[] },
-      page: PageRequest,
+      page: PageRequest<ByCreation>,
     ) => Answer<Page<JobView>>
     readonly retry: (caller: Caller, queue: string, id: string) => Answer<JobView>
   }

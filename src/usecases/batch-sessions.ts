@@ -13,7 +13,7 @@ import type { DecidedBatch, Selection, SessionBatches } from '../../domain/ports
 import type { LoadedSession } from '../../domain/ports/sessions.ts'
 import { hibernate, remove, stop } from '../../domain/session/decide.ts'
 import { type Decision, isUnchanged } from '../../domain/session/session.ts'
-import { type SessionView, sessionView } from '../../domain/session/session-view.ts'
+import { sessionView } from '../../domain/session/session-view.ts'
 import type { Timeouts } from '../../domain/session/timeouts.ts'
 import type { BatchAction } from '../../domain/session/words.ts'
 import type { Application, BatchRequest, BatchResult } from './application.ts'
@@ -73,16 +73,19 @@ const decideAll = (
 ): DecidedBatch<Written> => {
   const at = deps.clock.now()
   const decisions: Decision[] = []
-  const outcomes = new Map<SessionId, E.Either<ApplicationError, SessionView>>()
+  const outcomes = new Map<SessionId, Omit<BatchResult['items'][number], 'id'>>()
   for (const { session, agentReachable } of found) {
     const intent = { actor: `user:${caller.userId}`, at, commandId: deps.ids.command(), timeouts: deps.timeouts }
     const decided = deciders[action](session, intent)
     if (E.isRight(decided) && !isUnchanged(decided.right)) decisions.push(decided.right)
-    outcomes.set(session.id, E.isLeft(decided) ? decided : E.right(sessionView(decided.right.session, agentReachable)))
+    outcomes.set(session.id, {
+      outcome: E.isLeft(decided) ? decided : E.right(sessionView(decided.right.session, agentReachable)),
+      was: sessionView(session, agentReachable),
+    })
   }
   const ids = 'ids' in which ? which.ids : [...outcomes.keys()]
   const result: BatchResult = {
-    items: ids.map((id) => ({ id, outcome: outcomes.get(id) ?? E.left(notFound('session', id)) })),
+    items: ids.map((id) => ({ id, ...(outcomes.get(id) ?? { outcome: E.left(notFound('session', id)), was: null }) })),
   }
   const agentIds = [...new Set(decisions.flatMap(({ command }) => (command === null ? [] : [command.agentId])))]
   return { decisions, result: { result, agentIds }, kept: keep?.(result) }

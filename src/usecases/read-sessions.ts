@@ -2,6 +2,7 @@ import { notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { may, scopeOf } from '../../domain/identity/caller.ts'
 import type { Clock } from '../../domain/ports/clock.ts'
+import { isMatch, mismatch } from '../../domain/ports/if-match.ts'
 import type { SessionQueries } from '../../domain/ports/sessions.ts'
 import type { Application } from './application.ts'
 import { gatheredGets } from './gathered-gets.ts'
@@ -26,10 +27,14 @@ export const readSessions = (queries: SessionQueries, clock: Clock): Reads => {
       const commands = await queries.commandsOf(scopeOf(caller), id, page)
       return commands === null ? E.left(notFound('session', id)) : E.right(commands)
     },
-    touch: (caller, id) => async () => {
+    touch: (caller, id, ifMatch) => async () => {
       if (!may(caller, 'change_sessions')) {
         const visible = await get(scopeOf(caller), id)
         return E.left(visible === null ? notFound('session', id) : { _tag: 'Forbidden', permission: 'change_sessions' })
+      }
+      if (ifMatch !== null) {
+        const view = await get(scopeOf(caller), id)
+        if (view !== null && !isMatch(ifMatch, view.version)) return E.left(mismatch(view.version))
       }
       return (await queries.touch(scopeOf(caller), id, clock.now()))
         ? E.right(undefined)

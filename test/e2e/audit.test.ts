@@ -92,6 +92,33 @@ describe('the audit trail', function () {
     expect(entries.get('listSessions')).to.include({ orgId: null, userId: null, status: 401, code: 'unauthorized' })
   })
 
+  it('tells of a batch as a whole, and of each session as if it had been asked for alone', async () => {
+    const database = await migratedDatabase(here)
+    const { rest: api } = await server(here, database)
+    await enrol(api, 'edge-0')
+    const ids: string[] = []
+    for (let n = 0; n < 3; n += 1) ids.push((await api.create({ template: 'hello-web' })).id)
+    const [nobodys] = ['00000000-0000-4000-8000-000000000000']
+    const headers = { 'x-request-id': 'the-batch', 'idempotency-key': 'once' }
+    for (let sent = 0; sent < 2; sent += 1) {
+      const { status } = await api.post('/sessions/batch', { action: 'stop', ids: [...ids, nobodys] }, headers)
+      expect(status).to.equal(200)
+    }
+    expect(await asked(api, 'action=batchSessions')).to.have.length(1)
+    const [whole] = await asked(api, 'action=batchSessions')
+    expect(whole).to.deep.include({ outcome: 'succeeded', resourceId: null, requestId: 'the-batch', before: null })
+    expect(whole.after).to.deep.equal({ action: 'stop', sessions: 4, refused: 1 })
+    const each = await asked(api, 'action=stopSession')
+    expect(each.map(({ resourceId }) => resourceId)).to.have.members([...ids, nobodys])
+    for (const entry of each) expect(entry.requestId).to.equal('the-batch')
+    const [one] = await asked(api, `action=stopSession&resourceId=${ids[0]}`)
+    expect(one).to.deep.include({ outcome: 'succeeded', status: 202, code: null })
+    expect(one.before).to.include({ desiredState: 'running', status: 'pending' })
+    expect(one.after).to.include({ desiredState: 'stopped', status: 'stopped' })
+    const [missing] = await asked(api, `resourceId=${nobodys}`)
+    expect(missing).to.deep.include({ outcome: 'refused', status: 404, code: 'not_found', before: null, after: null })
+  })
+
   it('of one org is nothing of another’s, and nobody’s is the installation’s', async () => {
     const database = await migratedDatabase(here)
     const { rest: api, url } = await server(here, database)

@@ -50,7 +50,10 @@ describe('the REST API', function () {
     const stale = await patch(first, 'two')
     expect(stale.status).to.equal(412)
     expect(stale.body).to.include({ code: 'precondition_failed', version: 2 })
-    for (const action of ['stop', 'start']) {
+    const now = changed.headers.get('etag') ?? ''
+    const touched = await control.rest.post(`/sessions/${id}/activity`, undefined, { 'if-match': now })
+    expect([touched.status, (await control.rest.session(id)).version]).to.deep.equal([204, 2])
+    for (const action of ['stop', 'start', 'activity']) {
       const { status } = await control.rest.post(`/sessions/${id}/${action}`, undefined, { 'if-match': first })
       expect(status, action).to.equal(412)
     }

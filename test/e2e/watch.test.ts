@@ -141,7 +141,7 @@ describe('watching', function () {
       'nonsense',
       `${begun()}x`,
       begun().slice(0, -1),
-      begun().replace(/^./, 'z'),
+      begun().replace(/^./, (first) => (first === 'z' ? 'y' : 'z')),
       '🙂'.repeat(3),
       'x'.repeat(5_000),
     ]

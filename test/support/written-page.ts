@@ -1,4 +1,5 @@
-import type { Page, WrittenPage } from '../../domain/ports/sessions.ts'
+import type { Page } from '../../domain/ports/page.ts'
+import type { WrittenPage } from '../../domain/ports/sessions.ts'
 import type { SessionView } from '../../domain/session/session-view.ts'
 
 /** What a client reads of a page of sessions: times are text. */

@@ -56,14 +56,14 @@ describe('reading sessions', () => {
     expect(leftOf(await sessions.get(as('user'), SESSION)())).to.deep.equal(missing)
     expect(leftOf(await sessions.events(as('user'), SESSION, page)())).to.deep.equal(missing)
     expect(leftOf(await sessions.commands(as('user'), SESSION, page)())).to.deep.equal(missing)
-    expect(leftOf(await sessions.touch(as('user'), SESSION)())).to.deep.equal(missing)
+    expect(leftOf(await sessions.touch(as('user'), SESSION, null)())).to.deep.equal(missing)
   })
 
   it('keeping one alive is for those who may change it; others are told so only if they see it', async () => {
     const { sessions, touched } = reading()
-    rightOf(await sessions.touch(as('operator'), SESSION)())
+    rightOf(await sessions.touch(as('operator'), SESSION, null)())
     expect(touched).to.deep.equal([later(100)])
-    expect(leftOf(await sessions.touch(as('viewer'), SESSION)())).to.deep.equal({
+    expect(leftOf(await sessions.touch(as('viewer'), SESSION, null)())).to.deep.equal({
       _tag: 'Forbidden',
       permission: 'change_sessions',
     })

@@ -364,8 +364,12 @@ export const fakeApplication = (
         answer(
           {
             items: [
-              { id: SESSION_ID as SessionId, outcome: E.right(aSessionView({ status: 'stopping' })) },
-              { id: NO_SUCH_ID as SessionId, outcome: E.left(notFound('session', NO_SUCH_ID)) },
+              {
+                id: SESSION_ID as SessionId,
+                outcome: E.right(aSessionView({ status: 'stopping' })),
+                was: aSessionView(),
+              },
+              { id: NO_SUCH_ID as SessionId, outcome: E.left(notFound('session', NO_SUCH_ID)), was: null },
             ],
           },
           'batch',

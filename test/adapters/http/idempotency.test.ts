@@ -18,7 +18,7 @@ const aMutation = (changes: Partial<Mutation> = {}): Mutation => ({
   target: 'POST /api/v1/sessions',
   query: {},
   body: { template: 'hello-web' },
-  audit: () => null,
+  audit: () => ({ audit: null }),
   ...changes,
 })
 const as = (changes: Partial<Caller>): Partial<Mutation> => ({ caller: aCaller({ role: 'operator', ...changes }) })

@@ -53,6 +53,7 @@ describe('streams of events', function () {
     unreadBytes = 262_144,
     patienceMs = 15_000,
     heartbeatMs = 15_000,
+    mostOfOne = 10_000,
   } = {}): Promise<Replica> => {
     const database = openDatabase({ url: stores.url, maxConnections: 4 })
     const feed = createFeed(database)
@@ -65,7 +66,7 @@ describe('streams of events', function () {
       return says
     }
     const log = pino({ level: 'silent' })
-    const watches = createWatches({ authenticate, log, heartbeatMs, unreadBytes, patienceMs })
+    const watches = createWatches({ authenticate, log, heartbeatMs, unreadBytes, patienceMs, mostOfOne })
     const application = {
       ...app,
       authenticate,
@@ -293,6 +294,18 @@ describe('streams of events', function () {
     const changed = await watching(one)
     one.say({ kind: 'caller', caller: { ...caller, role: 'user' } })
     await changed.over(5_000)
+  })
+
+  it('of one key or user are bounded, so that some are left for others', async () => {
+    const one = await replica({ mostOfOne: 2 })
+    const two = [await watching(one), await watching(one)]
+    expect((await watching(one)).status).to.equal(503)
+    one.say({ kind: 'caller', caller: { ...caller, userId: 'walter' as UserId } })
+    expect((await watching(one)).status).to.equal(200)
+    one.say({ kind: 'caller', caller })
+    two[0]?.cut()
+    await eventually(() => expect(one.watches.size()).to.equal(2))
+    expect((await watching(one)).status).to.equal(200)
   })
 
   it('are counted while they are there', async () => {

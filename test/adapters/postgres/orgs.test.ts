@@ -1,9 +1,11 @@
 import { expect } from 'chai'
+import { createAgentStore } from '../../../adapters/postgres/agents.ts'
+import { createCursors } from '../../../adapters/postgres/cursor.ts'
 import { createSessionWriter } from '../../../adapters/postgres/session-writer.ts'
 import { E } from '../../../domain/fp.ts'
 import { noQuota } from '../../../domain/quota/quota.ts'
 import { letGo, lockWaits } from '../../support/locks.ts'
-import { ACME, aCreation, GLOBEX, nowhere, openStores, type Stores } from '../../support/rows.ts'
+import { ACME, aCreation, enrolled, GLOBEX, nowhere, openStores, type Stores } from '../../support/rows.ts'
 
 describe('an org that is deleted', () => {
   let stores: Stores
@@ -36,6 +38,32 @@ describe('an org that is deleted', () => {
       expect(await removing).to.deep.include({ sessions: 1 })
       expect(await stores.orgs.get(ACME)).not.to.equal(null)
     })
+
+  it('is in use by an agent that is being enrolled meanwhile, and gets none any more', async () => {
+    const written = Promise.withResolvers<void>()
+    const { promise: committing, resolve: commit } = Promise.withResolvers<void>()
+    const enrolling = stores.database.together(async (bound) => {
+      const agents = createAgentStore(
+        bound,
+        createCursors(Buffer.alloc(32)),
+        { now: () => new Date() },
+        { heartbeatIntervalMs: 1_000 },
+      )
+      await enrolled({ agents }, { id: 'late' })
+      written.resolve()
+      await committing
+    })
+    await written.promise
+    const removing = stores.orgs.remove(ACME)
+    await lockWaits(stores.ask, 1)
+    commit()
+    await enrolling
+    expect(await removing).to.deep.equal({ sessions: 0, agents: 1 })
+
+    await stores.orgs.remove(GLOBEX)
+    const refusal = await enrolled(stores, { id: 'too-late', orgId: GLOBEX }).catch((error: unknown) => error)
+    expect(refusal).to.include({ code: '23503', message: 'the org was deleted' })
+  })
 
   it('gets no session any more, and keeps none from the others that are written with it', async () => {
     expect(await stores.orgs.remove(GLOBEX)).to.deep.equal({ sessions: 0, agents: 0 })

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import type { Scope } from '../../../domain/identity/caller.ts'
 import type { SessionId, UserId } from '../../../domain/ids.ts'
+import type { Page } from '../../../domain/ports/page.ts'
 import {
   BadCursorError,
-  type Page,
   type SessionFilter,
   type SessionSort,
   sessionSorts,
