@@ -8,6 +8,7 @@ import { withoutSecrets } from '../../domain/audit/secrets.ts'
 import type { Caller } from '../../domain/identity/caller.ts'
 import type { AuditEntry, AuditOutcome } from '../../domain/ports/audit.ts'
 import type { Route } from '../../src/api/route.ts'
+import { type OperationId, routes } from '../../src/api/routes.ts'
 import type { Exchange, Reply } from './exchange.ts'
 
 /** Takes what is written beside; never throws, never waits. */
@@ -40,6 +41,12 @@ const resources: { readonly [T in Route['tag']]: string } = {
   Webhooks: 'webhook',
   Audit: 'audit',
   Server: 'server',
+}
+
+/** What an operation is done to; null: there is no such operation. */
+export const resourceOf = (operationId: string): string | null => {
+  const route = Object.hasOwn(routes, operationId) ? routes[operationId as OperationId] : null
+  return route === null ? null : resources[route.tag]
 }
 
 export const isAudited = (operationId: string, { method }: Route): boolean =>

@@ -39,6 +39,11 @@ export type BatchOf =
 /** The filters of a list, without its pages. */
 export type FiltersOf<K extends ListOperation> = Omit<QueryOf<K>, 'limit' | 'cursor' | 'fields'>
 
+/** In which order a list can be had. */
+export type SortOf<K extends ListOperation> = QueryOf<K> extends { readonly sort?: infer S } ? S : never
+
+const sortedBy = <S>(sort: S | undefined): { readonly sort?: S } => (sort === undefined ? {} : { sort })
+
 export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string }
 
 const intents = {
@@ -109,17 +114,17 @@ const operationsBy = (options: ClientOptions, call: Caller) => {
       remove: (id: string, query: QueryOf<'deleteSession'> = {}, ifMatch?: string): Promise<Session> =>
         body('deleteSession', { params: { id }, query, ifMatch }),
       touch: (id: string): Promise<void> => body('touchSession', { params: { id } }),
-      events: (id: string, limit?: number): Listing<SessionEvent> =>
-        readPages(call, 'listSessionEvents', { id }, {}, limit),
-      commands: (id: string, limit?: number): Listing<Command> =>
-        readPages(call, 'listSessionCommands', { id }, {}, limit),
+      events: (id: string, limit?: number, sort?: SortOf<'listSessionEvents'>): Listing<SessionEvent> =>
+        readPages(call, 'listSessionEvents', { id }, sortedBy(sort), limit),
+      commands: (id: string, limit?: number, sort?: SortOf<'listSessionCommands'>): Listing<Command> =>
+        readPages(call, 'listSessionCommands', { id }, sortedBy(sort), limit),
     },
 
     templates: {
       list: list('listTemplates'),
       get: (name: string): Promise<Template> => body('getTemplate', { params: { name } }),
-      versions: (name: string, limit?: number): Listing<Template> =>
-        readPages(call, 'listTemplateVersions', { name }, {}, limit),
+      versions: (name: string, limit?: number, sort?: SortOf<'listTemplateVersions'>): Listing<Template> =>
+        readPages(call, 'listTemplateVersions', { name }, sortedBy(sort), limit),
       put: async (
         document: BodyOf<'putTemplate'>,
       ): Promise<{ readonly template: Template; readonly created: boolean }> => {
@@ -140,15 +145,16 @@ const operationsBy = (options: ClientOptions, call: Caller) => {
       drain: (id: string): Promise<Agent> => body('drainAgent', { params: { id } }),
       /** The figures with the first page of sessions; all of them by `drained`. */
       drainProgress: (id: string): Promise<AgentDrain> => body('getAgentDrain', { params: { id } }),
-      drained: (id: string, limit?: number): Listing<ItemOf<'getAgentDrain'>> =>
-        readPages(call, 'getAgentDrain', { id }, {}, limit),
+      drained: (id: string, limit?: number, sort?: SortOf<'getAgentDrain'>): Listing<ItemOf<'getAgentDrain'>> =>
+        readPages(call, 'getAgentDrain', { id }, sortedBy(sort), limit),
       /** By force: what was lost with it. */
       remove: (id: string, force: boolean): Promise<RemovedAgent | undefined> =>
         body('removeAgent', { params: { id }, query: force ? { force } : {} }),
     },
 
     orgs: {
-      list: (limit?: number): Listing<Org> => readPages(call, 'listOrgs', {}, {}, limit),
+      list: (limit?: number, sort?: SortOf<'listOrgs'>): Listing<Org> =>
+        readPages(call, 'listOrgs', {}, sortedBy(sort), limit),
       create: (request: BodyOf<'createOrg'>): Promise<Org> => body('createOrg', { body: request }),
       get: (id: string): Promise<Org> => body('getOrg', { params: { id } }),
       remove: (id: string): Promise<void> => body('deleteOrg', { params: { id } }),
@@ -169,7 +175,8 @@ const operationsBy = (options: ClientOptions, call: Caller) => {
     },
 
     apiKeys: {
-      list: (limit?: number): Listing<ApiKey> => readPages(call, 'listApiKeys', {}, {}, limit),
+      list: (limit?: number, sort?: SortOf<'listApiKeys'>): Listing<ApiKey> =>
+        readPages(call, 'listApiKeys', {}, sortedBy(sort), limit),
       /** The key is in the answer, this once. */
       create: (request: BodyOf<'createApiKey'>): Promise<ApiKeyWithSecret> => body('createApiKey', { body: request }),
       rotate: (id: string, overlapSeconds = 0): Promise<ApiKeyWithSecret> =>
@@ -178,7 +185,8 @@ const operationsBy = (options: ClientOptions, call: Caller) => {
     },
 
     webhooks: {
-      list: (limit?: number): Listing<Webhook> => readPages(call, 'listWebhooks', {}, {}, limit),
+      list: (limit?: number, sort?: SortOf<'listWebhooks'>): Listing<Webhook> =>
+        readPages(call, 'listWebhooks', {}, sortedBy(sort), limit),
       get: (id: string): Promise<Webhook> => body('getWebhook', { params: { id } }),
       /** The secret is in the answer, this once. */
       create: (request: BodyOf<'createWebhook'>): Promise<WebhookWithSecret> =>
@@ -210,7 +218,8 @@ const operationsBy = (options: ClientOptions, call: Caller) => {
     },
 
     jobs: {
-      queues: (limit?: number): Listing<Queue> => readPages(call, 'listQueues', {}, {}, limit),
+      queues: (limit?: number, sort?: SortOf<'listQueues'>): Listing<Queue> =>
+        readPages(call, 'listQueues', {}, sortedBy(sort), limit),
       list: (queue: string, filters: FiltersOf<'listJobs'> = {}, limit?: number): Listing<Job> =>
         readPages(call, 'listJobs', { queue }, filters, limit),
       retry: (queue: string, id: string): Promise<Job> => body('retryJob', { params: { queue, id } }),
@@ -224,8 +233,8 @@ const operationsBy = (options: ClientOptions, call: Caller) => {
         body('approveOrphans', { params: { id }, body: sessionIds === null ? {} : { sessionIds } }),
       adopt: (id: string, sessionId: string, request: Json<AdoptOrphanRequest>): Promise<Session> =>
         body('adoptOrphan', { params: { id, sessionId }, body: request }),
-      events: (id: string, limit?: number): Listing<AgentEvent> =>
-        readPages(call, 'listAgentEvents', { id }, {}, limit),
+      events: (id: string, limit?: number, sort?: SortOf<'listAgentEvents'>): Listing<AgentEvent> =>
+        readPages(call, 'listAgentEvents', { id }, sortedBy(sort), limit),
       removal: (): Promise<OrphanRemoval> => body('getOrphanRemoval', {}),
       halt: (): Promise<OrphanRemoval> => body('haltOrphanRemoval', {}),
       resume: (): Promise<OrphanRemoval> => body('resumeOrphanRemoval', {}),

@@ -51,6 +51,21 @@ describe('templates, agents and commands over HTTP', () => {
     ])
   })
 
+  it('of an operation the audit trail is asked for what it is done to, so that an index of few finds it', async () => {
+    const asked = async (query: string) => {
+      app.calls.length = 0
+      expect((await api.call('GET', `/api/v1/audit?${query}`)).status).to.equal(200)
+      return app.calls[0]?.[1]
+    }
+    expect(await asked('action=cordonAgent,createApiKey')).to.deep.equal({
+      action: ['cordonAgent', 'createApiKey'],
+      resource: ['agent', 'api_key'],
+    })
+    expect(await asked('action=cordonAgent&resource=org')).to.deep.include({ resource: ['org'] })
+    for (const unknown of ['toString', 'cordonAgent,cordon'])
+      expect(await asked(`action=${unknown}`)).to.deep.equal({ action: unknown.split(',') })
+  })
+
   it('every failing field of a template is named', async () => {
     const answer = await api.call('POST', '/api/v1/templates', {
       body: { name: 'Not A Label', displayName: 'x', spec: { process: { command: [] } }, orgId: 7, colour: 1 },

@@ -191,6 +191,15 @@ describe('a list', () => {
     expect(sent.map(({ url }) => url.split('?')[1])).to.deep.equal(['limit=500', 'limit=500&cursor=n'])
   })
 
+  it('comes in the order that is asked for', async () => {
+    const { client, sent } = clientThat(pages())
+    await client.orgs.list(10, '-createdAt')
+    expect(sent.map(({ url }) => url.split('?')[1])).to.deep.equal([
+      'sort=-createdAt&limit=10',
+      'sort=-createdAt&limit=8&cursor=n',
+    ])
+  })
+
   it('is not asked for before somebody reads it, and not beyond where they stop', async () => {
     const { client, sent } = clientThat(pages())
     const list = client.orgs.list()
