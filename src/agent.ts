@@ -9,7 +9,7 @@ import { createLog } from './log.ts'
 import { writeCompiled } from './program/compiled.ts'
 import { ExitError } from './program/exit-error.ts'
 import { readPrivateFile } from './program/private-file.ts'
-import { type Environment, reader } from './program/setting-reader.ts'
+import { type Environment, reader, type SettingReader } from './program/setting-reader.ts'
 import { dataDir } from './program/settings.ts'
 import { stopSignal } from './program/stop-signal.ts'
 import { version } from './version.ts'
@@ -63,10 +63,11 @@ export const runAgent = async (platform: string): Promise<void> => {
       2,
       `there is no ${platform} agent in this version; there are: ${Object.keys(platforms).join(', ')}`,
     )
-  const settings = await agentSettings(process.env)
+  const { settings, read } = await agentSettings(process.env)
   const run = await settingsOf(settings)
-  if (E.isLeft(run))
-    throw new ExitError(2, `these settings are wrong, nothing was started:\n  ${run.left.join('\n  ')}`)
+  if (E.isLeft(run)) for (const problem of run.left) read.problem(problem)
+  read.done()
+  if (E.isLeft(run)) return
   const log = createLog(settings.logLevel)
   const lost = Promise.withResolvers<{ readonly lost: string }>()
   const stopped = Promise.race([stopSignal().then(() => 'leave' as const), parentsWord(), lost.promise])
@@ -93,7 +94,9 @@ const parentsWord = (): Promise<'leave' | 'suspend'> =>
     process.on('disconnect', () => resolve('leave'))
   })
 
-const agentSettings = async (environment: Environment): Promise<AgentSettings & { readonly logLevel: string }> => {
+const agentSettings = async (
+  environment: Environment,
+): Promise<{ readonly settings: AgentSettings & { readonly logLevel: string }; readonly read: SettingReader }> => {
   const read = reader(environment)
   const agentId = read.checked(
     'STREAMSPACE_AGENT_ID',
@@ -126,6 +129,5 @@ const agentSettings = async (environment: Environment): Promise<AgentSettings & 
     logLevel: read.logLevel('info'),
   }
   const region = read.text('STREAMSPACE_REGION', null)
-  read.done()
-  return region === null ? settings : { ...settings, region }
+  return { settings: region === null ? settings : { ...settings, region }, read }
 }

@@ -17,7 +17,7 @@ import { adminKeyFile } from './program/first-start.ts'
 import { secretKeyOf } from './program/secret-key.ts'
 import { dataDir, serverSettings } from './program/settings.ts'
 import { stopSignal } from './program/stop-signal.ts'
-import { announce, startOrExplain } from './run-server.ts'
+import { announce, startOrExplain, tellUnknownSettings } from './run-server.ts'
 import { superviseAgent } from './supervise-agent.ts'
 
 /** Ends what was started, the latest first; what one of them cannot do does not keep the others from ending. */
@@ -32,6 +32,7 @@ export const runDev = async (): Promise<void> => {
     ...(own ? { databaseUrl: 'postgres://embedded' } : {}),
   })
   const log = createLog(settings.logLevel)
+  tellUnknownSettings(log)
   const stopped = new AbortController()
   const signal = stopSignal().then(() => stopped.abort())
   const endings: Ending[] = []

@@ -50,6 +50,8 @@ export type KeptUseCaseDeps = {
   readonly tokens: Tokens
   readonly gateway: Pick<AgentGateway, 'disconnect'>
   readonly wake: Wake
+  /** Keys that this server may remember are good no more. */
+  readonly keysEnded: () => void
   readonly askInventory: AskInventory
   readonly templates: RecentTemplates
   readonly matches: PatternMatch
@@ -105,13 +107,14 @@ export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
   const templates = (within: Database, later: Later) =>
     templateUseCases(templatesIn(within, later), createAccessStore(within), matches)
 
-  const apiKeys = (within: Database) =>
+  const apiKeys = (within: Database, later: Later) =>
     apiKeyUseCases({
       keys: createApiKeyStore(within, cursors),
       access: createAccessStore(within),
       tokens,
       clock,
       ids,
+      ended: () => later(deps.keysEnded),
     })
 
   const webhooks = (within: Database) =>
@@ -178,7 +181,7 @@ export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
     ),
     orgs: keptAndSeen(
       database,
-      (within: Database) => orgUseCases(createOrgStore(within, cursors)),
+      (within: Database, later: Later) => orgUseCases(createOrgStore(within, cursors), () => later(deps.keysEnded)),
       ['create', 'remove'],
       {
         remove: (cases, caller, id) => removing(cases.get(caller, id)),

@@ -1,5 +1,7 @@
 /** `streamspace migrate`: the schema of the control plane, then pg-boss' own. */
+import pg from 'pg'
 import { isBossCurrent, migrateBoss } from '../adapters/pgboss/boss.ts'
+import { ROLES } from '../adapters/postgres/identity.ts'
 import { grantJobs, openJobsDatabase } from '../adapters/postgres/jobs-database.ts'
 import { migrate, schemaVersion } from '../adapters/postgres/migrate.ts'
 import { withoutPassword } from '../domain/ports/database-url.ts'
@@ -24,6 +26,15 @@ const isUpToDate = async (databaseUrl: string): Promise<boolean> => {
 
 const INSUFFICIENT_PRIVILEGE = '42501'
 
+/** PostgreSQL tells of one role at a time, and not whether it is there: what one superuser does about both at once. */
+const aboutRoles = (message: string | undefined): string | null => {
+  const login = /^the role \S+ cannot be (?:made or )?taken by (.+)$/.exec(message ?? '')?.[1]
+  if (login === undefined) return null
+  const roles = Object.values(ROLES)
+  const made = roles.map((role) => `CREATE ROLE ${role} NOLOGIN;`).join(' ')
+  return `Once, as a superuser: ${made} (each only where it is not there yet) GRANT ${roles.join(', ')} TO ${pg.escapeIdentifier(login)}; and then migrate again`
+}
+
 export const migrateAll = async (databaseUrl: string, log: (line: string) => void): Promise<void> => {
   try {
     await apply(databaseUrl, log)
@@ -31,7 +42,7 @@ export const migrateAll = async (databaseUrl: string, log: (line: string) => voi
     const { code, message, hint } = error as { readonly [part in 'code' | 'message' | 'hint']?: string }
     const isRefused = code === INSUFFICIENT_PRIVILEGE
     if (isRefused && (await isUpToDate(databaseUrl).catch(() => false))) return
-    const toDo = hint === undefined ? '' : `. ${hint}`
+    const toDo = hint === undefined ? '' : `. ${aboutRoles(message) ?? hint}`
     const more = isRefused
       ? '; migrate with a login that owns the schema (docs/operations.md#rights-in-the-database)'
       : ''

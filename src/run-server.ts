@@ -6,13 +6,14 @@ import { ExitError } from './program/exit-error.ts'
 import type { InstallationKey } from './program/first-start.ts'
 import { secretKeyOf } from './program/secret-key.ts'
 import { UnknownSecretKeyError } from './program/secret-keyring.ts'
-import { type ServerSettings, serverSettings } from './program/settings.ts'
+import { type ServerSettings, serverSettings, unknownSettings } from './program/settings.ts'
 import { stopSignal } from './program/stop-signal.ts'
 import { type RunningServer, startServer } from './server.ts'
 
 export const runServer = async (): Promise<void> => {
   const settings = serverSettings(process.env)
   const log = createLog(settings.logLevel)
+  tellUnknownSettings(log)
   const stopped = new AbortController()
   const signal = stopSignal().then((name) => {
     stopped.abort()
@@ -28,6 +29,11 @@ export const runServer = async (): Promise<void> => {
   announce(server)
   log.info({ signal: await signal }, 'stopping')
   await server.close()
+}
+
+export const tellUnknownSettings = (log: ReturnType<typeof createLog>): void => {
+  const names = unknownSettings(process.env)
+  if (names.length > 0) log.warn({ names }, 'there are no such settings: misspelt? (docs/operations.md#settings)')
 }
 
 export const startOrExplain = async (

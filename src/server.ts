@@ -157,6 +157,14 @@ export const startServer = async (
     onError: told('what was refused could not be written to the audit trail; it is tried again'),
     leftOut: (count) => log.warn({ count }, 'so much was refused that some of it is in no audit trail'),
   })
+  const authenticate = createAuthenticate({
+    access,
+    tokens,
+    clock,
+    verifyToken: settings.jwt === null ? null : createVerifyToken(settings.jwt),
+    used: keyUse.used,
+    told: (what, why) => log.info({ why, msg: what }),
+  })
   const kept = keptUseCases({
     database,
     cursors,
@@ -173,14 +181,7 @@ export const startServer = async (
     timeouts,
     told: (act, fields) => log.warn(fields, act),
     askInventory: delivery.askInventory,
-  })
-  const authenticate = createAuthenticate({
-    access,
-    tokens,
-    clock,
-    verifyToken: settings.jwt === null ? null : createVerifyToken(settings.jwt),
-    used: keyUse.used,
-    told: (what, why) => log.info({ why, msg: what }),
+    keysEnded: authenticate.forget,
   })
   const watches = createWatches({
     authenticate,

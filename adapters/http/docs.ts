@@ -60,6 +60,7 @@ const toDocs: RequestHandler = (_request, response) => void response.set(headers
 export const docs: { readonly [path: string]: RequestHandler } = {
   '/': toDocs,
   '/docs': text('html', page),
+  '/docs/': toDocs,
   '/docs/start.js': text('js', start),
   '/docs/swagger-ui.css': file('swagger-ui.css'),
   '/docs/swagger-ui-bundle.js': file('swagger-ui-bundle.js'),

@@ -4,6 +4,7 @@
  */
 import type { FieldError } from '../../domain/codec/field-errors.ts'
 import type { ApplicationError, OrphanNotAdoptable, PositionGone } from '../../domain/errors.ts'
+import { rolesWith } from '../../domain/identity/caller.ts'
 import type { QuotaScope } from '../../domain/quota/quota.ts'
 import { type ProblemCode, problems, problemType } from '../../src/api/problem.ts'
 
@@ -90,7 +91,7 @@ const table: Table = {
   }),
   Forbidden: ({ permission }) => ({
     code: 'forbidden',
-    detail: `your role does not have the permission ${permission}`,
+    detail: `your role does not have the permission ${permission}: ${rolesWith(permission).join(', ')}`,
   }),
 
   UnknownPath: ({ path }) => ({ code: 'not_found', detail: `there is nothing at ${path}; /docs shows what there is` }),

@@ -20,8 +20,9 @@ WITH drain AS (
    WHERE d.agent_id = $1 AND ($2::text IS NULL OR a.org_id = $2 OR a.org_id IS NULL)
 )
 SELECT (SELECT started_at FROM drain) AS started_at, (SELECT started_by FROM drain) AS started_by,
-       count(*) FILTER (WHERE s.reserved_on = $1) AS remaining,
-       count(*) FILTER (WHERE m.session_id IS NOT NULL AND s.reserved_on = $1) AS moving,
+       -- What moves rests here until it is started elsewhere, and needs no room meanwhile.
+       count(*) FILTER (WHERE s.reserved_on = $1 OR m.session_id IS NOT NULL) AS remaining,
+       count(m.session_id) AS moving,
        count(*) FILTER (WHERE m.session_id IS NULL AND ${MAY_LEAVE}) AS movable
   FROM sessions s
   LEFT JOIN session_moves m ON m.session_id = s.id AND m.generation = s.generation

@@ -14,7 +14,7 @@ import type { AllowedTargets } from '../../domain/ports/webhooks.ts'
 export class TargetRefusedError extends Error {
   constructor() {
     super(
-      'the address is private or reserved: webhooks are sent to public ones, unless a setting of the server allows others',
+      'the address is private or reserved: webhooks are sent to public ones, unless STREAMSPACE_WEBHOOK_ALLOW_PRIVATE of the server allows others',
     )
     this.name = 'TargetRefusedError'
   }

@@ -44,13 +44,19 @@ export const described = <A>(inner: Codec<A>, keywords: JsonSchema | string): Co
 const fail = <A>(input: unknown, context: t.Context, message: string): t.Validation<A> =>
   t.failure(input, context, message)
 
+/** What is wrong with a value, or with a field inside of it. */
+export type Complaint = string | { readonly field: readonly string[]; readonly message: string }
+
 /** A value that decodes only when `check` finds nothing to complain about. */
-export const refined = <A>(inner: Codec<A>, check: (value: A) => string | null, schema: JsonSchema = {}): Codec<A> =>
+export const refined = <A>(inner: Codec<A>, check: (value: A) => Complaint | null, schema: JsonSchema = {}): Codec<A> =>
   codec(inner.name, { ...inner.schema, ...schema }, (input, context) => {
     const decoded = inner.validate(input, context)
     if (E.isLeft(decoded)) return decoded
     const complaint = check(decoded.right)
-    return complaint === null ? decoded : fail(input, context, complaint)
+    if (complaint === null) return decoded
+    if (typeof complaint === 'string') return fail(input, context, complaint)
+    const inside = complaint.field.map((key) => ({ key, type: inner, actual: input }))
+    return fail(input, [...context, ...inside], complaint.message)
   })
 
 type StringRules = { minLength?: number; maxLength?: number; pattern?: string; format?: string; description?: string }

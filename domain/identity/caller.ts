@@ -33,4 +33,7 @@ const permissions: { readonly [R in Role]: readonly Permission[] } = {
   installation: ['read_org', 'change_sessions', 'operate', 'administer', 'administer_installation'],
 }
 
+export const rolesWith = (permission: Permission): readonly Role[] =>
+  roles.filter((role) => permissions[role].includes(permission))
+
 export const may = (caller: Caller, permission: Permission): boolean => permissions[caller.role].includes(permission)

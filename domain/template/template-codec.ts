@@ -184,17 +184,17 @@ const documentCodec = c.object(
 
 export type TemplateDocument = c.TypeOf<typeof documentCodec>
 
-const probePortExists = ({ spec }: TemplateDocument): string | null => {
+const probePortExists = ({ spec }: TemplateDocument): c.Complaint | null => {
   const name = spec.probe?.port
   return name === undefined || spec.ports?.some((port) => port.name === name)
     ? null
-    : `spec.probe.port names ${name}, which spec.ports has not`
+    : { field: ['spec', 'probe', 'port'], message: `names ${name}, which spec.ports has not` }
 }
 
-const duplicateParameter = ({ parameters = [] }: TemplateDocument): string | null => {
+const duplicateParameter = ({ parameters = [] }: TemplateDocument): c.Complaint | null => {
   const names = parameters.map((parameter) => parameter.name)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
-  return twice === undefined ? null : `parameters has ${twice} twice`
+  return twice === undefined ? null : { field: ['parameters'], message: `has ${twice} twice` }
 }
 
 const MAX_DOCUMENT_BYTES = 256 * 1024
@@ -203,7 +203,10 @@ const utf8 = new TextEncoder()
 /** A whole document: also what no single field can tell. A command must fit one frame, so it is bounded. */
 export const templateDocumentCodec: c.Codec<TemplateDocument> = c.refined(documentCodec, (document) => {
   if (platformsOf(document.spec).length === 0)
-    return 'spec must have process, container, or another platform by its name: nothing could run it'
+    return {
+      field: ['spec'],
+      message: 'must have process, container, or another platform by its name: nothing could run it',
+    }
   if (utf8.encode(JSON.stringify(document)).length > MAX_DOCUMENT_BYTES)
     return `must be at most ${MAX_DOCUMENT_BYTES} bytes of JSON`
   return probePortExists(document) ?? duplicateParameter(document)

@@ -129,7 +129,10 @@ export const agentDrainCodec = c.openObject({
   draining: c.boolean,
   startedAt: c.nullable(time),
   startedBy: c.nullable(c.string()),
-  remaining: c.described(c.integer(), 'sessions of which something may run there'),
+  remaining: c.described(
+    c.integer(),
+    'sessions of which something may run there, or that have left it and are not started elsewhere yet',
+  ),
   moving: c.described(c.integer(), 'of those: put to rest, to be started elsewhere'),
   movable: c.described(
     c.integer(),

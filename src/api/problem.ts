@@ -35,7 +35,7 @@ export const problems = {
   unknown_template: { status: 422, title: 'No such template' },
   unknown_agent: { status: 422, title: 'No such agent' },
   no_agent: { status: 422, title: 'No agent could ever take it' },
-  invalid_parameters: { status: 422, title: "The parameters do not fit the template's" },
+  invalid_parameters: { status: 422, title: 'The parameters are not valid' },
   batch_too_large: { status: 422, title: 'Too many at once' },
   target_refused: { status: 422, title: 'Nothing is sent to this address' },
   idempotency_mismatch: { status: 422, title: 'The Idempotency-Key belongs to another request' },

@@ -36,10 +36,11 @@ export type BatchBody = {
 
 type BatchFields = c.TypeOf<typeof batchFields>
 
-const whatIsWrong = ({ ids, filter, expectedCount }: BatchFields): string | null => {
-  if ((ids === undefined) === (filter === undefined)) return 'must have either ids or filter'
+const whatIsWrong = ({ ids, filter, expectedCount }: BatchFields): c.Complaint | null => {
+  if (ids === undefined && filter === undefined) return { field: ['ids'], message: 'must be given, or filter' }
+  if (ids !== undefined && filter !== undefined) return { field: ['filter'], message: 'must not be given with ids' }
   return filter !== undefined && expectedCount === undefined
-    ? 'must have expectedCount with a filter: how many sessions it is to be about'
+    ? { field: ['expectedCount'], message: 'must be given with a filter: how many sessions it is to be about' }
     : null
 }
 

@@ -65,5 +65,6 @@ export const removedBlock = (id: string, lost: RemovedAgent | null): string => {
     `agent ${id} is removed, and with it what it had of ${lost.count === 1 ? '1 session' : `${lost.count} sessions`}, which are failed:`,
     ...lost.sessions.map((session) => `  ${session.id}  ${session.orgId}  ${session.name}`),
     ...(more > 0 ? [`  and ${more} more`] : []),
+    'whatever of them still runs there nobody watches any more: end it on that machine',
   ].join('\n')
 }

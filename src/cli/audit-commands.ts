@@ -6,7 +6,6 @@ import type { Command } from 'commander'
 import { type AuditOutcome, auditOutcomes } from '../../domain/ports/audit.ts'
 import { type AuditFormat, type AuditRecord, auditFormats } from '../api/audit.ts'
 import { ExitError } from '../program/exit-error.ts'
-import { age } from './age.ts'
 import type { Context } from './context.ts'
 import { defined } from './defined.ts'
 import { type ListOptions, limitOf, nonEmpty, withListOptions, words, wordsOf } from './options.ts'
@@ -47,7 +46,7 @@ export const addAuditCommands = (program: Command, context: Context): void => {
     50,
   ).action(async (options: ListOptions & Filters) => {
     const listed = await (await context.client()).audit.list(filtersOf(options), limitOf(options))
-    showList(terminal, 'entries', listed, auditColumns(Date.now()), options)
+    showList(terminal, 'entries', listed, auditColumns, options)
   })
 
   withFilters(audit.command('export').description('write all of it, oldest first, to a file or stdout'))
@@ -68,8 +67,8 @@ export const addAuditCommands = (program: Command, context: Context): void => {
 
 const formatOf = (text: string): AuditFormat => wordsOf(auditFormats)(text)[0] as AuditFormat
 
-const auditColumns = (now: number): readonly Column<AuditRecord>[] => [
-  { title: 'AGE', cell: ({ at }) => age(at, now) },
+const auditColumns: readonly Column<AuditRecord>[] = [
+  { title: 'AT', cell: ({ at }) => at },
   { title: 'USER', cell: ({ userId }) => userId, shrinks: true },
   { title: 'ACTION', cell: ({ action }) => action },
   { title: 'OF', cell: ({ resourceId }) => resourceId, shrinks: true },
@@ -79,4 +78,5 @@ const auditColumns = (now: number): readonly Column<AuditRecord>[] => [
     colour: ({ outcome }) => (outcome === 'succeeded' ? 'green' : outcome === 'failed' ? 'red' : 'yellow'),
   },
   { title: 'FROM', cell: ({ ip }) => ip },
+  { title: 'REQUEST', cell: ({ requestId }) => requestId, shrinks: true },
 ]

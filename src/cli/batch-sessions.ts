@@ -42,13 +42,13 @@ export const addBatch = (session: Command, context: Context): void => {
     .option('--user <id>', 'all of this user', words)
     .option('--agent <id>', 'all on this agent', words)
     .option('--label <name=value>', 'all with this label; several all have to match', pair)
-    .option('--q <text>', 'all whose name begins with this, in any case', nonEmpty)
+    .option('--q <text>', 'all with words in the name that begin with these, in any case', nonEmpty)
     .option('--all', 'all that there are')
     .option('--expect <n>', 'how many they are; with another number nothing is done', wholeNumber(0, MOST))
     .addOption(jsonOption())
     .action(async (action: BatchAction, ids: readonly string[], options: BatchOptions) => {
       const client = await context.client()
-      const answer = await client.sessions.batch(action, await whichOf(client, ids, options))
+      const answer = await client.sessions.batch(action, await whichOf(client, action, ids, options))
       const refused = answer.items.filter(({ problem }) => problem !== undefined).length
       if (options.json) context.terminal.json(answer)
       else if (answer.items.length > 0) context.terminal.out(renderTable(columns, answer.items, context.terminal.look))
@@ -57,9 +57,10 @@ export const addBatch = (session: Command, context: Context): void => {
     })
 }
 
-/** Not said how many: as many as there are now, and none if that changes meanwhile. */
+/** Not said how many: as many as there are now, and none if that changes meanwhile. Who deletes has to say it. */
 const whichOf = async (
   client: Client,
+  action: BatchAction,
   ids: readonly string[],
   { status, template, user, agent, label, q, all, expect }: BatchOptions,
 ): Promise<BatchOf> => {
@@ -68,7 +69,11 @@ const whichOf = async (
   if (ids.length > 0 === isFiltered)
     throw new ExitError(2, 'name sessions by their ids, or say which by filters (or --all)')
   if (ids.length > 0) return expect === undefined ? { ids } : { ids, expectedCount: expect }
-  return { filter, expectedCount: expect ?? (await client.sessions.summary(filter)).total }
+  if (expect !== undefined) return { filter, expectedCount: expect }
+  const { total } = await client.sessions.summary(filter)
+  // What is deleted is not there any more: a filter that finds more than was meant is told first.
+  if (action === 'delete' && total > 0) throw new ExitError(2, `that is ${total}: say --expect ${total} to delete them`)
+  return { filter, expectedCount: total }
 }
 
 const actionOf = (text: string): BatchAction => {

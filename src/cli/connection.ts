@@ -1,4 +1,4 @@
-/** Which server, and as whom: STREAMSPACE_URL and STREAMSPACE_API_KEY. */
+/** Which server, and as whom: STREAMSPACE_URL, STREAMSPACE_API_KEY, STREAMSPACE_ORG. */
 import type { Client } from '../client/client.ts'
 import { ExitError } from '../program/exit-error.ts'
 import { adminKeyFile } from '../program/first-start.ts'
@@ -19,6 +19,8 @@ export type Connection = {
   readonly url: string
   /** Whether STREAMSPACE_URL says so; otherwise it is the default. */
   readonly urlIsSet: boolean
+  /** STREAMSPACE_ORG: in which org an installation key acts. */
+  readonly org?: string
   readonly key: string | null
   readonly keySource: KeySource
 }
@@ -26,7 +28,8 @@ export type Connection = {
 export const connectionOf = async (environment: Environment): Promise<Connection> => {
   const given = environment.STREAMSPACE_URL?.trim()
   const url = serverUrl(given || DEFAULT_URL)
-  return { url, urlIsSet: Boolean(given), ...(await keyOf(environment, url)) }
+  const org = environment.STREAMSPACE_ORG?.trim()
+  return { url, urlIsSet: Boolean(given), ...(org ? { org } : {}), ...(await keyOf(environment, url)) }
 }
 
 /** Agents may be told `ws:`; it is the same server. */
@@ -68,7 +71,7 @@ export const isLoopback = (hostname: string): boolean =>
   /^127(\.\d+){3}$/.test(hostname)
 
 /** Loaded only by commands that talk to a server. */
-export const clientFor = async ({ url, key }: Connection, org?: string): Promise<Client> => {
+export const clientFor = async ({ url, key, org: usual }: Connection, org = usual): Promise<Client> => {
   const { createClient } = await import('../client/client.ts')
   return createClient({
     url,

@@ -38,8 +38,9 @@ const nextStep = (problem: Problem, to: Connection): string | null => {
     case 'unknown_template':
       return 'streamspace template list shows what there is'
     case 'unknown_agent':
-    case 'no_agent':
       return 'streamspace agent list shows what there is'
+    case 'no_agent':
+      return 'streamspace agent list shows what there is; an operator enrols one with streamspace agent enrol'
     case 'agent_exists':
       return 'streamspace agent rotate-token <id> gives it a new token, and ends the old one'
     case 'agent_has_sessions':

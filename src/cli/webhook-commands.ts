@@ -1,4 +1,5 @@
 /** Webhooks of the org: for its admins. */
+import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
 import {
   type DeliveryStatus,
@@ -7,6 +8,7 @@ import {
   webhookEvents,
 } from '../../domain/webhook/webhook.ts'
 import type { Webhook, WebhookDelivery, WebhookWithSecret } from '../api/webhook.ts'
+import { ExitError } from '../program/exit-error.ts'
 import { writePrivateFile } from '../program/private-file.ts'
 import { age } from './age.ts'
 import type { Context } from './context.ts'
@@ -39,6 +41,11 @@ export const addWebhookCommands = (program: Command, context: Context): void => 
   const { terminal } = context
   const webhook = program.command('webhook').description('where events of sessions are sent; admins only')
 
+  /** Somebody else's secret may be in it, which nobody could show again. */
+  const refuseExisting = ({ secretFile }: SecretFileOption): void => {
+    if (secretFile !== undefined && existsSync(secretFile))
+      throw new ExitError(2, `${secretFile} is there already, and may hold another secret: name a new file`)
+  }
   const handOver = async ({ secret, ...made }: WebhookWithSecret, { secretFile, json }: SecretFileOption) => {
     if (secretFile !== undefined) await writePrivateFile(secretFile, secret)
     if (json) terminal.json(secretFile === undefined ? { ...made, secret } : made)
@@ -50,7 +57,10 @@ export const addWebhookCommands = (program: Command, context: Context): void => 
   }
   const show = (found: Webhook, json: true | undefined): void => {
     if (json) terminal.json(found)
-    else terminal.out(`webhook ${found.id} (${stateOf(found)}) sends ${found.events.join(', ')} to ${found.url}`)
+    else
+      terminal.out(
+        `webhook ${found.id} (${stateOf(found)}) sends ${found.events.join(', ')}${ofSessions(found)} to ${found.url}`,
+      )
   }
 
   withListOptions(webhook.command('list').description('list webhooks, newest first'), null).action(
@@ -73,6 +83,7 @@ export const addWebhookCommands = (program: Command, context: Context): void => 
         options: SecretFileOption & { readonly event?: readonly WebhookEvent[]; readonly label?: Pairs },
       ) => {
         const { event: events = ['*'], label: labels } = options
+        refuseExisting(options)
         await handOver(await (await context.client()).webhooks.create({ url, events, ...defined({ labels }) }), options)
       },
     )
@@ -169,3 +180,8 @@ const deliveryColumns = (now: number): readonly Column<WebhookDelivery>[] => [
   },
   { title: 'AGE', cell: ({ createdAt }) => age(createdAt, now) },
 ]
+
+const ofSessions = ({ labels }: Webhook): string => {
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}=${value}`)
+  return pairs.length === 0 ? '' : ` of sessions with ${pairs.join(', ')}`
+}

@@ -69,5 +69,7 @@ export const jwtSettings = (read: SettingReader): JwtSettings | null => {
     },
     clockSkewSeconds: read.integer('STREAMSPACE_JWT_CLOCK_SKEW_SECONDS', 30, 0, 300),
   }
+  if (issuer === null && audience !== null)
+    read.problem('STREAMSPACE_OIDC_AUDIENCE is set without STREAMSPACE_OIDC_ISSUER: no token would be taken')
   return settings.oidc === null && settings.shared === null ? null : settings
 }

@@ -11,9 +11,15 @@ const LARGEST_MS = 2_147_483_647
 /** A hundred years: for ages that are compared with, never waited for. */
 export const LARGEST_AGE_MS = 3_155_760_000_000
 
+/** Of agents, the client, and sessions. */
+const OF_OTHERS =
+  /^STREAMSPACE_(ACCESS_TOKEN|AGENT|ALLOW|API_KEY|CPU_MILLIS|DATA_DIR|DOCKER|IMAGE_PULL|INGRESS|LEASE|MAX_SESSIONS|MEMORY_MIB|NAMESPACE|ORG$|PROCESS|PROJECTION|RECONNECT|REGION|SESSION_ID|STORAGE_CLASS|TEST|URL|USER)/
+
 export const reader = (environment: Environment) => {
   const problems: string[] = []
+  const asked = new Set<string>()
   const raw = (name: string): string | undefined => {
+    asked.add(name)
     const value = environment[name]?.trim()
     return value === '' ? undefined : value
   }
@@ -89,6 +95,11 @@ export const reader = (environment: Environment) => {
         fallback,
         (text) => (LOG_LEVELS.includes(text) ? text : null),
         `must be one of: ${LOG_LEVELS.join(', ')}`,
+      ),
+    /** Names that look like settings of the server and are none: most are misspelt. */
+    unknown: (): readonly string[] =>
+      Object.keys(environment).filter(
+        (name) => name.startsWith('STREAMSPACE_') && !asked.has(name) && !OF_OTHERS.test(name),
       ),
     problem: (text: string): void => {
       problems.push(text)

@@ -48,12 +48,28 @@ const DAY_MS = 86_400_000
 const HTTP = ['http:', 'https:']
 
 /** `defaults.databaseUrl`: what `npm start` runs on when DATABASE_URL is not set. */
-export const serverSettings = (
+export const serverSettings = (environment: Environment, defaults: ServerDefaults = {}): ServerSettings => {
+  const read = reader(environment)
+  const settings = serverSettingsIn(read, environment, defaults)
+  read.done()
+  return settings
+}
+
+/** What is set and read by nobody: for the log. */
+export const unknownSettings = (environment: Environment): readonly string[] => {
+  const read = reader(environment)
+  serverSettingsIn(read, environment, {})
+  return read.unknown()
+}
+
+type ServerDefaults = { readonly databaseUrl?: string; readonly logLevel?: string }
+
+const serverSettingsIn = (
+  read: ReturnType<typeof reader>,
   environment: Environment,
-  defaults: { readonly databaseUrl?: string; readonly logLevel?: string } = {},
+  defaults: ServerDefaults,
 ): ServerSettings => {
   const { databaseUrl } = defaults
-  const read = reader(environment)
   if (databaseUrl === undefined)
     read.require(
       'DATABASE_URL',
@@ -64,7 +80,12 @@ export const serverSettings = (
     databaseUrl: url,
     directUrl: read.database('STREAMSPACE_DATABASE_DIRECT_URL', url),
     pooler: read.oneOf('STREAMSPACE_DATABASE_POOLER', 'none', ['none', 'transaction']),
-    host: read.text('HOST', '127.0.0.1'),
+    host: read.checked(
+      'HOST',
+      '127.0.0.1',
+      (text) => (/^[\w.:%-]+$/.test(text) ? text : null),
+      'must be an address or a name of this machine, such as 0.0.0.0',
+    ),
     port: read.integer('PORT', 8080, 0, 65_535),
     dataDir: dataDir(environment),
     ...secretKeysIn(read),
@@ -104,7 +125,6 @@ export const serverSettings = (
     read.problem(
       'STREAMSPACE_DATABASE_DIRECT_URL must name the database itself when STREAMSPACE_DATABASE_POOLER is transaction: LISTEN and migrations cannot go through the pooler',
     )
-  read.done()
   return settings
 }
 

@@ -95,7 +95,10 @@ export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
   return {
     list: (caller, filter, page) => async () =>
       seesAgents(caller) ? E.right(await deps.agents.list(caller.orgId, filter, page)) : hidden,
-    get: (caller, id) => async () => (seesAgents(caller) ? visible(caller, id) : hidden),
+    get: (caller, id) => async () => {
+      const agent = await visible(caller, id)
+      return E.isLeft(agent) || seesAgents(caller) ? agent : hidden
+    },
     cordon: setCordoned(true),
     uncordon: setCordoned(false),
 
@@ -107,8 +110,8 @@ export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
       return E.right({ ...agent.right, cordoned: true, draining: true, revision })
     },
     drainProgress: (caller, id, page) => async () => {
-      if (!seesAgents(caller)) return hidden
       const agent = await visible(caller, id)
+      if (E.isRight(agent) && !seesAgents(caller)) return hidden
       return E.isLeft(agent) ? agent : E.right(await drainViewOf(caller, agent.right, page))
     },
 

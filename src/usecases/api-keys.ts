@@ -17,6 +17,8 @@ export type ApiKeyDeps = {
   readonly tokens: Tokens
   readonly clock: Clock
   readonly ids: Ids
+  /** One of them may be good no more. */
+  readonly ended?: () => void
 }
 
 const forbidden = (permission: Forbidden['permission']) => E.left({ _tag: 'Forbidden', permission } as const)
@@ -46,9 +48,9 @@ export const apiKeyUseCases = (deps: ApiKeyDeps): Application['apiKeys'] => {
     id: ApiKeyId,
     ifMatch: IfMatch,
   ): Promise<E.Either<ApplicationError, ApiKeyView>> => {
-    if (!may(caller, 'administer')) return forbidden('administer')
     const key = await deps.keys.get(caller.orgId, id)
     if (key === null) return E.left(notFound('api_key', id))
+    if (!may(caller, 'administer')) return forbidden('administer')
     if (!mayHandOut(caller, key.role)) return forbidden('administer_installation')
     return isMatch(ifMatch, key.revision) ? E.right(key) : E.left(mismatch(key.revision))
   }
@@ -75,9 +77,9 @@ export const apiKeyUseCases = (deps: ApiKeyDeps): Application['apiKeys'] => {
     },
 
     get: (caller, id) => async () => {
-      if (!may(caller, 'administer')) return forbidden('administer')
       const key = await deps.keys.get(caller.orgId, id)
-      return key === null ? E.left(notFound('api_key', id)) : E.right(key)
+      if (key === null) return E.left(notFound('api_key', id))
+      return may(caller, 'administer') ? E.right(key) : forbidden('administer')
     },
 
     rotate: (caller, id, overlapSeconds, ifMatch) => async () => {
@@ -86,7 +88,10 @@ export const apiKeyUseCases = (deps: ApiKeyDeps): Application['apiKeys'] => {
       const { orgId, userId, role, name, expiresAt } = old.right
       const { key, record } = made({ orgId, userId, role, name, expiresAt })
       const replaced = await deps.keys.replace(caller.orgId, id, record, overlapSeconds, ifMatch)
-      if (replaced !== null) return E.right({ apiKey: replaced, key })
+      if (replaced !== null) {
+        deps.ended?.()
+        return E.right({ apiKey: replaced, key })
+      }
       const now = await changed(caller, id, ifMatch)
       return E.isLeft(now) ? now : E.left({ _tag: 'ApiKeyOver', apiKeyId: id })
     },
@@ -94,7 +99,10 @@ export const apiKeyUseCases = (deps: ApiKeyDeps): Application['apiKeys'] => {
     revoke: (caller, id, ifMatch) => async () => {
       const old = await changed(caller, id, ifMatch)
       if (E.isLeft(old)) return old
-      if (await deps.keys.revoke(caller.orgId, id, ifMatch)) return E.right(undefined)
+      if (await deps.keys.revoke(caller.orgId, id, ifMatch)) {
+        deps.ended?.()
+        return E.right(undefined)
+      }
       const now = await changed(caller, id, ifMatch)
       return E.isLeft(now) ? now : E.left(notFound('api_key', id))
     },

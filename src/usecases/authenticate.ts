@@ -17,6 +17,11 @@ const JWT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/
 
 type Remembered = { readonly record: ApiKeyRecord | null; readonly until: number }
 
+export type Authentication = Authenticate & {
+  /** A key or an org has ended here: who comes next is looked up. On other servers it ends within the second. */
+  readonly forget: () => void
+}
+
 export const createAuthenticate = (deps: {
   readonly access: AccessStore
   readonly tokens: Tokens
@@ -25,7 +30,7 @@ export const createAuthenticate = (deps: {
   readonly verifyToken: VerifyToken | null
   readonly used?: (keyId: ApiKeyId) => void
   readonly told?: (what: string, why: string) => void
-}): Authenticate => {
+}): Authentication => {
   const remembered = new Map<string, Remembered>()
 
   const recordOf = async (key: string): Promise<ApiKeyRecord | null> => {
@@ -63,12 +68,19 @@ export const createAuthenticate = (deps: {
       return { kind: token.kind === 'refused' ? 'unauthorized' : 'unavailable' }
     }
     const { orgId, userId, role } = token
-    if (!(await orgExists(orgId))) return { kind: 'unauthorized' }
+    if (!(await orgExists(orgId))) {
+      deps.told?.('a JWT was refused', `there is no org ${JSON.stringify(orgId)}`)
+      return { kind: 'unauthorized' }
+    }
     if (actAs !== null && actAs !== orgId) return { kind: 'forbidden_org' }
     return { kind: 'caller', caller: { orgId, userId, role, keyId: null } }
   }
 
-  return async (bearer, actAs) => {
+  const forget = (): void => {
+    remembered.clear()
+    orgs.clear()
+  }
+  const authenticate: Authenticate = async (bearer, actAs) => {
     if (bearer === null) return { kind: 'unauthorized' }
     if (deps.verifyToken !== null && JWT.test(bearer)) return byToken(deps.verifyToken, bearer, actAs)
     if (!API_KEY.test(bearer)) return { kind: 'unauthorized' }
@@ -81,4 +93,5 @@ export const createAuthenticate = (deps: {
     if (!(await orgExists(actAs as OrgId))) return { kind: 'unknown_org' }
     return { kind: 'caller', caller: callerOf(record, actAs as OrgId) }
   }
+  return Object.assign(authenticate, { forget })
 }

@@ -96,7 +96,10 @@ export const refusalOf = (draft: Session, agents: readonly Agent[], placement: P
   if (placement.kind === 'placed') return null
   const asked = draft.placement.agentId
   if (asked !== null && !agents.some((agent) => agent.id === asked)) return { _tag: 'UnknownAgent', agentId: asked }
-  return placement.kind === 'impossible' ? noAgent(draft, placement) : null
+  if (placement.kind !== 'impossible') return null
+  return agents.length === 0
+    ? { _tag: 'NoAgent', detail: `no agent is enrolled for org ${draft.orgId}, and none is shared`, refusals: [] }
+    : noAgent(draft, placement)
 }
 
 const lostEveryRace: Slot = {

@@ -9,7 +9,8 @@ import type { Application } from './application.ts'
 const refused = E.left({ _tag: 'Forbidden', permission: 'administer_installation' } as const)
 const isInstallation = (caller: Caller): boolean => may(caller, 'administer_installation')
 
-export const orgUseCases = (orgs: OrgStore): Application['orgs'] => ({
+/** `ended`: the keys of one are good no more. */
+export const orgUseCases = (orgs: OrgStore, ended: () => void = () => {}): Application['orgs'] => ({
   list: (caller, page) => async () => (isInstallation(caller) ? E.right(await orgs.list(page)) : refused),
 
   create: (caller, request) => async () => {
@@ -30,6 +31,7 @@ export const orgUseCases = (orgs: OrgStore): Application['orgs'] => ({
     const held = await orgs.remove(id)
     if (held === null) return E.left(notFound('org', id))
     if (held.sessions + held.agents > 0) return E.left({ _tag: 'OrgInUse', orgId: id, ...held })
+    ended()
     return E.right(undefined)
   },
 })

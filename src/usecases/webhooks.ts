@@ -24,9 +24,9 @@ export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Applica
   list: (caller, page) => async () => (isAdmin(caller) ? E.right(await webhooks.list(caller.orgId, page)) : forbidden),
 
   get: (caller, id) => async () => {
-    if (!isAdmin(caller)) return forbidden
     const webhook = await webhooks.get(caller.orgId, id)
-    return webhook === null ? E.left(notFound('webhook', id)) : E.right(webhook)
+    if (webhook === null) return E.left(notFound('webhook', id))
+    return isAdmin(caller) ? E.right(webhook) : forbidden
   },
 
   create:
@@ -39,10 +39,10 @@ export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Applica
     },
 
   change: (caller, id, changes, ifMatch) => async () => {
-    if (!isAdmin(caller)) return forbidden
     for (let attempt = 0; attempt < TRIES; attempt += 1) {
       const webhook = await webhooks.get(caller.orgId, id)
       if (webhook === null) return E.left(notFound('webhook', id))
+      if (!isAdmin(caller)) return forbidden
       const { version } = webhook
       if (ifMatch !== null && !ifMatch.includes(version)) return E.left({ _tag: 'VersionMismatch', current: version })
       const changed = await webhooks.change(caller.orgId, id, version, changes)
@@ -52,10 +52,10 @@ export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Applica
   },
 
   remove: (caller, id, ifMatch) => async () => {
-    if (!isAdmin(caller)) return forbidden
     for (let attempt = 0; attempt < TRIES; attempt += 1) {
       const webhook = await webhooks.get(caller.orgId, id)
       if (webhook === null) return E.left(notFound('webhook', id))
+      if (!isAdmin(caller)) return forbidden
       const { version } = webhook
       if (ifMatch !== null && !ifMatch.includes(version)) return E.left({ _tag: 'VersionMismatch', current: version })
       if (await webhooks.remove(caller.orgId, id, version)) return E.right(undefined)
@@ -64,7 +64,8 @@ export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Applica
   },
 
   rotate: (caller, id, overlapSeconds, ifMatch) => async () => {
-    if (!isAdmin(caller)) return forbidden
+    if (!isAdmin(caller))
+      return (await webhooks.get(caller.orgId, id)) === null ? E.left(notFound('webhook', id)) : forbidden
     const secret = tokens.webhookSecret()
     const webhook = await webhooks.rotate(caller.orgId, id, secret, overlapSeconds, ifMatch)
     if (webhook !== null) return E.right({ webhook, secret })
@@ -73,15 +74,15 @@ export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Applica
   },
 
   deliveries: (caller, id, statuses, page) => async () => {
-    if (!isAdmin(caller)) return forbidden
     if ((await webhooks.get(caller.orgId, id)) === null) return E.left(notFound('webhook', id))
+    if (!isAdmin(caller)) return forbidden
     return E.right(await webhooks.deliveries(caller.orgId, id, statuses ?? deliveryStatuses, page))
   },
 
   redrive: (caller, id, deliveryId) => async () => {
-    if (!isAdmin(caller)) return forbidden
     const webhook = await webhooks.get(caller.orgId, id)
     if (webhook === null) return E.left(notFound('webhook', id))
+    if (!isAdmin(caller)) return forbidden
     const delivery = await webhooks.delivery(caller.orgId, id, deliveryId)
     if (delivery === null) return E.left(notFound('delivery', deliveryId))
     if (webhook.status === 'disabled') return E.left({ _tag: 'WebhookDisabled', webhookId: id })

@@ -154,6 +154,7 @@ describe('API keys', function () {
       // In use all the time: what a replica remembers must not be kept alive by it.
       const revokedAt = performance.now()
       expect((await admin.ask('DELETE', `/api-keys/${id}`)).status).to.equal(204)
+      expect((await rest(admin.url, key).get('/sessions')).status, 'where it was revoked').to.equal(401)
       for (;;) {
         const found = await statuses(key)
         const took = performance.now() - revokedAt

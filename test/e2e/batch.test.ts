@@ -111,8 +111,8 @@ describe('a batch over HTTP', function () {
       counted: 1_001,
     })
     const wrong: readonly (readonly [object, RegExp])[] = [
-      [{ action: 'stop' }, /either ids or filter/],
-      [{ action: 'stop', ids: [mine.id], filter: {}, expectedCount: 1 }, /either ids or filter/],
+      [{ action: 'stop' }, /^ids must be given, or filter/],
+      [{ action: 'stop', ids: [mine.id], filter: {}, expectedCount: 1 }, /^filter must not be given with ids/],
       [{ action: 'stop', filter: {} }, /expectedCount/],
       [{ action: 'start', ids: [mine.id] }, /action must be one of: stop, delete, hibernate/],
       [{ action: 'stop', ids: ['nonsense'] }, /ids\[0\] must be a UUID/],

@@ -40,7 +40,7 @@ const changeSession = (status: number): Row['statuses'] => ({
   elsewhere: all(404),
 })
 /** Of the org, not of a user; a `user` sees none of them. */
-const readAgent: Row['statuses'] = { own: [200, 403, 200, 200, 200], elsewhere: [404, 403, 404, 404, 404] }
+const readAgent: Row['statuses'] = { own: [200, 403, 200, 200, 200], elsewhere: all(404) }
 const changeAgent = (status: number): Row['statuses'] => ({
   own: [403, 403, status, status, status],
   elsewhere: all(404),
@@ -48,7 +48,7 @@ const changeAgent = (status: number): Row['statuses'] => ({
 const operate = (status: number): Row['statuses'] => ({ own: [403, 403, status, status, status] })
 const administer = (status: number): Row['statuses'] => ({
   own: [403, 403, 403, status, status],
-  elsewhere: [403, 403, 403, 404, 404],
+  elsewhere: all(404),
 })
 const install = (status: number): Row['statuses'] => ({ own: [403, 403, 403, 403, status] })
 

@@ -117,6 +117,15 @@ describe('what is remembered of a key', () => {
     expect((await authenticate(KEY, null)).kind).to.equal('unauthorized')
   })
 
+  it('is forgotten at once where it was revoked', async () => {
+    const keys = [aKey()]
+    const { authenticate } = authenticating(keys)
+    await authenticate(KEY, null)
+    keys[0] = aKey({ revokedAt: T0 })
+    authenticate.forget()
+    expect(await authenticate(KEY, null)).to.deep.equal({ kind: 'unauthorized' })
+  })
+
   it('does not hold up a key that was made just now', async () => {
     const keys: ApiKeyRecord[] = []
     const { authenticate } = authenticating(keys)

@@ -57,6 +57,27 @@ describe('streamspace session batch', () => {
     )
   })
 
+  it('deletes what filters find only when it is said how many that is', async () => {
+    const answers = {
+      'GET /api/v1/sessions/summary': ok({ total: 8, byStatus: {} }),
+      'POST /api/v1/sessions/batch': ok({ items: [] }),
+    }
+    await withApi(answers, async ({ api, run }) => {
+      const { code, stderr } = await run(['session', 'batch', 'delete', '--q', 's'])
+      expect([code, api.asked.filter(({ method }) => method === 'POST').length]).to.deep.equal([2, 0])
+      expect(stderr).to.contain('that is 8: say --expect 8')
+      expect((await run(['session', 'batch', 'delete', '--q', 's', '--expect', '8'])).code).to.equal(0)
+      expect(api.asked.at(-1)?.body).to.deep.equal({ action: 'delete', filter: { q: 's' }, expectedCount: 8 })
+    })
+  })
+
+  it('acts in the org of STREAMSPACE_ORG', async () => {
+    await withApi({ 'GET /api/v1/sessions': ok({ items: [], nextCursor: null }) }, async ({ api, run }) => {
+      expect((await run(['session', 'list'], { env: { STREAMSPACE_ORG: 'acme' } })).code).to.equal(0)
+      expect(api.asked.at(-1)?.headers).to.include({ 'streamspace-org': 'acme' })
+    })
+  })
+
   it('is asked wrongly without ids and filters, or with both', async () => {
     await withApi({}, async ({ run }) => {
       for (const more of [[], [ID, '--all']])

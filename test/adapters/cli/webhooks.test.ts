@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { ID, OTHER_ID, ok, page, problem } from './fake-api.ts'
@@ -53,16 +53,19 @@ describe('streamspace webhook', () => {
   it('writes the secret to a file that only its owner reads, and prints nothing secret', async () => {
     await inTemporaryDirectory(async (cwd) => {
       await withApi(made, async ({ run }) => {
-        for (const json of [[], ['--json']]) {
-          const { code, stdout, stderr } = await run(
-            ['webhook', 'create', webhook.url, '--secret-file', 'hook.secret', ...json],
-            { cwd },
-          )
+        const created = (file: string, ...more: readonly string[]) =>
+          run(['webhook', 'create', webhook.url, '--secret-file', file, ...more], { cwd })
+        for (const [file, ...json] of [['hook.secret'], ['other.secret', '--json']] as const) {
+          const { code, stdout, stderr } = await created(file, ...json)
           expect(code).to.equal(0)
           expect(stdout + stderr).not.to.contain(SECRET)
+          expect((await readFile(join(cwd, file), 'utf8')).trim()).to.equal(SECRET)
+          expect((await stat(join(cwd, file))).mode & 0o777).to.equal(0o600)
         }
-        expect((await readFile(join(cwd, 'hook.secret'), 'utf8')).trim()).to.equal(SECRET)
-        expect((await stat(join(cwd, 'hook.secret'))).mode & 0o777).to.equal(0o600)
+        // It may be the only place where another secret is.
+        await writeFile(join(cwd, 'hook.secret'), 'another one')
+        expect((await created('hook.secret')).code).to.equal(2)
+        expect(await readFile(join(cwd, 'hook.secret'), 'utf8')).to.equal('another one')
       })
     })
   })

@@ -91,7 +91,8 @@ describe('the draining of an agent', function () {
     expect((await run()).told).to.deep.equal({ draining: 1, left: 0, arrived: 0 })
 
     await says(here, leaving, 'hibernated')
-    expect(await figures()).to.deep.equal([0, 0, 0])
+    // Nothing of it runs here, but it does not run elsewhere yet.
+    expect(await figures()).to.deep.equal([1, 1, 0])
     expect(await run()).to.deep.equal({ told: { draining: 1, left: 0, arrived: 1 }, woken: [there.agentId] })
     const arrived = await theSession(stores, session.id)
     expect(arrived).to.deep.include({ status: 'scheduling', desiredState: 'running', agentId: there.agentId })
@@ -169,6 +170,9 @@ describe('the draining of an agent', function () {
     expect((await stores.agents.get(ACME, here.agentId))?.draining).to.equal(false)
     await runningOn(here)
     await says(here, await theSession(stores, session.id), 'hibernated')
+    // It rests, and is on its way still.
+    const resting = { remaining: 2, moving: 1, movable: 1 }
+    expect(await stores.drains.progress(ACME, here.agentId, everything)).to.deep.include(resting)
     expect((await run()).told).to.deep.equal({ draining: 0, left: 0, arrived: 1 })
     expect((await theSession(stores, session.id)).desiredState).to.equal('running')
   })

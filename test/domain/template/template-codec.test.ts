@@ -220,7 +220,9 @@ describe('the spec of a template', () => {
     expect(probe({ type: 'http', port: 'http', path: '/ready' })).to.deep.equal([])
     expect(probe({ type: 'tcp' })).to.deep.equal([])
     expect(probe({ type: 'exec', command: ['true'] })).to.deep.equal([])
-    expect(probe({ type: 'tcp', port: 'vnc' })[0]?.message).to.match(/spec\.probe\.port names vnc/)
+    expect(probe({ type: 'tcp', port: 'vnc' })).to.deep.equal([
+      { field: 'spec.probe.port', message: 'names vnc, which spec.ports has not' },
+    ])
     expect(probe({ type: 'exec' })).to.deep.equal([{ field: 'spec.probe', message: 'an exec probe needs a command' }])
     expect(probe({ type: 'udp' })[0]?.field).to.equal('spec.probe.type')
     expect(probe({ type: 'http', path: 'ready' })[0]?.field).to.equal('spec.probe.path')
@@ -291,7 +293,7 @@ describe('the parameters that a template declares', () => {
       { name: 'b', type: 'string' },
       { name: 'a', type: 'boolean' },
     ]
-    expect(errorsOf({ ...aDocument(), parameters })[0]?.message).to.equal('parameters has a twice')
+    expect(errorsOf({ ...aDocument(), parameters })).to.deep.equal([{ field: 'parameters', message: 'has a twice' }])
   })
 
   it('have defaults that fit them', () => {
