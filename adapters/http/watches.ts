@@ -45,8 +45,8 @@ const UNREAD_BYTES = 262_144
 /** One that is behind is given more when no more than this waits. */
 const AHEAD_BYTES = 65_536
 const PATIENCE_MS = 15_000
-/** With the second for which a key is remembered, well below the five within which a right has ended. */
-const LOOK_AGAIN_MS = 2_500
+/** With the second for which a key is remembered, far below the five within which a right has ended. */
+const LOOK_AGAIN_MS = 1_500
 const TICK_MS = 500
 /** A token may be good for so long after its end, by a clock that is behind. */
 const CLOCKS_APART_MS = 30_000

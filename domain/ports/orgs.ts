@@ -3,10 +3,10 @@ import type { OrgSort, Page, PageRequest } from './page.ts'
 
 export type Org = { readonly id: OrgId; readonly name: string; readonly createdAt: Date }
 
-/** Orgs are the installation's. */
 /** Nothing of an org changes but that it is deleted. */
 export const ORG_REVISION = 1
 
+/** Orgs are the installation's. */
 export type OrgStore = {
   readonly list: (page: PageRequest<OrgSort>) => Promise<Page<Org>>
   readonly get: (id: OrgId) => Promise<Org | null>

@@ -64,12 +64,11 @@ const emit = (folder: string): void => {
     if (file.endsWith('.d.ts')) leadToJavaScript(join(folder, 'lib', file))
 }
 
-/** tsc rewrites the imports of what it emits, but not those of declarations. */
-const leadToJavaScript = (file: string): void =>
-  writeFileSync(
-    file,
-    readFileSync(file, 'utf8').replaceAll(/((?:from |import\()['"]\.{1,2}\/[^'"]*)\.ts(['"])/g, '$1.js$2'),
-  )
+/** tsc rewrites the imports of what it emits, but not those of declarations; and those of Node itself have to be named. */
+const leadToJavaScript = (file: string): void => {
+  const text = readFileSync(file, 'utf8').replaceAll(/((?:from |import\()['"]\.{1,2}\/[^'"]*)\.ts(['"])/g, '$1.js$2')
+  writeFileSync(file, /\b(Buffer|NodeJS)\b/.test(text) ? `/// <reference types="node" />\n${text}` : text)
+}
 
 /** The packages that the emitted files import. */
 const packagesIn = (folder: string): readonly string[] => {
@@ -84,8 +83,10 @@ const packagesIn = (folder: string): readonly string[] => {
   return [...names].toSorted()
 }
 
+const onlyTypes = { '@types/node': manifest.devDependencies['@types/node'] }
+
 const versionOf = (name: string): string => {
-  const version = (manifest.dependencies as { readonly [name: string]: string })[name]
+  const version = ({ ...manifest.dependencies, ...onlyTypes } as { readonly [name: string]: string })[name]
   if (version === undefined) throw new Error(`the client imports ${name}, which is no dependency of package.json`)
   return version
 }
@@ -100,7 +101,9 @@ const packageOf = (needed: readonly string[]) => ({
   exports: { '.': { types: './lib/src/client/index.d.ts', default: './lib/src/client/index.js' } },
   files: ['lib'],
   sideEffects: false,
-  dependencies: Object.fromEntries(needed.map((name) => [name, `^${versionOf(name)}`])),
+  dependencies: Object.fromEntries(
+    [...needed, ...Object.keys(onlyTypes)].toSorted().map((name) => [name, `^${versionOf(name)}`]),
+  ),
 })
 
 if (import.meta.main) {

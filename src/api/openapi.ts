@@ -23,8 +23,8 @@ export const problemsOf = (route: Route): readonly ProblemCode[] => {
       'provider_unavailable',
       'overloaded',
     )
-  if (route.method !== 'get') codes.push('malformed_json', 'body_too_large', 'unsupported_media_type')
-  if (route.method !== 'get') codes.push('precondition_failed')
+  if (route.method !== 'get')
+    codes.push('malformed_json', 'body_too_large', 'unsupported_media_type', 'precondition_failed')
   if (repeats(route)) codes.push('contended', 'idempotency_mismatch', 'idempotency_in_progress')
   return [...new Set(codes)]
 }
@@ -171,15 +171,15 @@ const operation = (operationId: string, route: Route): JsonSchema => ({
       }),
   responses: {
     ...Object.fromEntries(Object.entries(route.answers).map(([status, answer]) => [status, response(route, answer)])),
-    ...(route.condition === 'read' ? { '304': notModified } : {}),
+    ...(route.condition === 'read' ? { '304': notModified(route) } : {}),
     ...problemResponses(route),
   },
 })
 
-const notModified: JsonSchema = {
+const notModified = (route: Route): JsonSchema => ({
   description: 'As you have it: If-None-Match matches',
-  headers: { ...always, ETag: headers.ETag },
-}
+  headers: { ...always(route), ETag: headers.ETag },
+})
 
 const paths = (): JsonSchema => {
   const byPath = Map.groupBy(Object.entries(routes) as [string, Route][], ([, route]) => route.path)

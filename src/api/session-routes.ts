@@ -16,6 +16,7 @@ import {
   sessionSummaryCodec,
   watchSessionsQuery,
 } from './session.ts'
+import { batchCodec, batchResultCodec, planCodec } from './session-batch.ts'
 
 const ofSession = { params: { id: sessionId } } as const
 
@@ -28,8 +29,6 @@ const intentAnswer = {
   answers: { 202: theSession('Accepted: the session with what is asked of it now') },
   problems: ['transition_refused', 'quota_exceeded'],
 } as const
-
-import { batchCodec, batchResultCodec, planCodec } from './session-batch.ts'
 
 export const sessionRoutes = {
   listSessions: {

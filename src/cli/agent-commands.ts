@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { AGENT_ID } from '../../domain/ids.ts'
 import type { Agent } from '../api/agent.ts'
 import { addAdopt } from './adopt-orphan.ts'
-import { checkWritable, handOver, type TokenOptions } from './agent-token.ts'
+import { handOver, type TokenOptions } from './agent-token.ts'
 import { agentBlock, agentColumns, removedBlock } from './agent-view.ts'
 import type { Context } from './context.ts'
 import { defined } from './defined.ts'
@@ -21,6 +21,7 @@ import {
   wordsOf,
 } from './options.ts'
 import { addOrphanCommands } from './orphan-commands.ts'
+import { checkWritable } from './secret-file.ts'
 import { service } from './server-commands.ts'
 import { showList } from './show-list.ts'
 

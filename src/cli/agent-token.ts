@@ -1,35 +1,19 @@
 /** An agent's token, which the server shows once: on the terminal, or in a file that only its owner reads. */
-import { constants } from 'node:fs'
-import { access, mkdir } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import type { AgentWithToken } from '../api/agent.ts'
-import { ExitError } from '../program/exit-error.ts'
 import { readPrivateFile, writePrivateFile } from '../program/private-file.ts'
 import type { Context } from './context.ts'
 import type { JsonOption } from './options.ts'
+import { fileFailed } from './secret-file.ts'
 
 export type TokenOptions = JsonOption & { readonly tokenFile?: string }
-
-const failed = (path: string, error: unknown): ExitError =>
-  new ExitError(1, `the token file ${path}: ${(error as Error).message}`, { cause: error })
 
 /** What the file has, null when there is none or it is empty. */
 export const keptToken = async (path: string): Promise<string | null> => {
   try {
     return (await readPrivateFile(path)) || null
   } catch (error) {
-    throw failed(path, error)
-  }
-}
-
-/** Before the server is asked for a token that could then not be kept. */
-export const checkWritable = async (path: string): Promise<void> => {
-  const directory = dirname(resolve(path))
-  try {
-    await mkdir(directory, { recursive: true })
-    await access(directory, constants.W_OK | constants.X_OK)
-  } catch (error) {
-    throw failed(path, error)
+    throw fileFailed(path, error)
   }
 }
 
@@ -44,7 +28,7 @@ export const handOver = async (
     try {
       await writePrivateFile(tokenFile, token)
     } catch (error) {
-      throw failed(tokenFile, error)
+      throw fileFailed(tokenFile, error)
     }
     if (json) terminal.json(agent)
     else terminal.out(`the token of agent ${agent.id} is in ${tokenFile}`)

@@ -4,10 +4,11 @@ import type { Json } from '../api/json.ts'
 import type { Client } from '../client/client.ts'
 import { isProblem } from '../client/errors.ts'
 import { ExitError } from '../program/exit-error.ts'
-import { checkWritable, handOver, keptToken, type TokenOptions } from './agent-token.ts'
+import { handOver, keptToken, type TokenOptions } from './agent-token.ts'
 import type { Context } from './context.ts'
 import { defined } from './defined.ts'
 import type { Pairs } from './options.ts'
+import { checkWritable } from './secret-file.ts'
 
 export type EnrolOptions = TokenOptions & {
   readonly platform: string

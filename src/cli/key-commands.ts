@@ -17,6 +17,7 @@ import {
   withListOptions,
   wordsOf,
 } from './options.ts'
+import { checkNew, checkWritable } from './secret-file.ts'
 import { showList } from './show-list.ts'
 import type { Column } from './table.ts'
 
@@ -63,6 +64,7 @@ export const addKeyCommands = (program: Command, context: Context): void => {
     .addOption(jsonOption())
     .action(async (role: Role, options: CreateOptions) => {
       const { name, user: userId, org: orgId, expires: expiresAt } = options
+      await checkNew(options.keyFile)
       const made = await (await context.client()).apiKeys.create({
         role,
         ...defined({ name, userId, orgId, expiresAt }),
@@ -78,6 +80,7 @@ export const addKeyCommands = (program: Command, context: Context): void => {
     .option(...KEY_FILE)
     .addOption(jsonOption())
     .action(async (id: string, options: KeyFileOption & { readonly overlap?: number }) => {
+      if (options.keyFile !== undefined) await checkWritable(options.keyFile)
       await handOver(await (await context.client()).apiKeys.rotate(id, options.overlap ?? 0), options)
     })
 

@@ -37,7 +37,7 @@ export const addTemplateCommands = (program: Command, context: Context): void =>
       .option('--category <category>', 'of this category', words)
       .option('--platform <platform>', 'that can run there', words)
       .option('--tag <tag>', 'with this tag', words)
-      .option('--q <text>', 'whose name begins with this, in any case', nonEmpty),
+      .option('--q <text>', 'with this in the name or the display name, in any case', nonEmpty),
     null,
   ).action(async (options: TemplateListOptions) => {
     const { category, platform, tag, q } = options

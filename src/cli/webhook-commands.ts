@@ -1,5 +1,4 @@
 /** Webhooks of the org: for its admins. */
-import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
 import {
   type DeliveryStatus,
@@ -8,7 +7,6 @@ import {
   webhookEvents,
 } from '../../domain/webhook/webhook.ts'
 import type { Webhook, WebhookDelivery, WebhookWithSecret } from '../api/webhook.ts'
-import { ExitError } from '../program/exit-error.ts'
 import { writePrivateFile } from '../program/private-file.ts'
 import { age } from './age.ts'
 import type { Context } from './context.ts'
@@ -26,6 +24,7 @@ import {
   withListOptions,
   wordsOf,
 } from './options.ts'
+import { checkNew, checkWritable } from './secret-file.ts'
 import { showList } from './show-list.ts'
 import type { Column } from './table.ts'
 
@@ -41,11 +40,6 @@ export const addWebhookCommands = (program: Command, context: Context): void => 
   const { terminal } = context
   const webhook = program.command('webhook').description('where events of sessions are sent; admins only')
 
-  /** Somebody else's secret may be in it, which nobody could show again. */
-  const refuseExisting = ({ secretFile }: SecretFileOption): void => {
-    if (secretFile !== undefined && existsSync(secretFile))
-      throw new ExitError(2, `${secretFile} is there already, and may hold another secret: name a new file`)
-  }
   const handOver = async ({ secret, ...made }: WebhookWithSecret, { secretFile, json }: SecretFileOption) => {
     if (secretFile !== undefined) await writePrivateFile(secretFile, secret)
     if (json) terminal.json(secretFile === undefined ? { ...made, secret } : made)
@@ -83,7 +77,7 @@ export const addWebhookCommands = (program: Command, context: Context): void => 
         options: SecretFileOption & { readonly event?: readonly WebhookEvent[]; readonly label?: Pairs },
       ) => {
         const { event: events = ['*'], label: labels } = options
-        refuseExisting(options)
+        await checkNew(options.secretFile)
         await handOver(await (await context.client()).webhooks.create({ url, events, ...defined({ labels }) }), options)
       },
     )
@@ -116,6 +110,7 @@ export const addWebhookCommands = (program: Command, context: Context): void => 
     .option(...SECRET_FILE)
     .addOption(jsonOption())
     .action(async (id: string, options: SecretFileOption & { readonly overlap?: number }) => {
+      if (options.secretFile !== undefined) await checkWritable(options.secretFile)
       await handOver(await (await context.client()).webhooks.rotate(id, options.overlap), options)
     })
 

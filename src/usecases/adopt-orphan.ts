@@ -12,7 +12,7 @@ import { type SessionView, sessionView } from '../../domain/session/session-view
 import type { Timeouts } from '../../domain/session/timeouts.ts'
 import type { AdoptOrphan, Answer } from './application.ts'
 import { type DraftDeps, draftSession } from './draft-session.ts'
-import { operatedAgent } from './orphans.ts'
+import { operatedAgent } from './operated-agent.ts'
 import { mayOwn } from './templates.ts'
 
 export type AdoptOrphanDeps = DraftDeps & {

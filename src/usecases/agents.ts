@@ -12,6 +12,7 @@ import { type IfMatch, isMatch, mismatch } from '../../domain/ports/if-match.ts'
 import type { ById, PageRequest } from '../../domain/ports/page.ts'
 import type { Tokens } from '../../domain/ports/tokens.ts'
 import type { Answer, Application, DrainView } from './application.ts'
+import { operatedAgent } from './operated-agent.ts'
 import { mayOwn } from './templates.ts'
 
 export type AgentDeps = {
@@ -35,18 +36,9 @@ export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
     return agent === null ? E.left(notFound('agent', id)) : E.right(agent)
   }
 
-  /** For changes: visible, an operator, and the agent is the org's own (or the caller is the installation). */
-  const operated = async (caller: Caller, id: AgentId): Promise<E.Either<ApplicationError, Agent>> => {
-    const agent = await visible(caller, id)
-    if (E.isLeft(agent)) return agent
-    if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })
-    if (!mayOwn(caller, agent.right.orgId)) return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
-    return agent
-  }
-
-  /** The same, at a revision that the caller accepts. */
+  /** For changes, at a revision that the caller accepts. */
   const changed = async (caller: Caller, id: AgentId, ifMatch: IfMatch): Promise<E.Either<ApplicationError, Agent>> => {
-    const agent = await operated(caller, id)
+    const agent = await operatedAgent(deps.agents, caller, id)
     return E.isLeft(agent) || isMatch(ifMatch, agent.right.revision) ? agent : E.left(mismatch(agent.right.revision))
   }
 

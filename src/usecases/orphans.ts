@@ -1,7 +1,7 @@
 /** Orphans for people: what there is, what happened, and the word that lets them be removed. */
 import type { Agent } from '../../domain/agent/agent.ts'
 import type { OrphanRemoval } from '../../domain/agent/orphan.ts'
-import { type ApplicationError, notFound } from '../../domain/errors.ts'
+import { notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
 import type { AgentId } from '../../domain/ids.ts'
@@ -11,8 +11,8 @@ import type { Wake } from '../../domain/ports/delivery.ts'
 import { type IfMatch, mismatch } from '../../domain/ports/if-match.ts'
 import type { OrphanStore } from '../../domain/ports/orphans.ts'
 import type { Answer, Application } from './application.ts'
+import { operatedAgent } from './operated-agent.ts'
 import { commandIds, REMOVALS_AT_ONCE } from './reconcile-orphans.ts'
-import { mayOwn } from './templates.ts'
 
 export type OrphanDeps = {
   readonly orphans: OrphanStore
@@ -25,19 +25,6 @@ export type OrphanDeps = {
 
 /** Approved orphans of which the removal is begun at once; the next inventory begins the rest. */
 const MOST_ROUNDS = 100
-
-/** The agent, for who may deal with its orphans. Reading too: what a shared agent has may be any org's. */
-export const operatedAgent = async (
-  agents: OrphanDeps['agents'],
-  caller: Caller,
-  id: AgentId,
-): Promise<E.Either<ApplicationError, Agent>> => {
-  const agent = await agents.get(caller.orgId, id)
-  if (agent === null) return E.left(notFound('agent', id))
-  if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })
-  if (!mayOwn(caller, agent.orgId)) return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
-  return E.right(agent)
-}
 
 /** All but adoption (`adopt-orphan.ts`). */
 export const orphanUseCases = (deps: OrphanDeps): Omit<Application['orphans'], 'adopt'> => {

@@ -100,7 +100,7 @@ describe('Ctrl-C', function () {
     await eventually(() => expect(performance.now() - first).to.be.above(1_100))
     expect(program.ended(), 'the session takes its time').to.equal(null)
     program.signal('SIGINT')
-    const { code, signal } = await program.end(1_000)
+    const { code, signal } = await program.end(5_000)
     expect([code, signal]).not.to.deep.equal([0, null])
     // What it left behind is taken over by the next start.
     const next = await dev(here, dataDir)

@@ -45,11 +45,11 @@ describe('the packed client', function () {
     await project.write('wrong.ts', wrong)
   })
 
-  it('is JavaScript and types with three dependencies', async () => {
+  it('is JavaScript and types with three dependencies, and the types of Node', async () => {
     const folder = join(project.folder, 'node_modules/@streamspace/client')
     const { name, type, dependencies } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'))
     expect([name, type]).to.deep.equal(['@streamspace/client', 'module'])
-    expect(Object.keys(dependencies)).to.have.members(['eventsource-parser', 'fp-ts', 'io-ts'])
+    expect(Object.keys(dependencies)).to.have.members(['@types/node', 'eventsource-parser', 'fp-ts', 'io-ts'])
     for (const file of ['client.js', 'client.d.ts'])
       expect(await readFile(join(folder, 'lib/src/client', file), 'utf8')).to.not.match(/from ['"]\.[^'"]*\.ts['"]/)
   })

@@ -69,7 +69,7 @@ describe('streamspace agent', () => {
       await withApi(answers, async ({ api, run }) => {
         const { code, stderr } = await run([...ENROL, '--token-file', 'token'], { cwd })
         expect(code).to.equal(1)
-        expect(stderr).to.contain('the token file token:')
+        expect(stderr).to.contain('the file token:')
         expect(api.asked).to.deep.equal([])
       })
       expect(await readdir(cwd)).to.deep.equal(['token'])

@@ -27,10 +27,10 @@ describe('the statements of pg-boss', () => {
   it('that are quick are given up soon when no answer comes, and work again', async () => {
     const fresh = await freshDatabase()
     const isQuick = (text: string): boolean => text.includes('quick')
-    const database = openJobsDatabase({ url: fresh.url, isQuick, quickAnswerTimeoutMs: 200 })
+    const database = openJobsDatabase({ url: fresh.url, isQuick, quickAnswerTimeoutMs: 1_000 })
     const slow = database.executeSql('SELECT pg_sleep(1)')
     const error = await database.executeSql('SELECT pg_sleep(60) AS quick').catch((thrown: Error) => thrown)
-    expect((error as Error).message).to.contain('no answer within 200 ms')
+    expect((error as Error).message).to.contain('no answer within 1000 ms')
     expect((await database.executeSql('SELECT 1 AS quick')).rows).to.deep.equal([{ quick: 1 }])
     expect((await slow).rows).to.have.lengthOf(1)
     await database.close()

@@ -24,7 +24,9 @@ export const projectWithClient = async (here: Scene): Promise<EmptyProject> => {
   const packing = ['scripts/client/pack.ts', '--out', folder]
   const { stdout } = await run(process.execPath, packing, { cwd: root })
   // What it depends on comes from here: a test needs no network.
-  const dependencies = ['eventsource-parser', 'fp-ts', 'io-ts'].map((name) => join(root, 'node_modules', name))
+  const dependencies = ['@types/node', 'undici-types', 'eventsource-parser', 'fp-ts', 'io-ts'].map((name) =>
+    join(root, 'node_modules', name),
+  )
   await run('npm', ['install', '--offline', '--no-audit', '--no-fund', stdout.trim(), ...dependencies], { cwd: folder })
   return {
     folder,
@@ -44,7 +46,7 @@ export const projectWithClient = async (here: Scene): Promise<EmptyProject> => {
           'false',
         ],
         ...['--module', 'nodenext', '--target', 'es2024', '--allowImportingTsExtensions'],
-        ...['--typeRoots', join(root, 'node_modules/@types'), '--types', 'node'],
+        ...['--types', 'node'],
       ]
       const tsc = join(root, 'node_modules/typescript/bin/tsc')
       return run(process.execPath, [tsc, ...options, ...files], { cwd: folder }).then(
