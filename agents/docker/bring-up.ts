@@ -40,6 +40,8 @@ export type Effort = {
 }
 
 const PING_WITHIN_MS = 5_000
+/** Then something else is wrong, and it is tried again later. */
+const MOST_REMADE = 2
 
 export type BroughtUp = 'settled' | 'interrupted'
 
@@ -54,6 +56,7 @@ export const bringUp = async (
   const timeoutMs = session.anchor === null ? 0 : startTimeoutMs(session.anchor.desired)
   let deadline = Date.now() + timeoutMs
   let death = effort.death ?? null
+  let remade = 0
 
   for (;;) {
     if (death !== null) {
@@ -72,6 +75,12 @@ export const bringUp = async (
     }
     if (signal.aborted) return 'interrupted'
     const started = await start(around, networks, session, patience)
+    if (started === 'without_network') {
+      remade += 1
+      if (remade > MOST_REMADE) throw new EngineError('the network of its org is lost whenever it is made', 404)
+      if ((await endWorkload(around, session, { signal })) === 'interrupted') return 'interrupted'
+      continue
+    }
     if (started !== 'started') return started
     const readiness = await awaitReady(around, session, { signal, deadline, progress })
     switch (readiness.kind) {
@@ -160,12 +169,14 @@ const start = async (
   networks: Networks,
   session: Session,
   patience: Effort['patience'],
-): Promise<'started' | BroughtUp> => {
+): Promise<'started' | 'without_network' | BroughtUp> => {
   const { workload } = session
   if (workload === null) throw new Error('a session was made and is not there')
   try {
     await startMended(around, networks, session, workload.name)
   } catch (error) {
+    // One that has run keeps the id of its network, and asks for that, whatever has its name by now. It is made anew.
+    if (isNetworkGone(error)) return 'without_network'
     const why = cannotStart(error)
     if (why === null) throw error
     // Nobody asks again for what nobody asked for: an address may come up later than its machine, and another may become free.

@@ -76,9 +76,16 @@ export const createNetworks = (): Networks => {
 
   const mend = async (around: Surroundings, orgId: string): Promise<void> => {
     const name = networkName(around.settings.agentId, orgId)
-    await around.engine.removeNetwork(name).catch((error: unknown) => {
-      if (!isMissing(error)) throw error
-    })
+    const isUsed = await around.engine.removeNetwork(name).then(
+      () => false,
+      (error: unknown) => {
+        if (isMissing(error)) return false
+        // What runs in it shows that it works: whoever could not be started there means another that had its name.
+        if (/has active endpoints/.test((error as Error).message)) return true
+        throw error
+      },
+    )
+    if (isUsed) return
     await ensure(around, orgId)
     around.log.warn({ network: name, orgId }, 'the network of an org was broken and is made again')
   }

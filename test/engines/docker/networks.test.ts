@@ -120,6 +120,41 @@ describe('networks of sessions', function () {
     agent = await here.agent()
   })
 
+  it('that are gone when a session is started again are made again, and its container with them', async () => {
+    const orgId = 'an org whose network goes'
+    const id = aSessionId()
+    let gone = false
+    const clumsy = await here.agent(
+      {},
+      {
+        step: async (step) => {
+          if (step !== 'waiting_to_restart' || gone) return
+          gone = true
+          await here.docker.getNetwork(networkName(here.agentId, orgId)).remove()
+        },
+      },
+    )
+    const spec = site({ restart: { policy: 'on-failure', maxRetries: 3 } })
+    const { containerId } = await clumsy.run(id, spec, { orgId })
+    await here.docker.getContainer(containerId!).kill()
+    await eventually(
+      () => {
+        const { status, restarts, containerId: now } = clumsy.platform.held(id)!.observed
+        expect({ status, restarts, isAnother: now !== containerId }).to.deep.equal({
+          status: 'running',
+          restarts: 1,
+          isAnother: true,
+        })
+      },
+      { within: 30_000 },
+    )
+    expect(gone).to.equal(true)
+    expect((await fetch(clumsy.platform.held(id)!.observed.endpoint!.url)).status).to.equal(200)
+    await clumsy.apply(id, spec, { generation: 2, state: 'deleted', orgId })
+    await clumsy.close()
+    agent = await here.agent()
+  })
+
   it('are small, one for each of forty orgs, and go when nothing runs in them', async () => {
     const sessions = Array.from({ length: 40 }, (_, index) => ({ id: aSessionId(), orgId: `org-number-${index}` }))
     const idle = script('exec sleep 600')
