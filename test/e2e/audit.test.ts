@@ -162,7 +162,11 @@ describe('the audit trail', function () {
     const database = await migratedDatabase(here)
     // All of it would be some hundred megabytes of objects: a server that held it would be ended by its own limit.
     // With little room for what is new, so that what it grows by is what it holds, and not what it has not thrown away yet.
-    const { rest: api, url, program } = await server(here, database, {
+    const {
+      rest: api,
+      url,
+      program,
+    } = await server(here, database, {
       NODE_OPTIONS: '--max-old-space-size=96 --max-semi-space-size=2',
     })
     await query(
