@@ -104,11 +104,11 @@ const alone = async (stage: Stage): Promise<readonly Outcome[]> => {
 
 /** In a network of its own: two Docker engines in one would undo each other's rules. */
 const OWN_NETWORK = 'docker'
-/** Lanes beside the tests of Kubernetes, as those wait most of the time. Each runs one stage after another; what minds a busy machine most comes last. */
-const beside: readonly (readonly string[])[] = [
-  [OWN_NETWORK, 'adapters'],
-  ['faults', 'e2e'],
-]
+/**
+ * Beside the tests of Kubernetes, as those wait most of the time: one step after another, and in each lanes beside each other. Those of
+ * Docker mind a busy machine most: their engine and what runs in it have deadlines of their own.
+ */
+const beside: readonly (readonly (readonly string[])[])[] = [[[OWN_NETWORK]], [['e2e'], ['faults', 'adapters']]]
 
 const oneAfterAnother = async (
   lane: readonly Stage[],
@@ -123,21 +123,27 @@ const oneAfterAnother = async (
   return outcomes
 }
 
-/** What the lanes beside it say is shown when all are over. */
+/** What is said beside it is shown when all is over. */
 const sideBySide = async (
-  lanes: readonly (readonly Stage[])[],
+  steps: readonly (readonly (readonly Stage[])[])[],
   through: readonly string[],
   kubernetes: Stage,
 ): Promise<readonly Outcome[]> => {
-  const named = lanes.map((lane) => ({ lane, names: lane.map(({ name }) => name).join(', ') }))
-  console.log(`\n── ${kubernetes.name}, and beside it ${named.map(({ names }) => names).join(' and ')} ──`)
+  const named = steps.flat().map((lane) => ({ lane, names: lane.map(({ name }) => name).join(', ') }))
+  console.log(`\n── ${kubernetes.name}, and beside it ${named.map(({ names }) => names).join('; ')} ──`)
   const folder = await mkdtemp(join(tmpdir(), 'streamspace-stages-'))
   const outputs = await Promise.all(named.map(({ names }) => open(join(folder, names.replaceAll(', ', '-')), 'w+')))
   try {
-    const outcomes = await Promise.all([
-      ...lanes.map((lane, at) => oneAfterAnother(lane, through, (outputs[at] as FileHandle).fd)),
-      timed(kubernetes).then((outcome) => [outcome]),
-    ])
+    const stepByStep = async (): Promise<readonly Outcome[]> => {
+      const outcomes: Outcome[] = []
+      for (const lanes of steps) {
+        const run = (lane: readonly Stage[]) =>
+          oneAfterAnother(lane, through, (outputs[named.findIndex((one) => one.lane === lane)] as FileHandle).fd)
+        outcomes.push(...(await Promise.all(lanes.map(run))).flat())
+      }
+      return outcomes
+    }
+    const outcomes = await Promise.all([stepByStep(), timed(kubernetes).then((outcome) => [outcome])])
     for (const { names } of named) {
       console.log(`\n── what was said beside it: ${names} ──`)
       console.log(await readFile(join(folder, names.replaceAll(', ', '-')), 'utf8'))
@@ -155,12 +161,13 @@ const steps = (stages: readonly Stage[]): readonly Step[] => {
   const each = (some: readonly Stage[]): readonly Step[] =>
     some.map((stage) => ({ stages: [stage], run: () => alone(stage) }))
   const kubernetes = stages.find(({ name }) => name === 'kubernetes')
-  const lanes = beside
-    .map((names) => names.flatMap((name) => stages.filter((stage) => stage.name === name)))
-    .filter((lane) => lane.length > 0)
+  const chosenOf = (names: readonly string[]): readonly Stage[] =>
+    names.flatMap((name) => stages.filter((stage) => stage.name === name))
+  const steps = beside.map((lanes) => lanes.map(chosenOf).filter((lane) => lane.length > 0))
+  const others = steps.flat(2)
   const through = kubernetes === undefined ? null : ownNetwork()
-  if (kubernetes === undefined || through === null || lanes.length === 0) return each(stages)
-  const both: Step = { stages: [...lanes.flat(), kubernetes], run: () => sideBySide(lanes, through, kubernetes) }
+  if (kubernetes === undefined || through === null || others.length === 0) return each(stages)
+  const both: Step = { stages: [...others, kubernetes], run: () => sideBySide(steps, through, kubernetes) }
   const rest = stages.filter((stage) => !both.stages.includes(stage))
   return [
     ...each(rest.filter((stage) => stage !== coverage)),
