@@ -15,7 +15,7 @@ import { type Exchange, headersOf } from './exchange.ts'
 
 export type Watches = {
   readonly open: (exchange: Exchange, caller: Caller, watch: Watch) => void
-  /** Whether one more of this caller can be served. */
+  /** Whether one more of this caller's org can be served. */
   readonly hasRoom: (caller: Caller) => boolean
   readonly size: () => number
   /** Ended because their reader was too slow, since the start. */
@@ -32,14 +32,14 @@ export type WatchesSettings = {
   readonly unreadBytes?: number
   /** For how long a reader that is behind may take nothing. */
   readonly patienceMs?: number
-  /** Streams of a replica, and of one key or user of it. */
+  /** Streams of a replica, and of one org of it. */
   readonly most?: number
   readonly mostOfOne?: number
 }
 
 /** Streams of a replica: each is a connection and some memory. */
 const MOST = 10_000
-/** Of one key or user: some are left for others. */
+/** Of one org, whose keys may be many: some are left for others. */
 const MOST_OF_ONE = 7_500
 const UNREAD_BYTES = 262_144
 /** One that is behind is given more when no more than this waits. */
@@ -108,9 +108,9 @@ export const createWatches = ({
   }
 
   const count = (caller: Caller, more: 1 | -1): void => {
-    const now = (sizeBy.get(nameOf(caller)) ?? 0) + more
-    if (now === 0) sizeBy.delete(nameOf(caller))
-    else sizeBy.set(nameOf(caller), now)
+    const now = (sizeBy.get(caller.orgId) ?? 0) + more
+    if (now === 0) sizeBy.delete(caller.orgId)
+    else sizeBy.set(caller.orgId, now)
   }
 
   const open: Watches['open'] = (exchange, caller, watch) => {
@@ -229,7 +229,7 @@ export const createWatches = ({
 
   return {
     open,
-    hasRoom: (caller) => !closed && size < most && (sizeBy.get(nameOf(caller)) ?? 0) < mostOfOne,
+    hasRoom: (caller) => !closed && size < most && (sizeBy.get(caller.orgId) ?? 0) < mostOfOne,
     size: () => size,
     dropped: () => dropped,
     close: () => {
@@ -239,8 +239,6 @@ export const createWatches = ({
     },
   }
 }
-
-const nameOf = ({ keyId, orgId, userId }: Caller): string => keyId ?? `${orgId}\n${userId}`
 
 const STOPPING = 'this replica is stopping: go on with Last-Event-ID'
 

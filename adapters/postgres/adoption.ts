@@ -13,7 +13,7 @@ import type { Decision } from '../../domain/session/session.ts'
 import { type InsertSettings, inputOf } from './insert-sessions.ts'
 import { orphanFromRow } from './orphan-rows.ts'
 import { type Database, ownedBy, type Row } from './pool.ts'
-import { countNew, lockQuota } from './quota-asked.ts'
+import { countNew, lockQuotaOfNew } from './quota-asked.ts'
 
 const LOCK_AGENT = `
 SELECT max_sessions, cpu_millis, memory_mib, allocated_sessions, allocated_cpu_millis, allocated_memory_mib
@@ -75,7 +75,7 @@ SELECT count(*) AS adopted FROM session`
 export const createAdoptionStore = (database: Database, settings: InsertSettings): AdoptionStore => ({
   adopt: (agent, sessionId, judge, secrets, orgId) =>
     ownedBy(database, agent.orgId).transaction(async (query): Promise<Adoption<never>> => {
-      await lockQuota(query, orgId)
+      await lockQuotaOfNew(query, orgId)
       const [room] = (await query({ name: 'lock_agent', text: LOCK_AGENT, values: [agent.id, agent.orgId] })).rows
       if (room === undefined) return { kind: 'missing' }
       const [row] = (await query({ text: LOCK_ORPHAN, values: [agent.id, agent.orgId, sessionId] })).rows

@@ -94,7 +94,10 @@ export const createAgentDrains = (database: Database, cursors: Cursors, settings
       const { rows } = await database.query({
         text: `SELECT d.agent_id, (SELECT count(*) FROM session_moves m WHERE m.from_agent = d.agent_id) AS moving
                  FROM agent_drains d JOIN agents a ON a.id = d.agent_id AND a.cordoned
-                ORDER BY d.started_at LIMIT $1`,
+                -- Of those that have nothing to move any more there may be many, of one org, and they stay: they come last.
+                ORDER BY NOT EXISTS (SELECT FROM sessions s
+                                      WHERE s.agent_id = d.agent_id AND s.deleted_at IS NULL AND s.status = 'running' AND ${MAY_LEAVE}),
+                         d.started_at LIMIT $1`,
         values: [limit],
       })
       return rows.map((row) => ({ agentId: row.agent_id as AgentId, moving: row.moving as number }))

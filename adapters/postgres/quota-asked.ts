@@ -17,6 +17,11 @@ export const lockQuota = async (query: Queries['query'], orgId: string): Promise
   await query({ name: 'lock_quota', text: 'SELECT lock_quota_usage(ARRAY[$1::text])', values: [orgId] })
 }
 
+/** The same, for who makes a session there: throws (23503) when the org was deleted, and keeps it from being deleted meanwhile. */
+export const lockQuotaOfNew = async (query: Queries['query'], orgId: string): Promise<void> => {
+  await query({ name: 'lock_quota_of_new', text: 'SELECT lock_quota_usage_of_new(ARRAY[$1::text])', values: [orgId] })
+}
+
 /** As a step of the statement that writes them: new sessions, rows of `made`, are counted in those orgs that have a quota. */
 export const countNew = (made: string, counted: string): string => `
   INSERT INTO quota_usage AS u (org_id, scope, name, sessions, running, cpu_millis, memory_mib)

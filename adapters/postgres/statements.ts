@@ -22,8 +22,8 @@ export type Statements = {
   readonly abandon: () => void
 }
 
-/** Data, constraints, a transaction rolled back, a statement cancelled: the connection is as good as before. */
-const ITS_OWN = /^(22...|23...|40...|57014)$/
+/** Data, constraints, a transaction rolled back (by a race that was lost, too), a statement or its wait cancelled: the connection is as good as before. */
+const ITS_OWN = /^(22...|23...|40...|55P03|57014|SS001)$/
 
 /** Other errors of PostgreSQL may be about what the connection remembers, a prepared statement for one. */
 const isUsableAfter = (error: unknown): boolean => {

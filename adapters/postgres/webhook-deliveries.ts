@@ -5,7 +5,7 @@
  */
 import type { OrgId, WebhookDeliveryId, WebhookId } from '../../domain/ids.ts'
 import type { Ids } from '../../domain/ports/clock.ts'
-import { type Feed, type FeedEvent, type FeedPosition, isBehind } from '../../domain/ports/feed.ts'
+import { type Feed, type FeedEvent, type FeedPage, type FeedPosition, isBehind } from '../../domain/ports/feed.ts'
 import type { DeliveryJobs, DeliveryStore } from '../../domain/ports/webhooks.ts'
 import { type Subscription, wants } from '../../domain/webhook/wants.ts'
 import { DISABLED_AFTER_DEAD } from '../../domain/webhook/webhook.ts'
@@ -127,13 +127,13 @@ export const createDeliveryStore = (
       return database.transaction(async (query) => {
         // Another replica may have read the same.
         if (!(await isStillAt(query, from))) return nothing
-        const wanted = deliveriesOf(page.events, await subscriptions(query, page.events))
+        const { wanted, events, next } = firstOf(page, await subscriptions(query, page.events))
         if (wanted.length > 0) {
           await query({ text: INSERT, values: columnsOf(wanted, ids) })
           await queueIn(query)
         }
-        await query({ text: MOVE_FEED_POSITION, values: [READER, String(page.next.xid), page.next.id] })
-        return { events: page.events.length, deliveries: wanted.length }
+        await query({ text: MOVE_FEED_POSITION, values: [READER, String(next.xid), next.id] })
+        return { events, deliveries: wanted.length }
       })
     },
 
@@ -207,10 +207,24 @@ const subscriptions = async (
   }))
 }
 
-const deliveriesOf = (events: readonly FeedEvent[], among: readonly Subscription[]): readonly Wanted[] =>
-  events.flatMap((event) =>
-    among.flatMap((subscription) => (wants(subscription, event) ? [{ subscription, event }] : [])),
-  )
+/** Deliveries that are written at once: about a second's, however many webhooks somebody has. */
+const WRITTEN_AT_ONCE = 5_000
+
+/** Of a page the first events, for which no more than so many deliveries are wanted, or the first of all; the others are read again. */
+const firstOf = (
+  page: FeedPage,
+  among: readonly Subscription[],
+): { readonly wanted: readonly Wanted[]; readonly events: number; readonly next: FeedPosition } => {
+  const wanted: Wanted[] = []
+  for (const [at, event] of page.events.entries()) {
+    const those = among.filter((subscription) => wants(subscription, event))
+    const before = page.events[at - 1]
+    if (before !== undefined && wanted.length + those.length > WRITTEN_AT_ONCE)
+      return { wanted, events: at, next: before.position }
+    for (const subscription of those) wanted.push({ subscription, event })
+  }
+  return { wanted, events: page.events.length, next: page.next }
+}
 
 const columnsOf = (wanted: readonly Wanted[], ids: Pick<Ids, 'webhookDelivery'>): readonly unknown[] => [
   wanted.map(() => ids.webhookDelivery()),

@@ -16,7 +16,7 @@ import type { Authenticated } from '../../../domain/ports/access.ts'
 import { watchSessions } from '../../../src/usecases/watch-sessions.ts'
 import { createLiveFeed } from '../../../src/watch/live-feed.ts'
 import { eventually } from '../../support/eventually.ts'
-import { ACME, openStores, type Stores } from '../../support/rows.ts'
+import { ACME, GLOBEX, openStores, type Stores } from '../../support/rows.ts'
 import { type Told, type WatchCall, type Watcher, watch } from '../../support/watcher.ts'
 import { answersInMemory } from './api-server.ts'
 import { fakeApplication } from './fake-application.ts'
@@ -296,11 +296,13 @@ describe('streams of events', function () {
     await changed.over(5_000)
   })
 
-  it('of one key or user are bounded, so that some are left for others', async () => {
+  it('of one org are bounded, so that some are left for others', async () => {
     const one = await replica({ mostOfOne: 2 })
     const two = [await watching(one), await watching(one)]
     expect((await watching(one)).status).to.equal(503)
     one.say({ kind: 'caller', caller: { ...caller, userId: 'walter' as UserId } })
+    expect((await watching(one)).status).to.equal(503)
+    one.say({ kind: 'caller', caller: { ...caller, orgId: GLOBEX } })
     expect((await watching(one)).status).to.equal(200)
     one.say({ kind: 'caller', caller })
     two[0]?.cut()

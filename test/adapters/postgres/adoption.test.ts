@@ -20,6 +20,7 @@ import {
   aSessionOn,
   commandsOf,
   commit,
+  GLOBEX,
   heldOn,
   ids,
   ofAcme,
@@ -150,6 +151,17 @@ describe('adoption', function () {
     expect(over.kind === 'adopted' && over.decision.session.statusMessage).to.match(/more than its capacity/)
     expect(await allocatedOn(stores, full.agentId)).to.deep.equal([2, 1_000, 1_024])
     expect(await heldOn(stores, full.agentId)).to.deep.equal([2, 1_000, 1_024])
+  })
+
+  it('into an org that is deleted meanwhile is refused, and leaves the orphan as it was', async () => {
+    const shared = await anAgent(stores, { id: 'shared', orgId: null })
+    const id = await seen(shared)
+    await stores.orgs.remove(GLOBEX)
+    const refusal = await adopting(id, { peer: shared, orgId: null, draft: { orgId: GLOBEX } }).catch(
+      (error: unknown) => error,
+    )
+    expect(refusal).to.include({ code: '23503', message: 'the org was deleted' })
+    expect(await stores.ask('SELECT FROM sessions')).to.deep.equal([])
   })
 
   it('of what is not there, or has ended, is of nothing', async () => {

@@ -15,6 +15,7 @@ import {
   aWrite,
   commandsOf,
   commit,
+  enrolled,
   GLOBEX,
   heldOn,
   ids,
@@ -183,6 +184,16 @@ describe('the draining of an agent', function () {
     await stores.drains.begin(ofAcme(here.agentId), 'user:pia')
     expect(await stores.drains.progress(ACME, here.agentId, everything)).to.deep.include({ startedBy: 'user:olga' })
     expect((await stores.drains.underWay(10)).map(({ agentId }) => agentId)).to.deep.equal([here.agentId])
+  })
+
+  it('is not kept waiting by those, begun before it, of agents that have nothing to move', async () => {
+    for (const id of ['idle-1', 'idle-2']) {
+      await enrolled(stores, { id })
+      await stores.drains.begin(ofAcme(id as never), 'user:olga')
+    }
+    await runningOn(here)
+    await begin()
+    expect((await stores.drains.underWay(1)).map(({ agentId }) => agentId)).to.deep.equal([here.agentId])
   })
 
   it('waits like any other for a place where the room is gone when it rests', async () => {

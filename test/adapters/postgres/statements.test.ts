@@ -56,6 +56,8 @@ describe('statements over a pool', () => {
   it('keeps the connection of one that was refused for what it said', async () => {
     const before = await backend()
     await refused(`SELECT 1 / 0`)
+    // A race that was lost: `abort_conflicting_commit()`.
+    await refused(`DO $$ BEGIN RAISE EXCEPTION 'changed by others' USING ERRCODE = 'SS001'; END $$`)
     expect(await backend()).to.equal(before)
   })
 

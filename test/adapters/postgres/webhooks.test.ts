@@ -123,6 +123,25 @@ describe('deliveries of webhooks', () => {
     expect((await typesOf(web)).filter((type) => type === 'failed')).to.have.length(1)
   })
 
+  it('of very many webhooks of one org are made some thousands at a time, and those of others after them', async () => {
+    const theirs = await hook({ orgId: GLOBEX })
+    await stores.ask(
+      `INSERT INTO webhooks (id, org_id, url, events, labels, secret)
+       SELECT gen_random_uuid(), org_id, url, events, labels, secret FROM webhooks, generate_series(1, 599)
+        WHERE id = $1`,
+      webhook.id,
+    )
+    for (let n = 0; n < 20; n += 1) await happens('failed')
+    await happens('running', GLOBEX)
+    expect(await stores.deliveries.readFeed(500)).to.deep.equal({ events: 8, deliveries: 4_800 })
+    await readAll(500)
+    expect(await typesOf(theirs)).to.deep.equal(['running'])
+    const [made] = await stores.ask(
+      'SELECT count(*)::int AS n, count(DISTINCT (webhook_id, event_id))::int AS each FROM webhook_deliveries',
+    )
+    expect(made).to.deep.equal({ n: 12_001, each: 12_001 })
+  })
+
   it('begin with the webhook: what happened while there was none is not told', async () => {
     await stores.webhooks.remove(ACME, webhook.id, 1)
     await happens('failed')
