@@ -43,7 +43,8 @@ export const createOrgStore = (database: Database, cursors: Cursors): OrgStore =
   remove: (id) =>
     database.transaction(async (query) => {
       const held = await query({
-        text: 'SELECT FROM orgs WHERE id = $1 AND deleted_at IS NULL FOR UPDATE',
+        // What is being added refers to it: that holds the lock below, and must not wait for this one.
+        text: 'SELECT FROM orgs WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE',
         values: [id],
       })
       if (held.rowCount === 0) return null

@@ -65,6 +65,23 @@ describe('an org that is deleted', () => {
     expect(refusal).to.include({ code: '23503', message: 'the org was deleted' })
   })
 
+  it('waits for who is about to add something, who does not wait for it', async () => {
+    const removing = await stores.database.together(async ({ query }) => {
+      await query({ text: 'SELECT pg_advisory_xact_lock_shared(730211, hashtext($1))', values: [ACME] })
+      const removal = stores.orgs.remove(ACME)
+      await lockWaits(stores.ask, 1)
+      await query({
+        text: `INSERT INTO agents (id, org_id, platform, token_hash) VALUES ('added', $1, 'process', '')`,
+        values: [ACME],
+      })
+      return { removal }
+    })
+    expect(await removing.removal).to.deep.equal({ sessions: 0, agents: 1 })
+    expect(
+      (await stores.ask('SELECT deadlocks::int AS n FROM pg_stat_database WHERE datname = current_database()'))[0]?.n,
+    ).to.equal(0)
+  })
+
   it('gets no session any more, and keeps none from the others that are written with it', async () => {
     expect(await stores.orgs.remove(GLOBEX)).to.deep.equal({ sessions: 0, agents: 0 })
     const [theirs, ours] = await Promise.all(
