@@ -32,8 +32,7 @@ export type WatchesSettings = {
   readonly unreadBytes?: number
   /** For how long a reader that is behind may take nothing. */
   readonly patienceMs?: number
-  /** Streams of a replica, and of one org of it. */
-  readonly most?: number
+  /** Streams of one org. */
   readonly mostOfOne?: number
 }
 
@@ -76,7 +75,6 @@ export const createWatches = ({
   heartbeatMs,
   unreadBytes = UNREAD_BYTES,
   patienceMs = PATIENCE_MS,
-  most = MOST,
   mostOfOne = MOST_OF_ONE,
 }: WatchesSettings): Watches => {
   const holders = new Map<string, Holder>()
@@ -229,7 +227,7 @@ export const createWatches = ({
 
   return {
     open,
-    hasRoom: (caller) => !closed && size < most && (sizeBy.get(caller.orgId) ?? 0) < mostOfOne,
+    hasRoom: (caller) => !closed && size < MOST && (sizeBy.get(caller.orgId) ?? 0) < mostOfOne,
     size: () => size,
     dropped: () => dropped,
     close: () => {

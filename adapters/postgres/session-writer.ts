@@ -58,9 +58,9 @@ export const createSessionWriter = (database: Tenants, settings: InsertSettings)
       throw error
     }
   },
-  keep: async ({ orgId, answer, audit }) => {
+  keep: async (kept) => {
     try {
-      await database.of(orgId).transaction((query) => keepWith(query, { orgId, answer, audit }))
+      await database.of(kept.orgId).transaction((query) => keepWith(query, kept))
       return E.right(undefined)
     } catch (error) {
       if (isAnswered(error)) return E.left({ _tag: 'Answered' })

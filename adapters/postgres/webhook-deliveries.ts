@@ -115,7 +115,7 @@ export const createDeliveryStore = (
 
   return {
     readFeed: async (limit) => {
-      const nothing = { events: 0, deliveries: 0 }
+      const nothing = { events: 0, deliveries: 0, more: false }
       const from = await feed.positionOf(READER)
       if (!(await isAnybody(database.query))) {
         await skip(from)
@@ -133,7 +133,7 @@ export const createDeliveryStore = (
           await queueIn(query)
         }
         await query({ text: MOVE_FEED_POSITION, values: [READER, String(next.xid), next.id] })
-        return { events, deliveries: wanted.length }
+        return { events, deliveries: wanted.length, more: events < page.events.length || !page.complete }
       })
     },
 

@@ -52,7 +52,6 @@ export type AuditFilter = {
 export type AuditScope = { readonly orgId: OrgId; readonly nobodys: boolean }
 
 export type AuditStore = {
-  /** Newest first. */
   readonly list: (scope: AuditScope, filter: AuditFilter, page: PageRequest<ByTime>) => Promise<Page<AuditEvent>>
   /** Oldest first, a bounded number at a time, until the last that was there when it began. Reads on only when it is asked for more. */
   readonly all: (scope: AuditScope, filter: AuditFilter) => AsyncIterable<readonly AuditEvent[]>

@@ -50,9 +50,8 @@ export type JobView = {
 
 /** What people see of the jobs. Lists throw `BadCursorError` for a cursor that is not theirs. */
 export type JobQueries = {
-  /** By name. */
   readonly queues: (page: PageRequest<ByName>) => Promise<Page<QueueView>>
-  /** The newest first; null: no such queue. */
+  /** null: no such queue. */
   readonly jobs: (
     queue: string,
     filter: { readonly state?: readonly JobState[] },

@@ -9,7 +9,10 @@ export type PageRequest<Sort extends string = never> = {
   readonly sort?: Sort | undefined
 }
 
-/** Orders of lists, those that indexes have; `-` is descending, and the first of each is how the list goes by itself. */
+/**
+ * Orders of lists, those that indexes have (orgs and templates are few, and sorted by their time as well); `-` is descending, and the
+ * first of each is how the list goes by itself.
+ */
 export const byCreation = ['-createdAt', 'createdAt'] as const
 export const byFirstSight = ['-firstSeenAt', 'firstSeenAt'] as const
 export const byGeneration = ['generation', '-generation'] as const

@@ -52,7 +52,9 @@ export type DueDelivery = {
 /** For nobody in particular: what the server does with deliveries by itself. */
 export type DeliveryStore = {
   /** Makes deliveries of the next events of the feed, and moves on in it. */
-  readonly readFeed: (limit: number) => Promise<{ readonly events: number; readonly deliveries: number }>
+  readonly readFeed: (
+    limit: number,
+  ) => Promise<{ readonly events: number; readonly deliveries: number; readonly more: boolean }>
   /** Sends jobs for deliveries that have none; how many. */
   readonly queue: () => Promise<number>
   /** Counts the attempt that is about to be made; null: there is none to be made. */

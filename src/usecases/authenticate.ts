@@ -32,15 +32,18 @@ export const createAuthenticate = (deps: {
   readonly told?: (what: string, why: string) => void
 }): Authentication => {
   const remembered = new Map<string, Remembered>()
+  /** How often all was forgotten: what was looked up before is not remembered after. */
+  let forgotten = 0
 
   const recordOf = async (key: string): Promise<ApiKeyRecord | null> => {
     const known = remembered.get(key)
     if (known !== undefined && known.until > performance.now()) return known.record
+    const before = forgotten
     const candidates = await deps.access.keysByPrefix(key.slice(0, KEY_PREFIX_LENGTH))
     const record = candidates.find((candidate) => deps.tokens.matches(key, candidate.hash)) ?? null
     if (remembered.size >= REMEMBER_AT_MOST) remembered.clear()
     // Unknown keys are not remembered: guessing must not fill the memory, and a new key works at once.
-    if (record !== null) remembered.set(key, { record, until: performance.now() + REMEMBER_MS })
+    if (record !== null && before === forgotten) remembered.set(key, { record, until: performance.now() + REMEMBER_MS })
     return record
   }
 
@@ -55,7 +58,9 @@ export const createAuthenticate = (deps: {
   /** One that is not there is asked for again each time. */
   const orgExists = async (orgId: OrgId): Promise<boolean> => {
     if ((orgs.get(orgId) ?? 0) > performance.now()) return true
+    const before = forgotten
     if (!(await deps.access.orgExists(orgId))) return false
+    if (before !== forgotten) return true
     if (orgs.size >= REMEMBER_AT_MOST) orgs.clear()
     orgs.set(orgId, performance.now() + REMEMBER_MS)
     return true
@@ -77,6 +82,7 @@ export const createAuthenticate = (deps: {
   }
 
   const forget = (): void => {
+    forgotten += 1
     remembered.clear()
     orgs.clear()
   }

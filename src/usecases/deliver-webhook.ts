@@ -42,10 +42,10 @@ export const webhookFeed = (deps: {
     const until = deps.elapsed() + READ_AT_MOST_MS
     const sum = { events: 0, deliveries: 0 }
     for (;;) {
-      const { events, deliveries } = await deps.deliveries.readFeed(EVENTS_AT_ONCE)
+      const { events, deliveries, more } = await deps.deliveries.readFeed(EVENTS_AT_ONCE)
       sum.events += events
       sum.deliveries += deliveries
-      if (events < EVENTS_AT_ONCE || deps.elapsed() >= until) break
+      if (!more || deps.elapsed() >= until) break
     }
     return { ...sum, queued: await deps.deliveries.queue() }
   },

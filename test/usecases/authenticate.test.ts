@@ -126,6 +126,16 @@ describe('what is remembered of a key', () => {
     expect(await authenticate(KEY, null)).to.deep.equal({ kind: 'unauthorized' })
   })
 
+  it('is not remembered when it was revoked while it was looked up', async () => {
+    const keys = [aKey()]
+    const { authenticate } = authenticating(keys)
+    const under = authenticate(KEY, null)
+    keys[0] = aKey({ revokedAt: T0 })
+    authenticate.forget()
+    await under
+    expect(await authenticate(KEY, null)).to.deep.equal({ kind: 'unauthorized' })
+  })
+
   it('does not hold up a key that was made just now', async () => {
     const keys: ApiKeyRecord[] = []
     const { authenticate } = authenticating(keys)

@@ -133,7 +133,7 @@ describe('deliveries of webhooks', () => {
     )
     for (let n = 0; n < 20; n += 1) await happens('failed')
     await happens('running', GLOBEX)
-    expect(await stores.deliveries.readFeed(500)).to.deep.equal({ events: 8, deliveries: 4_800 })
+    expect(await stores.deliveries.readFeed(500)).to.deep.equal({ events: 8, deliveries: 4_800, more: true })
     await readAll(500)
     expect(await typesOf(theirs)).to.deep.equal(['running'])
     const [made] = await stores.ask(
