@@ -11,7 +11,7 @@
  * the sessions of several orgs may be written together, and none of them may be seen then.
  */
 import type { Kept, KeptRequest } from '../../domain/ports/idempotency.ts'
-import type { Creation, SecretEnv } from '../../domain/ports/unit-of-work.ts'
+import type { Creation, QuotaWait, SecretEnv } from '../../domain/ports/unit-of-work.ts'
 import { auditRecord, insertAudit } from './audit.ts'
 import { countNew } from './quota-asked.ts'
 
@@ -23,7 +23,8 @@ export type InsertSettings = {
   readonly quotas?: 'only'
 }
 
-const INSERT_SESSIONS = `
+/** `lockQuotas`: the function of the database that does it. */
+const insertSessions = (lockQuotas: string): string => `
 WITH input AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset($1::jsonb) AS i (
     place int, id uuid, org_id text, user_id text, name text, template_id uuid, template_name text,
@@ -35,7 +36,7 @@ WITH input AS MATERIALIZED (
     caller text, key_hash bytea, fingerprint bytea, answer_status smallint, answer_location text, answer_body bytea, audit jsonb)
 ),
 quota AS MATERIALIZED (
-  SELECT unnest(lock_quota_usage_of_new(ARRAY(SELECT DISTINCT org_id FROM input))) AS org_id
+  SELECT unnest(${lockQuotas}(ARRAY(SELECT DISTINCT org_id FROM input))) AS org_id
 ),
 room AS MATERIALIZED (
   SELECT id, max_sessions - allocated_sessions AS sessions, cpu_millis - allocated_cpu_millis AS cpu_millis,
@@ -115,10 +116,14 @@ SELECT id, id IN (SELECT id FROM taken) AS is_new, NULL::jsonb AS refusal FROM a
  UNION ALL
 SELECT id, false, refusal FROM refused`
 
+const STATEMENTS = {
+  briefly: { name: 'insert_sessions', text: insertSessions('lock_quota_usage_of_new_briefly') },
+  patiently: { name: 'insert_sessions_patiently', text: insertSessions('lock_quota_usage_of_new') },
+} as const satisfies Record<QuotaWait, { name: string; text: string }>
+
 /** Exported for the benchmark, whose raw floor is this very statement. */
-export const insertion = (creations: readonly Creation[], settings: InsertSettings) => ({
-  name: 'insert_sessions',
-  text: INSERT_SESSIONS,
+export const insertion = (creations: readonly Creation[], settings: InsertSettings, wait: QuotaWait = 'briefly') => ({
+  ...STATEMENTS[wait],
   values: [
     JSON.stringify(creations.map((creation, place) => inputOf(creation, place, settings))),
     [...new Set(creations.flatMap(({ decision: { session } }) => session.agentId ?? []))],

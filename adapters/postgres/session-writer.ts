@@ -11,6 +11,7 @@ import {
   type CommitConflict,
   type Creation,
   PoisonedGroupError,
+  QuotaHeldError,
   type SessionWriter,
 } from '../../domain/ports/unit-of-work.ts'
 import type { Decision } from '../../domain/session/session.ts'
@@ -23,6 +24,8 @@ import { reserveRoom } from './reserve-room.ts'
 
 /** SQLSTATE of `abort_conflicting_commit()`, of an org that was deleted, of a unique violation, and of what PostgreSQL asks to retry. */
 export const CONFLICTING = new Set(['SS001', '23503', '23505', '40001', '40P01'])
+/** SQLSTATE of a wait for a lock that was cut short. */
+const LOCK_NOT_AVAILABLE = '55P03'
 /**
  * SQLSTATE of what is about one row of several: a value (data exceptions, violated constraints, a program's limits), or a
  * wait for a lock that was cut short, which the others need not have.
@@ -32,13 +35,14 @@ const ABOUT_A_ROW = /^(2[23]|54|57014|55P03)/
 export const codeOf = (error: unknown): string => (error as { code?: string }).code ?? ''
 
 export const createSessionWriter = (database: Tenants, settings: InsertSettings): SessionWriter => ({
-  insert: async (creations) => {
+  insert: async (creations, wait) => {
     try {
       const orgs = creations.map(({ decision }) => decision.session.orgId)
-      const { rows } = await database.of(orgs).query(insertion(creations, settings))
+      const { rows } = await database.of(orgs).query(insertion(creations, settings, wait))
       const written = new Map<string, Written>(rows.map((row) => [row.id, row]))
       return creations.map((creation) => outcomeOf(creation, written.get(creation.decision.session.id)))
     } catch (error) {
+      if (wait === 'briefly' && codeOf(error) === LOCK_NOT_AVAILABLE) throw new QuotaHeldError(error)
       if (creations.length > 1 && ABOUT_A_ROW.test(codeOf(error))) throw new PoisonedGroupError(error)
       if (CONFLICTING.has(codeOf(error))) return creations.map(() => E.left({ _tag: 'Conflict' }))
       throw error

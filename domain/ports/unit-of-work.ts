@@ -39,13 +39,20 @@ export type UnitOfWork = {
 /** A decision on a session that does not exist yet. */
 export type Creation = CommittedWith & { readonly decision: Decision }
 
+/** For the quota of an org that somebody holds: a moment, or until that one's transaction is over. */
+export type QuotaWait = 'briefly' | 'patiently'
+
 /** What the unit of work writes with. */
 export type SessionWriter = {
   /**
    * New sessions in ONE statement; each is written with all that belongs to it, or answered with why not, whatever
-   * becomes of the others. Throws `PoisonedGroupError` when a value of one of several cannot be written.
+   * becomes of the others. Throws `PoisonedGroupError` when a value of one of several cannot be written, and
+   * `QuotaHeldError` when it may wait only briefly and an org's quota is held for longer.
    */
-  readonly insert: (creations: readonly Creation[]) => Promise<readonly E.Either<CommitConflict, void>[]>
+  readonly insert: (
+    creations: readonly Creation[],
+    wait: QuotaWait,
+  ) => Promise<readonly E.Either<CommitConflict, void>[]>
   readonly change: (decision: Decision, kept?: Kept) => Promise<E.Either<CommitConflict, void>>
   /** The answer to what changes nothing. */
   readonly keep: (kept: Kept) => Promise<E.Either<Answered, void>>
@@ -56,5 +63,13 @@ export class PoisonedGroupError extends Error {
   constructor(cause: unknown) {
     super('one of several new sessions cannot be written', { cause })
     this.name = 'PoisonedGroupError'
+  }
+}
+
+/** None of a group was written, as the quota of an org in it is held by somebody: whoever gathered them writes each org's apart. */
+export class QuotaHeldError extends Error {
+  constructor(cause: unknown) {
+    super('the quota of an org is held by another transaction', { cause })
+    this.name = 'QuotaHeldError'
   }
 }

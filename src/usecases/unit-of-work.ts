@@ -1,17 +1,21 @@
 /**
  * Commits decisions. New sessions that are wanted at the same moment are committed together, by one statement:
- * a burst of creates then pays for few commits. One on its own is committed at once.
+ * a burst of creates then pays for few commits. One on its own is committed at once. Those of an org whose quota is held by somebody for
+ * longer than a moment are written apart from the others (docs/decisions/0110).
  */
 import { E } from '../../domain/fp.ts'
+import type { OrgId } from '../../domain/ids.ts'
 import {
   type CommitConflict,
   type Creation,
   PoisonedGroupError,
+  QuotaHeldError,
+  type QuotaWait,
   type SessionWriter,
   type UnitOfWork,
 } from '../../domain/ports/unit-of-work.ts'
 import { isUnchanged } from '../../domain/session/session.ts'
-import { createBatch } from '../delivery/batch.ts'
+import { type Batch, createBatch } from '../delivery/batch.ts'
 
 type Committed = E.Either<CommitConflict, void>
 
@@ -23,27 +27,70 @@ const CREATIONS_AT_ONCE = 64
 const OVERTAKE_AFTER_MS = 50
 
 export const createUnitOfWork = (writer: SessionWriter): UnitOfWork => {
-  const creations = createBatch<Creation, Committed>((group) => insertAll(writer, group), {
+  const apart = createLines((group) => insertAll(writer, group, 'patiently'))
+  const together = createBatch<Creation, Committed>((group) => insertBriefly(writer, group, apart.add), {
     minIntervalMs: EVERY_MS,
     overtakeAfterMs: OVERTAKE_AFTER_MS,
     keyOf: ({ decision: { session } }) => session.agentId,
     maxItems: CREATIONS_AT_ONCE,
   })
+  const create = (creation: Creation): Promise<Committed> =>
+    apart.has(orgOf(creation)) ? apart.add(creation) : together.add(creation)
   return {
     commit: async (decision, more = {}) => {
       if (isUnchanged(decision)) return more.kept === undefined ? E.right(undefined) : writer.keep(more.kept)
-      return decision.previous === null ? creations.add({ decision, ...more }) : writer.change(decision, more.kept)
+      return decision.previous === null ? create({ decision, ...more }) : writer.change(decision, more.kept)
     },
   }
 }
 
-/** What is wrong with one must not be answered to the others. */
-const insertAll = async (
+const orgOf = ({ decision: { session } }: Creation): OrgId => session.orgId
+
+/**
+ * A line for each org whose quota somebody holds, until all that is in it is written: no other org waits for that one, and it takes one
+ * connection, however much is asked for meanwhile.
+ */
+const createLines = (insert: Insert) => {
+  const lines = new Map<OrgId, Batch<Creation, Committed>>()
+  const open = (org: OrgId): Batch<Creation, Committed> => {
+    const line = createBatch<Creation, Committed>(insert, { minIntervalMs: EVERY_MS, maxItems: CREATIONS_AT_ONCE })
+    lines.set(org, line)
+    return line
+  }
+  return {
+    has: (org: OrgId): boolean => lines.has(org),
+    add: (creation: Creation): Promise<Committed> => {
+      const org = orgOf(creation)
+      const existing = lines.get(org)
+      if (existing !== undefined) return existing.add(creation)
+      const line = open(org)
+      const committed = line.add(creation)
+      void line.idle().then(() => lines.delete(org))
+      return committed
+    },
+  }
+}
+
+type Insert = (group: readonly Creation[]) => Promise<readonly (Committed | Promise<Committed>)[]>
+
+/** The orgs of a group wait for none of them. */
+const insertBriefly = async (
   writer: SessionWriter,
   group: readonly Creation[],
-): Promise<readonly (Committed | Promise<Committed>)[]> => {
+  apart: (creation: Creation) => Promise<Committed>,
+): ReturnType<Insert> => {
   try {
-    return await writer.insert(group)
+    return await insertAll(writer, group, 'briefly')
+  } catch (error) {
+    if (!(error instanceof QuotaHeldError)) throw error
+    return group.map(apart)
+  }
+}
+
+/** What is wrong with one must not be answered to the others. */
+const insertAll = async (writer: SessionWriter, group: readonly Creation[], wait: QuotaWait): ReturnType<Insert> => {
+  try {
+    return await writer.insert(group, wait)
   } catch (error) {
     if (!(error instanceof PoisonedGroupError)) throw error
     return group.map((creation) => insertAlone(writer, creation))
@@ -51,7 +98,7 @@ const insertAll = async (
 }
 
 const insertAlone = async (writer: SessionWriter, creation: Creation): Promise<Committed> => {
-  const [committed] = await writer.insert([creation])
+  const [committed] = await writer.insert([creation], 'patiently')
   if (committed === undefined) throw new Error('an insertion was not answered')
   return committed
 }

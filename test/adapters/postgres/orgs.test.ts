@@ -24,7 +24,7 @@ describe('an org that is deleted', () => {
       const { promise: committing, resolve: commit } = Promise.withResolvers<void>()
       const creating = stores.database.together(async (bound) => {
         const writer = createSessionWriter(bound, { commandTtlMs: 1_000, seal: () => Buffer.alloc(0) })
-        const [outcome] = await writer.insert([{ decision: aCreation(nowhere) }])
+        const [outcome] = await writer.insert([{ decision: aCreation(nowhere) }], 'patiently')
         written.resolve()
         await committing
         return outcome

@@ -2,10 +2,12 @@ import { expect } from 'chai'
 import { openDatabase } from '../../../adapters/postgres/pool.ts'
 import { createSessionWriter } from '../../../adapters/postgres/session-writer.ts'
 import { E } from '../../../domain/fp.ts'
+import type { OrgId } from '../../../domain/ids.ts'
 import type { CommitConflict } from '../../../domain/ports/unit-of-work.ts'
 import { type Limits, noLimits, noQuota, type Quota } from '../../../domain/quota/quota.ts'
 import { remove, restart, start, stop } from '../../../domain/session/decide.ts'
 import type { Decision } from '../../../domain/session/session.ts'
+import { holding, letGo, lockWaits } from '../../support/locks.ts'
 import {
   ACME,
   ANNA,
@@ -35,7 +37,10 @@ describe('a quota', function () {
   beforeEach(async () => {
     stores = await openStores()
   })
-  afterEach(() => stores.close())
+  afterEach(async () => {
+    await letGo()
+    await stores.close()
+  })
 
   const set = async (quota: Quota, orgId = ACME): Promise<void> => {
     expect((await stores.quotas.set(orgId, quota, null)).kind).to.equal('set')
@@ -89,7 +94,7 @@ describe('a quota', function () {
     const of = (cpuMillis: number, orgId = ACME) => ({
       decision: aCreation(nowhere, { orgId, resources: { cpuMillis, memoryMib: 1 } }),
     })
-    const outcomes = await writer.insert([of(600), of(600), of(5_000, GLOBEX), of(400), of(1)])
+    const outcomes = await writer.insert([of(600), of(600), of(5_000, GLOBEX), of(400), of(1)], 'patiently')
     expect(outcomes.map(tagOf)).to.deep.equal(['made', 'QuotaExceeded', 'made', 'made', 'QuotaExceeded'])
     expect(outcomes[1]).to.deep.equal(
       E.left({
@@ -104,6 +109,35 @@ describe('a quota', function () {
     )
     expect(await using()).to.deep.equal([2, 2, 1_000, 2])
     expect(await using(GLOBEX)).to.deep.equal([1, 1, 5_000, 1])
+  })
+
+  it('that somebody holds for long keeps no other org’s sessions waiting, also on the same agent and asked for at the same moment', async () => {
+    const peer = await anAgent(stores, { id: 'shared', orgId: null })
+    await set(limited({ maxSessions: 500 }))
+    await set(limited({ maxSessions: 500 }), GLOBEX)
+    const held = await holding(stores.url, ['SELECT lock_quota_usage($1)', [ACME]])
+    const create = (orgId: OrgId) => stores.unitOfWork.commit(aCreation(on(peer.agentId), { orgId }))
+    let done = false
+    const waiting = [create(ACME), create(ACME)]
+    const made = await Promise.all([create(GLOBEX), create(GLOBEX)])
+    await lockWaits(stores.ask, 1)
+    for (let nth = 0; nth < 3; nth++) {
+      waiting.push(...Array.from({ length: 100 }, () => create(ACME)))
+      made.push(await create(GLOBEX))
+    }
+    void Promise.all(waiting).then(() => {
+      done = true
+    })
+    expect(made.map(tagOf)).to.deep.equal(made.map(() => 'made'))
+    expect(await kept(`org_id = '${ACME}'`)).to.equal(0)
+    // However many of them wait, they take one connection.
+    await lockWaits(stores.ask, 1)
+    expect(done).to.equal(false)
+    await held.release()
+    expect((await Promise.all(waiting)).map(tagOf)).to.deep.equal(waiting.map(() => 'made'))
+    expect([(await using())[0], (await using(GLOBEX))[0]]).to.deep.equal([waiting.length, made.length])
+    // They go with the others again.
+    expect(tagOf(await create(ACME))).to.equal('made')
   })
 
   /** What a commit was refused with, without its tag. */
