@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Counts, noCounts, oneFailure } from './counts.ts'
-import { runProgram } from './run-program.ts'
+import { type Program, runProgram } from './run-program.ts'
 
 export type MochaRun = {
   readonly root: string
@@ -12,16 +12,22 @@ export type MochaRun = {
   readonly args: readonly string[]
 }
 
-export type MochaProgram = MochaRun & {
-  /** Where V8 writes coverage of mocha and of the Node processes that tests start with this environment. */
-  readonly coverageDirectory?: string
-  readonly output?: 'ignore' | number
-  /** A program that runs it, such as one that gives it a network of its own. */
-  readonly through?: readonly string[]
-}
+export type MochaProgram = MochaRun &
+  Pick<Program, 'output' | 'niceness'> & {
+    /** Where V8 writes coverage of mocha and of the Node processes that tests start with this environment. */
+    readonly coverageDirectory?: string
+    /** A program that runs it, such as one that gives it a network of its own. */
+    readonly through?: readonly string[]
+  }
 
 /** A mocha that died before its end counts as one failure: nobody knows how many tests it did not run. */
-export const runMocha = async ({ coverageDirectory, output, through = [], ...run }: MochaProgram): Promise<Counts> => {
+export const runMocha = async ({
+  coverageDirectory,
+  output,
+  niceness,
+  through = [],
+  ...run
+}: MochaProgram): Promise<Counts> => {
   if (run.specs.length === 0) return noCounts
   const prepared = prepare(run)
   try {
@@ -32,6 +38,7 @@ export const runMocha = async ({ coverageDirectory, output, through = [], ...run
       cwd: run.root,
       env: coverageDirectory ? { ...process.env, NODE_V8_COVERAGE: coverageDirectory } : process.env,
       ...(output === undefined ? {} : { output }),
+      ...(niceness === undefined ? {} : { niceness }),
     })
     return prepared.counts(status)
   } finally {

@@ -1,7 +1,7 @@
 /** Runs one program of the toolchain and waits for its end. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { constants } from 'node:os'
+import { constants, setPriority } from 'node:os'
 
 export type Program = {
   readonly command: string
@@ -10,6 +10,8 @@ export type Program = {
   readonly env?: NodeJS.ProcessEnv
   /** Where its output goes; this terminal when not said. A number is an open file. */
   readonly output?: 'ignore' | number
+  /** How much it and what it starts stand back for others (`nice`), 0 to 19. */
+  readonly niceness?: number
 }
 
 /**
@@ -17,8 +19,16 @@ export type Program = {
  * A terminal sends Ctrl-C to the program as well; from elsewhere (`kill`) it is passed on as SIGINT, on which
  * mocha still runs its teardown.
  */
-export const runProgram = async ({ command, args, cwd, env = process.env, output }: Program): Promise<number> => {
+export const runProgram = async ({
+  command,
+  args,
+  cwd,
+  env = process.env,
+  output,
+  niceness = 0,
+}: Program): Promise<number> => {
   const child = spawn(command, args, { cwd, env, stdio: output === undefined ? 'inherit' : ['ignore', output, output] })
+  if (child.pid !== undefined && niceness > 0) setPriority(child.pid, niceness)
   const passOn = (): void => void child.kill('SIGINT')
   const leaveToChild = (): void => {}
   process.on('SIGTERM', passOn)
