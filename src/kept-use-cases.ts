@@ -13,10 +13,8 @@ import { createQuotaStore } from '../adapters/postgres/quotas.ts'
 import { createSessionStore } from '../adapters/postgres/session-store.ts'
 import { createTemplateStore } from '../adapters/postgres/templates.ts'
 import { createWebhookStore } from '../adapters/postgres/webhooks.ts'
-import { pipe, TE } from '../domain/fp.ts'
 import type { Clock, Ids } from '../domain/ports/clock.ts'
 import type { AgentGateway, AskInventory, Wake } from '../domain/ports/delivery.ts'
-import type { Before } from '../domain/ports/idempotency.ts'
 import type { Tokens } from '../domain/ports/tokens.ts'
 import type { SecretEnv } from '../domain/ports/unit-of-work.ts'
 import type { CheckTarget, DeliveryJobs } from '../domain/ports/webhooks.ts'
@@ -24,10 +22,11 @@ import type { Timeouts } from '../domain/session/timeouts.ts'
 import type { PatternMatch } from '../domain/template/parameter-codec.ts'
 import { keptAndSeen, type Later } from './kept-with.ts'
 import type { RecentTemplates } from './placement/recent-templates.ts'
+import { agentFor, changing, named, removing, templateFor, templateToPut, theOneOf } from './sights.ts'
 import { adoptOrphan } from './usecases/adopt-orphan.ts'
 import { agentUseCases } from './usecases/agents.ts'
 import { apiKeyUseCases } from './usecases/api-keys.ts'
-import type { Answer, Application } from './usecases/application.ts'
+import type { Application } from './usecases/application.ts'
 import { changeCommands } from './usecases/change-command.ts'
 import { orgUseCases } from './usecases/orgs.ts'
 import { orphanUseCases } from './usecases/orphans.ts'
@@ -154,28 +153,23 @@ export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
 
   return {
     agents: keptAndSeen(database, agents, ['enrol', 'rotateToken', 'cordon', 'uncordon', 'drain', 'remove'], {
-      drain: (cases, caller, id) => changing(cases.get(caller, id)),
-      cordon: (cases, caller, id) => changing(cases.get(caller, id)),
-      uncordon: (cases, caller, id) => changing(cases.get(caller, id)),
-      remove: (cases, caller, id) => removing(cases.get(caller, id)),
+      drain: ({ cases }, caller, id) => changing(cases.get(caller, id), agentFor(caller)),
+      cordon: ({ cases }, caller, id) => changing(cases.get(caller, id), agentFor(caller)),
+      uncordon: ({ cases }, caller, id) => changing(cases.get(caller, id), agentFor(caller)),
+      remove: ({ cases }, caller, id) => removing(cases.get(caller, id), agentFor(caller)),
     }),
     templates: keptAndSeen(database, templates, ['put', 'archive'], {
-      put: (cases, caller, { name }) =>
-        changing(
-          pipe(
-            cases.get(caller, name),
-            TE.map((template) => ({ template, created: false })),
-          ),
-        ),
-      archive: (cases, caller, name) => removing(cases.get(caller, name)),
+      put: ({ bound }, caller, { name }, orgId) =>
+        templateToPut(createTemplateStore(bound, cursors, ids), caller, orgId, name),
+      archive: ({ cases }, caller, name) => removing(cases.get(caller, name), templateFor(caller)),
     }),
     apiKeys: keptAndSeen(database, apiKeys, ['create', 'rotate', 'revoke'], {
-      revoke: (cases, caller, id) => removing(cases.get(caller, id)),
+      revoke: ({ cases }, caller, id) => removing(cases.get(caller, id), named('api key')),
     }),
     webhooks: withCheckedTargets(
       keptAndSeen(database, webhooks, ['create', 'change', 'remove', 'rotate', 'redrive'], {
-        change: (cases, caller, id) => changing(cases.get(caller, id)),
-        remove: (cases, caller, id) => removing(cases.get(caller, id)),
+        change: ({ cases }, caller, id) => changing(cases.get(caller, id), named('webhook')),
+        remove: ({ cases }, caller, id) => removing(cases.get(caller, id), named('webhook')),
       }),
       deps.webhooks.checkTarget,
     ),
@@ -184,7 +178,7 @@ export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
       (within: Database, later: Later) => orgUseCases(createOrgStore(within, cursors), () => later(deps.keysEnded)),
       ['create', 'remove'],
       {
-        remove: (cases, caller, id) => removing(cases.get(caller, id)),
+        remove: ({ cases }, caller, id) => removing(cases.get(caller, id), named('org')),
       },
     ),
     quotas: keptAndSeen(
@@ -192,22 +186,16 @@ export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
       (within: Database) => quotaUseCases(createQuotaStore(within), createOrgStore(within, cursors)),
       ['set'],
       {
-        set: (cases, caller, id) => changing(cases.get(caller, id)),
+        set: ({ cases }, caller, id) => changing(cases.get(caller, id), () => `quota\n${id}`),
       },
     ),
     commands: keptAndSeen(database, commands, ['redrive', 'cancel'], {
-      redrive: (cases, caller, id) => changing(cases.get(caller, id)),
-      cancel: (cases, caller, id) => changing(cases.get(caller, id)),
+      redrive: ({ cases }, caller, id) => changing(cases.get(caller, id), named('command')),
+      cancel: ({ cases }, caller, id) => changing(cases.get(caller, id), named('command')),
     }),
     orphans: keptAndSeen(database, orphans, ['approve', 'adopt', 'halt', 'resume'], {
-      halt: (cases, caller) => changing(cases.removal(caller)),
-      resume: (cases, caller) => changing(cases.removal(caller)),
+      halt: ({ cases }, caller) => changing(cases.removal(caller), theOneOf('orphan removal')),
+      resume: ({ cases }, caller) => changing(cases.removal(caller), theOneOf('orphan removal')),
     }),
   }
 }
-
-/** How what is changed, or removed, was before it: for the audit trail. */
-const changing = <A>(was: Answer<A>): Answer<Before<A>> =>
-  TE.map((found: A) => ({ kind: 'changed', was: found }) as const)(was)
-const removing = <A extends object>(was: Answer<A>): Answer<Before<unknown>> =>
-  TE.map((found: A) => ({ kind: 'removed', was: found }) as const)(was)

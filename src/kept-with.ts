@@ -2,7 +2,7 @@
  * A use case and what is kept of it (its answer under an Idempotency-Key, its entry in the audit trail) in one transaction, for those that
  * have no statement of their own that does both. What they tell others, they tell when it is committed.
  */
-import { isAnswered, keepWith } from '../adapters/postgres/idempotency.ts'
+import { isAnswered, keepWith, orgsOf } from '../adapters/postgres/idempotency.ts'
 import type { Database } from '../adapters/postgres/pool.ts'
 import { E } from '../domain/fp.ts'
 import type { Before, Keep } from '../domain/ports/idempotency.ts'
@@ -29,17 +29,36 @@ class Refused extends Error {
   }
 }
 
-/** How it is read, within the same transaction, what a change finds. A refusal is the use case's own to tell. */
-export type Befores<U extends { readonly [name: string]: UseCase }> = {
-  readonly [K in keyof U]?: (cases: U, ...input: Parameters<U[K]>) => Answer<Before<unknown>>
+/** What a change finds. A refusal is the use case's own to tell. */
+export type Sight = {
+  /**
+   * The same name whoever looks, from whichever org. null: there is nothing that this caller could change, and nobody has to wait for
+   * somebody who only tries.
+   */
+  readonly thing: string | null
+  /** Left out: nothing is there. */
+  readonly before?: Before<unknown>
+}
+
+/** How it is looked at within the transaction of the change. */
+export type Sights<U extends { readonly [name: string]: UseCase }> = {
+  readonly [K in keyof U]?: (
+    within: { readonly cases: U; readonly bound: Database },
+    ...input: Parameters<U[K]>
+  ) => Promise<Sight>
 }
 
 /** So that nobody changes it between what is read of it and what is written: of several such changes of one thing, one goes after another. */
 const LOCK = 'SELECT pg_advisory_xact_lock(hashtextextended($1, 0))'
-const lockOf = ([caller, what]: readonly unknown[]): string => {
-  const { orgId } = caller as { readonly orgId?: string }
-  const { id, name } = (typeof what === 'object' ? (what ?? {}) : { id: what }) as { id?: unknown; name?: unknown }
-  return `audited\n${orgId}\n${id ?? name}`
+
+/** Looked at again under its lock, whatever it is by then. */
+const heldStill = async (bound: Database, look: () => Promise<Sight>): Promise<Before<unknown> | undefined> => {
+  for (let held: string | null = null; ; ) {
+    const { thing, before } = await look()
+    if (thing === null || thing === held) return before
+    await bound.query({ text: LOCK, values: [`audited\n${thing}`] })
+    held = thing
+  }
 }
 
 /** After several tries of its own (`together`): others were in the way each time, or the org was deleted meanwhile. Nothing was changed. */
@@ -55,20 +74,17 @@ export const keptWith = <U extends { readonly [name: string]: UseCase }, N exten
   ...names: readonly N[]
 ): Kept<U, N> => keptAndSeen<U, N>(database, build, names, {})
 
-/** `befores`: of those that change what is there, how it is read. */
+/** `sights`: of those that change what is there, how it is found. */
 export const keptAndSeen = <U extends { readonly [name: string]: UseCase }, N extends keyof U & string>(
   database: Database,
   build: (database: Database, later: Later) => U,
   names: readonly N[],
-  befores: NoInfer<Befores<U>>,
+  sights: NoInfer<Sights<U>>,
 ): Kept<U, N> => {
   const plain = build(database, atOnce)
   const beforeOf = async (bound: Database, cases: U, name: N, input: readonly never[]) => {
-    const read = befores[name] as ((cases: U, ...input: readonly never[]) => Answer<Before<unknown>>) | undefined
-    if (read === undefined) return undefined
-    await bound.query({ text: LOCK, values: [lockOf(input)] })
-    const found = await read(cases, ...input)()
-    return E.isRight(found) ? found.right : undefined
+    const look = sights[name] as ((within: object, ...input: readonly never[]) => Promise<Sight>) | undefined
+    return look === undefined ? undefined : heldStill(bound, () => look({ cases, bound }, ...input))
   }
   const keeping = (name: N) => {
     const arity = (plain[name] as UseCase).length
@@ -86,7 +102,7 @@ export const keptAndSeen = <U extends { readonly [name: string]: UseCase }, N ex
             const outcome = await (cases[name] as UseCase)(...input)()
             if (E.isLeft(outcome)) throw new Refused(outcome.left)
             const kept = keep(outcome.right, before)
-            await keepWith(bound.of(kept.orgId).query, kept)
+            await keepWith(bound.of(orgsOf(kept)).query, kept)
             return outcome.right
           })
           for (const effect of effects) effect()

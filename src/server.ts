@@ -8,6 +8,7 @@ import type { Logger } from 'pino'
 import { createHttpApp } from '../adapters/http/create-http-app.ts'
 import { createLimits } from '../adapters/http/limits.ts'
 import { listen } from '../adapters/http/listen.ts'
+import { neighbourhoodOf } from '../adapters/http/rate-limit.ts'
 import { createWatches } from '../adapters/http/watches.ts'
 import { createVerifyToken } from '../adapters/jwt/verify-token.ts'
 import { limitedMatch } from '../adapters/patterns/limited-match.ts'
@@ -155,7 +156,12 @@ export const startServer = async (
   const trail = createAuditTrail({
     audit,
     onError: told('what was refused could not be written to the audit trail; it is tried again'),
-    leftOut: (count) => log.warn({ count }, 'so much was refused that some of it is in no audit trail'),
+    leftOut: (orgId, count) =>
+      log.warn(
+        { orgId, count },
+        'so much of an org (null: of nobody known) was refused that its audit trail tells some of it by number alone',
+      ),
+    neighbourhoodOf,
   })
   const authenticate = createAuthenticate({
     access,

@@ -39,7 +39,12 @@ const enrolled = (result: WithToken): Reply => ({
 const removed =
   (agentId: AgentId) =>
   (lost: LostSessions | null): Reply =>
-    lost === null ? noContent() : ok(removedAgentRepresentation(agentId, lost))
+    lost === null
+      ? noContent()
+      : {
+          ...ok(removedAgentRepresentation(agentId, lost)),
+          elsewhere: lost.byOrg.map(({ orgId, count, sessionIds }) => ({ orgId, after: { lost: count, sessionIds } })),
+        }
 
 export const agentHandlers = ({ agents }: Application): Handlers<keyof typeof agentRoutes> => ({
   listAgents: ({ caller, query: { limit, cursor, sort, ...filter } }) =>

@@ -6,9 +6,11 @@ import type { IncomingMessage } from 'node:http'
 import { changed } from '../../domain/audit/difference.ts'
 import { withoutSecrets } from '../../domain/audit/secrets.ts'
 import type { Caller } from '../../domain/identity/caller.ts'
+import type { OrgId } from '../../domain/ids.ts'
 import type { AuditEntry, AuditOutcome } from '../../domain/ports/audit.ts'
 import type { Route } from '../../src/api/route.ts'
 import { type OperationId, routes } from '../../src/api/routes.ts'
+import { reachedBy } from './audit-reach.ts'
 import type { Exchange, Reply } from './exchange.ts'
 
 /** Takes what is written beside; never throws, never waits. */
@@ -104,8 +106,41 @@ const entryOf = (
   }
 }
 
-/** Of what was done. What was removed has become nothing. */
-export const doneEntry = (asked: Asked, { status, body, told }: Reply, before?: object): AuditEntry => {
+/** Of what was done, in the trail of its caller's org. What was removed has become nothing. */
+export const doneEntry = (asked: Asked, reply: Reply, before?: object): AuditEntry => ({
+  ...entryOfDone(asked, reply, before),
+  orgId: trailOf(asked, reply),
+})
+
+/**
+ * What an installation key does to another org than that in which it happens to act is nothing of this one's: it is told where the key
+ * comes from.
+ */
+const trailOf = ({ caller, operationId, params }: Asked, reply: Reply): OrgId | null => {
+  if (caller === null) return null
+  const isElsewhere = reachedBy(operationId, { params, reply }).some(({ orgId }) => orgId !== caller.orgId)
+  return isElsewhere ? (caller.comesFrom ?? caller.orgId) : caller.orgId
+}
+
+/** Who runs the installation, and from where, is nothing that an org is told. */
+const THE_INSTALLATION = { userId: null, role: 'installation', keyId: null, ip: '', userAgent: null } as const
+
+/** The same in the trails of those other orgs to whose things it was done. `done`: as its caller's org is told. */
+export const entriesElsewhere = (
+  { operationId, params }: Asked,
+  reply: Reply,
+  done: AuditEntry,
+): readonly AuditEntry[] =>
+  reachedBy(operationId, { params, reply })
+    .filter(({ orgId }) => orgId !== done.orgId)
+    .map(({ orgId, after }) => ({
+      ...done,
+      ...THE_INSTALLATION,
+      orgId,
+      ...(after === undefined ? {} : changed(null, after)),
+    }))
+
+const entryOfDone = (asked: Asked, { status, body, told }: Reply, before?: object): AuditEntry => {
   if (told !== undefined) return entryOf(asked, { outcome: 'succeeded', status, code: null }, null, before, told.after)
   const isGone = asked.route.method === 'delete' && asked.route.tag !== 'Sessions'
   const after = typeof body === 'object' && body !== null && !Array.isArray(body) && !isGone ? body : null

@@ -14,7 +14,16 @@ import type { Route } from '../../src/api/route.ts'
 import type { OperationId, Routes } from '../../src/api/routes.ts'
 import type { Application, IfMatch } from '../../src/usecases/application.ts'
 import type { Admission } from './admission.ts'
-import { type Asked, doneEntry, isAudited, isTold, type NoteAudit, partEntries, refusedEntry } from './audit.ts'
+import {
+  type Asked,
+  doneEntry,
+  entriesElsewhere,
+  isAudited,
+  isTold,
+  type NoteAudit,
+  partEntries,
+  refusedEntry,
+} from './audit.ts'
 import { callerOf } from './authenticate.ts'
 import { readBody } from './body.ts'
 import { parseIfMatch } from './etag.ts'
@@ -108,7 +117,8 @@ export const endpoint = (
     const audit = (reply: Reply, before?: object) => {
       if (!isOfInterest) return { audit: null }
       isWritten = true
-      return { audit: doneEntry(asked, reply, before), parts: partEntries(asked, reply) }
+      const done = doneEntry(asked, reply, before)
+      return { audit: done, parts: partEntries(asked, reply), elsewhere: entriesElsewhere(asked, reply, done) }
     }
     const outcome = await admitted(() =>
       key.right === null

@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import type { Logger } from 'pino'
+import type { OrgId } from '../../domain/ids.ts'
 import { BadCursorError } from '../../domain/ports/sessions.ts'
 import { PROBLEM_MEDIA_TYPE, type ProblemCode } from '../../src/api/problem.ts'
 import { RequestAbortedError } from './body.ts'
@@ -31,6 +32,8 @@ export type Reply = {
   readonly download?: { readonly type: string; readonly filename: string; readonly chunks: AsyncIterable<string> }
   /** What the audit trail tells instead of the body, and of each part as if it had been asked for alone. */
   readonly told?: { readonly after: object; readonly parts: readonly ToldPart[] }
+  /** What the trails of other orgs tell of it: to each what became of its own. */
+  readonly elsewhere?: readonly { readonly orgId: OrgId; readonly after: object }[]
   /** Large, the same for everybody, and without a secret; lists are anyway. */
   readonly compressible?: true
 }

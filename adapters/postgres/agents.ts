@@ -1,6 +1,12 @@
 import { type Agent, agentStatus } from '../../domain/agent/agent.ts'
 import type { AgentId, OrgId, ReplicaId } from '../../domain/ids.ts'
-import { type AgentStore, type LostSessions, MOST_LOST_NAMED, type OwnedAgent } from '../../domain/ports/agents.ts'
+import {
+  type AgentStore,
+  type LostSessions,
+  MOST_LOST_NAMED,
+  MOST_LOST_OF_ORG,
+  type OwnedAgent,
+} from '../../domain/ports/agents.ts'
 import type { Clock } from '../../domain/ports/clock.ts'
 import { type Guard, isMatch } from '../../domain/ports/if-match.ts'
 import { type Cursors, listOf, pageOf } from './cursor.ts'
@@ -60,7 +66,9 @@ lost AS (
 )
 SELECT (SELECT count(*) FROM lost) AS count,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('id', id, 'name', name, 'orgId', org_id) ORDER BY id), '[]')
-          FROM (SELECT * FROM lost ORDER BY id LIMIT $2) named) AS sessions`
+          FROM (SELECT * FROM lost ORDER BY id LIMIT $2) named) AS sessions,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('orgId', org_id, 'count', count, 'sessionIds', ids[1:$3]) ORDER BY org_id), '[]')
+          FROM (SELECT org_id, count(*) AS count, array_agg(id ORDER BY id) AS ids FROM lost GROUP BY org_id) of_org) AS by_org`
 
 const CANCEL_COMMANDS = `
 WITH locked AS MATERIALIZED (
@@ -244,7 +252,7 @@ export const createAgentStore = (
       ownedBy(database, agent.orgId).transaction(async (query) => {
         const held = await hold(query, agent, guard)
         if (held === 'held') return removeHeld(query, agent.id)
-        return held === 'gone' ? { count: 0, sessions: [] } : null
+        return held === 'gone' ? { count: 0, sessions: [], byOrg: [] } : null
       }),
   }
 }
@@ -268,9 +276,9 @@ const hold = async (
 }
 
 const removeHeld = async (query: Queries['query'], id: AgentId): Promise<LostSessions> => {
-  const { rows } = await query({ text: ABANDON_SESSIONS, values: [id, MOST_LOST_NAMED] })
+  const { rows } = await query({ text: ABANDON_SESSIONS, values: [id, MOST_LOST_NAMED, MOST_LOST_OF_ORG] })
   await query({ text: END_ORPHANS, values: [id] })
   await query({ text: CANCEL_COMMANDS, values: [id] })
   await query({ text: 'DELETE FROM agents WHERE id = $1', values: [id] })
-  return { count: rows[0].count, sessions: rows[0].sessions }
+  return { count: rows[0].count, sessions: rows[0].sessions, byOrg: rows[0].by_org }
 }

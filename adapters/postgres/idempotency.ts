@@ -1,4 +1,5 @@
 /** The first answers to mutations that came with an Idempotency-Key. */
+import type { OrgId } from '../../domain/ids.ts'
 import { ANSWERS_KEPT_MS, type IdempotencyStore, type Kept, type KeptRequest } from '../../domain/ports/idempotency.ts'
 import { auditWith } from './audit.ts'
 import type { Database, Queries } from './pool.ts'
@@ -58,8 +59,16 @@ export const isAnswered = (error: unknown): boolean => {
   return code === '23505' && constraint === 'idempotency_keys_pkey'
 }
 
+/** In whose trails and answers it is written: others can be written by nobody who is not each of them. */
+export const orgsOf = ({ orgId, audit, elsewhere = [] }: Kept): readonly OrgId[] => [
+  ...new Set([orgId, ...[audit, ...elsewhere].flatMap((entry) => entry?.orgId ?? [])]),
+]
+
 /** In the transaction of the change, and last in it: others with the same key wait for its end. */
-export const keepWith = async (query: Queries['query'], { audit, parts = [], answer }: Kept): Promise<void> => {
-  if (audit !== null) await auditWith(query, [audit, ...parts])
+export const keepWith = async (
+  query: Queries['query'],
+  { audit, parts = [], elsewhere = [], answer }: Kept,
+): Promise<void> => {
+  if (audit !== null) await auditWith(query, [audit, ...parts, ...elsewhere])
   if (answer !== null) await query({ name: 'keep_answer_with', text: KEEP, values: valuesOf(answer) })
 }

@@ -38,6 +38,16 @@ export const createTemplateStore = (database: Database, cursors: Cursors, ids: I
     return rows[0] === undefined ? null : templateFromRow(rows[0])
   },
 
+  newest: async (orgId, name) => {
+    const { rows } = await ownedBy(database, orgId).query({
+      text: `SELECT ${COLUMNS} FROM templates t
+              WHERE t.org_id IS NOT DISTINCT FROM $1 AND t.name = $2 AND t.archived_at IS NULL
+              ORDER BY t.version DESC LIMIT 1`,
+      values: [orgId, name],
+    })
+    return rows[0] === undefined ? null : templateFromRow(rows[0])
+  },
+
   list: async (orgId, filter, { limit, cursor, sort = 'name' }) => {
     const list = listOf('templates', orgId, { ...filter, sort })
     const from = cursors.decode(list, cursor)

@@ -10,6 +10,8 @@ export type Caller = {
   readonly userId: UserId
   readonly role: Role
   readonly keyId: ApiKeyId | null
+  /** Of an installation key that acts in another org (`Streamspace-Org`): the org of the key itself. */
+  readonly comesFrom?: OrgId
 }
 
 /** What a caller can see: one org, and within it either everything or one user's own. */

@@ -3,7 +3,7 @@ import type { Agent } from '../agent/agent.ts'
 import type { AgentId } from '../ids.ts'
 import type { StatusReason } from '../session/words.ts'
 import { load, type Placement } from './place.ts'
-import { type Constraints, explain, lasting, type Refusal, refuse, type Strategy } from './refusal.ts'
+import { type Constraints, explain, lasting, type Refusal, refuse, type Strategy, tellsFigures } from './refusal.ts'
 
 export type Plan = {
   /** null: it would wait. */
@@ -43,7 +43,7 @@ export const planOf = (
         region: placement.agent.region,
         status: 'scheduling',
         statusReason: 'queued_for_agent',
-        statusMessage: `would go to agent ${placement.agent.id}: ${filled(constraints, placement.agent)} % of it would be in use`,
+        statusMessage: `would go to agent ${placement.agent.id}${share(constraints, placement.agent)}`,
       }
     : {
         ...common,
@@ -68,12 +68,16 @@ const refusalBeside = (constraints: Constraints, chosen: Agent | null, agent: Ag
 
 const filled = ({ resources }: Constraints, agent: Agent): number => Math.round(load(agent, resources) * 100)
 
+const share = (constraints: Constraints, agent: Agent): string =>
+  tellsFigures(agent) ? `: ${filled(constraints, agent)} % of it would be in use` : ''
+
 const compared = (constraints: Constraints, chosen: Agent, agent: Agent): string => {
   const [here, there] = [filled(constraints, agent), filled(constraints, chosen)]
-  if (here === there) return `could take it as well as ${chosen.id}: ${here} % of either would be in use`
-  return constraints.strategy === 'pack'
-    ? `could take it, but is emptier: ${here} % of it would be in use, ${there} % of ${chosen.id}`
-    : `could take it, but is fuller: ${here} % of it would be in use, ${there} % of ${chosen.id}`
+  const inFigures = (figures: string): string => (tellsFigures(agent) && tellsFigures(chosen) ? figures : '')
+  if (here === there)
+    return `could take it as well as ${chosen.id}${inFigures(`: ${here} % of either would be in use`)}`
+  const is = constraints.strategy === 'pack' ? 'emptier' : 'fuller'
+  return `could take it, but is ${is}${inFigures(`: ${here} % of it would be in use, ${there} % of ${chosen.id}`)}`
 }
 
 const rank = ({ reason }: Refusal): number => (reason === 'not_preferred' ? 0 : lasting.includes(reason) ? 2 : 1)

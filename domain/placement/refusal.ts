@@ -140,12 +140,17 @@ const shortOf = (asked: Resources, { capacity, allocated }: Agent): Resource | '
   return allocated.memoryMib + asked.memoryMib > capacity.memoryMib ? 'memoryMib' : null
 }
 
-/** Which resource is short, in figures, or null when everything fits. */
+/** How much of a shared agent is in use says what other orgs have there: an explanation tells of an org's own agent alone how much. */
+export const tellsFigures = ({ orgId }: Agent): boolean => orgId !== null
+
+/** Which resource is short, of an org's own agent in figures; null when everything fits. */
 export const shortage = (asked: Resources, agent: Agent): string | null => {
   const { capacity, allocated } = agent
   const short = shortOf(asked, agent)
   if (short === null) return null
   if (short === 'unknown' || capacity === null) return 'its capacity is not known yet'
+  if (!tellsFigures(agent))
+    return short === 'sessions' ? 'holds as many sessions as it can' : `has no ${asked[short]} ${short} free`
   return short === 'sessions'
     ? `holds ${allocated.sessions} of ${capacity.maxSessions} sessions`
     : `${capacity[short] - allocated[short]} of ${capacity[short]} ${short} free, ${asked[short]} asked`

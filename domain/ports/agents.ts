@@ -27,10 +27,21 @@ export type LostSessions = {
   readonly count: number
   /** The first `MOST_LOST_NAMED` of them, by id. */
   readonly sessions: readonly { readonly id: SessionId; readonly name: string; readonly orgId: OrgId }[]
+  /** For the trail of each org that lost some. */
+  readonly byOrg: readonly LostOfOrg[]
+}
+
+export type LostOfOrg = {
+  readonly orgId: OrgId
+  readonly count: number
+  /** The first `MOST_LOST_OF_ORG` of them, in order. */
+  readonly sessionIds: readonly SessionId[]
 }
 
 /** Named in one answer; their history has the others. */
 export const MOST_LOST_NAMED = 1_000
+/** Named in one entry of an audit trail, which is cut when it is larger than 16 KiB. */
+export const MOST_LOST_OF_ORG = 100
 
 /** An agent as whoever changes it means it: of this org, or (null) the installation's. */
 export type OwnedAgent = Pick<Agent, 'id' | 'orgId'>

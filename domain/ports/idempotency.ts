@@ -36,9 +36,11 @@ export type Kept = {
   readonly audit: AuditEntry | null
   /** Of its parts, where many were asked for at once: as each would be told alone. */
   readonly parts?: readonly AuditEntry[]
+  /** The same in the trails of other orgs, to whose things it was done. */
+  readonly elsewhere?: readonly AuditEntry[]
 }
 
-export type Told = Pick<Kept, 'audit' | 'parts'>
+export type Told = Pick<Kept, 'audit' | 'parts' | 'elsewhere'>
 
 /** What was there before: what is now another, or what is gone. */
 export type Before<A> =

@@ -17,6 +17,8 @@ export type PutTemplate = { readonly template: Template; readonly created: boole
 export type TemplateStore = {
   /** The newest version unless one is named. An archived template is found by version only. */
   readonly find: (orgId: OrgId, name: string, version: number | null) => Promise<Template | null>
+  /** The newest version of the org's own (or, null, of the public one); null: there is none, or it is archived. */
+  readonly newest: (orgId: OrgId | null, name: string) => Promise<Template | null>
   readonly list: (orgId: OrgId, filter: TemplateFilter, page: PageRequest<TemplateSort>) => Promise<Page<Template>>
   readonly versions: (orgId: OrgId, name: string, page: PageRequest<ByVersion>) => Promise<Page<Template> | null>
   /** A new version, or the newest one again when its content is the same. `orgId` null: public. null: its newest version is another. */

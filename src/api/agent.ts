@@ -92,7 +92,9 @@ export const removeAgentQuery = query({
 })
 
 /** What was lost with an agent that was removed by force. */
-export const removedAgentCodec = represents<LostSessions & { readonly agentId: string }>()(
+type Shown = Pick<LostSessions, 'count' | 'sessions'>
+
+export const removedAgentCodec = represents<Shown & { readonly agentId: string }>()(
   c.openObject({
     agentId: c.string(),
     count: c.described(c.integer(), 'how many sessions it had that nobody was deleting'),
@@ -106,8 +108,8 @@ export type RemovedAgent = c.TypeOf<typeof removedAgentCodec>
 
 export const removedAgentRepresentation = (
   agentId: AgentId,
-  { count, sessions }: LostSessions,
-): LostSessions & { readonly agentId: AgentId } => ({ agentId, count, sessions })
+  { count, sessions }: Shown,
+): Shown & { readonly agentId: AgentId } => ({ agentId, count, sessions })
 
 const drainedSession = c.openObject({
   id: c.described(c.string(), { format: 'uuid' }),

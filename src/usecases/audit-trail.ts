@@ -1,13 +1,19 @@
 /**
  * What is told of requests that changed nothing (refusals, logins that failed): gathered, and written together a moment later, so that
- * no request waits for it. Bounded: whoever is refused a million times fills no memory, and what was left out is counted and told.
+ * no request waits for it. Bounded, and shared by all orgs: whoever is refused a million times fills no memory, and displaces nothing of
+ * others. What was left out is counted, and told in the trail of the org whose it was.
  */
+import type { OrgId } from '../../domain/ids.ts'
 import type { AuditEntry, AuditStore } from '../../domain/ports/audit.ts'
+import { createSharedRoom } from './shared-room.ts'
 
 const WRITE_EVERY_MS = 500
 const WRITTEN_AT_ONCE = 500
-/** Half a minute of what one replica writes at most. */
+/** Ten seconds of what one replica writes. */
 const MOST_GATHERED = 10_000
+
+/** The action of the entry that stands for those that have none. */
+export const LEFT_OUT = 'leftOut'
 
 export type AuditTrail = {
   /** Never waits, never throws. */
@@ -16,45 +22,66 @@ export type AuditTrail = {
   readonly stop: () => Promise<void>
 }
 
+export type AuditTrailDeps = {
+  readonly audit: Pick<AuditStore, 'add'>
+  readonly onError: (error: unknown) => void
+  /** So many have no entry of their own. null: they were nobody's. */
+  readonly leftOut: (orgId: OrgId | null, count: number) => void
+  /** Addresses that are one and the same guest's. */
+  readonly neighbourhoodOf: (address: string) => string
+}
+
 /** SQLSTATE class 22, data that cannot be taken: trying again would change nothing. */
 const isAboutAnEntry = (error: unknown): boolean => /^22/.test((error as { code?: string }).code ?? '')
 
-export const createAuditTrail = (deps: {
-  readonly audit: Pick<AuditStore, 'add'>
-  readonly onError: (error: unknown) => void
-  /** So many are in no trail. */
-  readonly leftOut: (count: number) => void
-}): AuditTrail => {
-  let gathered: AuditEntry[] = []
-  let leftOut = 0
+export const createAuditTrail = (deps: AuditTrailDeps): AuditTrail => {
+  const gathered = createSharedRoom<AuditEntry>(MOST_GATHERED)
+  const leftOut = new Map<OrgId | null, { readonly last: AuditEntry; readonly count: number }>()
+  /** Taken out of what was gathered, until they are written. */
+  let unwritten: readonly AuditEntry[] = []
   let writing: Promise<void> = Promise.resolve()
 
+  const leaveOut = (entry: AuditEntry): void => {
+    // One that says how many there are stands for none of them.
+    if (entry.action !== LEFT_OUT)
+      leftOut.set(entry.orgId, { last: entry, count: (leftOut.get(entry.orgId)?.count ?? 0) + 1 })
+  }
+  /** Told as of the last of them. */
+  const takeLeftOut = (): readonly AuditEntry[] => {
+    const entries = [...leftOut].map(([orgId, { last, count }]): AuditEntry => {
+      deps.leftOut(orgId, count)
+      return { ...last, action: LEFT_OUT, resource: 'audit', resourceId: null, before: null, after: { leftOut: count } }
+    })
+    leftOut.clear()
+    return entries
+  }
+
   /** One that cannot be written keeps none of the others out. */
-  const writeEach = async (entries: readonly AuditEntry[]): Promise<void> => {
+  const writeEach = async (entries: readonly AuditEntry[]): Promise<readonly AuditEntry[]> => {
+    const toRetry: AuditEntry[] = []
     for (const entry of entries)
       await deps.audit.add([entry]).catch((error: unknown) => {
-        if (isAboutAnEntry(error)) leftOut += 1
-        else gathered.push(entry)
+        if (isAboutAnEntry(error)) leaveOut(entry)
+        else toRetry.push(entry)
       })
+    return toRetry
   }
-  const writeSome = async (): Promise<void> => {
-    const some = gathered.slice(0, WRITTEN_AT_ONCE)
-    if (some.length === 0) return
+  /** Those that are to be tried again. */
+  const writeAll = async (entries: readonly AuditEntry[]): Promise<readonly AuditEntry[]> => {
+    if (entries.length === 0) return []
     try {
-      await deps.audit.add(some)
-      // Not before they are written: the next time they are tried again.
-      gathered = gathered.slice(some.length)
+      await deps.audit.add(entries)
+      return []
     } catch (error) {
       deps.onError(error)
-      if (isAboutAnEntry(error)) {
-        gathered = gathered.slice(some.length)
-        await writeEach(some)
-      }
+      return isAboutAnEntry(error) ? writeEach(entries) : entries
     }
-    if (leftOut > 0) {
-      deps.leftOut(leftOut)
-      leftOut = 0
-    }
+  }
+  const writeSome = async (): Promise<void> => {
+    if (unwritten.length === 0) unwritten = gathered.take(WRITTEN_AT_ONCE)
+    unwritten = await writeAll(unwritten)
+    // Else each turn without a database would leave more of these to be written.
+    if (unwritten.length === 0) unwritten = await writeAll(takeLeftOut())
   }
   /** One after another. */
   const write = (): Promise<void> => {
@@ -63,15 +90,18 @@ export const createAuditTrail = (deps: {
   }
   const timer = setInterval(() => void write(), WRITE_EVERY_MS)
   timer.unref()
+  const waiting = (): number => gathered.size() + unwritten.length
   return {
     note: (entry) => {
-      if (gathered.length < MOST_GATHERED) gathered.push(entry)
-      else leftOut += 1
+      // What is nobody's is shared by where it comes from, and what is an org's by who is refused.
+      const who = entry.orgId === null ? deps.neighbourhoodOf(entry.ip) : (entry.keyId ?? entry.userId)
+      const displaced = gathered.add(entry.orgId ?? '', who ?? '', entry)
+      if (displaced !== null) leaveOut(displaced)
     },
     stop: async () => {
       clearInterval(timer)
-      for (let left = Number.POSITIVE_INFINITY; gathered.length > 0 && gathered.length < left; ) {
-        left = gathered.length
+      for (let left = Number.POSITIVE_INFINITY; waiting() > 0 && waiting() < left; ) {
+        left = waiting()
         await write()
       }
     },

@@ -97,7 +97,7 @@ export const createAuthenticate = (deps: {
     if (actAs === null || actAs === record.orgId) return { kind: 'caller', caller: callerOf(record, record.orgId) }
     if (record.role !== 'installation') return { kind: 'forbidden_org' }
     if (!(await orgExists(actAs as OrgId))) return { kind: 'unknown_org' }
-    return { kind: 'caller', caller: callerOf(record, actAs as OrgId) }
+    return { kind: 'caller', caller: { ...callerOf(record, actAs as OrgId), comesFrom: record.orgId } }
   }
   return Object.assign(authenticate, { forget })
 }

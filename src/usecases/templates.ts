@@ -36,8 +36,7 @@ export const templateUseCases = (
     if (errors.length > 0) return E.left({ _tag: 'InvalidParameters', errors })
     const put = await store.put(owner, document, ifMatch)
     if (put !== null) return E.right(put)
-    const now = await store.find(owner ?? caller.orgId, document.name, null)
-    return E.left(mismatch(now === null || now.orgId !== owner ? 0 : now.version))
+    return E.left(mismatch((await store.newest(owner, document.name))?.version ?? 0))
   },
 
   archive: (caller, name, ifMatch) => async () => {

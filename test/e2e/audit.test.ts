@@ -133,6 +133,99 @@ describe('the audit trail', function () {
     expect(page.body.nextCursor).to.equal(null)
   })
 
+  it('tells an org what the installation did in it, and neither who that is nor what it did in others', async () => {
+    const database = await migratedDatabase(here)
+    const { rest: api, url } = await server(here, database)
+    const done = async (answer: Promise<Answer>, status: number): Promise<Json> => {
+      const { status: is, body } = await answer
+      expect(is, JSON.stringify(body)).to.equal(status)
+      return body
+    }
+    for (const id of ['acme', 'globex']) await done(api.post('/orgs', { id }), 201)
+    await done(api.post('/api-keys', { role: 'user', name: 'made for them', orgId: 'acme' }), 201)
+    await done(api.ask('PUT', '/orgs/acme/quota', { body: { maxSessions: 5 } }), 200)
+    await done(
+      api.ask('PUT', '/orgs/acme/quota', { body: { maxSessions: 6 }, headers: { 'x-request-id': 'six' } }),
+      200,
+    )
+    await done(api.post('/agents', { id: 'edge-of-acme', platform: 'process', orgId: 'acme' }), 201)
+    const template = { name: 'theirs', displayName: 'Theirs', spec: { process: { command: ['true'] } } }
+    await done(api.post('/templates', { ...template, orgId: 'acme' }), 201)
+    await done(api.post('/templates', { ...template, name: 'everybodys', orgId: null }), 201)
+    await done(api.post('/agents', { id: 'shared', platform: 'process', orgId: null }), 201)
+    // Of which the org that it happens to act in is told nothing.
+    await done(api.post('/api-keys', { role: 'viewer', orgId: 'acme' }, { 'streamspace-org': 'globex' }), 201)
+    // In both orgs sessions are lost with a shared agent.
+    const lost: { [org: string]: string } = {}
+    for (const org of ['acme', 'globex']) {
+      const { id } = await done(
+        api.post(
+          '/sessions',
+          { template: 'hello-web', name: `of ${org}`, agentId: 'shared' },
+          { 'streamspace-org': org },
+        ),
+        201,
+      )
+      lost[org] = id
+      await query(database, `UPDATE sessions SET agent_id = 'shared', status = 'running' WHERE id = $1`, [id])
+    }
+    await done(api.ask('DELETE', '/agents/shared?force=true', { headers: { 'streamspace-org': 'globex' } }), 200)
+
+    const [acme, globex] = [await keyOf(database, 'admin', 'acme'), await keyOf(database, 'admin', 'globex')]
+    const theirs = (await asked(rest(url, acme))).filter(({ ip }) => ip === '').reverse()
+    expect(theirs.map(({ action, resourceId }) => `${action} ${resourceId}`)).to.deep.equal([
+      'createOrg acme',
+      `createApiKey ${theirs[1]?.resourceId}`,
+      'setQuota acme',
+      'setQuota acme',
+      'enrolAgent edge-of-acme',
+      'putTemplate theirs',
+      `createApiKey ${theirs[6]?.resourceId}`,
+      'removeAgent shared',
+    ])
+    for (const entry of theirs)
+      expect(entry).to.deep.include({
+        orgId: 'acme',
+        userId: null,
+        keyId: null,
+        role: 'installation',
+        ip: '',
+        userAgent: null,
+        outcome: 'succeeded',
+      })
+    expect(theirs[1].after).to.deep.include({ orgId: 'acme', name: 'made for them', key: '[redacted]' })
+    expect(theirs[3]).to.deep.include({ requestId: 'six', before: { maxSessions: 5 }, after: { maxSessions: 6 } })
+    expect(theirs[7]).to.deep.include({ before: null, after: { lost: 1, sessionIds: [lost.acme] } })
+
+    const ofGlobex = await asked(rest(url, globex))
+    expect(ofGlobex.map(({ action }) => action)).to.have.members(['createOrg', 'createSession', 'removeAgent'])
+    expect(JSON.stringify(ofGlobex)).not.to.include('acme')
+    expect(ofGlobex.find(({ action }) => action === 'removeAgent').after).to.deep.equal({
+      lost: 1,
+      sessionIds: [lost.globex],
+    })
+
+    // Who it was the installation knows, wherever it was done; once each.
+    const [key] = await query(database, `SELECT id, user_id FROM api_keys WHERE role = 'installation'`)
+    const own = await asked(api)
+    for (const action of ['createOrg', 'createApiKey', 'setQuota', 'enrolAgent', 'putTemplate']) {
+      const entries = own.filter((entry) => entry.action === action)
+      expect(entries, action).to.have.length(2)
+      for (const entry of entries)
+        expect(entry).to.deep.include({ orgId: 'default', userId: key.user_id, keyId: key.id, ip: '127.0.0.1' })
+    }
+    expect(own.filter(({ action }) => action === 'removeAgent')).to.have.length(1)
+
+    await done(api.post('/orgs', { id: 'short-lived' }), 201)
+    await done(api.ask('DELETE', '/orgs/short-lived'), 204)
+    const left = await query(
+      database,
+      `SELECT action, before FROM audit_events WHERE org_id = 'short-lived' ORDER BY id`,
+    )
+    expect(left.map(({ action }) => action)).to.deep.equal(['createOrg', 'deleteOrg'])
+    expect(left[1].before).to.include({ id: 'short-lived' })
+  })
+
   it('has one entry for each session there is, however often the server is killed', async () => {
     const database = await migratedDatabase(here)
     let control: Server = await server(here, database)

@@ -88,6 +88,7 @@ export const templatesOf = (...templates: readonly Template[]): TemplateStore =>
   list: notExpected('templates.list'),
   versions: notExpected('templates.versions'),
   put: notExpected('templates.put'),
+  newest: notExpected('templates.newest'),
   isArchived: notExpected('templates.isArchived'),
   archive: notExpected('templates.archive'),
 })

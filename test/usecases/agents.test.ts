@@ -38,7 +38,7 @@ const using = (agents: readonly Agent[], sessions = 0) => {
     },
     remove: async ({ id }) => {
       log.push(['removed', id])
-      return { count: sessions, sessions: [] }
+      return { count: sessions, sessions: [], byOrg: [] }
     },
   }
   const access: Pick<AccessStore, 'orgExists'> = { orgExists: async (orgId) => orgId !== 'nowhere' }
@@ -180,7 +180,7 @@ describe('agents', () => {
     ] as const) {
       const { agents, log } = using([anAgent()], sessions)
       const lost = rightOf(await agents.remove(as('operator'), AGENT, force, null)())
-      expect(lost, 'what is lost is told').to.deep.equal(force ? { count: 3, sessions: [] } : null)
+      expect(lost, 'what is lost is told').to.deep.equal(force ? { count: 3, sessions: [], byOrg: [] } : null)
       expect(log).to.deep.equal([
         ['removed', AGENT],
         ['disconnected', AGENT, 4004],

@@ -170,7 +170,11 @@ describe('acting in an org', () => {
 
   it('of others is for installation keys only, in orgs that there are', async () => {
     const there = await acting('installation', 'other')
-    expect(there.kind === 'caller' && there.caller).to.deep.include({ orgId: 'other', role: 'installation' })
+    expect(there.kind === 'caller' && there.caller).to.deep.include({
+      orgId: 'other',
+      role: 'installation',
+      comesFrom: 'acme',
+    })
     expect((await acting('installation', 'nowhere')).kind).to.equal('unknown_org')
     for (const role of ['viewer', 'user', 'operator', 'admin'] as const)
       for (const org of ['other', 'nowhere']) expect((await acting(role, org)).kind).to.equal('forbidden_org')

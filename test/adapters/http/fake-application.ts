@@ -421,7 +421,13 @@ export const fakeApplication = (
         answer({ ...anAgent, cordoned: true, draining: true }, 'drain', id, ...(ifMatch ?? [])),
       drainProgress: (_caller, id, request) => answer(aDrain, 'drain progress', id, request),
       remove: (_caller, id, force, ifMatch) =>
-        answer(force ? { count: 1, sessions: [lostSession] } : null, 'remove', id, force, ...(ifMatch ?? [])),
+        answer(
+          force ? { count: 1, sessions: [lostSession], byOrg: [] } : null,
+          'remove',
+          id,
+          force,
+          ...(ifMatch ?? []),
+        ),
     },
     commands: {
       list: (_caller, filter, request) => answer(page(aCommand), 'commands', filter, request),

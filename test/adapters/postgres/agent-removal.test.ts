@@ -16,6 +16,7 @@ import {
   commit,
   connected,
   enrolled,
+  GLOBEX,
   nowhere,
   ofAcme,
   on,
@@ -199,11 +200,25 @@ describe('removing an agent', () => {
     expect(await stores.agents.remove(ofAcme(agentId))).to.deep.equal({
       count: 2,
       sessions: named.toSorted((a, b) => (a.id < b.id ? -1 : 1)),
+      byOrg: [{ orgId: ACME, count: 2, sessionIds: named.map(({ id }) => id).toSorted() }],
     })
     expect(await stores.agents.remove(ofAcme(agentId)), 'nothing a second time').to.deep.equal({
       count: 0,
       sessions: [],
+      byOrg: [],
     })
+  })
+
+  it('tells of a shared agent what each org has lost', async () => {
+    const { agentId } = await anAgent(stores, { id: 'lost-by-both', orgId: null })
+    const [ours, theirs] = [
+      await aSessionOn(stores, agentId),
+      await aSessionOn(stores, agentId, { orgId: GLOBEX, name: 'theirs' }),
+    ]
+    expect((await stores.agents.remove({ id: agentId, orgId: null }))?.byOrg).to.deep.equal([
+      { orgId: ACME, count: 1, sessionIds: [ours.id] },
+      { orgId: GLOBEX, count: 1, sessionIds: [theirs.id] },
+    ])
   })
 
   it('names a thousand of them and counts all', async () => {
@@ -211,6 +226,7 @@ describe('removing an agent', () => {
     await manySessions(stores, 1_001, { agent_id: `'many-lost'`, status: `'running'` })
     const lost = await stores.agents.remove(ofAcme(agentId))
     expect([lost?.count, lost?.sessions.length]).to.deep.equal([1_001, 1_000])
+    expect(lost?.byOrg.map(({ count, sessionIds }) => [count, sessionIds.length])).to.deep.equal([[1_001, 100]])
   })
 
   it('only when it has none, sees what was placed there a moment ago, and changes nothing then', async () => {

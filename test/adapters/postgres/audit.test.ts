@@ -123,6 +123,35 @@ describe('the audit trail', function () {
     expect((await trail()).map(({ resource_id }) => resource_id)).to.deep.equal(['written'])
   })
 
+  it('of another org, to whose things it was done, is written in the same transaction, or nothing of it is', async () => {
+    const cases = keptWith(
+      stores.database,
+      (within) => ({
+        add:
+          (name: string): Answer<string> =>
+          async () => {
+            await within.query({ text: 'INSERT INTO orgs (id, name) VALUES ($1, $1)', values: [name] })
+            return E.right(name)
+          },
+      }),
+      'add',
+    )
+    const elsewhere = anAuditEntry({ orgId: GLOBEX, resourceId: 'theirs' })
+    await cases.add('written', () => ({ ...keeping(anAuditEntry({ resourceId: 'ours' })), elsewhere: [elsewhere] }))()
+    const unwritable = { ...elsewhere, outcome: 'odd' as never }
+    const failed = await cases
+      .add('unwritten', () => ({ ...keeping(anAuditEntry()), elsewhere: [elsewhere, unwritable] }))()
+      .catch((error: Error) => error)
+    expect(failed).to.be.instanceOf(Error)
+    expect(await stores.ask(`SELECT id FROM orgs WHERE id NOT IN ('acme', 'globex')`)).to.deep.equal([
+      { id: 'written' },
+    ])
+    expect((await trail()).map(({ org_id, resource_id }) => [org_id, resource_id])).to.deep.equal([
+      [ACME, 'ours'],
+      [GLOBEX, 'theirs'],
+    ])
+  })
+
   it('is changed and emptied by neither of the roles that the server takes', async () => {
     await stores.audit.add([anAuditEntry()])
     for (const queries of [stores.database, stores.database.of(ACME)])

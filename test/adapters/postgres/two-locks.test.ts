@@ -266,6 +266,7 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
       const done = await templates.put(org, aDocument({ name: 'ours' }))
       return done?.template.version
     },
+    newest: ({ templates }, org) => templates.newest(org, MARK),
     isArchived: async ({ templates }, org) => ((await templates.isArchived(org, 'archived')) ? MARK : null),
     archive: ({ templates }, org) => templates.archive(org, MARK),
   },

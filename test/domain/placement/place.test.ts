@@ -73,6 +73,20 @@ describe('placement', () => {
       /511 of 8192 memoryMib free, 512 asked/,
     ],
   ]
+  it('of a shared agent says what it has too little of, and not how much of it others have', () => {
+    const shared = (allocated: Agent['allocated']) =>
+      refused(place(wanted(), [anAgent({ orgId: null, allocated })])).map(({ reason, detail }) => [reason, detail])
+    expect(shared({ sessions: 10, cpuMillis: 0, memoryMib: 0 })).to.deep.equal([
+      ['no_capacity', 'holds as many sessions as it can'],
+    ])
+    expect(shared({ sessions: 1, cpuMillis: 3_501, memoryMib: 0 })).to.deep.equal([
+      ['no_capacity', 'has no 500 cpuMillis free'],
+    ])
+    expect(shared({ sessions: 1, cpuMillis: 0, memoryMib: 7_681 })).to.deep.equal([
+      ['no_capacity', 'has no 512 memoryMib free'],
+    ])
+  })
+
   for (const [why, agent, constraints, reason, detail] of refusals)
     it(`refuses an agent when ${why}, and says so`, () => {
       const refusals = refused(place(wanted(constraints), [agent]))

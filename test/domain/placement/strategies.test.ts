@@ -166,6 +166,25 @@ describe('a plan', () => {
     expect(plan.refusals[0]?.detail).to.match(/is emptier: 10 % of it would be in use, 40 % of b/)
   })
 
+  it('tells of no shared agent how much of it is in use, whether it is chosen or not', () => {
+    const some = { allocated: { sessions: 3, cpuMillis: 0, memoryMib: 0 } } as const
+    const told = (...agents: readonly Agent[]) => {
+      const plan = planned(agents)
+      return [plan.statusMessage, ...plan.refusals.map(({ detail }) => detail)]
+    }
+    const shared = (id: string, changes: Partial<Agent> = {}) => anAgent({ orgId: null, ...changes, id })
+    expect(told(shared('a'), anAgent({ id: 'b', ...some }))).to.deep.equal([
+      'would go to agent a',
+      'could take it, but is fuller',
+    ])
+    expect(told(anAgent({ id: 'a' }), shared('b', some))).to.deep.equal([
+      'would go to agent a: 10 % of it would be in use',
+      'could take it, but is fuller',
+    ])
+    const plan = planned([shared('a'), shared('b')])
+    expect(plan.refusals[0]?.detail).to.equal(`could take it as well as ${plan.agentId}`)
+  })
+
   it('that would wait says why, and refuses every agent', () => {
     const plan = planned([anAgent({ id: 'a', ...full }), anAgent({ id: 'b', cordoned: true })])
     expect(plan).to.deep.include({ agentId: null, status: 'pending', statusReason: 'no_capacity', refused: 2 })
