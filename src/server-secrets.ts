@@ -3,7 +3,6 @@ import type { Logger } from 'pino'
 import { createIdempotency, type Idempotency, WAIT_FOR_FIRST_MS } from '../adapters/http/idempotency.ts'
 import { type Cursors, createCursors } from '../adapters/postgres/cursor.ts'
 import { createIdempotencyStore } from '../adapters/postgres/idempotency.ts'
-import type { Database } from '../adapters/postgres/pool.ts'
 import { createSecretKeyStore } from '../adapters/postgres/secret-keys.ts'
 import { createFeedTokens } from '../adapters/secrets/feed-tokens.ts'
 import { secretKeySettings } from '../adapters/secrets/keyring.ts'
@@ -11,6 +10,7 @@ import { createSealer, createTextSealer, deriveKey, WEBHOOK_SECRETS } from '../a
 import type { Duty } from '../domain/ports/jobs.ts'
 import type { SecretKeyStore } from '../domain/ports/secret-keys.ts'
 import { UnknownSecretKeyError } from './program/secret-keyring.ts'
+import type { ServerDatabases } from './server-databases.ts'
 import { reseal } from './usecases/reseal.ts'
 
 export type ServerSecrets = {
@@ -25,12 +25,12 @@ export type ServerSecrets = {
 
 /** Rejects with an `UnknownSecretKeyError` when the database was sealed under another key. */
 export const openSecrets = async (
-  database: Database,
+  { own, callers }: Pick<ServerDatabases, 'own' | 'callers'>,
   settings: { readonly secretKey: string; readonly previousSecretKeys: readonly string[] },
   log: Logger,
 ): Promise<ServerSecrets> => {
   const keyring = { current: settings.secretKey, previous: settings.previousSecretKeys }
-  const keys = createSecretKeyStore(database, secretKeySettings(keyring))
+  const keys = createSecretKeyStore(own, secretKeySettings(keyring))
   const previousFor = (what: string) => keyring.previous.map((key) => deriveKey(key, what))
   const sealsAsAll = await isCurrent(keys, log)
   return {
@@ -39,7 +39,7 @@ export const openSecrets = async (
     cursors: createCursors(deriveKey(keyring.current, 'cursors'), previousFor('cursors')),
     feedTokens: createFeedTokens(deriveKey(keyring.current, 'feed'), previousFor('feed')),
     idempotency: createIdempotency(
-      createIdempotencyStore(database),
+      createIdempotencyStore(callers),
       deriveKey(keyring.current, 'idempotency'),
       WAIT_FOR_FIRST_MS,
       previousFor('idempotency'),

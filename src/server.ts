@@ -26,7 +26,7 @@ import { createDutyStore } from '../adapters/postgres/duties.ts'
 import { createFeed } from '../adapters/postgres/feed.ts'
 import { openJobsDatabase } from '../adapters/postgres/jobs-database.ts'
 import { appliedVersion } from '../adapters/postgres/migrate.ts'
-import { openDatabase } from '../adapters/postgres/pool.ts'
+import { type Database, openDatabase } from '../adapters/postgres/pool.ts'
 import { createRetentionStore } from '../adapters/postgres/retention.ts'
 import { createSessionBatches } from '../adapters/postgres/session-batches.ts'
 import { createSessionQueries } from '../adapters/postgres/session-queries.ts'
@@ -43,6 +43,7 @@ import { createRecentAgents } from './placement/recent-agents.ts'
 import { createRecentTemplates } from './placement/recent-templates.ts'
 import { ensureCatalogue, ensureInstallationKey, type InstallationKey } from './program/first-start.ts'
 import type { ServerSettings } from './program/settings.ts'
+import { openDatabases } from './server-databases.ts'
 import { openDelivery } from './server-delivery.ts'
 import { openSecrets } from './server-secrets.ts'
 import { openWebhooks } from './server-webhooks.ts'
@@ -91,34 +92,39 @@ export const startServer = async (
   open: typeof openDatabase = openDatabase,
 ): Promise<RunningServer> => {
   const told = (what: string) => (error: unknown) => log.warn({ err: error }, what)
-  const database = open({
+  const databases = openDatabases(open, {
     url: settings.databaseUrl,
     pooler: settings.pooler,
     onIdleError: told('a database connection broke'),
   })
-  const clock = await createDatabaseClock(database)
-  const schema = await appliedVersion(database)
+  const { own, callers } = databases
+  const clock = await createDatabaseClock(own)
+  const schema = await appliedVersion(own)
   const ids = createIds()
   const replicaId = ids.replica()
-  const secrets = await openSecrets(database, settings, log).catch(async (error: unknown) => {
+  const secrets = await openSecrets(databases, settings, log).catch(async (error: unknown) => {
     clock.stop()
-    await database.close()
+    await databases.close()
     throw error
   })
   const { sealer, cursors } = secrets
   const agentSilentAfterMs = OFFLINE_AFTER_INTERVALS * settings.heartbeatIntervalMs
   const { timeouts } = settings
 
-  const access = createAccessStore(database)
-  const agents = createAgentStore(database, cursors, clock, settings)
-  const templates = createRecentTemplates(createTemplateStore(database, cursors, ids))
-  const sessions = createSessionStore(database, { agentSilentAfterMs })
-  const queries = createSessionQueries(database, cursors, { agentSilentAfterMs })
-  const duties = createDutyStore(database)
-  const feed = createFeed(database)
-  const unitOfWork = createUnitOfWork(
-    createSessionWriter(database, { commandTtlMs: settings.commandTtlMs, seal: sealer.seal }),
-  )
+  const access = createAccessStore(own)
+  const templates = createRecentTemplates(createTemplateStore(callers, cursors, ids))
+  const queries = createSessionQueries(callers, cursors, { agentSilentAfterMs })
+  const duties = createDutyStore(own)
+  const feed = createFeed(own)
+  /** Sessions as they are decided on: by duties, and by those who ask for something. */
+  const deciding = (database: Database) => ({
+    agents: createAgentStore(database, cursors, clock, settings),
+    sessions: createSessionStore(database, { agentSilentAfterMs }),
+    unitOfWork: createUnitOfWork(
+      createSessionWriter(database, { commandTtlMs: settings.commandTtlMs, seal: sealer.seal }),
+    ),
+  })
+  const byDuties = deciding(own)
 
   const installationKey = await ensureInstallationKey({ access, templates, tokens, ids }, settings)
   await ensureCatalogue({ templates }, await readCatalogue())
@@ -134,11 +140,23 @@ export const startServer = async (
   const boss = await startBoss(jobs, told('pg-boss'))
   const places = { soon: () => {} }
   const delivery = openDelivery(
-    { database, boss, sessions, sealer, cursors, clock, ids, replicaId, roomFreed: () => places.soon(), log },
+    {
+      database: own,
+      boss,
+      sessions: byDuties.sessions,
+      sealer,
+      cursors,
+      clock,
+      ids,
+      replicaId,
+      roomFreed: () => places.soon(),
+      log,
+    },
     settings,
   )
   const { hub, inbox, wake } = delivery
-  const core = { sessions, agents, reports: delivery.reports, duties, unitOfWork, wake, clock, ids, timeouts }
+  const core = { ...byDuties, reports: delivery.reports, duties, wake, clock, ids, timeouts }
+  const asked = { ...deciding(callers), wake, clock, ids, timeouts }
 
   const live = createLiveFeed({
     feed,
@@ -146,15 +164,14 @@ export const startServer = async (
     late: (delay) => log.warn({ ...delay, msg: 'watchers wait: a transaction in the database is open for long' }),
   })
   const webhooks = await openWebhooks(
-    { database, boss, feed, ids, clock, secrets: secrets.webhookSecrets, log },
+    { database: own, boss, feed, ids, clock, secrets: secrets.webhookSecrets, log },
     settings.webhooks,
   )
 
-  const keys = createApiKeyStore(database, cursors)
+  const keys = createApiKeyStore(own, cursors)
   const keyUse = createKeyUse({ keys, clock, onError: told('when keys were used could not be written') })
-  const audit = createAuditStore(database, cursors)
   const trail = createAuditTrail({
-    audit,
+    audit: createAuditStore(own, cursors),
     onError: told('what was refused could not be written to the audit trail; it is tried again'),
     leftOut: (orgId, count) =>
       log.warn(
@@ -172,7 +189,7 @@ export const startServer = async (
     told: (what, why) => log.info({ why, msg: what }),
   })
   const kept = keptUseCases({
-    database,
+    database: callers,
     cursors,
     clock,
     ids,
@@ -204,7 +221,7 @@ export const startServer = async (
     readiness: {
       check: async () => {
         try {
-          const now = await appliedVersion(database)
+          const now = await appliedVersion(own)
           return now === schema
             ? { ready: true, reason: null }
             : {
@@ -218,16 +235,16 @@ export const startServer = async (
     },
     sessions: {
       ...readSessions(queries, clock),
-      create: createSession({ ...core, templates, agents: createRecentAgents(agents), matches: limitedMatch }),
-      plan: planSession({ ...core, templates, matches: limitedMatch }),
-      batch: batchSessions({ ...core, batches: createSessionBatches(database, { agentSilentAfterMs }) }),
-      act: actOnSession(core),
-      remove: removeSession(core),
-      update: updateSession(core),
-      watch: watchSessions({ feed, live, tokens: secrets.feedTokens }),
+      create: createSession({ ...asked, templates, agents: createRecentAgents(asked.agents), matches: limitedMatch }),
+      plan: planSession({ ...asked, templates, matches: limitedMatch }),
+      batch: batchSessions({ ...asked, batches: createSessionBatches(callers, { agentSilentAfterMs }) }),
+      act: actOnSession(asked),
+      remove: removeSession(asked),
+      update: updateSession(asked),
+      watch: watchSessions({ feed: createFeed(callers), live, tokens: secrets.feedTokens }),
     },
     ...kept,
-    audit: auditUseCases(audit),
+    audit: auditUseCases(createAuditStore(callers, cursors)),
     commands: { ...readCommands(queries), ...kept.commands },
     jobs: jobUseCases(createJobQueries(boss, cursors)),
   }
@@ -259,7 +276,7 @@ export const startServer = async (
     await boss.stop({ graceful: false }).catch(() => {})
     await jobs.close()
     clock.stop()
-    await database.close()
+    await databases.close()
     throw error
   })
   hub.attach(listening.server)
@@ -291,11 +308,11 @@ export const startServer = async (
       webhooks.duty,
       drainAgents({
         ...core,
-        drains: createAgentDrains(database, cursors, { commandTtlMs: settings.commandTtlMs, seal: sealer.seal }),
+        drains: createAgentDrains(own, cursors, { commandTtlMs: settings.commandTtlMs, seal: sealer.seal }),
       }),
       replicas({ duties, presence, drainQueues: createDrainQueues(boss) }),
       retention({
-        retention: createRetentionStore(database),
+        retention: createRetentionStore(own),
         periods: settings.retention,
         elapsed: () => performance.now(),
       }),
@@ -350,7 +367,7 @@ export const startServer = async (
       await boss.stop({ graceful: true, timeout: 2_000 }).catch(told('pg-boss did not stop in order'))
       await jobs.close()
       clock.stop()
-      await database.close()
+      await databases.close()
     },
   }
 }

@@ -19,6 +19,7 @@ import { jobHandlers } from './jobs.ts'
 import { type Limits, noLimits } from './limits.ts'
 import { orgHandlers } from './orgs.ts'
 import { orphanHandlers } from './orphans.ts'
+import { createPlaces, PLACES, type PlaceSettings } from './places.ts'
 import { quotaHandlers } from './quotas.ts'
 import { transportHeaders } from './security-headers.ts'
 import { serverHandlers } from './server.ts'
@@ -32,6 +33,8 @@ export type HttpOptions = {
   /** The program's, for the OpenAPI document. */
   readonly version: string
   readonly requestsAtOnce?: number
+  /** What each org has of what this replica does at once. */
+  readonly placesOf?: PlaceSettings
   readonly idempotency: Idempotency
   readonly watches: Watches
   /** Whose pages may use the API from a browser. Left out: nobody's. */
@@ -52,6 +55,7 @@ export const createHttpApp = (
     idempotency,
     watches,
     requestsAtOnce = REQUESTS_AT_ONCE,
+    placesOf = PLACES,
     corsOrigins = [],
     publicUrl = null,
     limits = noLimits(),
@@ -61,7 +65,14 @@ export const createHttpApp = (
   const admitted = createAdmission(requestsAtOnce, (refused) =>
     log.warn({ refused, requestsAtOnce, msg: 'more requests than this replica can answer in time: some were refused' }),
   )
-  const surroundings = { app, log, admitted, idempotency, limits, noteAudit }
+  const places = createPlaces(placesOf, (refused, last) =>
+    log.warn({
+      refused,
+      last: last === '' ? 'the installation' : last,
+      msg: 'more requests of an org than its share of this replica can answer in time: some were refused',
+    }),
+  )
+  const surroundings = { app, log, admitted, places, idempotency, limits, noteAudit }
   const handlers: Handlers<OperationId> = {
     ...sessionHandlers(app, watches),
     ...templateHandlers(app),

@@ -9,7 +9,7 @@ import { type AnyCodec, object, type TypeOf } from '../../domain/codec/codec.ts'
 import { decode, type FieldError } from '../../domain/codec/field-errors.ts'
 import type { NotFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
-import type { Caller } from '../../domain/identity/caller.ts'
+import { type Caller, shareOf } from '../../domain/identity/caller.ts'
 import type { Route } from '../../src/api/route.ts'
 import type { OperationId, Routes } from '../../src/api/routes.ts'
 import type { Application, IfMatch } from '../../src/usecases/application.ts'
@@ -37,6 +37,7 @@ import {
   type Outcome,
 } from './idempotency.ts'
 import type { Limits } from './limits.ts'
+import type { Asker, Places } from './places.ts'
 import type { AnyRefusal } from './problems.ts'
 import { queryOf } from './query-string.ts'
 
@@ -61,6 +62,7 @@ export type Surroundings = {
   readonly app: Application
   readonly log: Logger
   readonly admitted: Admission
+  readonly places: Places
   readonly idempotency: Idempotency
   readonly limits: Limits
   readonly noteAudit: NoteAudit
@@ -80,7 +82,7 @@ export const endpoint = (
   operationId: OperationId,
   route: Route,
   handler: AnyHandler,
-  { app, log, admitted, idempotency, limits, noteAudit }: Surroundings,
+  { app, log, admitted, places, idempotency, limits, noteAudit }: Surroundings,
 ): RequestHandler => {
   const whoAsks = async (exchange: Exchange, request: Request): Promise<E.Either<AnyRefusal, Caller>> => {
     const guessing = limits.mayLogIn(exchange)
@@ -120,18 +122,28 @@ export const endpoint = (
       const done = doneEntry(asked, reply, before)
       return { audit: done, parts: partEntries(asked, reply), elsewhere: entriesElsewhere(asked, reply, done) }
     }
+    const asker: Asker = {
+      operationId,
+      takes: route.takes,
+      share: shareOf(caller),
+      response: asked.exchange.response,
+    }
     const outcome = await admitted(() =>
-      key.right === null
-        ? handled(route.method === 'get' ? keepingNothing : keepingAudit(caller, audit))
-        : idempotency(
-            { route, caller, key: key.right, target: targetOf(request), query: input.query, body: sent, audit },
-            handled,
-          ),
+      places.within(asker, () =>
+        key.right === null
+          ? handled(route.method === 'get' ? keepingNothing : keepingAudit(caller, audit))
+          : idempotency(
+              { route, caller, key: key.right, target: targetOf(request), query: input.query, body: sent, audit },
+              handled,
+            ),
+      ),
     )
     // Nothing was changed, or there was no transaction with which it could be written.
     if (isOfInterest && !isWritten && E.isRight(outcome) && outcome.right.replayed !== true)
       noteAudit(doneEntry(asked, outcome.right))
-    return outcome
+    return E.isRight(outcome) && outcome.right.download !== undefined
+      ? E.right(readInPlaces(places, asker, outcome.right, outcome.right.download))
+      : outcome
   }
   return async (request: Request, response: Response): Promise<void> => {
     const exchange = begin(request, response, log, limits.addressOf(request))
@@ -145,6 +157,12 @@ export const endpoint = (
     }
   }
 }
+
+/** It reads while it is sent, long after the request has left its place. */
+const readInPlaces = (places: Places, asker: Asker, reply: Reply, download: NonNullable<Reply['download']>): Reply => ({
+  ...reply,
+  download: { ...download, chunks: places.bitByBit(asker, download.chunks) },
+})
 
 const decodeRequest = async (route: Route, request: Request): Promise<E.Either<AnyRefusal, Decoded>> => {
   const errors: FieldError[] = []

@@ -24,7 +24,7 @@ export type HttpError =
   | { readonly _tag: 'NotReady'; readonly reason: string }
   | { readonly _tag: 'Unavailable' }
   | { readonly _tag: 'ProviderUnavailable' }
-  | { readonly _tag: 'Overloaded' }
+  | { readonly _tag: 'Overloaded'; readonly what: 'the server' | 'your org' }
   | { readonly _tag: 'RateLimited'; readonly what: 'requests' | 'failed logins'; readonly retryInSeconds: number }
   | { readonly _tag: 'Fault' }
 
@@ -257,9 +257,9 @@ const table: Table = {
     detail: 'the keys of the identity provider cannot be fetched at the moment: try again, or use an API key',
     headers: { 'Retry-After': '5' },
   }),
-  Overloaded: () => ({
+  Overloaded: ({ what }) => ({
     code: 'overloaded',
-    detail: 'the server has more requests than it can answer in time, and did nothing about this one: try again',
+    detail: `${what} has more requests at this server than can be answered in time, and nothing was done about this one: try again`,
     headers: { 'Retry-After': '1' },
   }),
   RateLimited: ({ what, retryInSeconds }) => ({

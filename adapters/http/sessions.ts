@@ -96,7 +96,7 @@ export const sessionHandlers = ({ sessions }: Application, watches: Watches): Ha
             sessions.watch(caller, query, lastEventId),
             TE.map((watch): Reply => ({ status: 200, stream: (exchange) => watches.open(exchange, caller, watch) })),
           )
-        : TE.left({ _tag: 'Overloaded' }),
+        : TE.left({ _tag: 'Overloaded', what: 'the server' }),
     listSessionCommands: ({ caller, params, query }) =>
       pipe(sessions.commands(caller, params.id, pageRequest(query.limit, query.cursor, query.sort)), TE.map(ok)),
   }

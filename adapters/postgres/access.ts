@@ -6,12 +6,12 @@ import type { Database } from './pool.ts'
 const FIRST_KEY_LOCK = 7_302_011_903
 
 export const createAccessStore = (database: Database): AccessStore => ({
-  keysByPrefix: async (prefix) => {
+  keysByPrefix: async (prefixes) => {
     const { rows } = await database.query({
       name: 'keys_by_prefix',
       text: `SELECT k.id, k.org_id, k.user_id, k.role, k.name, k.prefix, k.hash, k.expires_at, k.revoked_at
-               FROM api_keys k JOIN orgs o ON o.id = k.org_id WHERE k.prefix = $1 AND o.deleted_at IS NULL`,
-      values: [prefix],
+               FROM api_keys k JOIN orgs o ON o.id = k.org_id WHERE k.prefix = ANY($1::text[]) AND o.deleted_at IS NULL`,
+      values: [prefixes],
     })
     return rows.map((row) => ({
       id: row.id as ApiKeyId,
@@ -24,6 +24,15 @@ export const createAccessStore = (database: Database): AccessStore => ({
       expiresAt: row.expires_at,
       revokedAt: row.revoked_at,
     }))
+  },
+
+  existingOrgs: async (orgIds) => {
+    const { rows } = await database.query({
+      name: 'existing_orgs',
+      text: 'SELECT id FROM orgs WHERE id = ANY($1::text[]) AND deleted_at IS NULL',
+      values: [orgIds],
+    })
+    return new Set(rows.map(({ id }) => id as OrgId))
   },
 
   orgExists: async (orgId) => {

@@ -22,6 +22,15 @@ export const scopeOf = (caller: Caller): Scope => ({
   ownerId: caller.role === 'user' ? caller.userId : null,
 })
 
+/** Of the installation's own keys, in whichever org they act: no org is called so. */
+const INSTALLATION = ''
+
+/**
+ * With whom a caller shares what a server can do at once: with all of its org. Whoever runs the installation is none of theirs: its keys go on
+ * when an org has used up its share, and take nothing from it.
+ */
+export const shareOf = ({ role, orgId }: Caller): string => (role === 'installation' ? INSTALLATION : orgId)
+
 /**
  * What a role may do beyond reading what its scope shows. `read_org`: what is the org's and no user's, such as agents and commands.
  */

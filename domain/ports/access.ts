@@ -15,8 +15,10 @@ export type ApiKeyRecord = {
 }
 
 export type AccessStore = {
-  /** Keys that begin so; more than one only by chance. */
-  readonly keysByPrefix: (prefix: string) => Promise<readonly ApiKeyRecord[]>
+  /** All keys that begin like one of these; several with one beginning only by chance. */
+  readonly keysByPrefix: (prefixes: readonly string[]) => Promise<readonly ApiKeyRecord[]>
+  /** Those of these that there are. */
+  readonly existingOrgs: (orgIds: readonly OrgId[]) => Promise<ReadonlySet<OrgId>>
   readonly orgExists: (orgId: OrgId) => Promise<boolean>
   /** Makes the key's org too when it is missing. False: there was an installation key already. */
   readonly addKey: (key: ApiKeyRecord, onlyIf: 'always' | 'no_installation_key') => Promise<boolean>

@@ -58,6 +58,7 @@ export const agentRoutes = {
     summary: 'Remove an agent',
     access: 'operate',
     query: removeAgentQuery,
+    takes: 'long',
     description: 'By force: its sessions are failed, and can be started elsewhere, without what was in their homes.',
     answers: {
       200: { description: 'Removed by force, and what was lost with it', codec: removedAgentCodec },

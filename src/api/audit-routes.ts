@@ -19,6 +19,7 @@ export const auditRoutes = {
     ...aboutAudit,
     method: 'get',
     path: '/api/v1/audit/export',
+    takes: 'long',
     summary: 'Export who did what, oldest first',
     description:
       'All of it that was there when it was asked for, in one answer that is sent as it is read: no page, no cursor. One that was cut short ends without the end of its last chunk.',

@@ -27,6 +27,7 @@ export const quotaRoutes = {
     access: 'administer_installation',
     query: noQuery,
     body: setQuotaCodec,
+    takes: 'long',
     condition: 'change',
     answers: { 200: { description: 'Set', codec: quotaCodec, headers: ['ETag'] } },
     problems: [],

@@ -50,6 +50,11 @@ export type Route = {
   readonly resumes?: true
   /** Its answer is always kept by the statement of its change: it is tried before an answer to its Idempotency-Key is looked for. */
   readonly triedFirst?: true
+  /**
+   * What it takes of the database, of which each org has a share (`adapters/http/places.ts`). Left out: a connection for a moment.
+   * `gathered`: those that come at the same moment are one statement. `long`: a connection for a second, or another one's answer for as long.
+   */
+  readonly takes?: 'gathered' | 'long'
   /** `change`: If-Match is honoured. `read`: the answer has an ETag, and If-None-Match is. */
   readonly condition: 'change' | 'read' | null
   readonly answers: { readonly [status: number]: Answer }

@@ -49,7 +49,7 @@ export const ensureInstallationKey = async (
   if (settings.adminKey !== null) {
     const made = await deps.access.addKey(installationKeyRecord(deps, settings.adminKey), 'no_installation_key')
     if (made) return { kind: 'made', key: settings.adminKey, file: null }
-    const known = await deps.access.keysByPrefix(settings.adminKey.slice(0, KEY_PREFIX_LENGTH))
+    const known = await deps.access.keysByPrefix([settings.adminKey.slice(0, KEY_PREFIX_LENGTH)])
     const { adminKey } = settings
     return { kind: known.some((record) => deps.tokens.matches(adminKey, record.hash)) ? 'present' : 'ignored' }
   }

@@ -1,6 +1,9 @@
 /**
  * Who a bearer token is. A key's record is remembered for a second, so that a burst of calls costs one
  * query; a revoked key therefore stops working within a second. What orgs there are is remembered as long.
+ *
+ * What has to be looked up is gathered: those who come at the same moment, be they a thousand with keys that nobody has given out,
+ * are one statement on one connection. Nothing is known of them yet that their number could be limited by.
  */
 import type { Caller } from '../../domain/identity/caller.ts'
 import type { ApiKeyId, OrgId } from '../../domain/ids.ts'
@@ -8,9 +11,14 @@ import type { AccessStore, ApiKeyRecord, Authenticate, Authenticated } from '../
 import type { Clock } from '../../domain/ports/clock.ts'
 import type { VerifyToken } from '../../domain/ports/jwt.ts'
 import { API_KEY, KEY_PREFIX_LENGTH, type Tokens } from '../../domain/ports/tokens.ts'
+import { createBatch } from '../delivery/batch.ts'
 
 const REMEMBER_MS = 1_000
 const REMEMBER_AT_MOST = 10_000
+const LOOKUPS_AT_ONCE = 200
+/** Far above what looking up keys takes on a database that is well. */
+const OVERTAKE_AFTER_MS = 50
+const gathered = { minIntervalMs: 0, maxItems: LOOKUPS_AT_ONCE, overtakeAfterMs: OVERTAKE_AFTER_MS }
 
 /** RFC 7515, section 3.1: three parts in base64url. */
 const JWT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/
@@ -23,7 +31,7 @@ export type Authentication = Authenticate & {
 }
 
 export const createAuthenticate = (deps: {
-  readonly access: AccessStore
+  readonly access: Pick<AccessStore, 'keysByPrefix' | 'existingOrgs'>
   readonly tokens: Tokens
   readonly clock: Clock
   /** null: no JWTs are taken. */
@@ -35,11 +43,21 @@ export const createAuthenticate = (deps: {
   /** How often all was forgotten: what was looked up before is not remembered after. */
   let forgotten = 0
 
+  const keys = createBatch<string, readonly ApiKeyRecord[]>(async (prefixes) => {
+    const found = await deps.access.keysByPrefix([...new Set(prefixes)])
+    const byPrefix = Map.groupBy(found, ({ prefix }) => prefix)
+    return prefixes.map((prefix) => byPrefix.get(prefix) ?? [])
+  }, gathered)
+  const existing = createBatch<OrgId, boolean>(async (orgIds) => {
+    const found = await deps.access.existingOrgs([...new Set(orgIds)])
+    return orgIds.map((orgId) => found.has(orgId))
+  }, gathered)
+
   const recordOf = async (key: string): Promise<ApiKeyRecord | null> => {
     const known = remembered.get(key)
     if (known !== undefined && known.until > performance.now()) return known.record
     const before = forgotten
-    const candidates = await deps.access.keysByPrefix(key.slice(0, KEY_PREFIX_LENGTH))
+    const candidates = await keys.add(key.slice(0, KEY_PREFIX_LENGTH))
     const record = candidates.find((candidate) => deps.tokens.matches(key, candidate.hash)) ?? null
     if (remembered.size >= REMEMBER_AT_MOST) remembered.clear()
     // Unknown keys are not remembered: guessing must not fill the memory, and a new key works at once.
@@ -59,7 +77,7 @@ export const createAuthenticate = (deps: {
   const orgExists = async (orgId: OrgId): Promise<boolean> => {
     if ((orgs.get(orgId) ?? 0) > performance.now()) return true
     const before = forgotten
-    if (!(await deps.access.orgExists(orgId))) return false
+    if (!(await existing.add(orgId))) return false
     if (before !== forgotten) return true
     if (orgs.size >= REMEMBER_AT_MOST) orgs.clear()
     orgs.set(orgId, performance.now() + REMEMBER_MS)

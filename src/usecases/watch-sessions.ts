@@ -3,7 +3,7 @@
  * them; once it has all there is, it is told what is new with everybody else.
  */
 import { E } from '../../domain/fp.ts'
-import { type Scope, scopeOf } from '../../domain/identity/caller.ts'
+import { type Scope, scopeOf, shareOf } from '../../domain/identity/caller.ts'
 import { type Feed, type FeedEvent, type FeedPosition, type FeedTokens, isBehind } from '../../domain/ports/feed.ts'
 import type { Watch, WatchSink } from '../../domain/ports/watch.ts'
 import { mayRead, type Wants, wantsOf } from '../../domain/session/watched.ts'
@@ -15,8 +15,8 @@ import type { Application } from './application.ts'
 /** Events that are looked at for a page of a watcher that was away, and those that it is given at once. */
 const LOOKED_AT = 500
 const GIVEN_AT_ONCE = 200
-/** Watchers who were away for long share these, so that everybody else's statements find a connection. */
-const READERS = 3
+/** Watchers who were away for long share these, so that everybody else's statements find a connection; and no org has all of them. */
+export const READERS = { most: 2, mostOfOne: 1 }
 
 type Deps = { readonly feed: Feed; readonly live: LiveFeed; readonly tokens: FeedTokens }
 
@@ -27,10 +27,10 @@ type Start = Pick<Beginning, 'position'> & {
 
 export const watchSessions = ({ feed, live, tokens }: Deps): Application['sessions']['watch'] => {
   const turn = createTurnstile(READERS)
-  const pageOf = (scope: Scope, after: FeedPosition) => turn(() => feed.readOf(scope.orgId, after, LOOKED_AT))
 
   return (caller, filter, lastEventId) => async () => {
     const scope = scopeOf(caller)
+    const pageOf: PageOf = (after) => turn(shareOf(caller), () => feed.readOf(scope.orgId, after, LOOKED_AT))
     const positionOf = ({ position }: { readonly position: FeedPosition }): string =>
       tokens.encode(scope.orgId, position)
     const wants = wantsOf(filter)
@@ -50,11 +50,13 @@ export const watchSessions = ({ feed, live, tokens }: Deps): Application['sessio
     await live.started()
     if (live.remembered(from, 0) !== null) return asWatch(from, { position: from, snapshot: null, events: [] })
     // The first page tells whether the position is good for anything.
-    const page = await pageOf(scope, from)
+    const page = await pageOf(from)
     if (typeof page === 'string') return E.left({ _tag: 'PositionGone', why: page })
     return asWatch(from, { position: page.next, snapshot: null, events: page.events })
   }
 }
+
+type PageOf = (after: FeedPosition) => ReturnType<Feed['readOf']>
 
 type Following = {
   readonly scope: Scope
@@ -62,7 +64,7 @@ type Following = {
   readonly sink: WatchSink
   readonly start: Start
   readonly live: LiveFeed
-  readonly pageOf: (scope: Scope, after: FeedPosition) => ReturnType<Feed['readOf']>
+  readonly pageOf: PageOf
 }
 
 const follow = ({ scope, wants, sink, start, live, pageOf }: Following): (() => void) => {
@@ -93,7 +95,7 @@ const follow = ({ scope, wants, sink, start, live, pageOf }: Following): (() => 
       if (events === null) {
         // Slower than events come, for longer than they are remembered: the next connection reads them from the database.
         if (wasLive) return sink.tooSlow()
-        const page = await pageOf(scope, at)
+        const page = await pageOf(at)
         if (typeof page === 'string')
           return sink.ended('what comes next is not there any more: list what there is, and watch anew')
         await give(page.events)

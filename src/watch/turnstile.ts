@@ -1,17 +1,14 @@
-/** Lets a few in at a time; the others wait, in the order in which they came. */
-export const createTurnstile = (most: number): (<A>(work: () => Promise<A>) => Promise<A>) => {
-  let inside = 0
-  const waiting: (() => void)[] = []
-  return async (work) => {
-    if (inside >= most) await new Promise<void>((resolve) => waiting.push(resolve))
-    else inside += 1
+import { createTurns, type Share, type TurnsSettings } from '../../domain/turns/turns.ts'
+
+/** Lets a few in at a time; the others wait, and orgs are let in by turns (`domain/turns/turns.ts`). */
+export const createTurnstile = (settings: TurnsSettings): (<A>(whose: Share, work: () => Promise<A>) => Promise<A>) => {
+  const turns = createTurns(settings)
+  return async (whose, work) => {
+    if (!turns.enter(whose)) await new Promise<void>((resolve) => void turns.wait(whose, resolve))
     try {
       return await work()
     } finally {
-      // Whoever is next takes the place over.
-      const next = waiting.shift()
-      if (next === undefined) inside -= 1
-      else next()
+      turns.leave(whose)
     }
   }
 }

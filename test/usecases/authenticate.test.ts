@@ -23,17 +23,19 @@ const aKey = (changes: Partial<ApiKeyRecord> = {}): ApiKeyRecord => ({
 })
 
 /** `keys` may be changed between calls: it is the database. */
-const authenticating = (keys: ApiKeyRecord[], now = T0) => {
+const authenticating = (keys: ApiKeyRecord[], { now = T0, answering = async () => {} } = {}) => {
   const lookups: string[] = []
-  const access: Pick<AccessStore, 'keysByPrefix' | 'orgExists'> = {
-    keysByPrefix: async (prefix) => {
-      lookups.push(prefix)
-      return keys.filter((key) => key.prefix === prefix)
+  const access: Pick<AccessStore, 'keysByPrefix' | 'existingOrgs'> = {
+    keysByPrefix: async (prefixes) => {
+      lookups.push(prefixes.join(' '))
+      const found = keys.filter((key) => prefixes.includes(key.prefix))
+      await answering()
+      return found
     },
-    orgExists: async (orgId) => ['acme', 'other'].includes(orgId),
+    existingOrgs: async (orgIds) => new Set(orgIds.filter((orgId) => ['acme', 'other'].includes(orgId))),
   }
   const authenticate = createAuthenticate({
-    access: access as AccessStore,
+    access,
     tokens: {
       apiKey: () => KEY,
       agentToken: () => '',
@@ -79,8 +81,26 @@ describe('a bearer token', () => {
     expect(found.kind === 'caller' && found.caller.userId).to.equal('bob')
   })
 
+  it('is looked up together with all that come at the same moment, so that guesses by the thousand take one connection', async () => {
+    let [underWay, most] = [0, 0]
+    const answering = async (): Promise<void> => {
+      underWay += 1
+      most = Math.max(most, underWay)
+      await new Promise((resolve) => setImmediate(resolve))
+      underWay -= 1
+    }
+    const { authenticate, lookups } = authenticating([aKey()], { answering })
+    const guesses = Array.from({ length: 1_000 }, (_, guess) => `ssk_${String(guess).padStart(32, '0')}`)
+    const [known, ...unknown] = await Promise.all([KEY, ...guesses].map((bearer) => authenticate(bearer, null)))
+    expect(known?.kind).to.equal('caller')
+    expect(unknown.every(({ kind }) => kind === 'unauthorized')).to.equal(true)
+    expect(most).to.equal(1)
+    expect(lookups.length).to.be.at.most(6)
+  })
+
   it('that is revoked or has expired is refused', async () => {
-    const of = (changes: Partial<ApiKeyRecord>) => authenticating([aKey(changes)], later(100)).authenticate(KEY, null)
+    const of = (changes: Partial<ApiKeyRecord>) =>
+      authenticating([aKey(changes)], { now: later(100) }).authenticate(KEY, null)
     expect((await of({ revokedAt: T0 })).kind).to.equal('unauthorized')
     expect((await of({ expiresAt: later(100) })).kind).to.equal('unauthorized')
     expect((await of({ expiresAt: later(101) })).kind).to.equal('caller')
@@ -128,10 +148,17 @@ describe('what is remembered of a key', () => {
 
   it('is not remembered when it was revoked while it was looked up', async () => {
     const keys = [aKey()]
-    const { authenticate } = authenticating(keys)
+    const [read, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const answering = (): Promise<void> => {
+      read.resolve()
+      return goOn.promise
+    }
+    const { authenticate } = authenticating(keys, { answering })
     const under = authenticate(KEY, null)
+    await read.promise
     keys[0] = aKey({ revokedAt: T0 })
     authenticate.forget()
+    goOn.resolve()
     await under
     expect(await authenticate(KEY, null)).to.deep.equal({ kind: 'unauthorized' })
   })
@@ -146,9 +173,12 @@ describe('what is remembered of a key', () => {
 
   it('does not outlive the key’s own expiry', async () => {
     let now = T0
-    const access = { keysByPrefix: async () => [aKey({ expiresAt: later(1) })], orgExists: async () => true }
+    const access = {
+      keysByPrefix: async () => [aKey({ expiresAt: later(1) })],
+      existingOrgs: async () => new Set<OrgId>(),
+    }
     const authenticate = createAuthenticate({
-      access: access as unknown as AccessStore,
+      access,
       tokens: { apiKey: () => '', agentToken: () => '', webhookSecret: () => '', hash, matches: () => true },
       clock: { now: () => now },
       verifyToken: null,

@@ -32,8 +32,9 @@ describe('access keys', () => {
     const [first, second] = [aKey({ expiresAt }), aKey({ hash: Buffer.alloc(32, 2) })]
     for (const key of [first, second, aKey({ prefix: 'ssk_other000' })])
       expect(await stores.access.addKey(key, 'always')).to.equal(true)
-    expect(await stores.access.keysByPrefix('ssk_12345678')).to.have.deep.members([first, second])
-    expect(await stores.access.keysByPrefix('ssk_unknown0')).to.deep.equal([])
+    expect(await stores.access.keysByPrefix(['ssk_12345678'])).to.have.deep.members([first, second])
+    expect(await stores.access.keysByPrefix(['ssk_unknown0', 'ssk_12345678'])).to.have.deep.members([first, second])
+    expect(await stores.access.keysByPrefix(['ssk_unknown0'])).to.deep.equal([])
   })
 
   it('bring their org along', async () => {
@@ -42,6 +43,7 @@ describe('access keys', () => {
     await stores.access.addKey(aKey({ orgId: fresh }), 'always')
     await stores.access.addKey(aKey({ orgId: fresh }), 'always')
     expect(await stores.access.orgExists(fresh)).to.equal(true)
+    expect(await stores.access.existingOrgs([fresh, 'nowhere' as OrgId])).to.deep.equal(new Set([fresh]))
   })
 
   it('of the installation: one is made, however many first starts there are at once', async () => {
@@ -66,8 +68,8 @@ describe('access keys', () => {
     await stores.access.addKey(other, 'always')
     await stores.access.revokeInstallationKeys()
     expect(await stores.access.hasInstallationKey()).to.equal(false)
-    expect((await stores.access.keysByPrefix(key.prefix))[0]?.revokedAt).to.be.an.instanceOf(Date)
-    expect((await stores.access.keysByPrefix(other.prefix))[0]?.revokedAt).to.equal(null)
+    expect((await stores.access.keysByPrefix([key.prefix]))[0]?.revokedAt).to.be.an.instanceOf(Date)
+    expect((await stores.access.keysByPrefix([other.prefix]))[0]?.revokedAt).to.equal(null)
     expect(await stores.access.addKey(aKey({ role: 'installation' }), 'no_installation_key')).to.equal(true)
   })
 })

@@ -224,6 +224,7 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
   orgs: { list: system, get: system, add: system, remove: system },
   access: {
     keysByPrefix: system,
+    existingOrgs: system,
     orgExists: system,
     addKey: system,
     hasInstallationKey: system,

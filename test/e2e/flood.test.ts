@@ -1,0 +1,95 @@
+/** What one org asks for by the hundred keeps neither other orgs nor agents waiting. */
+import { randomUUID } from 'node:crypto'
+import { expect } from 'chai'
+import pg from 'pg'
+import { eventually } from './support/eventually.ts'
+import { keyOf } from './support/keys.ts'
+import { connect } from './support/raw-agent.ts'
+import { type Json, rest } from './support/rest.ts'
+import { scene } from './support/scene.ts'
+import { migratedDatabase, server } from './support/streamspace.ts'
+
+const FLOOD = 300
+
+type Answered = { readonly status: number; readonly headers: Headers; readonly body: Json }
+
+describe('a flood of batches of one org', function () {
+  this.timeout(120_000)
+  const here = scene('each')
+
+  it('keeps no other org, no guess at a key and no agent waiting, while none of it goes on', async () => {
+    const database = await migratedDatabase(here)
+    const control = await server(here, database, { STREAMSPACE_HEARTBEAT_INTERVAL_MS: '1000' })
+    const [acme, globex] = await Promise.all(
+      ['acme', 'globex'].map(async (org) => rest(control.url, await keyOf(database, 'admin', org))),
+    )
+    if (acme === undefined || globex === undefined) throw new Error('there are two')
+    const enrolled = await control.rest.post('/agents', { id: 'shared-1', platform: 'process', orgId: null })
+    const agent = await connect(here, control.url, { id: 'shared-1', token: enrolled.body.token })
+    await agent.begin()
+    const beating = setInterval(() => agent.heartbeat(), 250)
+    here.finally(async () => clearInterval(beating))
+    const held = await acme.create({ template: 'hello-web' })
+    await globex.create({ template: 'hello-web' })
+    await eventually(() => expect(agent.commands()).to.have.length(2))
+
+    // Whatever wants this session waits in the database until the test lets go of it, with the connection that it has.
+    const [holder, onlooker] = [1, 2].map(() => new pg.Client({ connectionString: database }))
+    if (holder === undefined || onlooker === undefined) throw new Error('there are two')
+    for (const client of [holder, onlooker]) {
+      await client.connect()
+      here.finally(() => client.end())
+    }
+    await holder.query('BEGIN')
+    await holder.query('SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE', [held.id])
+    let answered: Answered[] = []
+    const flood = Array.from({ length: FLOOD }, async () => {
+      const ids = [held.id, ...Array.from({ length: 999 }, () => randomUUID())]
+      const response = await fetch(`${control.url}/api/v1/sessions/batch`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${acme.key}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ action: 'stop', ids }),
+      })
+      const { status, headers } = response
+      answered.push({ status, headers, body: await response.json() })
+    })
+    const atWork = async (): Promise<number> =>
+      (
+        await onlooker.query(`SELECT 1 FROM pg_stat_activity
+                             WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'WITH found (id)%'`)
+      ).rows.length
+    // What has no room in the queue has been refused by now: the others are inside, or wait to be.
+    await eventually(async () => expect(await atWork()).to.be.at.least(1), { within: 20_000 })
+    await eventually(() => expect(answered.length).to.be.greaterThan(FLOOD / 2), { within: 20_000 })
+    for (const { status, headers, body } of answered) {
+      expect(status, JSON.stringify(body)).to.equal(503)
+      expect(body.code).to.equal('overloaded')
+      expect(headers.get('retry-after')).to.equal('1')
+    }
+
+    const heardAt = async (): Promise<number> =>
+      Date.parse((await control.rest.get('/agents/shared-1')).body.lastHeartbeatAt)
+    const before = await heardAt()
+    const guesses = Array.from({ length: 50 }, () => rest(control.url, `ssk_${randomUUID().replaceAll('-', '')}`))
+    const asked = [
+      ...Array.from({ length: 50 }, () => globex.get('/sessions?limit=50')),
+      ...guesses.map((guess) => guess.get('/sessions')),
+      ...Array.from({ length: 10 }, () => globex.post('/sessions', { template: 'hello-web' })),
+      acme.get('/sessions'),
+    ]
+    const statuses = (await Promise.all(asked)).map(({ status }) => status)
+    expect(statuses).to.deep.equal([...Array(50).fill(200), ...Array(50).fill(401), ...Array(10).fill(201), 200])
+    await eventually(() => expect(agent.commands()).to.have.length(12))
+    await eventually(async () => expect(await heardAt()).to.be.greaterThan(before))
+    expect((await control.rest.get('/agents/shared-1')).body.status).to.equal('online')
+
+    // All of that while the flood stood still.
+    expect(answered.every(({ status }) => status === 503)).to.equal(true)
+    expect(await atWork()).to.equal(1)
+    answered = []
+    await holder.query('ROLLBACK')
+    await Promise.all(flood)
+    expect(answered.some(({ status }) => status === 200)).to.equal(true)
+    expect((await acme.session(held.id)).desiredState).to.equal('stopped')
+  })
+})
