@@ -199,7 +199,9 @@ export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
       redrive: (cases, caller, id) => changing(cases.get(caller, id)),
       cancel: (cases, caller, id) => changing(cases.get(caller, id)),
     }),
-    orphans: keptAndSeen(database, orphans, ['approve', 'adopt', 'halt', 'resume'], {
+    orphans: keptAndSeen(database, orphans, ['approve', 'adopt', 'halt', 'resume', 'haltOrg', 'resumeOrg'], {
+      haltOrg: (cases, caller, id) => changing(cases.orgRemoval(caller, id)),
+      resumeOrg: (cases, caller, id) => changing(cases.orgRemoval(caller, id)),
       halt: (cases, caller) => changing(cases.removal(caller)),
       resume: (cases, caller) => changing(cases.removal(caller)),
     }),
