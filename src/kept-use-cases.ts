@@ -193,9 +193,11 @@ export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
       redrive: ({ cases }, caller, id) => changing(cases.get(caller, id), named('command')),
       cancel: ({ cases }, caller, id) => changing(cases.get(caller, id), named('command')),
     }),
-    orphans: keptAndSeen(database, orphans, ['approve', 'adopt', 'halt', 'resume'], {
+    orphans: keptAndSeen(database, orphans, ['approve', 'adopt', 'halt', 'resume', 'haltOrg', 'resumeOrg'], {
       halt: ({ cases }, caller) => changing(cases.removal(caller), theOneOf('orphan removal')),
       resume: ({ cases }, caller) => changing(cases.removal(caller), theOneOf('orphan removal')),
+      haltOrg: ({ cases }, caller, id) => changing(cases.orgRemoval(caller, id), () => `orphan removal\n${id}`),
+      resumeOrg: ({ cases }, caller, id) => changing(cases.orgRemoval(caller, id), () => `orphan removal\n${id}`),
     }),
   }
 }

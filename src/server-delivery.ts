@@ -53,7 +53,9 @@ export const openDelivery = (
       onOlderDatabase: (found) =>
         log.error(
           found,
-          'the database is older than an agent: was it restored? No orphan is removed until an operator approves',
+          found.orgId === null
+            ? 'the database is older than a shared agent: was it restored? No orphan is removed until an operator approves'
+            : 'the database is older than an org’s own agent: was it restored? No orphan of that org’s agents is removed until an operator approves',
         ),
     }),
   )

@@ -45,6 +45,8 @@ export const reach: { readonly [O in Change]: Reach } = {
   adoptOrphan: 'owned',
   haltOrphanRemoval: 'own',
   resumeOrphanRemoval: 'own',
+  haltOrgOrphanRemoval: 'named',
+  resumeOrgOrphanRemoval: 'named',
   redriveCommand: 'own',
   cancelCommand: 'own',
   retryJob: 'own',

@@ -1,4 +1,4 @@
-import { type OrphanRemoval, presentStates } from '../../domain/agent/orphan.ts'
+import { type InstallationOrphanRemoval, type OrgOrphanRemoval, presentStates } from '../../domain/agent/orphan.ts'
 import { pipe, TE } from '../../domain/fp.ts'
 import type { orphanRoutes } from '../../src/api/orphan-routes.ts'
 import { pageRequest } from '../../src/api/query.ts'
@@ -8,7 +8,11 @@ import type { Reply } from './exchange.ts'
 import { accepted, ok } from './replies.ts'
 import { created } from './sessions.ts'
 
-const removal = (view: OrphanRemoval): Reply => ({ status: 200, body: view, etag: view.revision })
+const removal = (view: InstallationOrphanRemoval | OrgOrphanRemoval): Reply => ({
+  status: 200,
+  body: view,
+  etag: view.revision,
+})
 
 export const orphanHandlers = ({ orphans }: Application): Handlers<keyof typeof orphanRoutes> => ({
   listOrphans: ({ caller, params, query: { limit, cursor, sort, state } }) =>
@@ -24,4 +28,9 @@ export const orphanHandlers = ({ orphans }: Application): Handlers<keyof typeof 
     pipe(orphans.halt(caller, ifMatch, keeping(removal)), TE.map(removal)),
   resumeOrphanRemoval: ({ caller, ifMatch, keeping }) =>
     pipe(orphans.resume(caller, ifMatch, keeping(removal)), TE.map(removal)),
+  getOrgOrphanRemoval: ({ caller, params }) => pipe(orphans.orgRemoval(caller, params.id), TE.map(removal)),
+  haltOrgOrphanRemoval: ({ caller, params, ifMatch, keeping }) =>
+    pipe(orphans.haltOrg(caller, params.id, ifMatch, keeping(removal)), TE.map(removal)),
+  resumeOrgOrphanRemoval: ({ caller, params, ifMatch, keeping }) =>
+    pipe(orphans.resumeOrg(caller, params.id, ifMatch, keeping(removal)), TE.map(removal)),
 })

@@ -10,7 +10,7 @@
 import { E } from '../../domain/fp.ts'
 import type { AgentId, OrgId, ReplicaId } from '../../domain/ids.ts'
 import type { AgentIdentity, Connected, Connecting, LeaseBatches, LeaseStore, Peer } from '../../domain/ports/agents.ts'
-import { haltRemoval } from './orphan-removal.ts'
+import { haltRemoval, type Older, type OlderFound } from './orphan-halts.ts'
 import type { Database } from './pool.ts'
 
 const LOCK_LEASES =
@@ -131,11 +131,7 @@ SELECT h.place::int - 1 AS index
 
 export type LeaseSettings = {
   /** Told of an agent that was welcomed by a newer state of the database than this one. */
-  readonly onOlderDatabase?: (found: {
-    readonly agentId: AgentId
-    readonly lastEpoch: number
-    readonly epoch: number
-  }) => void
+  readonly onOlderDatabase?: (found: OlderFound) => void
 }
 
 /** As they are in the frames of an agent, and `null` where it may say nothing. */
@@ -150,8 +146,6 @@ const asked = ({ capacity, ...connecting }: Connecting) => ({
   cpu_millis: capacity.cpuMillis,
   memory_mib: capacity.memoryMib,
 })
-
-type Older = { readonly agentId: AgentId; readonly lastEpoch: number; readonly epoch: number }
 
 const connectMany = async (
   database: Database,
@@ -171,8 +165,7 @@ const connectMany = async (
       const isOlder = lastEpoch !== null && epoch !== undefined && epochs.has(agentId) && lastEpoch > epoch
       return isOlder ? [{ agentId, lastEpoch, epoch }] : []
     })
-    for (const found of older) await haltRemoval(query, found)
-    return { epochs, older }
+    return { epochs, older: await haltRemoval(query, older) }
   })
   for (const found of older) onOlderDatabase?.(found)
   return connecting.map(({ agentId }) => {

@@ -1,5 +1,5 @@
 /** Reads of orphans for the API: each is one indexed query. */
-import { type OrphanRemoval, type OrphanState, presentStates } from '../../domain/agent/orphan.ts'
+import { type OrphanState, presentStates } from '../../domain/agent/orphan.ts'
 import type { OrphanStore } from '../../domain/ports/orphans.ts'
 import { type Cursors, listOf, pageOf } from './cursor.ts'
 import { beforeAll, type Order, orderOf } from './order.ts'
@@ -22,22 +22,7 @@ export const presentOrphansIn = (order: Order): string => statement('AND ended_a
 const arePresent = (states: readonly OrphanState[]): boolean =>
   states.every((state) => (presentStates as readonly OrphanState[]).includes(state))
 
-export const REMOVAL_COLUMNS = 'halted_at, halted_by, halted_reason, resumed_at, resumed_by, revision'
-
-export const removalFromRow = (row: Row): OrphanRemoval => ({
-  halted: row.halted_at !== null,
-  haltedAt: row.halted_at,
-  haltedBy: row.halted_by,
-  haltedReason: row.halted_reason,
-  resumedAt: row.resumed_at,
-  resumedBy: row.resumed_by,
-  revision: row.revision,
-})
-
-export const createOrphanQueries = (
-  database: Database,
-  cursors: Cursors,
-): Pick<OrphanStore, 'list' | 'events' | 'removal'> => ({
+export const createOrphanQueries = (database: Database, cursors: Cursors): Pick<OrphanStore, 'list' | 'events'> => ({
   list: async (agent, states, { limit, cursor, sort = '-firstSeenAt' }) => {
     const list = listOf('orphans', agent.orgId, { agent: agent.id, states, sort })
     const from = cursors.decode(list, cursor)
@@ -64,13 +49,5 @@ export const createOrphanQueries = (
       values: [id, from?.[0] ?? beforeAll.bigint[direction], limit + 1, orgId],
     })
     return pageOf(rows, limit, agentEventFromRow, (row: Row) => cursors.encode(list, [row.id]))
-  },
-
-  removal: async () => {
-    const { rows } = await database.query({
-      name: 'orphan_removal',
-      text: `SELECT ${REMOVAL_COLUMNS} FROM orphan_removal`,
-    })
-    return removalFromRow(rows[0])
   },
 })

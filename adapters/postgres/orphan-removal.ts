@@ -1,16 +1,17 @@
 /**
  * The removal of orphans: the brake's figures, its verdict and the commands that follow are one transaction, in
- * which the row `orphan_removal` is locked: two servers that judge at once judge one after the other, each with
- * what the other has committed. Locks: lease, that row, orphans, outbox.
+ * which the row that says whether they are removed is locked (`orphan-halts.ts`): two servers that judge at once for agents
+ * that share a limit judge one after the other, each with what the other has committed. Locks: lease, that row, orphans, outbox.
  *
  * A removal is a row of the outbox and goes the way of every command. But it is no command of a session: a
  * session with the orphan's id may exist elsewhere, and nothing that is done for that session (superseding,
  * redelivering, settling its commands) may find this row, nor may the two collide. So the row's `session_id` is its
  * own `command_id`, which is nobody's, and what the frame carries is in `payload` as a whole.
  */
-import type { AgentId, CommandId, SessionId } from '../../domain/ids.ts'
+import type { BrakeFigures } from '../../domain/agent/brake.ts'
+import type { CommandId, OrgId, SessionId } from '../../domain/ids.ts'
 import type { Approval, OrphanStore } from '../../domain/ports/orphans.ts'
-import { REMOVAL_COLUMNS, removalFromRow } from './orphan-queries.ts'
+import { haltedFor } from './orphan-halts.ts'
 import { HAS_A_SESSION_HERE, isDue, NOT_ON_ITS_WAY } from './orphan-rows.ts'
 import { type Database, ownedBy, type Row } from './pool.ts'
 
@@ -27,15 +28,17 @@ const DUE_HERE = `
 o.agent_id = $1 AND o.ended_at IS NULL AND (o.state = 'approved' OR (o.last_seen_at >= $3 AND o.first_seen_at < $3))
 AND ${isDue('$2')}`
 
+/** $4 the agent's org: its own agents share a limit, and so do those of nobody (null). */
 const FIGURES = `
 SELECT (SELECT count(*) FROM orphans o WHERE ${DUE_HERE} AND o.approved_at IS NULL AND NOT ${COUNTED}) AS asked,
        (SELECT count(*) FROM orphans o WHERE ${DUE_HERE} AND o.approved_at IS NULL) AS automatic,
        (SELECT held_reason FROM orphan_brakes WHERE agent_id = $1) AS held_reason,
-       (SELECT coalesce(sum(sessions), 0)::bigint FROM orphan_brakes) AS sessions,
+       (SELECT coalesce(sum(b.sessions), 0)::bigint FROM orphan_brakes b JOIN agents a ON a.id = b.agent_id
+         WHERE a.org_id IS NOT DISTINCT FROM $4) AS sessions,
        counted.*
   FROM (SELECT count(*) FILTER (WHERE agent_id = $1) AS removed_here,
                count(*) FILTER (WHERE agent_id = $1 AND ended_at IS NOT NULL) AS gone_here,
-               count(*) AS removed
+               count(*) FILTER (WHERE org_id IS NOT DISTINCT FROM $4) AS removed
           FROM orphans
          WHERE removal_begun_at IS NOT NULL AND approved_at IS NULL AND removal_begun_at > now() - ${WINDOW}) counted`
 
@@ -132,68 +135,23 @@ released AS (
 )
 SELECT (SELECT count(*) FROM approved) AS approved, (SELECT coalesce(jsonb_agg(session_id), '[]') FROM missing) AS missing`
 
-const RESUME = `
-WITH was AS (
-  SELECT halted_by FROM orphan_removal
-   WHERE halted_at IS NOT NULL AND ($2::bigint[] IS NULL OR revision = ANY($2)) FOR NO KEY UPDATE
-),
-told AS (
-  INSERT INTO agent_events (agent_id, type, data, actor)
-  SELECT a.id, 'orphan_removal_resumed', '{}', $1 FROM was JOIN agents a ON a.id = was.halted_by
-)
-UPDATE orphan_removal
-   SET halted_at = NULL, halted_by = NULL, halted_reason = NULL,
-       resumed_at = CASE WHEN halted_at IS NULL THEN resumed_at ELSE now() END,
-       resumed_by = CASE WHEN halted_at IS NULL THEN resumed_by ELSE $1 END
- -- Makes PostgreSQL look at what was before it changes it.
- WHERE (SELECT count(*) FROM was) >= 0 AND ($2::bigint[] IS NULL OR revision = ANY($2))
-RETURNING ${REMOVAL_COLUMNS}`
-
-/** What the agents of every org are told: who or what has stopped it is the installation's to know. */
-const HALTED = 'no orphan is removed anywhere on this installation until its operator lets that go on'
-
-/** Part of the transaction in which an agent connects: from then on nothing is removed anywhere. */
-export const haltRemoval = async (
-  query: Database['query'],
-  { agentId, lastEpoch, epoch }: { readonly agentId: AgentId; readonly lastEpoch: number; readonly epoch: number },
-): Promise<void> => {
-  await query({
-    name: 'halt_orphan_removal',
-    text: `
-WITH halted AS (
-  UPDATE orphan_removal
-     SET halted_at = now(), halted_by = $1, halted_reason = $2
-   WHERE halted_at IS NULL
-)
-INSERT INTO agent_events (agent_id, type, data, actor)
-VALUES ($1, 'orphan_removal_halted', jsonb_build_object('lastEpoch', $3::bigint, 'epoch', $4::bigint), 'agent:' || $1)`,
-    values: [
-      agentId,
-      `the database is older than agent ${agentId}, as after a restore: no orphan is removed anywhere until an operator approves`,
-      lastEpoch,
-      epoch,
-    ],
-  })
-}
-
 export const createOrphanRemoval = (
   database: Database,
-): Pick<OrphanStore, 'remove' | 'approve' | 'removeApproved' | 'halt' | 'resume'> => ({
+): Pick<OrphanStore, 'remove' | 'approve' | 'removeApproved'> => ({
   remove: (peer, { at, resources, graceMs }, commandIds, brake) =>
     database.transaction(async (query) => {
       const lease = await query({
-        name: 'hold_lease',
-        text: 'SELECT FROM agent_leases WHERE agent_id = $1 AND epoch = $2 FOR SHARE',
+        name: 'hold_lease_of_org',
+        text: `SELECT a.org_id FROM agent_leases l JOIN agents a ON a.id = l.agent_id
+                WHERE l.agent_id = $1 AND l.epoch = $2 FOR SHARE OF l`,
         values: [peer.agentId, peer.epoch],
       })
       if (lease.rowCount === 0) return { kind: 'fenced' }
-      const removal = await query({
-        name: 'judge_orphans',
-        text: 'SELECT halted_reason FROM orphan_removal FOR UPDATE',
-      })
+      const orgId = lease.rows[0].org_id as OrgId | null
+      const halted = await haltedFor(query, orgId)
       const here = [peer.agentId, graceMs, at]
-      const figures = (await query({ name: 'brake_figures', text: FIGURES, values: here })).rows[0]
-      const verdict = brake(figuresOf(figures, resources, removal.rows[0].halted_reason === null ? null : HALTED))
+      const figures = (await query({ name: 'brake_figures', text: FIGURES, values: [...here, orgId] })).rows[0]
+      const verdict = brake(figuresOf(figures, { entries: resources, orgId, halted }))
       const held = verdict.kind === 'held' && figures.automatic > 0 ? verdict.reason : null
       const begun = await query({
         text: held === null ? BEGIN_ALL : BEGIN_APPROVED_IN_INVENTORY,
@@ -215,28 +173,13 @@ export const createOrphanRemoval = (
     const { rows } = await ownedBy(database, orgId).query({ text: BEGIN_APPROVED, values: [id, commandIds, orgId] })
     return rows[0].removing
   },
-
-  halt: async (by, guard = null) => {
-    const { rows } = await database.query({
-      text: `UPDATE orphan_removal
-                SET halted_at = coalesce(halted_at, now()), halted_by = coalesce(halted_by, $1),
-                    halted_reason = coalesce(halted_reason, $2)
-              WHERE $3::bigint[] IS NULL OR revision = ANY($3)
-             RETURNING ${REMOVAL_COLUMNS}`,
-      values: [by, `${by} has stopped it: no orphan is removed anywhere until an operator approves`, guard],
-    })
-    return rows[0] === undefined ? null : removalFromRow(rows[0])
-  },
-
-  resume: async (by, guard = null) => {
-    const { rows } = await database.query({ text: RESUME, values: [by, guard] })
-    return rows[0] === undefined ? null : removalFromRow(rows[0])
-  },
 })
 
-const figuresOf = (row: Row, entries: number, halted: string | null) => ({
+type Judged = { readonly entries: number; readonly orgId: OrgId | null; readonly halted: string | null }
+
+const figuresOf = (row: Row, { entries, orgId, halted }: Judged): BrakeFigures => ({
   asked: row.asked,
   agent: { resources: entries + row.gone_here, removed: row.removed_here },
-  installation: { resources: row.sessions, removed: row.removed },
+  together: { of: orgId === null ? 'shared' : 'org', resources: row.sessions, removed: row.removed },
   halted,
 })

@@ -1,10 +1,11 @@
 /**
  * Orphans as inventories and results tell of them. Locks: lease, orphans, outbox; each by id.
- * Their removal begins in `orphan-removal.ts`, lists are in `orphan-queries.ts`.
+ * Their removal begins in `orphan-removal.ts`, whether there is any is in `orphan-halts.ts`, lists are in `orphan-queries.ts`.
  */
 import type { AgentId, CommandId } from '../../domain/ids.ts'
 import type { OrphanStore, RemovalResult } from '../../domain/ports/orphans.ts'
 import type { Cursors } from './cursor.ts'
+import { createOrphanHalts } from './orphan-halts.ts'
 import { createOrphanQueries } from './orphan-queries.ts'
 import { createOrphanRemoval } from './orphan-removal.ts'
 import { HAS_A_SESSION_HERE, isDue } from './orphan-rows.ts'
@@ -184,6 +185,7 @@ export const createOrphanStore = (database: Database, cursors: Cursors): OrphanS
   },
 
   ...createOrphanRemoval(database),
+  ...createOrphanHalts(database),
   ...createOrphanQueries(database, cursors),
 })
 

@@ -111,7 +111,7 @@ export const outpacedIn =
 
 /**
  * Not every restore shows: the connection that the agent has is always later than it. Where it did show, what was asked
- * since then counts also after another connection, until an operator says that the restore is over.
+ * since then counts also after another connection, until an operator says that the restore is over: for all, or for the org.
  */
 const ASKED_SINCE = `
 WITH lease AS MATERIALIZED (
@@ -123,11 +123,16 @@ shown AS (
    WHERE l.agent_id = lease.agent_id AND l.epoch = lease.epoch AND lease.restored_at < lease.connected_at
      AND EXISTS (SELECT FROM sessions s WHERE s.id = ANY($3::uuid[]) AND s.created_at > lease.restored_at)
   RETURNING l.restored_at
+),
+not_over AS (
+  SELECT FROM orphan_removal WHERE halted_at IS NOT NULL
+   UNION ALL
+  SELECT FROM org_orphan_removal r JOIN agents a ON a.org_id = r.org_id WHERE a.id = $1 AND r.halted_at IS NOT NULL
 )
 SELECT s.id
-  FROM sessions s CROSS JOIN lease CROSS JOIN orphan_removal r
+  FROM sessions s CROSS JOIN lease
  WHERE s.id = ANY($3::uuid[])
-   AND s.waiting_since > least(lease.connected_at, CASE WHEN r.halted_at IS NOT NULL
+   AND s.waiting_since > least(lease.connected_at, CASE WHEN EXISTS (SELECT FROM not_over)
                                                         THEN COALESCE((SELECT restored_at FROM shown), lease.restored_at) END)`
 
 export const askedSinceIn =

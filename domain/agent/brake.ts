@@ -13,12 +13,14 @@ export type BrakeFigures = {
     readonly resources: number
     readonly removed: number
   }
-  readonly installation: {
+  /** Of the agents that share a limit: an org's own, or all that are shared. No org uses up another's, nor the installation's. */
+  readonly together: {
+    readonly of: 'org' | 'shared'
     /** Sessions that agents have of their own: an agent that lies of orphans raises nobody's limit by it. */
     readonly resources: number
     readonly removed: number
   }
-  /** Why nothing may be removed anywhere, or null. */
+  /** Why nothing may be removed from it, whatever the figures, or null. */
   readonly halted: string | null
 }
 
@@ -31,9 +33,9 @@ export const agentLimit = (resources: number): number =>
   Math.min(Math.max(10, Math.floor(resources / 20)), Math.floor(resources / 2))
 
 /** At most 50, or 1 % where that is more. */
-export const installationLimit = (resources: number): number => Math.max(50, Math.floor(resources / 100))
+export const limitTogether = (resources: number): number => Math.max(50, Math.floor(resources / 100))
 
-export const brake: Brake = ({ asked, agent, installation, halted }) => {
+export const brake: Brake = ({ asked, agent, together, halted }) => {
   if (halted !== null) return { kind: 'held', reason: halted }
   if (asked === 0) return { kind: 'allowed' }
   const limit = agentLimit(agent.resources)
@@ -42,12 +44,12 @@ export const brake: Brake = ({ asked, agent, installation, halted }) => {
       asked,
       `at most ${limit} of the ${agent.resources} that it has may be in 24 h, of which ${agent.removed} were`,
     )
-  const limitOfAll = installationLimit(installation.resources)
-  // Told to the agent's own org, which is not to learn from it how much there is of others.
-  if (installation.removed + asked > limitOfAll)
-    return held(asked, 'more than may be in 24 h over all agents, with what was')
+  if (together.removed + asked > limitTogether(together.resources))
+    return held(asked, `more than may be in 24 h over all ${sharers[together.of]}, with what was`)
   return { kind: 'allowed' }
 }
+
+const sharers = { org: 'own agents of the org', shared: 'shared agents' } as const
 
 const held = (asked: number, limit: string): Verdict => ({
   kind: 'held',

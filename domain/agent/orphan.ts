@@ -1,5 +1,5 @@
 /** An orphan: what an agent has of a session that the database does not know, or that is another agent's. */
-import type { AgentId, SessionId } from '../ids.ts'
+import type { AgentId, OrgId, SessionId } from '../ids.ts'
 import type { ObservedStatus } from '../session/words.ts'
 
 export const orphanReasons = ['unknown', 'not_yours'] as const
@@ -55,7 +55,7 @@ export type AgentEvent = {
   readonly data: { readonly [name: string]: unknown }
 }
 
-/** Whether orphans are removed at all. */
+/** Whether orphans are removed at all: anywhere, or from an org's own agents. */
 export type OrphanRemoval = {
   readonly halted: boolean
   readonly haltedAt: Date | null
@@ -67,3 +67,21 @@ export type OrphanRemoval = {
   /** Raised whenever it is halted or resumed. */
   readonly revision: number
 }
+
+/** An org from whose own agents no orphan is removed. */
+export type HaltedOrg = {
+  readonly orgId: OrgId
+  readonly haltedAt: Date
+  readonly haltedBy: string
+  readonly haltedReason: string
+}
+
+/** Halted is: everywhere. */
+export type InstallationOrphanRemoval = OrphanRemoval & {
+  /** How many orgs it is halted for, beside that. */
+  readonly haltedOrgs: number
+  /** The first of them. */
+  readonly orgs: readonly HaltedOrg[]
+}
+
+export type OrgOrphanRemoval = OrphanRemoval & { readonly orgId: OrgId }

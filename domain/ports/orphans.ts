@@ -1,7 +1,14 @@
 /** What is kept of orphans, and how they are removed. Everything that an agent says is guarded by its epoch. */
 import type { Brake } from '../agent/brake.ts'
-import type { AgentEvent, Orphan, OrphanReason, OrphanRemoval, OrphanState } from '../agent/orphan.ts'
-import type { AgentId, CommandId, SessionId } from '../ids.ts'
+import type {
+  AgentEvent,
+  InstallationOrphanRemoval,
+  OrgOrphanRemoval,
+  Orphan,
+  OrphanReason,
+  OrphanState,
+} from '../agent/orphan.ts'
+import type { AgentId, CommandId, OrgId, SessionId } from '../ids.ts'
 import type { OwnedAgent, Peer } from './agents.ts'
 import type { InventoryEntry } from './delivery.ts'
 import type { Guard } from './if-match.ts'
@@ -73,9 +80,15 @@ export type OrphanStore = {
     page: PageRequest<ByFirstSight>,
   ) => Promise<Page<Orphan>>
   readonly events: (agent: OwnedAgent, page: PageRequest<HistoryByTime>) => Promise<Page<AgentEvent>>
-  readonly removal: () => Promise<OrphanRemoval>
+  readonly removal: () => Promise<InstallationOrphanRemoval>
   /** No orphan is removed anywhere that is not approved. null: it has another revision. */
-  readonly halt: (by: string, guard?: Guard) => Promise<OrphanRemoval | null>
-  /** Orphans are removed again everywhere. null: it has another revision. */
-  readonly resume: (by: string, guard?: Guard) => Promise<OrphanRemoval | null>
+  readonly halt: (by: string, guard?: Guard) => Promise<InstallationOrphanRemoval | null>
+  /** Orphans are removed again everywhere, of every org's agents too. null: it has another revision. */
+  readonly resume: (by: string, guard?: Guard) => Promise<InstallationOrphanRemoval | null>
+  /** Of an org's own agents. null: there is no such org. */
+  readonly orgRemoval: (orgId: OrgId) => Promise<OrgOrphanRemoval | null>
+  /** null: it has another revision. */
+  readonly haltOrg: (orgId: OrgId, by: string, guard?: Guard) => Promise<OrgOrphanRemoval | null>
+  /** As far as it is not halted everywhere. null: it has another revision. */
+  readonly resumeOrg: (orgId: OrgId, by: string, guard?: Guard) => Promise<OrgOrphanRemoval | null>
 }

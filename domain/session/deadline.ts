@@ -2,7 +2,7 @@
  * What happens when a waiting status outlives its deadline. A deadline never destroys anything and never
  * releases capacity: it says what was waited for, and asks again where asking again helps.
  */
-import { settled, unchanged } from './decision.ts'
+import { isLeaving, leavingWords, settled, unchanged } from './decision.ts'
 import type { Decision, Session, SessionEvent } from './session.ts'
 import { after, LONGEST_STOP_WAIT_MS, type Timeouts } from './timeouts.ts'
 import type { StatusReason } from './words.ts'
@@ -75,10 +75,12 @@ const stillUndeliverable = (session: Session, context: DeadlineContext): Deadlin
 const overdue = (session: Session, reason: StatusReason, context: DeadlineContext): DeadlineDecision => {
   const waitedMs = session.waitingSince === null ? 0 : context.at.getTime() - session.waitingSince.getTime()
   // Intervals s, 2s, 4s … add up to (2^n - 1)s, so the next one is the whole wait so far plus s: doubling without a counter.
+  const again = `asked again after ${Math.round(waitedMs / 1000)} s`
+  const leaves = isLeaving(session)
   const next: Session = {
     ...session,
-    statusReason: reason,
-    statusMessage: `asked again after ${Math.round(waitedMs / 1000)} s`,
+    statusReason: leaves ? 'draining' : reason,
+    statusMessage: leaves ? `${leavingWords(session)}; ${again}: ${reason}` : again,
     statusDeadline: after(context.at, Math.min(waitedMs + context.timeouts.stopMs, LONGEST_STOP_WAIT_MS)),
     updatedAt: context.at,
   }

@@ -10,6 +10,7 @@ import {
   decided,
   event,
   type Intent,
+  isLeaving,
   raised,
   type Slot,
   settled,
@@ -62,11 +63,11 @@ export const start = (session: Session, action: 'start' | 'wake', slot: Slot, in
 
 export const hibernate = (session: Session, intent: Intent): Decided => {
   if (session.status === 'deleting') return refused(session, 'hibernate')
-  // Who is about to be started elsewhere stays at rest now: the intent of the drain is over with its generation.
-  const isLeaving = session.status === 'hibernating' && session.statusReason === 'draining'
-  if (session.desiredState === 'hibernated' && session.status !== 'failed' && !isLeaving)
+  // What is about to be started elsewhere stays at rest now: the intent of the drain is over with its generation.
+  const leaves = isLeaving(session)
+  if (session.desiredState === 'hibernated' && session.status !== 'failed' && !leaves)
     return E.right(unchanged(session))
-  if (!isLeaving && !hibernates(session)) return refused(session, 'hibernate')
+  if (!leaves && !hibernates(session)) return refused(session, 'hibernate')
   const next = waiting(
     raised(session, intent, 'hibernated'),
     'hibernating',

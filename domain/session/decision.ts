@@ -55,6 +55,17 @@ export const waiting = (
   observed: { ...session.observed, lastOutput: null },
 })
 
+/**
+ * Put to rest by the drain of its agent, to be started elsewhere. Its reason says so from the drain's intent until something
+ * else is asked, whatever is observed meanwhile: with another reason its user's wish that it stays at rest would look granted
+ * already, and the drain would start it all the same.
+ */
+export const isLeaving = ({ desiredState, status, statusReason }: Session): boolean =>
+  desiredState === 'hibernated' && (status === 'hibernating' || status === 'hibernated') && statusReason === 'draining'
+
+export const leavingWords = ({ agentId }: Pick<Session, 'agentId'>): string =>
+  `agent ${agentId ?? ''} is drained: it is started elsewhere as soon as it rests`
+
 /** What was told of a process that is not the one asked for now. */
 export const nothingLeft = ({ observed }: Session): Session['observed'] => ({
   ...observed,

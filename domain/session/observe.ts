@@ -5,7 +5,7 @@
  */
 import type { AgentId } from '../ids.ts'
 import { canonicalJson } from '../template/template.ts'
-import { settled, unchanged } from './decision.ts'
+import { isLeaving, leavingWords, settled, unchanged } from './decision.ts'
 import { type Decision, isUnchanged, type Observed, type Session, type SessionEvent } from './session.ts'
 import { after, startTimeoutMs, type Timeouts } from './timeouts.ts'
 import type { NoteType, ObservedStatus, SessionEventType, StatusReason } from './words.ts'
@@ -104,8 +104,9 @@ const whileRestIsAsked = (session: Session, report: Report, context: ReportConte
     case 'hibernated':
       return settle(session, rest, report, context, {
         ...settled,
-        statusReason: report.reason ?? 'by_request',
-        statusMessage: report.message,
+        // Who has asked for it no agent knows: its own reason is that it was asked to.
+        statusReason: isLeaving(session) ? 'draining' : (report.reason ?? 'by_request'),
+        statusMessage: report.message ?? (isLeaving(session) ? leavingWords(session) : null),
         reservedOn: null,
       })
     case 'failed':

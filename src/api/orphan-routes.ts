@@ -1,10 +1,11 @@
 import { historyByTime } from '../../domain/ports/page.ts'
-import { agentId, sessionId } from './fields.ts'
+import { agentId, orgId, sessionId } from './fields.ts'
 import {
   agentEventPageCodec,
   approvedCodec,
   approveOrphansCodec,
   listOrphansQuery,
+  orgOrphanRemovalCodec,
   orphanPageCodec,
   orphanRemovalCodec,
 } from './orphan.ts'
@@ -13,6 +14,7 @@ import { changing, noQuery, type Route, reading } from './route.ts'
 import { adoptOrphanCodec, sessionCodec } from './session.ts'
 
 const ofAgent = { params: { id: agentId } } as const
+const ofOrg = { params: { id: orgId } } as const
 
 export const orphanRoutes = {
   listOrphans: {
@@ -82,7 +84,8 @@ export const orphanRoutes = {
     path: '/api/v1/orphan-removal/halt',
     tag: 'Agents',
     summary: 'Remove no orphan anywhere that is not approved',
-    description: 'Happens by itself when an agent shows that the database was restored. Not every restore shows.',
+    description:
+      'Happens by itself when a shared agent shows that the database was restored. Not every restore shows; what an org’s own agent shows halts that org alone.',
     access: 'administer_installation',
     params: {},
     answers: { 200: { description: 'As it is now', codec: orphanRemovalCodec, headers: ['ETag'] } },
@@ -93,9 +96,41 @@ export const orphanRoutes = {
     path: '/api/v1/orphan-removal/resume',
     tag: 'Agents',
     summary: 'Remove orphans again, after the database was restored',
-    description: 'Grace and brake go on to hold for every agent.',
+    description: 'Everywhere: of each org’s own agents too. Grace and brake go on to hold for every agent.',
     access: 'administer_installation',
     params: {},
     answers: { 200: { description: 'As it is now', codec: orphanRemovalCodec, headers: ['ETag'] } },
+  },
+  getOrgOrphanRemoval: {
+    ...reading,
+    ...ofOrg,
+    path: '/api/v1/orgs/{id}/orphan-removal',
+    tag: 'Agents',
+    summary: 'Whether orphans of an org’s own agents are removed',
+    description: 'As far as it is not halted everywhere, which is the installation’s to see.',
+    access: 'operate',
+    answers: { 200: { description: 'As it is', codec: orgOrphanRemovalCodec, headers: ['ETag'] } },
+  },
+  haltOrgOrphanRemoval: {
+    ...changing,
+    ...ofOrg,
+    method: 'post',
+    path: '/api/v1/orgs/{id}/orphan-removal/halt',
+    tag: 'Agents',
+    summary: 'Remove no orphan of an org’s own agents that is not approved',
+    description: 'Happens by itself when one of them shows that the database was restored. Not every restore shows.',
+    access: 'operate',
+    answers: { 200: { description: 'As it is now', codec: orgOrphanRemovalCodec, headers: ['ETag'] } },
+  },
+  resumeOrgOrphanRemoval: {
+    ...changing,
+    ...ofOrg,
+    method: 'post',
+    path: '/api/v1/orgs/{id}/orphan-removal/resume',
+    tag: 'Agents',
+    summary: 'Remove orphans of an org’s own agents again',
+    description: 'As far as it is not halted everywhere. Grace and brake go on to hold.',
+    access: 'operate',
+    answers: { 200: { description: 'As it is now', codec: orgOrphanRemovalCodec, headers: ['ETag'] } },
   },
 } as const satisfies { readonly [operationId: string]: Route }

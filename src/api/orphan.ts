@@ -1,7 +1,8 @@
 import {
   type AgentEvent as AgentEventView,
   agentEventTypes,
-  type OrphanRemoval as OrphanRemovalView,
+  type InstallationOrphanRemoval as InstallationOrphanRemovalView,
+  type OrgOrphanRemoval as OrgOrphanRemovalView,
   type Orphan as OrphanView,
   orphanReasons,
   orphanStates,
@@ -74,16 +75,39 @@ export type AgentEvent = c.TypeOf<typeof agentEventCodec>
 
 export const agentEventPageCodec = pageOf(agentEventCodec)
 
+const removalFields = {
+  haltedAt: c.nullable(time),
+  haltedBy: c.described(c.nullable(c.string()), 'the agent that was ahead of the database, or who asked for it'),
+  haltedReason: c.nullable(c.string()),
+  resumedAt: c.nullable(time),
+  resumedBy: c.nullable(c.string()),
+  revision,
+}
+
+const haltedOrgCodec = c.openObject({
+  orgId: c.string(),
+  haltedAt: time,
+  haltedBy: c.string(),
+  haltedReason: c.string(),
+})
+
 /** Whether orphans are removed at all. */
-export const orphanRemovalCodec = represents<OrphanRemovalView>()(
+export const orphanRemovalCodec = represents<InstallationOrphanRemovalView>()(
   c.openObject({
     halted: c.described(c.boolean, 'no orphan is removed anywhere that was not approved'),
-    haltedAt: c.nullable(time),
-    haltedBy: c.described(c.nullable(c.string()), 'the agent that was ahead of the database, or who asked for it'),
-    haltedReason: c.nullable(c.string()),
-    resumedAt: c.nullable(time),
-    resumedBy: c.nullable(c.string()),
-    revision,
+    ...removalFields,
+    haltedOrgs: c.described(c.integer(), 'orgs of whose own agents none is removed, beside that'),
+    orgs: c.described(c.array(haltedOrgCodec), 'those orgs, the first 100, longest halted first'),
   }),
 )
 export type OrphanRemoval = c.TypeOf<typeof orphanRemovalCodec>
+
+/** Whether those of an org's own agents are. */
+export const orgOrphanRemovalCodec = represents<OrgOrphanRemovalView>()(
+  c.openObject({
+    orgId: c.string(),
+    halted: c.described(c.boolean, 'no orphan of the org’s own agents is removed that was not approved'),
+    ...removalFields,
+  }),
+)
+export type OrgOrphanRemoval = c.TypeOf<typeof orgOrphanRemovalCodec>

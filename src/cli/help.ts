@@ -164,7 +164,13 @@ The template, its version and the parameters are what the next start makes it fr
   },
   'agent events': { examples: ['agent events edge-1', "agent events edge-1 --all --json | jq -r '.[].type'"] },
   'agent orphan-removal': {
-    examples: ['agent orphan-removal', 'agent orphan-removal --halt', 'agent orphan-removal --resume'],
+    notes: `What an org’s own agent says of the database halts that org’s agents alone, what a shared one says all. --resume without --org lets all go on.`,
+    examples: [
+      'agent orphan-removal',
+      'agent orphan-removal --halt',
+      'agent orphan-removal --org acme --resume',
+      'agent orphan-removal --resume',
+    ],
   },
   'agent delete': { examples: ['agent delete edge-1', 'agent delete edge-1 --force'] },
   'agent process': runsAgent('process'),

@@ -2,13 +2,23 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { type OrphanState, orphanStates } from '../../domain/agent/orphan.ts'
 import { isUuid } from '../../domain/ids.ts'
-import type { AgentEvent, Orphan, OrphanRemoval } from '../api/orphan.ts'
+import type { AgentEvent, OrgOrphanRemoval, Orphan, OrphanRemoval } from '../api/orphan.ts'
 import { age, timeWithAge } from './age.ts'
 import type { Context } from './context.ts'
 import { defined } from './defined.ts'
-import { type JsonOption, jsonOption, type ListOptions, limitOf, withListOptions, wordsOf } from './options.ts'
+import {
+  type JsonOption,
+  jsonOption,
+  type ListOptions,
+  limitOf,
+  nonEmpty,
+  withListOptions,
+  wordsOf,
+} from './options.ts'
 import { showList } from './show-list.ts'
-import { type Column, renderFields } from './table.ts'
+import { type Column, renderFields, renderTable } from './table.ts'
+
+type RemovalOptions = JsonOption & { readonly org?: string; readonly halt?: true; readonly resume?: true }
 
 export const addOrphanCommands = (
   agent: Command,
@@ -66,14 +76,25 @@ export const addOrphanCommands = (
   agent
     .command('orphan-removal')
     .description('whether orphans are removed at all; they are not after the database was restored')
-    .addOption(new Option('--halt', 'remove none anywhere that is not approved').conflicts('resume'))
-    .option('--resume', 'remove them again, everywhere')
+    .option('--org <org>', 'of the own agents of this org alone', nonEmpty)
+    .addOption(new Option('--halt', 'remove none that is not approved, anywhere or of the org').conflicts('resume'))
+    .option('--resume', 'remove them again, everywhere or of the org')
     .addOption(jsonOption())
-    .action(async ({ halt, resume, json }: JsonOption & { readonly halt?: true; readonly resume?: true }) => {
+    .action(async ({ org, halt, resume, json }: RemovalOptions) => {
       const { orphans } = await context.client()
+      if (org !== undefined) {
+        const removal = await (halt ? orphans.haltOrg(org) : resume ? orphans.resumeOrg(org) : orphans.orgRemoval(org))
+        if (json) terminal.json(removal)
+        else terminal.out(orgRemovalBlock(removal, Date.now()))
+        return
+      }
       const removal = await (halt ? orphans.halt() : resume ? orphans.resume() : orphans.removal())
-      if (json) terminal.json(removal)
-      else terminal.out(removalBlock(removal, Date.now()))
+      if (json) return terminal.json(removal)
+      terminal.out(removalBlock(removal, Date.now()))
+      if (removal.haltedOrgs > 0)
+        terminal.out(`\n${renderTable(haltedOrgColumns(Date.now()), removal.orgs, terminal.look)}`)
+      if (removal.haltedOrgs > removal.orgs.length)
+        terminal.note(`only the first ${removal.orgs.length} of ${removal.haltedOrgs} orgs; --org <org> shows each`)
     })
 }
 
@@ -99,11 +120,41 @@ const removalBlock = (removal: OrphanRemoval, now: number): string =>
   renderFields([
     [
       'orphans',
-      removal.halted ? 'are removed nowhere, unless they are approved' : 'are removed, as far as the brake allows',
+      removal.halted
+        ? 'are removed nowhere, unless they are approved'
+        : removal.haltedOrgs > 0
+          ? 'are removed, as far as the brake allows, but of own agents of the orgs below'
+          : 'are removed, as far as the brake allows',
     ],
-    ['reason', removal.haltedReason],
-    ['halted by', removal.haltedBy],
-    ['halted', timeWithAge(removal.haltedAt, now)],
-    ['resumed', timeWithAge(removal.resumedAt, now)],
-    ['resumed by', removal.resumedBy],
+    ...haltFields(removal, now),
   ])
+
+const orgRemovalBlock = (removal: OrgOrphanRemoval, now: number): string =>
+  renderFields([
+    ['org', removal.orgId],
+    [
+      'orphans',
+      removal.halted
+        ? 'of its own agents are not removed, unless they are approved'
+        : 'of its own agents are removed, as far as the brake allows and it is not halted everywhere',
+    ],
+    ...haltFields(removal, now),
+  ])
+
+const haltFields = (
+  removal: Omit<OrgOrphanRemoval, 'orgId'>,
+  now: number,
+): readonly (readonly [string, string | null])[] => [
+  ['reason', removal.haltedReason],
+  ['halted by', removal.haltedBy],
+  ['halted', timeWithAge(removal.haltedAt, now)],
+  ['resumed', timeWithAge(removal.resumedAt, now)],
+  ['resumed by', removal.resumedBy],
+]
+
+const haltedOrgColumns = (now: number): readonly Column<OrphanRemoval['orgs'][number]>[] => [
+  { title: 'ORG', cell: ({ orgId }) => orgId },
+  { title: 'SINCE', cell: ({ haltedAt }) => age(haltedAt, now) },
+  { title: 'HALTED BY', cell: ({ haltedBy }) => haltedBy },
+  { title: 'REASON', cell: ({ haltedReason }) => haltedReason, shrinks: true },
+]

@@ -10,7 +10,7 @@ import type { SessionEvent } from '../api/event.ts'
 import type { Job, Queue } from '../api/job.ts'
 import type { Json } from '../api/json.ts'
 import type { Org } from '../api/org.ts'
-import type { AgentEvent, Orphan, OrphanRemoval } from '../api/orphan.ts'
+import type { AgentEvent, OrgOrphanRemoval, Orphan, OrphanRemoval } from '../api/orphan.ts'
 import type { QuotaRepresentation, UsageRepresentation } from '../api/quota.ts'
 import type { OperationId } from '../api/routes.ts'
 import type { AdoptOrphanRequest, CreateSessionRequest, Session, SessionSummary } from '../api/session.ts'
@@ -238,6 +238,10 @@ const operationsBy = (options: ClientOptions, call: Caller) => {
       removal: (): Promise<OrphanRemoval> => body('getOrphanRemoval', {}),
       halt: (): Promise<OrphanRemoval> => body('haltOrphanRemoval', {}),
       resume: (): Promise<OrphanRemoval> => body('resumeOrphanRemoval', {}),
+      /** Of the own agents of an org. */
+      orgRemoval: (id: string): Promise<OrgOrphanRemoval> => body('getOrgOrphanRemoval', { params: { id } }),
+      haltOrg: (id: string): Promise<OrgOrphanRemoval> => body('haltOrgOrphanRemoval', { params: { id } }),
+      resumeOrg: (id: string): Promise<OrgOrphanRemoval> => body('resumeOrgOrphanRemoval', { params: { id } }),
     },
 
     /** Events of sessions from now on, or behind `after`; `for await` until its signal ends it, through lost connections. */

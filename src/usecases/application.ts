@@ -4,7 +4,13 @@
  * infrastructure or a bug.
  */
 import type { Agent, Resources } from '../../domain/agent/agent.ts'
-import type { AgentEvent, Orphan, OrphanRemoval, OrphanState } from '../../domain/agent/orphan.ts'
+import type {
+  AgentEvent,
+  InstallationOrphanRemoval,
+  OrgOrphanRemoval,
+  Orphan,
+  OrphanState,
+} from '../../domain/agent/orphan.ts'
 import type { ApplicationError } from '../../domain/errors.ts'
 import type { E, TE } from '../../domain/fp.ts'
 import type { Caller, Role } from '../../domain/identity/caller.ts'
@@ -267,9 +273,31 @@ export type Application = {
       keep?: Keep<SessionView>,
     ) => Answer<SessionView>
     readonly events: (caller: Caller, id: AgentId, page: PageRequest<HistoryByTime>) => Answer<Page<AgentEvent>>
-    readonly removal: (caller: Caller) => Answer<OrphanRemoval>
-    readonly halt: (caller: Caller, ifMatch: IfMatch, keep?: Keep<OrphanRemoval>) => Answer<OrphanRemoval>
-    readonly resume: (caller: Caller, ifMatch: IfMatch, keep?: Keep<OrphanRemoval>) => Answer<OrphanRemoval>
+    readonly removal: (caller: Caller) => Answer<InstallationOrphanRemoval>
+    readonly halt: (
+      caller: Caller,
+      ifMatch: IfMatch,
+      keep?: Keep<InstallationOrphanRemoval>,
+    ) => Answer<InstallationOrphanRemoval>
+    readonly resume: (
+      caller: Caller,
+      ifMatch: IfMatch,
+      keep?: Keep<InstallationOrphanRemoval>,
+    ) => Answer<InstallationOrphanRemoval>
+    /** Of an org's own agents. */
+    readonly orgRemoval: (caller: Caller, id: OrgId) => Answer<OrgOrphanRemoval>
+    readonly haltOrg: (
+      caller: Caller,
+      id: OrgId,
+      ifMatch: IfMatch,
+      keep?: Keep<OrgOrphanRemoval>,
+    ) => Answer<OrgOrphanRemoval>
+    readonly resumeOrg: (
+      caller: Caller,
+      id: OrgId,
+      ifMatch: IfMatch,
+      keep?: Keep<OrgOrphanRemoval>,
+    ) => Answer<OrgOrphanRemoval>
   }
   readonly commands: {
     readonly list: (caller: Caller, filter: CommandFilter, page: PageRequest<ByCreation>) => Answer<Page<CommandView>>

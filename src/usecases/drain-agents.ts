@@ -13,7 +13,7 @@ import type { Clock, Ids } from '../../domain/ports/clock.ts'
 import type { Wake } from '../../domain/ports/delivery.ts'
 import type { Duty } from '../../domain/ports/jobs.ts'
 import type { Intent } from '../../domain/session/decision.ts'
-import { arrive, leave } from '../../domain/session/move.ts'
+import { arrive, leave, moveStage } from '../../domain/session/move.ts'
 import type { Session } from '../../domain/session/session.ts'
 import type { Timeouts } from '../../domain/session/timeouts.ts'
 
@@ -84,12 +84,9 @@ const intentOf = (deps: DrainAgentsDeps): Intent => ({
 /** One that was put to rest: started elsewhere as soon as it rests. True: it was. */
 const goOn = async (deps: DrainAgentsDeps, known: Known, move: Move): Promise<boolean> => {
   const { session } = move
-  // Somebody has asked for something else; or it could not be put to rest, and has its reason.
-  if (session.generation !== move.generation || session.status === 'failed') {
-    await deps.drains.forget(move)
-    return false
-  }
-  if (session.status !== 'hibernated') return false
+  const stage = moveStage(session, move.generation)
+  if (stage === 'over') await deps.drains.forget(move)
+  if (stage !== 'rests') return false
   // Also where there is no room any more: it waits like any other then, with its reason and its deadline.
   const decided = arrive(session, slotFor(session, await known.of(session.orgId)), intentOf(deps))
   if (E.isLeft(decided)) return false

@@ -1,10 +1,10 @@
 /** Orphans for people: what there is, what happened, and the word that lets them be removed. */
 import type { Agent } from '../../domain/agent/agent.ts'
-import type { OrphanRemoval } from '../../domain/agent/orphan.ts'
-import { notFound } from '../../domain/errors.ts'
+import type { InstallationOrphanRemoval, OrgOrphanRemoval } from '../../domain/agent/orphan.ts'
+import { type ApplicationError, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
-import type { AgentId } from '../../domain/ids.ts'
+import type { AgentId, OrgId } from '../../domain/ids.ts'
 import type { AgentStore } from '../../domain/ports/agents.ts'
 import type { Ids } from '../../domain/ports/clock.ts'
 import type { Wake } from '../../domain/ports/delivery.ts'
@@ -40,13 +40,33 @@ export const orphanUseCases = (deps: OrphanDeps): Omit<Application['orphans'], '
 
   const everywhere =
     (act: 'halt' | 'resume', told: string) =>
-    (caller: Caller, ifMatch: IfMatch): Answer<OrphanRemoval> =>
+    (caller: Caller, ifMatch: IfMatch): Answer<InstallationOrphanRemoval> =>
     async () => {
       if (!may(caller, 'administer_installation'))
         return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
       const removal = await deps.orphans[act](`user:${caller.userId}`, ifMatch)
       if (removal === null) return E.left(mismatch((await deps.orphans.removal()).revision))
       deps.told(told, { by: caller.userId })
+      return E.right(removal)
+    }
+
+  /** Of an org, for its operators: whether it is there is said first, so that other orgs' learn nothing. */
+  const ofOrg = async (caller: Caller, id: OrgId): Promise<E.Either<ApplicationError, OrgOrphanRemoval>> => {
+    const isTheirs = id === caller.orgId || may(caller, 'administer_installation')
+    const removal = isTheirs ? await deps.orphans.orgRemoval(id) : null
+    if (removal === null) return E.left(notFound('org', id))
+    return may(caller, 'operate') ? E.right(removal) : E.left({ _tag: 'Forbidden', permission: 'operate' })
+  }
+
+  const inOrg =
+    (act: 'haltOrg' | 'resumeOrg', told: string) =>
+    (caller: Caller, id: OrgId, ifMatch: IfMatch): Answer<OrgOrphanRemoval> =>
+    async () => {
+      const was = await ofOrg(caller, id)
+      if (E.isLeft(was)) return was
+      const removal = await deps.orphans[act](id, `user:${caller.userId}`, ifMatch)
+      if (removal === null) return E.left(mismatch((await deps.orphans.orgRemoval(id))?.revision ?? was.right.revision))
+      deps.told(told, { by: caller.userId, orgId: id })
       return E.right(removal)
     }
 
@@ -85,5 +105,8 @@ export const orphanUseCases = (deps: OrphanDeps): Omit<Application['orphans'], '
 
     halt: everywhere('halt', 'no orphan is removed any more that is not approved'),
     resume: everywhere('resume', 'orphans may be removed again everywhere'),
+    orgRemoval: (caller, id) => () => ofOrg(caller, id),
+    haltOrg: inOrg('haltOrg', 'no orphan of an org’s own agents is removed any more that is not approved'),
+    resumeOrg: inOrg('resumeOrg', 'orphans of an org’s own agents may be removed again'),
   }
 }

@@ -133,7 +133,7 @@ describe('orphans', function () {
     })
 
     it('of a database that was restored are removed nowhere, until an operator says so', async () => {
-      const ahead = await hand.enrolled()
+      const ahead = await sharedAgent('ahead')
       const first = await hand.connect(ahead)
       const [lost] = somethingUnknown(1)
       const welcome = await first.begin([lost], { lastEpoch: 41 })
@@ -161,6 +161,34 @@ describe('orphans', function () {
       expect(removals(first)).to.deep.equal([])
     })
 
+    it('are removed from other orgs’ agents all the same when one org’s own agent says that the database was restored', async () => {
+      expect((await hand.rest.post('/orgs', { id: 'liars' })).status).to.equal(201)
+      const inLiars = { 'Streamspace-Org': 'liars' }
+      const { token } = (await hand.rest.post('/agents', { id: 'liar', platform: 'process' }, inLiars)).body
+      const why = async () => (await hand.rest.get('/agents/liar', inLiars)).body.statusReason
+      const liar = await hand.connect({ id: 'liar', token })
+      await liar.begin([], { lastEpoch: 41 })
+      const { body } = await hand.rest.get('/orphan-removal')
+      expect(body).to.include({ halted: false, haltedOrgs: 1 })
+      expect(body.orgs[0]).to.include({ orgId: 'liars', haltedBy: 'liar' })
+
+      const known = await hand.enrolled()
+      const agent = await hand.connect(known)
+      const [one] = somethingUnknown(1)
+      const own = await ownSessions(known, agent, 1)
+      await repeating(agent, [...own, one], async () => expect(idsOf(removals(agent))).to.deep.equal([one.sessionId]))
+
+      const [theirs, more] = somethingUnknown(2)
+      await repeating(liar, [theirs, more], async () => expect(await why()).to.match(/from any own agent of this org/))
+      expect(removals(liar)).to.deep.equal([])
+      const resumed = await hand.rest.post('/orgs/liars/orphan-removal/resume')
+      expect(resumed.body).to.include({ orgId: 'liars', halted: false })
+      await repeating(liar, [theirs, more], async () =>
+        expect(await why()).to.match(/2 to remove, and at most 1 of the 2/),
+      )
+      expect((await hand.rest.get('/orphan-removal')).body).to.deep.include({ haltedOrgs: 0, orgs: [] })
+    })
+
     it('are nobody’s to see or to approve but operators’', async () => {
       const { body: shared } = await hand.rest.post('/agents', { id: 'shared-1', platform: 'process', orgId: null })
       expect(shared.token).to.be.a('string')
@@ -173,6 +201,12 @@ describe('orphans', function () {
 
     const removals = (agent: RawAgent): readonly Json[] =>
       agent.commands().filter(({ command }) => command === 'delete_session')
+
+    const sharedAgent = async (id: string): Promise<Known> => {
+      const { status, body } = await hand.rest.post('/agents', { id, platform: 'process', orgId: null })
+      expect(status).to.equal(201)
+      return { id, token: body.token }
+    }
 
     const eventsOf = async ({ id }: Known): Promise<readonly string[]> =>
       (await hand.rest.all(`/agents/${id}/events`)).map(({ type }) => type)

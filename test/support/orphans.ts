@@ -4,7 +4,7 @@ import { presentStates } from '../../domain/agent/orphan.ts'
 import type { CommandId, OrgId, SessionId } from '../../domain/ids.ts'
 import type { Peer } from '../../domain/ports/agents.ts'
 import type { FoundOrphan } from '../../domain/ports/orphans.ts'
-import { ACME, ids, ofAcme, type Stores } from './rows.ts'
+import { ACME, ids, type Stores } from './rows.ts'
 
 export const someOrphans = (count: number, generation = 3): readonly FoundOrphan[] =>
   Array.from({ length: count }, () => ({
@@ -36,8 +36,8 @@ export const orphansOf = (stores: Stores) => {
   }
   const listed = async (peer: Peer, orgId: OrgId | null = ACME, states: readonly string[] = presentStates) =>
     (await stores.orphans.list({ id: peer.agentId, orgId }, states as never, everything)).items
-  const eventsOf = async (peer: Peer) =>
-    (await stores.orphans.events(ofAcme(peer.agentId), everything)).items.map(({ type }) => type)
+  const eventsOf = async (peer: Peer, orgId: OrgId | null = ACME) =>
+    (await stores.orphans.events({ id: peer.agentId, orgId }, everything)).items.map(({ type }) => type)
   const applied = (peer: Peer, commandId: CommandId) =>
     stores.orphans.settle([{ peer, commandId, fate: { status: 'done', error: null } }])
 

@@ -50,6 +50,11 @@ const administer = (status: number): Row['statuses'] => ({
   own: [403, 403, 403, status, status],
   elsewhere: all(404),
 })
+/** Of an org: its operators', and the installation's, which sees all orgs. */
+const operateOrg = (status: number): Row['statuses'] => ({
+  own: [403, 403, status, status, status],
+  elsewhere: [404, 404, 404, 404, status],
+})
 const install = (status: number): Row['statuses'] => ({ own: [403, 403, 403, 403, status] })
 
 export type Matrix = { readonly [K in OperationId]: Row }
@@ -110,6 +115,9 @@ export const matrix: Matrix = {
   getOrphanRemoval: { on: 'nothing', statuses: install(200) },
   haltOrphanRemoval: { on: 'nothing', statuses: install(200) },
   resumeOrphanRemoval: { on: 'nothing', statuses: install(200) },
+  getOrgOrphanRemoval: { on: 'org', statuses: operateOrg(200) },
+  haltOrgOrphanRemoval: { on: 'org', statuses: operateOrg(200) },
+  resumeOrgOrphanRemoval: { on: 'org', statuses: operateOrg(200) },
 
   listCommands: { on: 'nothing', statuses: { own: [200, 403, 200, 200, 200] } },
   getCommand: {

@@ -189,7 +189,10 @@ describe('orphans for people', () => {
       resumedAt: null,
       resumedBy: null,
       revision: 1,
+      haltedOrgs: 0,
+      orgs: [],
     }
+    const ofOrg = (orgId: OrgId) => ({ ...removal, orgId })
     const notExpected = () => {
       throw new Error('not expected')
     }
@@ -214,6 +217,15 @@ describe('orphans for people', () => {
           log.push(by)
           return removal
         },
+        orgRemoval: async (orgId) => (orgId === 'nowhere' ? null : ofOrg(orgId)),
+        haltOrg: async (orgId, by) => {
+          log.push([orgId, by])
+          return ofOrg(orgId)
+        },
+        resumeOrg: async (orgId, by) => {
+          log.push([orgId, by])
+          return ofOrg(orgId)
+        },
       },
       agents: {
         get: async (orgId, id) => {
@@ -228,6 +240,32 @@ describe('orphans for people', () => {
     return { cases, log, woken }
   }
   const as = (role: Role, changes: Parameters<typeof aCaller>[0] = {}) => aCaller({ role, ...changes })
+
+  it('of an org’s own agents are halted and let go on by its operators, and by the installation', async () => {
+    const acme = as('operator').orgId
+    for (const act of ['haltOrg', 'resumeOrg'] as const) {
+      const { cases, log } = using()
+      expect(rightOf(await cases[act](as('operator'), acme, null)()).orgId).to.equal(acme)
+      const elsewhere = as('installation', { orgId: 'elsewhere' as OrgId })
+      expect(rightOf(await cases[act](elsewhere, acme, null)()).orgId).to.equal(acme)
+      expect(log).to.deep.equal([
+        [acme, `user:${as('operator').userId}`],
+        [acme, `user:${elsewhere.userId}`],
+      ])
+      // Of another org, or of none: as if it were not there.
+      const refusals = [
+        [as('user'), acme, 'Forbidden'],
+        [as('viewer'), acme, 'Forbidden'],
+        [as('admin', { orgId: 'elsewhere' as OrgId }), acme, 'NotFound'],
+        [as('installation'), 'nowhere' as OrgId, 'NotFound'],
+      ] as const
+      for (const [caller, org, tag] of refusals) {
+        expect(leftOf<{ _tag: string }>(await cases.orgRemoval(caller, org)())._tag).to.equal(tag)
+        expect(leftOf<{ _tag: string }>(await cases[act](caller, org, null)())._tag).to.equal(tag)
+      }
+      expect(log).to.have.length(2)
+    }
+  })
 
   it('are seen and approved by operators of the agent’s org', async () => {
     for (const role of ['viewer', 'user'] as const) {

@@ -183,13 +183,21 @@ describe('streamspace agent', () => {
     const event = { id: 1, agentId: 'edge-1', type: 'orphans_seen', at, actor: 'agent:edge-1', data: {} }
     const halted = {
       ...{ halted: true, haltedAt: at, haltedBy: 'edge-1', haltedReason: 'the database is older' },
+      resumedAt: null,
+      resumedBy: null,
       revision: 1,
     }
+    const inAcme = { orgId: 'acme', haltedAt: at, haltedBy: 'edge-7', haltedReason: 'older than edge-7' }
     await withApi(
       {
         'GET /api/v1/agents/edge-1/events': page([event]),
-        'GET /api/v1/orphan-removal': ok({ ...halted, resumedAt: null, resumedBy: null }),
+        'GET /api/v1/orphan-removal': ok({ ...halted, haltedOrgs: 7, orgs: [inAcme] }),
+        'GET /api/v1/orgs/acme/orphan-removal': ok({ ...halted, orgId: 'acme' }),
+        'POST /api/v1/orgs/acme/orphan-removal/halt': ok({ ...halted, orgId: 'acme' }),
+        'POST /api/v1/orgs/acme/orphan-removal/resume': ok({ ...halted, halted: false, orgId: 'acme' }),
         'POST /api/v1/orphan-removal/resume': ok({
+          haltedOrgs: 0,
+          orgs: [],
           halted: false,
           haltedAt: null,
           haltedBy: null,
@@ -201,8 +209,16 @@ describe('streamspace agent', () => {
       },
       async ({ run }) => {
         expect((await run(['agent', 'events', 'edge-1'])).stdout).to.contain('orphans_seen')
-        expect((await run(['agent', 'orphan-removal'])).stdout).to.contain('the database is older')
+        const everywhere = await run(['agent', 'orphan-removal'])
+        expect(everywhere.stdout).to.contain('the database is older')
+        expect(everywhere.stdout).to.match(/ORG +SINCE +HALTED BY +REASON\s+acme .* edge-7 +older than edge-7/)
+        expect(everywhere.stderr).to.contain('only the first 1 of 7 orgs')
         expect((await run(['agent', 'orphan-removal', '--resume'])).stdout).to.contain('as far as the brake allows')
+        const ofAcme = (...how: string[]) => run(['agent', 'orphan-removal', '--org', 'acme', ...how])
+        for (const how of [[], ['--halt']])
+          expect((await ofAcme(...how)).stdout).to.match(/org +acme\norphans +of its own agents are not removed/)
+        expect((await ofAcme('--resume')).stdout).to.contain('of its own agents are removed')
+        expect(JSON.parse((await ofAcme('--json')).stdout)).to.include({ orgId: 'acme', halted: true })
       },
     )
   })

@@ -1,7 +1,7 @@
 /** An application in memory: just enough to see what HTTP makes of its answers. */
 
 import type { Agent } from '../../../domain/agent/agent.ts'
-import type { AgentEvent, Orphan, OrphanRemoval } from '../../../domain/agent/orphan.ts'
+import type { AgentEvent, InstallationOrphanRemoval, Orphan } from '../../../domain/agent/orphan.ts'
 import { type ApplicationError, notFound } from '../../../domain/errors.ts'
 import { E, TE } from '../../../domain/fp.ts'
 import type { Caller } from '../../../domain/identity/caller.ts'
@@ -166,7 +166,7 @@ const anAgentEvent: AgentEvent = {
   actor: 'agent:edge-1',
   data: { count: 1, sessionIds: [SESSION_ID] },
 }
-const noRemoval: OrphanRemoval = {
+const noRemoval: InstallationOrphanRemoval = {
   halted: true,
   haltedAt: new Date('2026-01-31T12:00:00.000Z'),
   haltedBy: 'edge-1' as AgentId,
@@ -174,7 +174,17 @@ const noRemoval: OrphanRemoval = {
   resumedAt: null,
   resumedBy: null,
   revision: 4,
+  haltedOrgs: 1,
+  orgs: [
+    {
+      orgId: 'acme' as OrgId,
+      haltedAt: new Date('2026-01-31T12:00:00.000Z'),
+      haltedBy: 'edge-1',
+      haltedReason: 'restored',
+    },
+  ],
 }
+const { haltedOrgs: _count, orgs: _orgs, ...halt } = noRemoval
 
 export const aPlan: Plan = {
   agentId: 'edge-1' as AgentId,
@@ -485,6 +495,9 @@ export const fakeApplication = (
       removal: () => answer(noRemoval, 'removal'),
       halt: (_caller, ifMatch) => answer(noRemoval, 'halt', ...(ifMatch ?? [])),
       resume: (_caller, ifMatch) => answer(noRemoval, 'resume', ...(ifMatch ?? [])),
+      orgRemoval: (_caller, orgId) => answer({ ...halt, orgId }, 'org removal', orgId),
+      haltOrg: (_caller, orgId, ifMatch) => answer({ ...halt, orgId }, 'halt org', orgId, ...(ifMatch ?? [])),
+      resumeOrg: (_caller, orgId, ifMatch) => answer({ ...halt, orgId }, 'resume org', orgId, ...(ifMatch ?? [])),
     },
   }
 }

@@ -4,7 +4,12 @@ import type { SessionId } from '../../../domain/ids.ts'
 import { agentCodec, agentPageCodec, agentWithTokenCodec, removedAgentCodec } from '../../../src/api/agent.ts'
 import { commandCodec, commandPageCodec } from '../../../src/api/command.ts'
 import { jobPageCodec, queuePageCodec } from '../../../src/api/job.ts'
-import { agentEventPageCodec, orphanPageCodec, orphanRemovalCodec } from '../../../src/api/orphan.ts'
+import {
+  agentEventPageCodec,
+  orgOrphanRemovalCodec,
+  orphanPageCodec,
+  orphanRemovalCodec,
+} from '../../../src/api/orphan.ts'
 import { sessionCodec } from '../../../src/api/session.ts'
 import { templateCodec, templatePageCodec } from '../../../src/api/template.ts'
 import { type ApiServer, serve } from './api-server.ts'
@@ -181,6 +186,8 @@ describe('templates, agents and commands over HTTP', () => {
       ['/api/v1/orgs/acme', 'DELETE', '/api/v1/orgs/acme'],
       ['/api/v1/orphan-removal', 'POST', '/api/v1/orphan-removal/halt'],
       ['/api/v1/orphan-removal', 'POST', '/api/v1/orphan-removal/resume'],
+      ['/api/v1/orgs/acme/orphan-removal', 'POST', '/api/v1/orgs/acme/orphan-removal/halt'],
+      ['/api/v1/orgs/acme/orphan-removal', 'POST', '/api/v1/orgs/acme/orphan-removal/resume'],
     ]
     for (const [read, method, path, body] of changes) {
       const etag = (await api.call('GET', read)).headers.get('etag') ?? ''
@@ -242,6 +249,15 @@ describe('templates, agents and commands over HTTP', () => {
       ['POST', '/api/v1/orphan-removal/resume'],
     ] as const)
       expect(E.isRight(orphanRemovalCodec.decode((await api.call(method, path)).json)), path).to.equal(true)
+    for (const [method, act] of [
+      ['GET', ''],
+      ['POST', '/halt'],
+      ['POST', '/resume'],
+    ] as const) {
+      const { json } = await api.call(method, `/api/v1/orgs/acme/orphan-removal${act}`)
+      expect(E.isRight(orgOrphanRemovalCodec.decode(json)), act).to.equal(true)
+      expect(json.orgId).to.equal('acme')
+    }
   })
 
   it('commands are listed by status, agent and session', async () => {

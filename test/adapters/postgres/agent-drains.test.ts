@@ -1,8 +1,10 @@
 /** The draining of agents on a real database: the duty over the stores, as the server has them. */
 import { expect } from 'chai'
 import type { AgentId } from '../../../domain/ids.ts'
+import { slotFor } from '../../../domain/placement/slot.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
-import { hibernate, start } from '../../../domain/session/decide.ts'
+import { hibernate, remove, start, stop, update } from '../../../domain/session/decide.ts'
+import { arrive } from '../../../domain/session/move.ts'
 import type { Session } from '../../../domain/session/session.ts'
 import { drainAgents } from '../../../src/usecases/drain-agents.ts'
 import { recordedWake } from '../../support/fake-ports.ts'
@@ -161,6 +163,64 @@ describe('the draining of an agent', function () {
     await run()
     expect(await moves()).to.deep.equal([])
     expect((await theSession(stores, session.id)).generation).to.equal(generation)
+  })
+
+  /** Put to rest by the drain, which has not gone on yet. */
+  const restingHere = async (): Promise<Session> => {
+    const session = await runningOn(here)
+    await begin()
+    await run()
+    return says(here, await theSession(stores, session.id), 'hibernated')
+  }
+
+  const wishes = [
+    { wish: 'hibernated', status: 'hibernating', act: hibernate },
+    { wish: 'stopped', status: 'stopping', act: stop },
+    { wish: 'deleted', status: 'deleting', act: remove },
+  ] as const
+  for (const { wish, status, act } of wishes)
+    it(`wakes nothing that its user has ${wish} while it rested: that wish is the later one, and the drain is done`, async () => {
+      const resting = await restingHere()
+      expect(resting).to.include({ status: 'hibernated', statusReason: 'draining' })
+      await commit(stores, right(act(resting, anIntent())))
+      // Also before the duty has looked: who waits for the drain waits for what moves, and it does not.
+      expect(await figures()).to.deep.equal([0, 0, 0])
+      expect((await run()).told).to.deep.equal({ draining: 1, left: 0, arrived: 0 })
+      const asked = await theSession(stores, resting.id)
+      expect(asked).to.include({ status, statusReason: 'by_request', desiredState: wish })
+      expect(asked.generation).to.equal(resting.generation + 1)
+      expect(await moves()).to.deep.equal([])
+      expect(await stores.drains.underWay(10)).to.deep.equal([{ agentId: here.agentId, moving: 0 }])
+      await consistent()
+    })
+
+  it('leaves what its user has put to rest at rest; woken later, it starts where there is room', async () => {
+    const resting = await restingHere()
+    await commit(stores, right(hibernate(resting, anIntent())))
+    const his = await says(here, await theSession(stores, resting.id), 'hibernated')
+    expect(his).to.include({ status: 'hibernated', statusReason: 'by_request', agentId: here.agentId })
+    expect((await run()).told).to.deep.include({ left: 0, arrived: 0 })
+    expect(await theSession(stores, resting.id)).to.deep.equal(his)
+    const slot = slotFor(his, await stores.agents.candidates(his.orgId))
+    await commit(stores, right(start(his, 'wake', slot, anIntent())))
+    expect(await theSession(stores, resting.id)).to.include({ status: 'scheduling', agentId: there.agentId })
+    await consistent()
+  })
+
+  it('does not start what its user has put to rest between its look and its write', async () => {
+    const resting = await restingHere()
+    const [move] = await stores.drains.moves(10)
+    await commit(stores, right(hibernate(resting, anIntent())))
+    const late = right(arrive(move?.session ?? resting, on(there.agentId), anIntent({ actor: 'drain' })))
+    expect((await stores.drains.arrive(late))._tag).to.equal('Left')
+    expect(await theSession(stores, resting.id)).to.include({ desiredState: 'hibernated', agentId: here.agentId })
+  })
+
+  it('goes on with a session that is given another name while it rests', async () => {
+    const resting = await restingHere()
+    await commit(stores, update(resting, { name: 'Another name' }, anIntent()))
+    expect((await run()).told).to.deep.include({ arrived: 1 })
+    expect(await theSession(stores, resting.id)).to.include({ name: 'Another name', agentId: there.agentId })
   })
 
   it('ends with the uncordoning: what is on its way is started all the same, and nothing more leaves', async () => {

@@ -9,6 +9,7 @@ import type { Session } from '../../../domain/session/session.ts'
 import { reconcileInventory } from '../../../src/usecases/reconcile-inventory.ts'
 import { holding, isFree, letGo, lockWaits } from '../../support/locks.ts'
 import {
+  ACME,
   aDraft,
   allocatedOn,
   anAgent,
@@ -18,6 +19,7 @@ import {
   commandsOf,
   commit,
   connected,
+  GLOBEX,
   heldOn,
   ids,
   openStores,
@@ -223,7 +225,9 @@ describe('inventories of connections that are replaced', () => {
     const entries = [asked, older].map(({ id }) => ({ sessionId: id, generation: 9, status: 'running' as const }))
     const askedSince = async () => stores.reports.askedSince(await connected(stores, agentId), [asked.id, older.id])
     expect(await askedSince()).to.deep.equal(new Set([asked.id]))
-    await stores.orphans.resume('operator')
+    await stores.orphans.resumeOrg(ACME, 'operator')
+    expect(await askedSince()).to.deep.equal(new Set())
+    await stores.orphans.haltOrg(GLOBEX, 'operator')
     expect(await askedSince()).to.deep.equal(new Set())
     await stores.orphans.halt('operator')
     expect(await reconciling(await connected(stores, agentId), entries)).to.equal('accepted')

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
+import type { OrgId } from '../../../domain/ids.ts'
 import { idsOf, orphansOf, someOrphans } from '../../support/orphans.ts'
-import { ACME, anAgent, connected, enrolled, ids, ofAcme, openStores, type Stores } from '../../support/rows.ts'
+import { ACME, agentNamed, anAgent, GLOBEX, ids, ofAcme, openStores, type Stores } from '../../support/rows.ts'
 
 describe('orphans', function () {
   this.timeout(60_000)
@@ -97,7 +98,34 @@ describe('orphans', function () {
       expect(await orphans.inventory(peer, second, 97)).to.deep.include({ removing: 3 })
     })
 
-    it('of all agents together are bounded, however many servers judge at the same moment', async () => {
+    it('use up the limit of nobody but those that share it: an org’s own agents, or all that are shared', async () => {
+      // More than any limit over all of them, and of the largest there are sessions that would raise it.
+      const of = async (orgId: OrgId | null, name: string, count: number) =>
+        Promise.all(
+          Array.from({ length: count }, async (_, n) => ({
+            peer: await anAgent(stores, { id: `${name}-${n}`, orgId }),
+            found: someOrphans(10),
+          })),
+        )
+      const removedOf = async (agents: Awaited<ReturnType<typeof of>>): Promise<number> => {
+        let removed = 0
+        for (const { peer, found } of agents) await orphans.inventory(peer, found, 90)
+        for (const { peer, found } of agents) {
+          const begun = await orphans.inventory(peer, found, 90)
+          removed += begun.kind === 'begun' ? begun.removing : 0
+        }
+        return removed
+      }
+      const large = await anAgent(stores, { id: 'large', orgId: GLOBEX })
+      await orphans.record(large, [], { sessions: 40_000 })
+      expect(await removedOf(await of(ACME, 'acme', 7))).to.equal(50)
+      expect(await removedOf(await of(null, 'shared', 7))).to.equal(50)
+      expect(await removedOf(await of(GLOBEX, 'globex', 7))).to.equal(70)
+      expect((await stores.agents.get(ACME, agentNamed('acme-6')))?.statusReason).to.match(/all own agents of the org/)
+      expect((await stores.agents.get(ACME, agentNamed('shared-6')))?.statusReason).to.match(/all shared agents/)
+    })
+
+    it('of all agents that share a limit are bounded, however many servers judge at the same moment', async () => {
       const agents = await Promise.all(
         Array.from({ length: 12 }, async (_, n) => ({
           peer: await anAgent(stores, { id: `racing-${n}` }),
@@ -108,50 +136,6 @@ describe('orphans', function () {
       const begun = await Promise.all(agents.map(({ peer, found }) => orphans.inventory(peer, found, 90)))
       const removing = begun.map((one) => (one.kind === 'begun' ? one.removing : -1))
       expect(removing.toSorted()).to.deep.equal([...Array(7).fill(0), ...Array(5).fill(10)])
-    })
-  })
-
-  describe('of a database that was restored', () => {
-    it('are removed nowhere from the moment in which an agent connects that is ahead of it', async () => {
-      const other = await anAgent(stores, { id: 'bystander' })
-      const found = someOrphans(1)
-      await orphans.inventory(other, found, 9)
-      const agentId = await enrolled(stores, { id: 'ahead' })
-      await connected(stores, agentId, { lastEpoch: 0 })
-      expect((await stores.orphans.removal()).halted).to.equal(false)
-      const ahead = await connected(stores, agentId, { lastEpoch: 41 })
-      expect(ahead.epoch).to.equal(42)
-      expect(await stores.orphans.removal()).to.deep.include({ halted: true, haltedBy: agentId })
-      expect(await orphans.inventory(other, found, 9)).to.deep.include({ removing: 0 })
-      expect((await stores.agents.get(ACME, other.agentId))?.statusReason).to.match(/no orphan is removed anywhere/)
-      expect(await orphans.eventsOf(ahead)).to.deep.equal(['orphan_removal_halted'])
-
-      // What a person approves is removed; the rest when a person lets it go on.
-      await stores.orphans.approve(ofAcme(other.agentId), null, 'user:anna')
-      expect(await orphans.inventory(other, found, 9)).to.deep.include({ removing: 1 })
-      expect(await stores.orphans.resume('user:anna')).to.deep.include({ halted: false, resumedBy: 'user:anna' })
-      const more = someOrphans(1)
-      await orphans.inventory(other, more, 9)
-      expect(await orphans.inventory(other, more, 9)).to.deep.include({ removing: 1 })
-      expect(await orphans.eventsOf(ahead)).to.deep.equal(['orphan_removal_halted', 'orphan_removal_resumed'])
-    })
-
-    it('are removed nowhere while a person has stopped it, and whoever stopped it first is named', async () => {
-      const peer = await anAgent(stores, { id: 'stopped' })
-      const found = someOrphans(1)
-      await orphans.inventory(peer, found, 9)
-      expect(await stores.orphans.halt('user:anna')).to.deep.include({ halted: true, haltedBy: 'user:anna' })
-      expect(await stores.orphans.halt('user:ben')).to.deep.include({ haltedBy: 'user:anna' })
-      expect(await orphans.inventory(peer, found, 9)).to.deep.include({ removing: 0 })
-      await stores.orphans.resume('user:ben')
-      expect(await orphans.inventory(peer, found, 9)).to.deep.include({ removing: 1 })
-    })
-
-    it('are not suspected when the agent was welcomed with just the epoch that the database has', async () => {
-      const agentId = await enrolled(stores, { id: 'level' })
-      for (let epoch = 0; epoch < 5; epoch += 1) await connected(stores, agentId, { lastEpoch: epoch })
-      await Promise.all(Array.from({ length: 8 }, () => connected(stores, agentId, { lastEpoch: 5 })))
-      expect((await stores.orphans.removal()).halted).to.equal(false)
     })
   })
 })

@@ -190,6 +190,9 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
     removal: system,
     halt: system,
     resume: system,
+    orgRemoval: async ({ orphans }, org) => ((await orphans.orgRemoval(org))?.halted ? MARK : null),
+    haltOrg: async ({ orphans }, org) => (await orphans.haltOrg(org, 'user:ours'))?.revision,
+    resumeOrg: async ({ orphans }, org) => (await orphans.resumeOrg(org, 'user:ours'))?.revision,
   },
   adoption: {
     adopt: ({ adoption }, org, theirs) =>
@@ -284,6 +287,7 @@ const TRIED = [
   'createCommandStore',
   'createIdempotencyStore',
   'createOrgStore',
+  'createOrphanHalts',
   'createOrphanQueries',
   'createOrphanRemoval',
   'createOrphanStore',
@@ -322,6 +326,7 @@ const TABLES = [
   ['agent_events', 'agent_id IN (SELECT id FROM agents WHERE org_id = $1)'],
   ['orphan_brakes', 'agent_id IN (SELECT id FROM agents WHERE org_id = $1)'],
   ['orphans', 'org_id = $1'],
+  ['org_orphan_removal', 'org_id = $1'],
   ['outbox', 'org_id = $1'],
   ['quotas', 'org_id = $1'],
   ['quota_usage', 'org_id = $1'],
@@ -343,6 +348,7 @@ const populated = async (): Promise<{ readonly stores: Stores; readonly theirs: 
   if (orphan === undefined || approved === undefined) throw new Error('no orphans')
   await orphansOf(stores).record(agent, [orphan, approved], { sessions: 1 })
   await stores.orphans.approve({ id: agent.agentId, orgId: GLOBEX }, [approved.entry.sessionId], 'user:theirs')
+  await stores.orphans.haltOrg(GLOBEX, MARK)
   await stores.ask(
     `INSERT INTO agent_events (agent_id, type, data, actor) VALUES ($1, 'orphans_seen', '{}', $2)`,
     agent.agentId,

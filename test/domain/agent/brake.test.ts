@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { agentLimit, type BrakeFigures, brake, installationLimit } from '../../../domain/agent/brake.ts'
+import { agentLimit, type BrakeFigures, brake, limitTogether } from '../../../domain/agent/brake.ts'
 
 const figures = (changes: {
   readonly asked: number
@@ -9,10 +9,15 @@ const figures = (changes: {
   readonly all?: number
   readonly removedOfAll?: number
   readonly halted?: string
+  readonly of?: BrakeFigures['together']['of']
 }): BrakeFigures => ({
   asked: changes.asked,
   agent: { resources: changes.resources, removed: changes.removed ?? 0 },
-  installation: { resources: changes.all ?? 0, removed: changes.removedOfAll ?? changes.removed ?? 0 },
+  together: {
+    of: changes.of ?? 'shared',
+    resources: changes.all ?? 0,
+    removed: changes.removedOfAll ?? changes.removed ?? 0,
+  },
   halted: changes.halted ?? null,
 })
 const judged = (changes: Parameters<typeof figures>[0]) => brake(figures(changes)).kind
@@ -38,20 +43,22 @@ describe('the brake', () => {
       expect(judged({ asked: limit + 1, resources, all: 100_000 })).to.equal('held')
     })
 
-  it('over all agents lets 50 go, or one in a hundred', () => {
-    expect([0, 5_000, 5_099, 5_100, 50_000].map(installationLimit)).to.deep.equal([50, 50, 50, 51, 500])
+  it('over all agents that share a limit lets 50 go, or one in a hundred', () => {
+    expect([0, 5_000, 5_099, 5_100, 50_000].map(limitTogether)).to.deep.equal([50, 50, 50, 51, 500])
     expect(judged({ asked: 10, resources: 1_000, removedOfAll: 40 })).to.equal('allowed')
     expect(judged({ asked: 11, resources: 1_000, removedOfAll: 40 })).to.equal('held')
     expect(judged({ asked: 11, resources: 1_000, removedOfAll: 40, all: 5_100 })).to.equal('allowed')
   })
 
-  it('does not tell one org how much there is over all agents', () => {
-    const verdict = brake(figures({ asked: 11, resources: 1_000, removedOfAll: 47_123, all: 4_711_000 }))
-    expect(verdict).to.deep.equal({
-      kind: 'held',
-      reason:
-        '11 to remove, and more than may be in 24 h over all agents, with what was: nothing is removed until an operator approves',
-    })
+  it('says over which agents there were too many, and not how many there are of others', () => {
+    const words = { shared: 'all shared agents', org: 'all own agents of the org' } as const
+    for (const sharers of ['shared', 'org'] as const) {
+      const verdict = brake(figures({ asked: 11, resources: 1_000, removedOfAll: 47_123, all: 4_711_000, of: sharers }))
+      expect(verdict).to.deep.equal({
+        kind: 'held',
+        reason: `11 to remove, and more than may be in 24 h over ${words[sharers]}, with what was: nothing is removed until an operator approves`,
+      })
+    }
   })
 
   it('counts what was removed before', () => {

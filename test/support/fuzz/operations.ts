@@ -105,6 +105,9 @@ export const operations: { readonly [K in OperationId]: Recipe } = {
   getOrphanRemoval: nothing,
   haltOrphanRemoval: nothing,
   resumeOrphanRemoval: nothing,
+  getOrgOrphanRemoval: about((world) => world.org()),
+  haltOrgOrphanRemoval: about((world) => world.org()),
+  resumeOrgOrphanRemoval: about((world) => world.org()),
 
   listCommands: nothing,
   getCommand: about((world) => world.command()),
