@@ -43,6 +43,7 @@ export const openWebhooks = async (
       workDeliveries({
         boss,
         overhear,
+        webhooksOf: deliveries.webhooksOf,
         deliver: deliverWebhook({
           deliveries,
           send: createSendWebhook({

@@ -174,7 +174,7 @@ export const createWebhookStore = (
     database.together(async (bound) => {
       const { rows } = await bound.of(orgId).query({ text: REDRIVE, values: [deliveryId, orgId, id] })
       if (rows[0] === undefined) return null
-      await jobs.send([{ deliveryId, webhookId: id }], runIn(bound.query))
+      await jobs.send([{ deliveryId, webhookId: id, orgId }], runIn(bound.query))
       return deliveryFromRow(rows[0])
     }),
 })

@@ -55,8 +55,10 @@ export type DeliveryStore = {
   readonly readFeed: (
     limit: number,
   ) => Promise<{ readonly events: number; readonly deliveries: number; readonly more: boolean }>
-  /** Sends jobs for deliveries that have none; how many. */
+  /** Sends jobs for some of the deliveries that have none, to each org its share; how many. 0: there is none, or no room. */
   readonly queue: () => Promise<number>
+  /** All webhooks of these orgs. */
+  readonly webhooksOf: (orgs: readonly OrgId[]) => Promise<readonly WebhookId[]>
   /** Counts the attempt that is about to be made; null: there is none to be made. */
   readonly begin: (id: WebhookDeliveryId) => Promise<DueDelivery | null>
   /** What came of it. Tells when it is the last straw for its webhook. */
@@ -68,7 +70,11 @@ export type DeliveryStore = {
 }
 
 /** Jobs that carry deliveries, each to all its attempts. */
-export type DeliveryJob = { readonly deliveryId: WebhookDeliveryId; readonly webhookId: WebhookId }
+export type DeliveryJob = {
+  readonly deliveryId: WebhookDeliveryId
+  readonly webhookId: WebhookId
+  readonly orgId: OrgId
+}
 
 /** Of a statement in a transaction of somebody's. */
 export type RunSql = (text: string, values?: unknown[]) => Promise<{ rows: unknown[] }>

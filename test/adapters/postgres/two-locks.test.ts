@@ -248,7 +248,7 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
     delivery: ({ webhooks }, org, { webhook, delivery }) => webhooks.delivery(org, webhook.id, delivery),
     redrive: ({ webhooks }, org, { webhook, delivery }) => webhooks.redrive(org, webhook.id, delivery),
   },
-  deliveries: { readFeed: system, queue: system, begin: system, end: system },
+  deliveries: { readFeed: system, queue: system, webhooksOf: system, begin: system, end: system },
   audit: {
     list: ({ audit }, orgId) => audit.list({ orgId, nobodys: false }, {}, everything),
     all: async ({ audit }, orgId) => {
