@@ -87,7 +87,7 @@ export type DeliveryJobs = {
 /** Private addresses that are sent to all the same: all, or networks in CIDR notation. */
 export type AllowedTargets = 'all' | readonly string[]
 
-/** Why an address is not one that is sent to; null: it may be. What cannot be found out now is asked again at each attempt. */
-export type CheckTarget = (url: string) => Promise<string | null>
+/** Why an address is not one that is sent to, as far as its URL says; null: it may be. Where it leads is judged at each attempt. */
+export type CheckTarget = (url: string) => string | null
 
 export type SendWebhook = (delivery: DueDelivery) => Promise<Attempt>
