@@ -1,3 +1,5 @@
+import type { TooManyWebhooks } from '../errors.ts'
+import type { E } from '../fp.ts'
 import type { OrgId, WebhookDeliveryId, WebhookId } from '../ids.ts'
 import type { Attempt, DeliveryStatus, DisabledReason, Webhook, WebhookDelivery } from '../webhook/webhook.ts'
 import type { Guard } from './if-match.ts'
@@ -11,7 +13,7 @@ export type WebhookChanges = Partial<Pick<Webhook, 'url' | 'events' | 'labels' |
 export type WebhookStore = {
   readonly list: (orgId: OrgId, page: PageRequest<ByCreation>) => Promise<Page<Webhook>>
   readonly get: (orgId: OrgId, id: WebhookId) => Promise<Webhook | null>
-  readonly add: (webhook: NewWebhook) => Promise<Webhook>
+  readonly add: (webhook: NewWebhook) => Promise<E.Either<TooManyWebhooks, Webhook>>
   /** Only at this version; null: it has another one by now, or is gone. */
   readonly change: (orgId: OrgId, id: WebhookId, version: number, changes: WebhookChanges) => Promise<Webhook | null>
   /** The secret before signs for `overlapSeconds` more. */

@@ -34,8 +34,8 @@ export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Applica
     async () => {
       if (!isAdmin(caller)) return forbidden
       const secret = tokens.webhookSecret()
-      const webhook = await webhooks.add({ id: ids.webhook(), orgId: caller.orgId, url, events, labels, secret })
-      return E.right({ webhook, secret })
+      const added = await webhooks.add({ id: ids.webhook(), orgId: caller.orgId, url, events, labels, secret })
+      return E.isLeft(added) ? added : E.right({ webhook: added.right, secret })
     },
 
   change: (caller, id, changes, ifMatch) => async () => {

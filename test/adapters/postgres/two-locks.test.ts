@@ -358,14 +358,16 @@ const populated = async (): Promise<{ readonly stores: Stores; readonly theirs: 
   await stores.templates.archive(GLOBEX, 'archived')
   const key = await stores.apiKeys.add(aKey({ name: MARK }))
   await stores.answers.keep(theirAnswer)
-  const webhook = await stores.webhooks.add({
-    id: ids.webhook(),
-    orgId: GLOBEX,
-    url: `https://${MARK}`,
-    events: ['*'],
-    labels: {},
-    secret: 'whsec_dGhlaXJz',
-  })
+  const webhook = right(
+    await stores.webhooks.add({
+      id: ids.webhook(),
+      orgId: GLOBEX,
+      url: `https://${MARK}`,
+      events: ['*'],
+      labels: {},
+      secret: 'whsec_dGhlaXJz',
+    }),
+  )
   const delivery = ids.webhookDelivery()
   await stores.ask(
     `INSERT INTO webhook_deliveries (id, org_id, webhook_id, event_id, session_id, type, body, status, last_error)
