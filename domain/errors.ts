@@ -97,6 +97,13 @@ export type QuotaExceeded = {
   readonly used: number
   readonly asked: number
 }
+/** An org has as many webhooks as one may have. */
+export type TooManyWebhooks = {
+  readonly _tag: 'TooManyWebhooks'
+  readonly orgId: OrgId
+  readonly limit: number
+  readonly used: number
+}
 /** It has expired or was revoked: nothing is made of it. */
 export type ApiKeyOver = { readonly _tag: 'ApiKeyOver'; readonly apiKeyId: ApiKeyId }
 /** A batch said how many there are, and there are others: nothing was changed. */
@@ -142,6 +149,7 @@ export type ApplicationError =
   | OrgExists
   | OrgInUse
   | QuotaExceeded
+  | TooManyWebhooks
   | ApiKeyOver
   | UnexpectedCount
   | BatchTooLarge

@@ -59,6 +59,7 @@ export type KeptUseCaseDeps = {
     readonly checkTarget: CheckTarget
     readonly jobs: DeliveryJobs
     readonly seal: (secret: string) => Buffer
+    readonly perOrg: number
   }
   readonly settings: {
     readonly heartbeatIntervalMs: number

@@ -35,7 +35,7 @@ export const openWebhooks = async (
   const deliveries = createDeliveryStore(database, { feed, jobs, ids, unseal: secrets.unseal })
   return {
     /** For the use cases of people. */
-    forPeople: { checkTarget: createCheckTarget(targets), jobs, seal: secrets.seal },
+    forPeople: { checkTarget: createCheckTarget(targets), jobs, seal: secrets.seal, perOrg: settings.perOrg },
     /** Events become deliveries. */
     duty: webhookFeed({ deliveries, elapsed: () => performance.now() }),
     /** Deliveries are sent. */
@@ -43,6 +43,7 @@ export const openWebhooks = async (
       workDeliveries({
         boss,
         overhear,
+        webhooksOf: deliveries.webhooksOf,
         deliver: deliverWebhook({
           deliveries,
           send: createSendWebhook({

@@ -154,6 +154,11 @@ const table: Table = {
     } something first, or have an installation key raise it`,
     more: { quota, scope, name, limit, used, asked },
   }),
+  TooManyWebhooks: ({ orgId, limit, used }) => ({
+    code: 'quota_exceeded',
+    detail: `an org may have ${plural(limit, 'webhook')}, and org ${orgId} has ${used}: delete one first, or have the operator of the server raise STREAMSPACE_WEBHOOK_LIMIT_PER_ORG`,
+    more: { quota: 'maxWebhooks', scope: 'org', name: orgId, limit, used, asked: 1 },
+  }),
   JobNotFailed: ({ jobId, state }) => ({
     code: 'job_not_failed',
     detail: `job ${jobId} is ${state}: only one that has failed can be run again`,

@@ -1,6 +1,6 @@
 /** The queue of deliveries: a job carries one to its attempts, with pg-boss' waits between them. */
 import type { Job, PgBoss } from 'pg-boss'
-import type { WebhookDeliveryId } from '../../domain/ids.ts'
+import type { OrgId, WebhookDeliveryId, WebhookId } from '../../domain/ids.ts'
 import type { DeliveryJobs } from '../../domain/ports/webhooks.ts'
 
 export const WEBHOOK_QUEUE = 'webhook.deliver'
@@ -16,7 +16,8 @@ const LONGEST_DELAY_SECONDS = 4 * 3_600
 /** A worker that was killed holds a delivery for so long, and until pg-boss looks, once a minute. */
 const EXPIRES_IN_SECONDS = 60
 
-type Data = { readonly deliveryId: WebhookDeliveryId }
+/** Jobs that an older server has sent name no org: they are counted for none. */
+type Data = { readonly deliveryId: WebhookDeliveryId; readonly orgId?: OrgId }
 
 /** Before the first job is sent: a queue that is not there takes none. */
 export const makeWebhookQueue = (boss: PgBoss): Promise<void> =>
@@ -33,8 +34,8 @@ export const createDeliveryJobs = (boss: PgBoss, schedule: DeliverySchedule): De
   send: async (jobs, executeSql) => {
     await boss.insert(
       WEBHOOK_QUEUE,
-      jobs.map(({ deliveryId, webhookId }) => ({
-        data: { deliveryId } satisfies Data,
+      jobs.map(({ deliveryId, webhookId, orgId }) => ({
+        data: { deliveryId, orgId } satisfies Data,
         singletonKey: deliveryId,
         group: { id: webhookId },
         retryLimit: schedule.attempts - 1,
@@ -51,6 +52,16 @@ export const createDeliveryJobs = (boss: PgBoss, schedule: DeliverySchedule): De
 const AT_ONCE_A_WEBHOOK = 4
 /** Of all webhooks, in one replica. */
 const AT_ONCE = 64
+/** Of all webhooks of one org, in one replica. */
+const AT_ONCE_AN_ORG = 16
+/**
+ * The last places are for orgs that have none. So several whose receivers never answer, too, leave places to others: it takes
+ * nineteen of them to have all.
+ */
+const LAST = 16
+/** All of one fetch may be of one org. */
+const FETCHED_AT_ONCE = 4
+
 const POLL_MS = 2_000
 const AGAIN_AFTER_MS = 1_000
 
@@ -60,6 +71,7 @@ export type DeliveryWork = {
   readonly overhear: (onNotification: (queue: string | null) => void) => () => void
   /** Whether it is over: delivered, dead, or nothing to deliver. Not yet: it is tried again. */
   readonly deliver: (id: WebhookDeliveryId) => Promise<'over' | 'again'>
+  readonly webhooksOf: (orgs: readonly OrgId[]) => Promise<readonly WebhookId[]>
   readonly onError: (error: unknown) => void
 }
 
@@ -69,11 +81,12 @@ export type WorkingDeliveries = {
 }
 
 /**
- * pg-boss' own workers wait for all of a batch, or poll each for itself: here one fetch hands out what there is room for, and
- * each delivery ends for itself.
+ * pg-boss' own workers wait for all of a batch, or poll each for itself: here fetches hand out what there is room for, and
+ * each delivery ends for itself. pg-boss counts what is under way by one name a job, which is its webhook; what is under way of an
+ * org is counted here, and the webhooks of those that may have no more are left out of the next fetch.
  */
-export const workDeliveries = ({ boss, overhear, deliver, onError }: DeliveryWork): WorkingDeliveries => {
-  const underWay = new Set<Promise<void>>()
+export const workDeliveries = ({ boss, overhear, deliver, webhooksOf, onError }: DeliveryWork): WorkingDeliveries => {
+  const underWay = new Map<Promise<void>, OrgId | undefined>()
   let stopped = false
   let looking = false
   let again = false
@@ -91,10 +104,23 @@ export const workDeliveries = ({ boss, overhear, deliver, onError }: DeliveryWor
     }
   }
 
+  const orgsWithMoreThan = (most: number): readonly OrgId[] => {
+    const counts = new Map<OrgId, number>()
+    for (const org of underWay.values()) if (org !== undefined) counts.set(org, (counts.get(org) ?? 0) + 1)
+    return [...counts].flatMap(([org, count]) => (count > most ? [org] : []))
+  }
+
   const lookOnce = async (): Promise<void> => {
-    const room = AT_ONCE - underWay.size
-    if (room <= 0) return
-    const jobs = await boss.fetch<Data>(WEBHOOK_QUEUE, { batchSize: room, groupConcurrency: AT_ONCE_A_WEBHOOK })
+    const free = AT_ONCE - underWay.size
+    if (free <= 0) return
+    const [batchSize, most] =
+      free > LAST ? [Math.min(FETCHED_AT_ONCE, free - LAST), AT_ONCE_AN_ORG - FETCHED_AT_ONCE] : [1, 0]
+    const sated = orgsWithMoreThan(most)
+    const jobs = await boss.fetch<Data>(WEBHOOK_QUEUE, {
+      batchSize,
+      groupConcurrency: AT_ONCE_A_WEBHOOK,
+      ignoreGroups: sated.length === 0 ? null : [...(await webhooksOf(sated))],
+    })
     if (stopped && jobs.length > 0) {
       const ids = jobs.map(({ id }) => id)
       return void (await boss.fail(WEBHOOK_QUEUE, ids, { message: 'this replica is stopping' }))
@@ -102,11 +128,13 @@ export const workDeliveries = ({ boss, overhear, deliver, onError }: DeliveryWor
     for (const job of jobs) {
       const running = run(job).finally(() => {
         underWay.delete(running)
-        // There is room, of its webhook too.
+        // There is room, of its webhook and its org too.
         wake()
       })
-      underWay.add(running)
+      underWay.set(running, job.data.orgId)
     }
+    // Fewer than asked for says nothing: of a webhook's jobs at the head of the queue pg-boss hands out no more than it may have.
+    if (jobs.length > 0) again = true
   }
 
   const look = async (): Promise<void> => {
@@ -146,7 +174,7 @@ export const workDeliveries = ({ boss, overhear, deliver, onError }: DeliveryWor
       const patience = new Promise<void>((end) => {
         late = setTimeout(end, ms)
       })
-      await Promise.race([Promise.all(underWay), patience]).finally(() => clearTimeout(late))
+      await Promise.race([Promise.all(underWay.keys()), patience]).finally(() => clearTimeout(late))
     },
   }
 }

@@ -12,11 +12,9 @@ import { DISABLED_AFTER_DEAD } from '../../domain/webhook/webhook.ts'
 import { MOVE_FEED_POSITION } from './feed.ts'
 import type { Database, Queries, Row } from './pool.ts'
 import { JOB_ENDS, JOB_LASTS, runIn } from './webhook-jobs.ts'
+import { QUEUE } from './webhook-turns.ts'
 
 const READER = 'webhooks'
-
-/** Jobs of one webhook at a time: thousands that wait for one receiver would be in the way of all others' (docs/webhooks.md). */
-const JOBS_OF_A_WEBHOOK = 200
 
 const SUBSCRIPTIONS = `
 SELECT w.id, w.org_id, w.events, w.labels FROM webhooks w JOIN orgs o ON o.id = w.org_id
@@ -28,29 +26,6 @@ const INSERT = `
 INSERT INTO webhook_deliveries (id, org_id, webhook_id, event_id, session_id, type, body)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::text[])
     ON CONFLICT (webhook_id, event_id) DO NOTHING`
-
-/** The oldest first, as far as there is room for jobs of their webhook. */
-const QUEUE = `
-WITH chosen AS MATERIALIZED (
-  SELECT d.id
-    FROM webhooks w
-   CROSS JOIN LATERAL (
-           SELECT count(*) AS jobs FROM (
-             SELECT FROM webhook_deliveries
-              WHERE webhook_id = w.id AND status = 'pending' AND job_until > now() LIMIT ${JOBS_OF_A_WEBHOOK}) queued) has
-   CROSS JOIN LATERAL (
-           SELECT id FROM webhook_deliveries
-            WHERE webhook_id = w.id AND status = 'pending' AND (job_until IS NULL OR job_until <= now())
-            ORDER BY id LIMIT ${JOBS_OF_A_WEBHOOK} - has.jobs) d
-   WHERE w.status = 'active'
-   LIMIT 1000
-),
-locked AS MATERIALIZED (
-  SELECT id FROM webhook_deliveries WHERE id IN (SELECT id FROM chosen) AND status = 'pending'
-   ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
-)
-UPDATE webhook_deliveries d SET job_until = now() + ${JOB_LASTS}
-  FROM locked WHERE d.id = locked.id RETURNING d.id, d.webhook_id`
 
 /** What is sent to a webhook that was changed meanwhile goes where it is now. */
 const BEGIN = `
@@ -97,7 +72,11 @@ export const createDeliveryStore = (
     const { rows } = await query({ text: QUEUE })
     if (rows.length > 0)
       await jobs.send(
-        rows.map((row) => ({ deliveryId: row.id as WebhookDeliveryId, webhookId: row.webhook_id as WebhookId })),
+        rows.map((row) => ({
+          deliveryId: row.id as WebhookDeliveryId,
+          webhookId: row.webhook_id as WebhookId,
+          orgId: row.org_id as OrgId,
+        })),
         runIn(query),
       )
     return rows.length
@@ -138,6 +117,15 @@ export const createDeliveryStore = (
     },
 
     queue: () => database.transaction(queueIn),
+
+    webhooksOf: async (orgs) => {
+      const { rows } = await database.query({
+        name: 'webhooks_of_orgs',
+        text: 'SELECT id FROM webhooks WHERE org_id = ANY($1::text[])',
+        values: [orgs],
+      })
+      return rows.map(({ id }) => id as WebhookId)
+    },
 
     begin: async (id) => {
       const { rows } = await database.query({ name: 'begin_delivery', text: BEGIN, values: [id] })

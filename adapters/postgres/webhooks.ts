@@ -1,4 +1,5 @@
 /** Webhooks and their deliveries, as the admins of an org deal with them. Secrets are sealed, and never read for anybody. */
+import { E } from '../../domain/fp.ts'
 import type { OrgId, SessionId, WebhookDeliveryId, WebhookId } from '../../domain/ids.ts'
 import type { DeliveryJobs, WebhookStore } from '../../domain/ports/webhooks.ts'
 import type { Webhook, WebhookDelivery } from '../../domain/webhook/webhook.ts'
@@ -42,6 +43,10 @@ const deliveryFromRow = (row: Row): WebhookDelivery => ({
   finishedAt: row.finished_at,
 })
 
+/** One that adds to an org at a time: two would count the same. In a statement of its own, so that the next one sees what was waited for. */
+const ALONE = 'SELECT pg_advisory_xact_lock(hashtextextended($1, 0))'
+const COUNT = 'SELECT count(*) AS used FROM webhooks WHERE org_id = $1'
+
 const ADD = `
 INSERT INTO webhooks (id, org_id, url, events, labels, secret) VALUES ($1, $2, $3, $4, $5::jsonb, $6) RETURNING ${COLUMNS}`
 
@@ -81,12 +86,14 @@ UPDATE webhook_deliveries
 export type WebhookStoreSettings = {
   readonly seal: (secret: string) => Buffer
   readonly jobs: DeliveryJobs
+  /** So many an org may have. */
+  readonly perOrg: number
 }
 
 export const createWebhookStore = (
   database: Database,
   cursors: Cursors,
-  { seal, jobs }: WebhookStoreSettings,
+  { seal, jobs, perOrg }: WebhookStoreSettings,
 ): WebhookStore => ({
   list: async (orgId, { limit, cursor, sort = '-createdAt' }) => {
     const list = listOf('webhooks', orgId, { sort })
@@ -110,12 +117,18 @@ export const createWebhookStore = (
     return rows[0] === undefined ? null : webhookFromRow(rows[0])
   },
 
-  add: async ({ id, orgId, url, events, labels, secret }) => {
-    const { rows } = await database
-      .of(orgId)
-      .query({ text: ADD, values: [id, orgId, url, events, JSON.stringify(labels), seal(secret)] })
-    return webhookFromRow(rows[0])
-  },
+  add: ({ id, orgId, url, events, labels, secret }) =>
+    database.of(orgId).transaction(async (query) => {
+      await query({ text: ALONE, values: [`webhooks:${orgId}`] })
+      const { rows: counted } = await query({ text: COUNT, values: [orgId] })
+      const used: number = counted[0].used
+      if (used >= perOrg) return E.left({ _tag: 'TooManyWebhooks', orgId, limit: perOrg, used })
+      const { rows } = await query({
+        text: ADD,
+        values: [id, orgId, url, events, JSON.stringify(labels), seal(secret)],
+      })
+      return E.right(webhookFromRow(rows[0]))
+    }),
 
   change: async (orgId, id, version, { url, events, labels, status }) => {
     const { rows } = await database.of(orgId).query({
@@ -174,7 +187,7 @@ export const createWebhookStore = (
     database.together(async (bound) => {
       const { rows } = await bound.of(orgId).query({ text: REDRIVE, values: [deliveryId, orgId, id] })
       if (rows[0] === undefined) return null
-      await jobs.send([{ deliveryId, webhookId: id }], runIn(bound.query))
+      await jobs.send([{ deliveryId, webhookId: id, orgId }], runIn(bound.query))
       return deliveryFromRow(rows[0])
     }),
 })

@@ -8,7 +8,7 @@ import { isIP } from 'node:net'
 import type { SendWebhook } from '../../domain/ports/webhooks.ts'
 import type { Attempt } from '../../domain/webhook/webhook.ts'
 import { signedHeaders } from './sign.ts'
-import { hostOf, TargetRefusedError, type Targets } from './targets.ts'
+import { hostOf, NameRefusedError, TargetRefusedError, type Targets } from './targets.ts'
 
 export type SendSettings = {
   readonly targets: Targets
@@ -73,8 +73,6 @@ const words: { readonly [code: string]: string } = {
   EHOSTUNREACH: 'the host cannot be reached',
   ENETUNREACH: 'the network cannot be reached',
   ETIMEDOUT: 'the connection took too long',
-  ENOTFOUND: 'the name of the host is not known',
-  EAI_AGAIN: 'the name of the host could not be resolved',
   CERT_HAS_EXPIRED: 'the certificate of the host has expired',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'the certificate of the host is signed by itself',
   SELF_SIGNED_CERT_IN_CHAIN: 'the certificate of the host is signed by nobody known',
@@ -84,7 +82,7 @@ const words: { readonly [code: string]: string } = {
 
 /** Messages of Node name addresses, which may be nobody's to know: what is said is said in words of ours. */
 const wordsOf = (error: Error): string => {
-  if (error instanceof TargetRefusedError) return error.message
+  if (error instanceof NameRefusedError) return error.message
   const { code } = error as NodeJS.ErrnoException
   // Several addresses were tried.
   const first =

@@ -10,13 +10,24 @@ import { isIP, type LookupFunction } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import type { AllowedTargets } from '../../domain/ports/webhooks.ts'
 
-/** Its name resolves to what must not be connected to. What the name resolves to is not said: it may be nobody's to know. */
+const RULE = 'webhooks are sent to public ones, unless STREAMSPACE_WEBHOOK_ALLOW_PRIVATE of the server allows others'
+
+/** The URL itself says where it leads: an address, or a name of private networks. */
 export class TargetRefusedError extends Error {
   constructor() {
-    super(
-      'the address is private or reserved: webhooks are sent to public ones, unless STREAMSPACE_WEBHOOK_ALLOW_PRIVATE of the server allows others',
-    )
+    super(`the address is private or reserved: ${RULE}`)
     this.name = 'TargetRefusedError'
+  }
+}
+
+/**
+ * A name that leads nowhere, or to what must not be connected to. Which of the two is said to nobody: they could ask for one name after
+ * another, and know which there are in the network of this server.
+ */
+export class NameRefusedError extends Error {
+  constructor() {
+    super(`the name of the host is not known, or its address is private or reserved: ${RULE}`)
+    this.name = 'NameRefusedError'
   }
 }
 
@@ -37,9 +48,20 @@ const isPublic = (address: Address): boolean =>
 const matches = (address: Address, [network, bits]: Network): boolean =>
   address.kind() === network.kind() && address.match(network as never, bits)
 
+/** What names end with that the public DNS does not have: RFC 6761, 6762 (with its appendix G), 8375, and ICANN's `internal`. */
+const PRIVATE_NAMES = /\.(localhost|local|internal|intranet|private|corp|home|lan|home\.arpa)$/
+
+/** Names of one label are not in the public DNS either. */
+const isPublicName = (name: string): boolean => {
+  const withoutRoot = name.replace(/\.$/, '')
+  return withoutRoot.includes('.') && !PRIVATE_NAMES.test(withoutRoot)
+}
+
 export type Targets = {
   readonly mayConnectTo: (address: string) => boolean
-  /** For `node:net`: resolves a name, and refuses it when any of its addresses is refused. */
+  /** By what the name itself says, in lower case. Which networks a name leads to shows where it is connected to. */
+  readonly mayBeNamed: (name: string) => boolean
+  /** For `node:net`: resolves a name. Fails with `NameRefusedError` alone, also when any of its addresses is refused. */
   readonly lookup: LookupFunction
 }
 
@@ -81,16 +103,19 @@ export const createTargets = (allowed: AllowedTargets): Targets => {
   const lookup: LookupFunction = (hostname, options, callback) => {
     resolve(hostname).then(
       (addresses) => {
-        if (!addresses.every(({ address }) => mayConnectTo(address))) return callback(new TargetRefusedError(), '', 0)
+        if (!addresses.every(({ address }) => mayConnectTo(address))) return callback(new NameRefusedError(), '', 0)
         if (options.all === true) return callback(null, addresses)
         const [first] = addresses
         callback(null, first?.address ?? '', first?.family ?? 0)
       },
-      (error) => callback(error, '', 0),
+      () => callback(new NameRefusedError(), '', 0),
     )
   }
 
-  return { mayConnectTo, lookup }
+  /** Where some private networks are allowed, their names are. */
+  const mayBeNamed = (name: string): boolean => allowed === 'all' || networks.length > 0 || isPublicName(name)
+
+  return { mayConnectTo, mayBeNamed, lookup }
 }
 
 /** The name or address that a URL's host is, without the brackets of IPv6. Odd spellings of IPv4 the URL has made plain. */

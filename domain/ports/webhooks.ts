@@ -1,3 +1,5 @@
+import type { TooManyWebhooks } from '../errors.ts'
+import type { E } from '../fp.ts'
 import type { OrgId, WebhookDeliveryId, WebhookId } from '../ids.ts'
 import type { Attempt, DeliveryStatus, DisabledReason, Webhook, WebhookDelivery } from '../webhook/webhook.ts'
 import type { Guard } from './if-match.ts'
@@ -11,7 +13,7 @@ export type WebhookChanges = Partial<Pick<Webhook, 'url' | 'events' | 'labels' |
 export type WebhookStore = {
   readonly list: (orgId: OrgId, page: PageRequest<ByCreation>) => Promise<Page<Webhook>>
   readonly get: (orgId: OrgId, id: WebhookId) => Promise<Webhook | null>
-  readonly add: (webhook: NewWebhook) => Promise<Webhook>
+  readonly add: (webhook: NewWebhook) => Promise<E.Either<TooManyWebhooks, Webhook>>
   /** Only at this version; null: it has another one by now, or is gone. */
   readonly change: (orgId: OrgId, id: WebhookId, version: number, changes: WebhookChanges) => Promise<Webhook | null>
   /** The secret before signs for `overlapSeconds` more. */
@@ -55,8 +57,10 @@ export type DeliveryStore = {
   readonly readFeed: (
     limit: number,
   ) => Promise<{ readonly events: number; readonly deliveries: number; readonly more: boolean }>
-  /** Sends jobs for deliveries that have none; how many. */
+  /** Sends jobs for some of the deliveries that have none, to each org its share; how many. 0: there is none, or no room. */
   readonly queue: () => Promise<number>
+  /** All webhooks of these orgs. */
+  readonly webhooksOf: (orgs: readonly OrgId[]) => Promise<readonly WebhookId[]>
   /** Counts the attempt that is about to be made; null: there is none to be made. */
   readonly begin: (id: WebhookDeliveryId) => Promise<DueDelivery | null>
   /** What came of it. Tells when it is the last straw for its webhook. */
@@ -68,7 +72,11 @@ export type DeliveryStore = {
 }
 
 /** Jobs that carry deliveries, each to all its attempts. */
-export type DeliveryJob = { readonly deliveryId: WebhookDeliveryId; readonly webhookId: WebhookId }
+export type DeliveryJob = {
+  readonly deliveryId: WebhookDeliveryId
+  readonly webhookId: WebhookId
+  readonly orgId: OrgId
+}
 
 /** Of a statement in a transaction of somebody's. */
 export type RunSql = (text: string, values?: unknown[]) => Promise<{ rows: unknown[] }>
@@ -81,7 +89,7 @@ export type DeliveryJobs = {
 /** Private addresses that are sent to all the same: all, or networks in CIDR notation. */
 export type AllowedTargets = 'all' | readonly string[]
 
-/** Why an address is not one that is sent to; null: it may be. What cannot be found out now is asked again at each attempt. */
-export type CheckTarget = (url: string) => Promise<string | null>
+/** Why an address is not one that is sent to, as far as its URL says; null: it may be. Where it leads is judged at each attempt. */
+export type CheckTarget = (url: string) => string | null
 
 export type SendWebhook = (delivery: DueDelivery) => Promise<Attempt>

@@ -86,7 +86,10 @@ export const problemCodec = c.openObject(
     expected: c.described(c.integer(), 'unexpected_count: how many were expected'),
     sessions: c.described(c.integer(), 'agent_has_sessions, org_in_use: how many'),
     agents: c.described(c.integer(), 'org_in_use: how many'),
-    quota: c.described(c.string(), 'quota_exceeded: `maxSessions`, `maxRunning`, `cpuMillis` or `memoryMib`'),
+    quota: c.described(
+      c.string(),
+      'quota_exceeded: `maxSessions`, `maxRunning`, `cpuMillis`, `memoryMib` or `maxWebhooks`',
+    ),
     scope: c.described(c.string(), 'quota_exceeded: whose it is, of the whole `org`, of each `user`, of a `template`'),
     name: c.described(c.string(), 'quota_exceeded: of the org, the user or the template'),
     limit: c.described(c.number(), 'what is allowed'),

@@ -40,7 +40,7 @@ export const webhookRoutes = {
     takes: 'long',
     condition: null,
     answers: { 201: { description: 'Made', codec: webhookWithSecretCodec, headers: ['Location', 'ETag'] } },
-    problems: ['target_refused'],
+    problems: ['target_refused', 'quota_exceeded'],
   },
   getWebhook: {
     ...nothingSent,

@@ -7,6 +7,8 @@ export type WebhookSettings = {
   readonly timeoutMs: number
   readonly attempts: number
   readonly firstDelaySeconds: number
+  /** So many an org may have, disabled ones too. */
+  readonly perOrg: number
 }
 
 /** `true`: anything; else networks. */
@@ -27,4 +29,5 @@ export const webhookSettings = (read: ReturnType<typeof reader>): WebhookSetting
   timeoutMs: read.integer('STREAMSPACE_WEBHOOK_TIMEOUT_MS', 10_000, 100, 30_000),
   attempts: read.integer('STREAMSPACE_WEBHOOK_ATTEMPTS', 15, 1, 100),
   firstDelaySeconds: read.integer('STREAMSPACE_WEBHOOK_RETRY_SECONDS', 5, 1, 3_600),
+  perOrg: read.integer('STREAMSPACE_WEBHOOK_LIMIT_PER_ORG', 100, 1, 10_000),
 })

@@ -34,8 +34,8 @@ export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Applica
     async () => {
       if (!isAdmin(caller)) return forbidden
       const secret = tokens.webhookSecret()
-      const webhook = await webhooks.add({ id: ids.webhook(), orgId: caller.orgId, url, events, labels, secret })
-      return E.right({ webhook, secret })
+      const added = await webhooks.add({ id: ids.webhook(), orgId: caller.orgId, url, events, labels, secret })
+      return E.isLeft(added) ? added : E.right({ webhook: added.right, secret })
     },
 
   change: (caller, id, changes, ifMatch) => async () => {
@@ -93,17 +93,11 @@ export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Applica
   },
 })
 
-/**
- * The same, and addresses that nothing is sent to are refused. Before a transaction is begun: a name may take its time to be
- * resolved.
- */
+/** The same, and addresses that nothing is sent to are refused. */
 export const withCheckedTargets = (webhooks: Application['webhooks'], check: CheckTarget): Application['webhooks'] => {
   const checked = <A>(caller: Caller, url: string | undefined, next: Answer<A>): Answer<A> => {
-    if (url === undefined || !isAdmin(caller)) return next
-    return async () => {
-      const why = await check(url)
-      return why === null ? next() : E.left({ _tag: 'TargetRefused', why })
-    }
+    const why = url === undefined || !isAdmin(caller) ? null : check(url)
+    return why === null ? next : async () => E.left({ _tag: 'TargetRefused', why })
   }
   return {
     ...webhooks,

@@ -145,6 +145,8 @@ describe('a fuzz run', function () {
       STREAMSPACE_HEARTBEAT_INTERVAL_MS: '600000',
       STREAMSPACE_WEBHOOK_ALLOW_PRIVATE: '127.0.0.1/32',
       STREAMSPACE_WEBHOOK_ATTEMPTS: '1',
+      // Hundreds are made in one org.
+      STREAMSPACE_WEBHOOK_LIMIT_PER_ORG: '10000',
     })
     changes = await watchChanges(database)
     here.finally(changes.close)

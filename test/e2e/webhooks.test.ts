@@ -13,6 +13,7 @@ const QUICK: Environment = {
   STREAMSPACE_WEBHOOK_RETRY_SECONDS: '1',
   STREAMSPACE_WEBHOOK_ATTEMPTS: '3',
   STREAMSPACE_WEBHOOK_TIMEOUT_MS: '1000',
+  STREAMSPACE_WEBHOOK_LIMIT_PER_ORG: '10',
 }
 
 describe('webhooks', function () {
@@ -230,6 +231,30 @@ describe('webhooks', function () {
     expect((await api.get(`/webhooks?limit=1&cursor=${page.nextCursor}`)).body.nextCursor).to.equal(null)
     expect((await api.ask('DELETE', path)).status).to.equal(204)
     expect((await api.get(path)).status).to.equal(404)
+  })
+
+  it('are no more than an org may have, also of two that are made at once; the refusal is in the audit trail', async () => {
+    const api = await admin()
+    const about = { url: 'https://192.0.66.2/', events: ['restored'] }
+    for (let n = 0; n < 9; n += 1) await hook(api, about.url, about)
+    const answers = await Promise.all([api.post('/webhooks', about), api.post('/webhooks', about)])
+    const [made, refused] = answers.toSorted((a, b) => a.status - b.status)
+    expect(made?.status).to.equal(201)
+    expect(refused?.body).to.include({
+      status: 409,
+      code: 'quota_exceeded',
+      quota: 'maxWebhooks',
+      scope: 'org',
+      limit: 10,
+      used: 10,
+      asked: 1,
+    })
+    await eventually(async () => {
+      const told = (await api.all('/audit?action=createWebhook&outcome=refused')).map(({ code }) => code)
+      expect(told).to.deep.equal(['quota_exceeded'])
+    })
+    await api.ask('DELETE', `/webhooks/${made?.body.id}`)
+    expect((await api.post('/webhooks', about)).status).to.equal(201)
   })
 
   it('are refused where they point at what is not public, and nothing is sent there', async () => {

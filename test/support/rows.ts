@@ -54,6 +54,7 @@ export const ANNA = 'anna' as UserId
 export const BEN = 'ben' as UserId
 export const timeouts = { pendingMs: 600_000, startMs: 300_000, stopMs: 60_000 }
 export const TTL_MS = 900_000
+export const WEBHOOKS_AN_ORG = 10
 /** The replica that holds the agents of a test unless it says otherwise. */
 export const replicaId = ids.replica()
 
@@ -114,7 +115,7 @@ export const storesOver = (database: Database, owner: Database = database) => {
     apiKeys: createApiKeyStore(database, cursors),
     orgs: createOrgStore(database, cursors),
     answers: createIdempotencyStore(database),
-    webhooks: createWebhookStore(database, cursors, { seal: webhookSecrets.seal, jobs }),
+    webhooks: createWebhookStore(database, cursors, { seal: webhookSecrets.seal, jobs, perOrg: WEBHOOKS_AN_ORG }),
     deliveries: createDeliveryStore(database, { feed: createFeed(database), jobs, ids, unseal: webhookSecrets.unseal }),
     sent,
     audit: createAuditStore(database, cursors),

@@ -40,7 +40,12 @@ describe('one thing that is changed from two orgs at once', function () {
       templates: createRecentTemplates(stores.templates),
       matches: () => true,
       seal: () => Buffer.alloc(0),
-      webhooks: { checkTarget: async () => null, jobs: { send: async () => {} }, seal: () => Buffer.alloc(0) },
+      webhooks: {
+        checkTarget: () => null,
+        jobs: { send: async () => {} },
+        seal: () => Buffer.alloc(0),
+        perOrg: 100,
+      },
       settings: { heartbeatIntervalMs: 15_000, agentSilentAfterMs: 90_000, commandTtlMs: 900_000 },
       timeouts,
       told: nothing,

@@ -26,6 +26,7 @@ describe('the secret key', () => {
     createWebhookStore(stores.database, createCursors(Buffer.alloc(32)), {
       seal: createTextSealer(keyring, WEBHOOK_SECRETS).seal,
       jobs: { send: async () => {} },
+      perOrg: 10_000,
     })
   const sealSome = async (keyring: Keyring, count: number): Promise<void> => {
     const hooks = hooksOf(keyring)

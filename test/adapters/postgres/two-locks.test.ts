@@ -252,7 +252,7 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
     delivery: ({ webhooks }, org, { webhook, delivery }) => webhooks.delivery(org, webhook.id, delivery),
     redrive: ({ webhooks }, org, { webhook, delivery }) => webhooks.redrive(org, webhook.id, delivery),
   },
-  deliveries: { readFeed: system, queue: system, begin: system, end: system },
+  deliveries: { readFeed: system, queue: system, webhooksOf: system, begin: system, end: system },
   audit: {
     list: ({ audit }, orgId) => audit.list({ orgId, nobodys: false }, {}, everything),
     all: async ({ audit }, orgId) => {
@@ -366,14 +366,16 @@ const populated = async (): Promise<{ readonly stores: Stores; readonly theirs: 
   await stores.templates.archive(GLOBEX, 'archived')
   const key = await stores.apiKeys.add(aKey({ name: MARK }))
   await stores.answers.keep(theirAnswer)
-  const webhook = await stores.webhooks.add({
-    id: ids.webhook(),
-    orgId: GLOBEX,
-    url: `https://${MARK}`,
-    events: ['*'],
-    labels: {},
-    secret: 'whsec_dGhlaXJz',
-  })
+  const webhook = right(
+    await stores.webhooks.add({
+      id: ids.webhook(),
+      orgId: GLOBEX,
+      url: `https://${MARK}`,
+      events: ['*'],
+      labels: {},
+      secret: 'whsec_dGhlaXJz',
+    }),
+  )
   const delivery = ids.webhookDelivery()
   await stores.ask(
     `INSERT INTO webhook_deliveries (id, org_id, webhook_id, event_id, session_id, type, body, status, last_error)

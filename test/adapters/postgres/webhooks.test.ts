@@ -1,12 +1,24 @@
 /** Deliveries made of the feed of events: each event once for each webhook that wants it, whenever its transaction commits. */
 import { expect } from 'chai'
+import { E } from '../../../domain/fp.ts'
 import type { WebhookDeliveryId } from '../../../domain/ids.ts'
 import type { RetentionStep } from '../../../domain/ports/retention.ts'
 import type { DueDelivery } from '../../../domain/ports/webhooks.ts'
 import { DISABLED_AFTER_DEAD, type Webhook } from '../../../domain/webhook/webhook.ts'
-import { holding, letGo } from '../../support/locks.ts'
+import { holding, letGo, lockWaits } from '../../support/locks.ts'
 import { everything } from '../../support/orphans.ts'
-import { ACME, anAgent, aSessionOn, GLOBEX, ids, openStores, type Stores, storesOver } from '../../support/rows.ts'
+import {
+  ACME,
+  anAgent,
+  aSessionOn,
+  GLOBEX,
+  ids,
+  openStores,
+  right,
+  type Stores,
+  storesOver,
+  WEBHOOKS_AN_ORG,
+} from '../../support/rows.ts'
 
 const EVENT = `INSERT INTO session_events (org_id, session_id, type, generation, data, actor, at)
                VALUES ($1, $2, $3, 1, '{}', 'test', now())`
@@ -26,8 +38,9 @@ describe('deliveries of webhooks', () => {
     await stores.close()
   })
 
-  const hook = (about: Partial<Webhook>): Promise<Webhook> =>
-    stores.webhooks.add({
+  const hook = async (about: Partial<Webhook>): Promise<Webhook> => right(await adding(about))
+  const adding = (about: Partial<Webhook>, within: Pick<Stores, 'webhooks'> = stores) =>
+    within.webhooks.add({
       id: ids.webhook(),
       orgId: ACME,
       url: 'https://example.com/',
@@ -46,6 +59,23 @@ describe('deliveries of webhooks', () => {
     (await stores.webhooks.deliveries(of.orgId, of.id, ['pending', 'delivered', 'dead'], everything)).items
       .map(({ type }) => type)
       .toReversed()
+
+  it('are of no more webhooks than an org may have, also of two that are made at once; each that is deleted makes room', async () => {
+    for (let n = 2; n < WEBHOOKS_AN_ORG; n += 1) await hook({})
+    const [last, late] = await stores.database.together(async (bound) => {
+      const first = right(await adding({}, storesOver(bound)))
+      const second = adding({})
+      await lockWaits(stores.ask, 1)
+      return [first, [second]] as const
+    })
+    const refused = { _tag: 'TooManyWebhooks', orgId: ACME, limit: WEBHOOKS_AN_ORG, used: WEBHOOKS_AN_ORG }
+    expect(await late[0]).to.deep.equal(E.left(refused))
+    // Another org has its own.
+    await hook({ orgId: GLOBEX })
+    await stores.webhooks.remove(ACME, last.id, 1)
+    await hook({})
+    expect(await adding({})).to.deep.equal(E.left(refused))
+  })
 
   it('are one for each event, in order, with what /events shows', async () => {
     const agent = await anAgent(stores, { id: 'agent' })
