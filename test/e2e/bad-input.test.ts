@@ -35,9 +35,7 @@ describe('bad input', function () {
       { STREAMSPACE_MAX_SESSIONS: '4' },
     )
     for (const template of [absent, failing, idle, mute]) await putTemplate(control.rest, template)
-    await eventually(async () => expect((await control.rest.get('/agents/edge-1')).body.status).to.equal('online'), {
-      within: 10_000,
-    })
+    await eventually(async () => expect((await control.rest.get('/agents/edge-1')).body.status).to.equal('online'))
   })
 
   afterEach('no session is left', async () => {

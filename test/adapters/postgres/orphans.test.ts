@@ -23,7 +23,7 @@ import {
 } from '../../support/rows.ts'
 
 describe('orphans', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let stores: Stores
   let orphans: ReturnType<typeof orphansOf>
   beforeEach(async () => {

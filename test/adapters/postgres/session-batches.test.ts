@@ -36,7 +36,7 @@ import {
 } from '../../support/rows.ts'
 
 describe('a batch', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let stores: Stores
   let agentId: AgentId
   let name = 0

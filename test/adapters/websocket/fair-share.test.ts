@@ -105,5 +105,5 @@ describe('a socket that floods the hub', () => {
     await eventually(() => expect([a.inbox.of('status').length, rude.closing]).to.deep.equal([1, null]), {
       within: 60_000,
     })
-  }).timeout(90_000)
+  }).timeout(120_000)
 })

@@ -27,7 +27,7 @@ describe('a process agent whose disk is full', () => {
   })
 
   it('says so, fails starts so that they are tried again, still ends sessions, and recovers', async function () {
-    this.timeout(40_000)
+    this.timeout(120_000)
     const place = workplace()
     const stateDir = join(disk ?? '', 'state')
     try {
