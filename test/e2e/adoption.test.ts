@@ -8,6 +8,7 @@ import { expect } from 'chai'
 import pg from 'pg'
 import { testServerUrl } from '../support/postgres.ts'
 import { eventually } from './support/eventually.ts'
+import { portToKeep } from './support/ports.ts'
 import { isAlive, pidOfSession } from './support/processes.ts'
 import { type Json, type Rest, rest } from './support/rest.ts'
 import { scene } from './support/scene.ts'
@@ -74,8 +75,8 @@ describe('sessions that a restored database has forgotten', function () {
 
   it('are adopted as they run, and from then on like any other; the rest is removed', async () => {
     const original = await migratedDatabase(here)
-    const first = await server(here, original, QUICK)
-    const samePort = { ...QUICK, PORT: new URL(first.url).port }
+    const samePort = { ...QUICK, PORT: await portToKeep() }
+    const first = await server(here, original, samePort)
     await putTemplate(first.rest, { ...idle, orgId: null })
     const ada: Rest = rest(first.url, await keyOfAda(original))
     const enrolled = await first.rest.post('/agents', { id: 'shared-1', platform: 'process', orgId: null })

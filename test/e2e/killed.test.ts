@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { eventually } from './support/eventually.ts'
+import { portToKeep } from './support/ports.ts'
 import { agentsOf, isAlive, postmastersOf, processesBySession, processesOf } from './support/processes.ts'
 import { type Json, type Rest, rest } from './support/rest.ts'
 import { scene } from './support/scene.ts'
@@ -63,10 +64,10 @@ describe('the server is killed while sessions are being created', function () {
     const folder = await here.folder()
     const starts = await startsFolder(folder)
     const databaseUrl = await migratedDatabase(here)
-    const first = await server(here, databaseUrl)
+    const port = await portToKeep()
+    const first = await server(here, databaseUrl, { PORT: port })
     await putTemplate(first.rest, counted)
     const token = await enrol(first.rest, 'edge-1')
-    const port = new URL(first.url).port
     const capacity = {
       STREAMSPACE_MAX_SESSIONS: '2000',
       STREAMSPACE_CPU_MILLIS: '100000',
