@@ -161,17 +161,14 @@ describe('agents', function () {
     expect(body.allocated.sessions).to.equal(5)
     // All get their turn.
     const waiting = new Set(created.map(({ id }) => id))
-    await eventually(
-      async () => {
-        for (const { id, status } of await control.rest.all('/sessions?agent=small&limit=500'))
-          if (status === 'running') {
-            await control.rest.ask('DELETE', `/sessions/${id}`)
-            waiting.delete(id)
-          }
-        expect((await control.rest.get('/agents/small')).body.allocated.sessions).to.be.at.most(5)
-        expect(waiting.size).to.equal(0)
-      },
-      { within: 30_000 },
-    )
+    await eventually(async () => {
+      for (const { id, status } of await control.rest.all('/sessions?agent=small&limit=500'))
+        if (status === 'running') {
+          await control.rest.ask('DELETE', `/sessions/${id}`)
+          waiting.delete(id)
+        }
+      expect((await control.rest.get('/agents/small')).body.allocated.sessions).to.be.at.most(5)
+      expect(waiting.size).to.equal(0)
+    })
   })
 })

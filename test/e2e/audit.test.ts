@@ -308,15 +308,12 @@ describe('the audit trail', function () {
     )
     opened.pause()
     let read = { rows: -1, at: 0 }
-    await eventually(
-      async () => {
-        const rows = await statements()
-        if (rows !== read.rows) read = { rows, at: performance.now() }
-        // PostgreSQL counts what was read a second later, or two.
-        expect(performance.now() - read.at, 'it reads on').to.be.above(3_000)
-      },
-      { within: 30_000 },
-    )
+    await eventually(async () => {
+      const rows = await statements()
+      if (rows !== read.rows) read = { rows, at: performance.now() }
+      // PostgreSQL counts what was read a second later, or two.
+      expect(performance.now() - read.at, 'it reads on').to.be.above(3_000)
+    })
     opened.destroy()
     expect((await api.get('/audit?limit=1')).status).to.equal(200)
     const out = join(await here.folder(), 'audit.ndjson')
@@ -406,15 +403,12 @@ describe('the audit trail', function () {
         })
       ).status
     // Each knows of the other within its next sign of life.
-    await eventually(
-      async () => {
-        const statuses = []
-        const from = `203.0.113.${Math.floor(Math.random() * 250)}`
-        for (let turn = 0; turn < 4; turn += 1) statuses.push(await guess(one, from))
-        expect(statuses).to.deep.equal([401, 401, 429, 429])
-      },
-      { within: 15_000 },
-    )
+    await eventually(async () => {
+      const statuses = []
+      const from = `203.0.113.${Math.floor(Math.random() * 250)}`
+      for (let turn = 0; turn < 4; turn += 1) statuses.push(await guess(one, from))
+      expect(statuses).to.deep.equal([401, 401, 429, 429])
+    })
     expect(await guess(other, '198.51.100.1')).to.equal(401)
     const key = rest(other.url, await keyOf(database, 'viewer'))
     const statuses = []

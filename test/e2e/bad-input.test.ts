@@ -1,9 +1,9 @@
 /** What people and programs get wrong, over real HTTP: a clear error each, and nothing lost or left over. */
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { quickestOf, timed } from '../support/quickest.ts'
 import { eventually } from './support/eventually.ts'
 import { processesOfSession } from './support/processes.ts'
-import { quickestOf, timed } from './support/quickest.ts'
 import type { Answer, Json } from './support/rest.ts'
 import { scene } from './support/scene.ts'
 import { agent, enrol, migratedDatabase, type Server, server } from './support/streamspace.ts'
@@ -35,9 +35,7 @@ describe('bad input', function () {
       { STREAMSPACE_MAX_SESSIONS: '4' },
     )
     for (const template of [absent, failing, idle, mute]) await putTemplate(control.rest, template)
-    await eventually(async () => expect((await control.rest.get('/agents/edge-1')).body.status).to.equal('online'), {
-      within: 10_000,
-    })
+    await eventually(async () => expect((await control.rest.get('/agents/edge-1')).body.status).to.equal('online'))
   })
 
   afterEach('no session is left', async () => {

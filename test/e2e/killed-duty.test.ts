@@ -39,14 +39,11 @@ describe('a server is killed in the middle of a duty', function () {
 
     const waiting = `SELECT pid FROM pg_stat_activity
                       WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%UPDATE sessions%'`
-    const [stuck] = await eventually(
-      async () => {
-        const found = await ask(waiting)
-        expect(found).to.have.length(1)
-        return found
-      },
-      { within: 20_000 },
-    )
+    const [stuck] = await eventually(async () => {
+      const found = await ask(waiting)
+      expect(found).to.have.length(1)
+      return found
+    })
     const [left] = await ask(`SELECT id FROM pgboss.job WHERE name = 'duty.deadlines' AND state = 'active'`)
     expect(left, 'the duty is being done').to.not.equal(undefined)
     first.program.signal('SIGKILL')

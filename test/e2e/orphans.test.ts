@@ -42,13 +42,10 @@ describe('orphans', function () {
 
     /** Has these, and sends them again and again, as an agent does, until the condition holds. */
     const repeating = async <A>(agent: RawAgent, items: readonly Json[], until: () => Promise<A>): Promise<A> =>
-      eventually(
-        async () => {
-          agent.inventory(items)
-          return until()
-        },
-        { within: 20_000 },
-      )
+      eventually(async () => {
+        agent.inventory(items)
+        return until()
+      })
 
     it('are removed after a second inventory, and then are no more', async () => {
       const known = await hand.enrolled()

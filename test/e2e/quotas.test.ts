@@ -18,14 +18,11 @@ describe('a quota of an org', function () {
 
   /** Until the answer is no request to come again. */
   const answered = (ask: () => Promise<Answer>): Promise<Answer> =>
-    eventually(
-      async () => {
-        const answer = await ask()
-        expect(answer.status, JSON.stringify(answer.body)).not.to.equal(503)
-        return answer
-      },
-      { within: 60_000 },
-    )
+    eventually(async () => {
+      const answer = await ask()
+      expect(answer.status, JSON.stringify(answer.body)).not.to.equal(503)
+      return answer
+    })
   const set = (api: Rest, org: string, body: object, headers: { readonly [name: string]: string } = {}) =>
     api.ask('PUT', `/orgs/${org}/quota`, { body, headers })
   const keyFor = async (api: Rest, role: string, userId: string, orgId: string): Promise<string> =>

@@ -7,6 +7,7 @@ import pg from 'pg'
 import { startEmbeddedPostgres } from '../../adapters/embedded-postgres/start.ts'
 import { freshDatabase, testServerUrl } from '../support/postgres.ts'
 import { eventually } from './support/eventually.ts'
+import { NOBODYS_PORT } from './support/ports.ts'
 import { upgrade } from './support/raw-agent.ts'
 import { type Environment, type Program, scene } from './support/scene.ts'
 import { agent, dev, enrol, migratedDatabase, server, streamspace, usedDataDir } from './support/streamspace.ts'
@@ -60,9 +61,7 @@ describe('a server by itself', function () {
 
   before(async () => {
     dataDir = join(await here.folder(), 'data')
-    const { port, holder } = await listenSomewhere()
-    await new Promise((resolve) => holder.close(resolve))
-    hopelessUrl = `postgres://someone:opensesame@127.0.0.1:${port}/nothing`
+    hopelessUrl = `postgres://someone:opensesame@127.0.0.1:${NOBODYS_PORT}/nothing`
     const since = performance.now()
     hopeless = start({ DATABASE_URL: hopelessUrl })
     hopelessTook = hopeless.end(90_000).then(() => performance.now() - since)

@@ -2,9 +2,9 @@
 import { stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { quickestOf, timed } from '../support/quickest.ts'
 import { eventually } from './support/eventually.ts'
 import { agentsOf, isAlive, pidOfSession, postmastersOf, processesOfSession } from './support/processes.ts'
-import { quickestOf, timed } from './support/quickest.ts'
 import { type Program, scene } from './support/scene.ts'
 import {
   agent,

@@ -4,6 +4,7 @@ import pg from 'pg'
 import { type Told, type WatchCall, type Watcher, watch } from '../support/watcher.ts'
 import { eventually } from './support/eventually.ts'
 import { keyOf } from './support/keys.ts'
+import { portToKeep } from './support/ports.ts'
 import { type Rest, rest } from './support/rest.ts'
 import { scene } from './support/scene.ts'
 import { migratedDatabase, type Server, server, streamspace } from './support/streamspace.ts'
@@ -16,7 +17,8 @@ describe('watching', function () {
   let other: Server
   const open: Watcher[] = []
 
-  const starts = (): Promise<Server> => server(here, database, { STREAMSPACE_WATCH_HEARTBEAT_MS: '300' })
+  const starts = (PORT = '0'): Promise<Server> =>
+    server(here, database, { STREAMSPACE_WATCH_HEARTBEAT_MS: '300', PORT })
   before(async () => {
     database = await migratedDatabase(here)
     ;[one, other] = await Promise.all([starts(), starts()])
@@ -210,7 +212,8 @@ describe('watching', function () {
   })
 
   it('the command line tells everything once, through a server that was killed and is back', async () => {
-    const short = await starts()
+    const port = await portToKeep()
+    const short = await starts(port)
     const watcher = streamspace(here, ['session', 'watch', '--json', '--type', 'created'], {
       STREAMSPACE_URL: short.url,
       STREAMSPACE_API_KEY: short.rest.key,
@@ -222,18 +225,15 @@ describe('watching', function () {
         .filter((line) => line !== '')
         .map((line) => JSON.parse(line).sessionId)
     const made: string[] = []
-    await eventually(
-      async () => {
-        made.push(await create(one.rest))
-        expect(seen()).not.to.deep.equal([])
-      },
-      { within: 20_000 },
-    )
+    await eventually(async () => {
+      made.push(await create(one.rest))
+      expect(seen()).not.to.deep.equal([])
+    })
     short.program.signal('SIGKILL')
     for (let n = 0; n < 5; n += 1) made.push(await create(one.rest))
-    const back = await server(here, database, { PORT: new URL(short.url).port })
+    const back = await starts(port)
     made.push(await create(back.rest))
-    await eventually(() => expect(seen().at(-1)).to.equal(made.at(-1)), { within: 20_000 })
+    await eventually(() => expect(seen().at(-1)).to.equal(made.at(-1)))
     expect(seen()).to.deep.equal(made.slice(made.indexOf(seen()[0] ?? '')))
     watcher.signal('SIGINT')
     expect((await watcher.end()).code).to.equal(0)

@@ -108,14 +108,11 @@ describe('webhooks', function () {
 
     there.answers(() => ({ status: 302, location: `${there.url}/elsewhere` }))
     await api.create({ template: 'hello-web' })
-    const dead = await eventually(
-      async () => {
-        const [one] = await deliveries(api, id, 'dead')
-        expect(one).not.to.equal(undefined)
-        return one
-      },
-      { within: 30_000 },
-    )
+    const dead = await eventually(async () => {
+      const [one] = await deliveries(api, id, 'dead')
+      expect(one).not.to.equal(undefined)
+      return one
+    })
     expect(dead).to.include({ attempts: 3, responseStatus: 302, lastError: 'answered 302: redirects are not followed' })
     expect(there.messages).to.have.length(5)
 

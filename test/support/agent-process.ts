@@ -10,7 +10,7 @@ import type { Applied, PlatformReport, Target } from '../../agents/runtime/platf
 import type { SessionId } from '../../domain/ids.ts'
 import type { HarnessMessage, HarnessRequest, PlatformChoice } from './agent-harness.ts'
 import { atEndOfRun } from './end-of-run.ts'
-import { eventually } from './eventually.ts'
+import { eventually, PATIENCE_MS } from './eventually.ts'
 
 const harness = fileURLToPath(new URL('agent-harness.ts', import.meta.url))
 
@@ -119,7 +119,11 @@ export class AgentProcess {
   }
 
   /** The last report of a session, once it is as `check` says. */
-  reported(sessionId: SessionId, check: (report: PlatformReport) => boolean, within = 8_000): Promise<PlatformReport> {
+  reported(
+    sessionId: SessionId,
+    check: (report: PlatformReport) => boolean,
+    within = PATIENCE_MS,
+  ): Promise<PlatformReport> {
     return eventually(
       () => {
         const report = this.reports.findLast((one) => one.sessionId === sessionId && check(one))

@@ -273,14 +273,11 @@ const endProcess = async (folder: string, pidFile: string, signal: NodeJS.Signal
   } catch {
     return
   }
-  await eventually(
-    () => {
-      // Of a process that has ended and that nobody has asked about the arguments are empty.
-      if (isAlive(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '')
-        throw new Error(`process ${pid} of ${folder} does not end`)
-    },
-    { within: 15_000 },
-  )
+  await eventually(() => {
+    // Of a process that has ended and that nobody has asked about the arguments are empty.
+    if (isAlive(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '')
+      throw new Error(`process ${pid} of ${folder} does not end`)
+  })
 }
 
 const removeFolder = async (folder: string): Promise<void> => {

@@ -139,9 +139,7 @@ export const testNamespace = async (cluster: KubernetesCluster): Promise<TestNam
   const { name } = namespace
   await cluster.api.call({ method: 'POST', path: NAMESPACES, body: JSON.stringify({ metadata: { name } }) })
   // Pods are refused until the account that they run under is there.
-  await eventually(() => cluster.api.call({ method: 'GET', path: `${NAMESPACES}/${name}/serviceaccounts/default` }), {
-    within: 20_000,
-  })
+  await eventually(() => cluster.api.call({ method: 'GET', path: `${NAMESPACES}/${name}/serviceaccounts/default` }))
   return namespace
 }
 

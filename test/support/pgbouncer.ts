@@ -88,7 +88,7 @@ export const startPgBouncer = async (options: PgBouncerOptions): Promise<PgBounc
     await gone
   }
   try {
-    await eventually(() => answers(url), { within: 10_000 })
+    await eventually(() => answers(url))
   } catch (error) {
     await stop()
     throw new Error(`PgBouncer did not start:\n${lines.join('\n')}`, { cause: error })

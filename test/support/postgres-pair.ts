@@ -81,13 +81,10 @@ export const startPostgresPair = async (
   const source = `host=127.0.0.1 port=${primaryPort} user=${superuser} password=${password} application_name=${STANDBY}`
   const standby = await begin(standbyDirectory, standbyPort, { primary_conninfo: source })
   const wanted = replication === 'synchronous' ? 'sync' : 'async'
-  await eventually(
-    async () => {
-      const rows = await ask(urlOf(primaryPort), `SELECT state, sync_state FROM pg_stat_replication`)
-      expect(rows).to.deep.equal([{ state: 'streaming', sync_state: wanted }])
-    },
-    { within: 15_000 },
-  )
+  await eventually(async () => {
+    const rows = await ask(urlOf(primaryPort), `SELECT state, sync_state FROM pg_stat_replication`)
+    expect(rows).to.deep.equal([{ state: 'streaming', sync_state: wanted }])
+  })
 
   const signalPrimary = async (name: NodeJS.Signals): Promise<void> => {
     // The server's own processes end by themselves once it is gone, some of them before their turn.
@@ -104,13 +101,10 @@ export const startPostgresPair = async (
     freezePrimary: () => signalPrimary('SIGSTOP'),
     standbyHasAll: async () => {
       const [now] = await ask(urlOf(primaryPort), 'SELECT pg_current_wal_flush_lsn()::text AS lsn')
-      await eventually(
-        async () => {
-          const rows = await ask(urlOf(standbyPort), `SELECT pg_last_wal_receive_lsn() >= '${now?.lsn}' AS received`)
-          expect(rows).to.deep.equal([{ received: true }])
-        },
-        { within: 15_000 },
-      )
+      await eventually(async () => {
+        const rows = await ask(urlOf(standbyPort), `SELECT pg_last_wal_receive_lsn() >= '${now?.lsn}' AS received`)
+        expect(rows).to.deep.equal([{ received: true }])
+      })
     },
     detachStandby: async () => {
       for (const { pid } of await ask(urlOf(primaryPort), 'SELECT pid FROM pg_stat_replication'))

@@ -10,7 +10,7 @@ import type { Desired, WireSpec } from '../../agents/protocol.ts'
 import type { Applied, Target } from '../../agents/runtime/platform.ts'
 import type { SessionId } from '../../domain/ids.ts'
 import { AgentProcess } from './agent-process.ts'
-import { eventually } from './eventually.ts'
+import { eventually, PATIENCE_MS } from './eventually.ts'
 
 export { AgentProcess }
 
@@ -139,7 +139,7 @@ export const workplace = (
 
 export const isRunning = async (pid: number): Promise<boolean> => (await readProcess(pid)) !== null
 
-export const gone = (pid: number, within = 5_000): Promise<void> =>
+export const gone = (pid: number, within = PATIENCE_MS): Promise<void> =>
   eventually(
     async () => {
       if (await isRunning(pid)) throw new Error(`process ${pid} still runs`)
@@ -148,7 +148,7 @@ export const gone = (pid: number, within = 5_000): Promise<void> =>
   )
 
 /** What a file says, once it says something. */
-export const written = (path: string, within = 5_000): Promise<string> =>
+export const written = (path: string, within = PATIENCE_MS): Promise<string> =>
   eventually(
     () => {
       const text = readFileSync(path, 'utf8')

@@ -121,13 +121,10 @@ export const nowhere = {
 
 /** Watches of all kinds are open. */
 export const watching = (agent: WatchedAgent): Promise<void> =>
-  eventually(
-    () => {
-      const open = new Set(agent.proxy.openWatches().map((path) => path.split('?')[0]))
-      if (open.size < WATCHES) throw new Error(`open watches: ${[...open].join(', ')}`)
-    },
-    { within: 15_000 },
-  )
+  eventually(() => {
+    const open = new Set(agent.proxy.openWatches().map((path) => path.split('?')[0]))
+    if (open.size < WATCHES) throw new Error(`open watches: ${[...open].join(', ')}`)
+  })
 
 /** Of how many kinds there is a watch. */
 export const WATCHES = 4

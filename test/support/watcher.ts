@@ -1,6 +1,6 @@
 /** A watcher with nothing but `node:http` and the rules of server-sent events. */
 import { Agent, type IncomingMessage, request } from 'node:http'
-import { eventually } from './eventually.ts'
+import { eventually, PATIENCE_MS } from './eventually.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: what an event holds is what the tests are about
 export type Told = { readonly event: string; readonly id: string; readonly data: any }
@@ -97,7 +97,7 @@ export const watch = async ({ url, key, query = '', headers = {}, onTold }: Watc
   })
   response.on('error', () => {})
 
-  const is = (holds: () => boolean, what: () => string, within = 10_000): Promise<void> =>
+  const is = (holds: () => boolean, what: () => string, within = PATIENCE_MS): Promise<void> =>
     eventually(
       async () => {
         if (!holds()) throw new Error(what())

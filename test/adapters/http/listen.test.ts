@@ -47,7 +47,8 @@ describe('listening', () => {
     expect(await (await fetch(`${server.url}/quick`)).text()).to.equal('quick')
     const running = fetch(`${server.url}/slow`).then((response) => response.text())
     await arrived.promise
-    const closed = server.close(5_000)
+    const graceMs = 60_000
+    const closed = server.close(graceMs)
     const refused = await new Promise((resolve) => {
       connect(server.port, '127.0.0.1', () => resolve('let in')).on('error', resolve)
     })
@@ -56,7 +57,7 @@ describe('listening', () => {
     release.resolve()
     expect(await running).to.equal('done')
     await closed
-    expect(performance.now() - startedAt).to.be.below(2_000)
+    expect(performance.now() - startedAt, 'it waits for requests, not for its time to be over').to.be.below(graceMs / 3)
   })
 
   it('closing tells a client that is busy to end its connection, and breaks none of its requests', async () => {

@@ -205,7 +205,7 @@ describe('drain jobs', () => {
     })
     const { send } = createDrainQueue(boss)
     await send(replicaId, [agentNamed('polled')])
-    await eventually(() => expect(drained).to.deep.equal(['polled']), { within: 10_000 })
+    await eventually(() => expect(drained).to.deep.equal(['polled']))
     await send(replicaId, [agentNamed('told')])
     // The connection that listens was lost and is back.
     tell(null)

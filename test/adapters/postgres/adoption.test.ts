@@ -34,7 +34,7 @@ import {
 const everything = { limit: 500, cursor: null }
 
 describe('adoption', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let stores: Stores
   let edge: Peer
   beforeEach(async () => {

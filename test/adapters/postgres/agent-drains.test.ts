@@ -35,7 +35,7 @@ import {
 const everything = { limit: 500, cursor: null }
 
 describe('the draining of an agent', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let stores: Stores
   let here: Peer
   let there: Peer

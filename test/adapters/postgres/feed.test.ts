@@ -106,7 +106,7 @@ describe('the feed of session events', () => {
   })
 
   it('shows every event once and in the same order to whoever begins where, while many write', async function () {
-    this.timeout(60_000)
+    this.timeout(120_000)
     const from = await stores.feed.now()
     const writers = await Promise.all(Array.from({ length: 12 }, writer))
     let writing = true

@@ -37,7 +37,7 @@ const anAnswer = (key: string, changes: Partial<KeptRequest> = {}): KeptRequest 
 const keeping = (answer: KeptRequest): Kept => ({ orgId: answer.orgId, answer, audit: null })
 
 describe('the answer that is kept with a change', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let stores: Stores
   before(async () => {
     stores = await openStores()

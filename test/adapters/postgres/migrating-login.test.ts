@@ -10,7 +10,7 @@ import type { OrgId } from '../../../domain/ids.ts'
 import { migrateAll } from '../../../src/migrate.ts'
 
 describe('a login that migrates and is no superuser', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let directory: string
   let postgres: EmbeddedPostgres
   before(async () => {

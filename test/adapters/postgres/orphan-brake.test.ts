@@ -4,7 +4,7 @@ import { idsOf, orphansOf, someOrphans } from '../../support/orphans.ts'
 import { ACME, agentNamed, anAgent, GLOBEX, ids, ofAcme, openStores, type Stores } from '../../support/rows.ts'
 
 describe('orphans', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let stores: Stores
   let orphans: ReturnType<typeof orphansOf>
   beforeEach(async () => {

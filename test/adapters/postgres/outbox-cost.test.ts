@@ -18,7 +18,7 @@ const readOf = ({ agentId, epoch }: Peer) => [[agentId], [epoch], [], [READ_AT_O
 
 /** Statements that lanes and sweeps run again and again must not pay for what waits for someone else. */
 describe('reading the outbox', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let stores: Stores
   let peer: Peer
 
@@ -100,7 +100,7 @@ describe('reading the outbox', function () {
 
 /** A plan costs half a millisecond, several times what the read itself does; and the one that is kept has to be right when all has changed. */
 describe('reading the outbox on a connection that has done so when it was empty', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let stores: Stores
   let peer: Peer
   let connection: pg.Client

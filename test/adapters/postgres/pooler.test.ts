@@ -14,7 +14,7 @@ const ROUNDS = 300
 const WHOSE = { text: 'SELECT DISTINCT org_id FROM sessions ORDER BY 1' }
 
 describe('two orgs behind a transaction pooler with one connection', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   before(needsPgBouncer)
   let stores: Stores
   let pooler: PgBouncer

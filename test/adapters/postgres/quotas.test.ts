@@ -32,7 +32,7 @@ const limited = (limits: Partial<Limits>, more: Partial<Quota> = {}): Quota => (
 const tagOf = (outcome: E.Either<CommitConflict, void>): string => (E.isLeft(outcome) ? outcome.left._tag : 'made')
 
 describe('a quota', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let stores: Stores
   beforeEach(async () => {
     stores = await openStores()

@@ -293,7 +293,7 @@ describe('what is kept for a time', () => {
     const AT_ONCE = 1_000
 
     it('is found by index: a step costs what it looks at, not what is there', async function () {
-      this.timeout(60_000)
+      this.timeout(120_000)
       await manySessions(stores, ROWS, { deleted_at: `CASE WHEN n % 2 = 0 THEN ${OLD} END`, updated_at: OLD })
       await manyCommands(stores, ROWS, { created_at: OLD, status: `'done'`, finished_at: OLD })
       await stores.ask(`INSERT INTO session_events (org_id, session_id, type, generation, data, actor, at)

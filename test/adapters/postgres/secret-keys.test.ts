@@ -93,7 +93,7 @@ describe('the secret key', () => {
     expect(await keys.isSettled()).to.equal(true)
     expect(await openedWith(ring(B))).to.deep.equal(before)
     expect(await keys.reseal()).to.deep.equal({ resealed: 0, unreadable: 0 })
-  }).timeout(60_000)
+  }).timeout(120_000)
 
   it('seals anew while others rotate, add and remove: nothing that they write is lost', async () => {
     await keysOf(ring(A)).introduce()
@@ -110,7 +110,7 @@ describe('the secret key', () => {
     expect(await notUnder(B)).to.equal(0)
     const opened = await openedWith(ring(B))
     for (const n of all.keys()) expect(opened).to.include(`whsec_last${n}`)
-  }).timeout(60_000)
+  }).timeout(120_000)
 
   it('leaves alone, and counts, what none of the keys opens', async () => {
     await sealSome(ring(A), 1)

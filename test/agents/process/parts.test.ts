@@ -27,7 +27,7 @@ describe('the parts of the process platform', () => {
 
   describe('the launch script', () => {
     it('gives any environment and any arguments to the command as they are', function () {
-      this.timeout(60_000)
+      this.timeout(120_000)
       const path = join(folder, 'launch.sh')
       const text = fc.string({ unit: 'binary', maxLength: 40 }).map((s) => s.toWellFormed().replaceAll('\0', ''))
       const name = fc.oneof(

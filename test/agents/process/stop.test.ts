@@ -18,6 +18,7 @@ import {
   workplace,
   written,
 } from '../../support/process-agent.ts'
+import { quickestOf, timed } from '../../support/quickest.ts'
 
 /** A process that left its group, its parent and its session, as daemons do. */
 const daemon = (file: string): string =>
@@ -83,14 +84,14 @@ for (const uid of whoAgentsAre)
     })
 
     it('ends processes that were stopped', async () => {
-      const id = aSessionId()
-      await agent.apply(
-        target(id, { command: sh('trap "exit 0" TERM; while :; do sleep 0.02; done'), stopGraceSeconds: 5 }),
-      )
-      process.kill(place.commandPid(id), 'SIGSTOP')
-      const before_ = performance.now()
-      await agent.apply(target(id, { stopGraceSeconds: 5 }, { generation: 2, state: 'stopped' }))
-      expect(performance.now() - before_).to.be.lessThan(3_000)
+      await quickestOf(3, 3_000, async () => {
+        const id = aSessionId()
+        await agent.apply(
+          target(id, { command: sh('trap "exit 0" TERM; while :; do sleep 0.02; done'), stopGraceSeconds: 5 }),
+        )
+        process.kill(place.commandPid(id), 'SIGSTOP')
+        return timed(() => agent.apply(target(id, { stopGraceSeconds: 5 }, { generation: 2, state: 'stopped' })))
+      })
     })
 
     it('leaves nothing when the home is not to be kept', async () => {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { expect } from 'chai'
 import { WebSocket } from 'ws'
-import { eventually } from './eventually.ts'
+import { eventually, PATIENCE_MS } from '../../support/eventually.ts'
 import type { Json } from './rest.ts'
 import type { Scene } from './scene.ts'
 
@@ -99,7 +99,7 @@ export const connect = async (
   const of = (type: string): Json[] => received.filter((frame) => frame.type === type)
   const send = (frame: object | string | Buffer): void =>
     socket.send(typeof frame === 'string' || Buffer.isBuffer(frame) ? frame : JSON.stringify(frame))
-  const next = (type: string, count = 1, within = 20_000): Promise<Json> =>
+  const next = (type: string, count = 1, within = PATIENCE_MS): Promise<Json> =>
     eventually(
       () => {
         const frame = of(type)[count - 1]
@@ -157,7 +157,7 @@ export const connect = async (
       send({ type: 'result', commandId, sessionId, generation, ...more }),
     status: ({ sessionId, generation }, more) =>
       send({ type: 'status', sessionId, generation, at: new Date().toISOString(), ...more }),
-    closed: (within = 20_000) =>
+    closed: (within = PATIENCE_MS) =>
       eventually(
         () => {
           if (closing === null) throw new Error(`still open; received ${JSON.stringify(received)}`)

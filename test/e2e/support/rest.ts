@@ -1,6 +1,6 @@
 /** The REST API with nothing but `fetch`, as anyone would use it who has read its documentation. */
 import { expect } from 'chai'
-import { eventually } from './eventually.ts'
+import { eventually, PATIENCE_MS } from '../../support/eventually.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: what an answer holds is what the tests are about
 export type Json = any
@@ -66,7 +66,7 @@ export const rest = (url: string, key: string): Rest => {
       expect(status, JSON.stringify(body)).to.equal(201)
       return body
     },
-    until: (id, status, within = 30_000) =>
+    until: (id, status, within = PATIENCE_MS) =>
       eventually(
         async () => {
           const found = await session(id)
@@ -75,7 +75,7 @@ export const rest = (url: string, key: string): Rest => {
         },
         { within },
       ),
-    gone: (id, within = 30_000) =>
+    gone: (id, within = PATIENCE_MS) =>
       eventually(
         async () => {
           expect((await get(`/sessions/${id}`)).status).to.equal(404)

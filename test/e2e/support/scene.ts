@@ -7,6 +7,7 @@ import { chmod, mkdtemp, readdir, readFile, realpath, rm } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { COMPILED } from '../../../src/program/compiled.ts'
 import { eventually } from './eventually.ts'
 import { endProcessesOf, signal } from './processes.ts'
 
@@ -102,10 +103,13 @@ const forgetUsersOf = async (path: string): Promise<void> => {
       await rm(join(claims, name))
 }
 
+/** Also the first files of the program, before it keeps what is compiled by itself: a fifth of what a short command takes. */
+const compiled: Environment = process.env.NODE_V8_COVERAGE === undefined ? { NODE_COMPILE_CACHE: COMPILED } : {}
+
 const begin = ({ command, args, env = {}, cwd = root, detached = false }: Start): Program => {
   const child: ChildProcess = spawn(command, [...args], {
     cwd,
-    env: { ...ourEnvironment(), ...env },
+    env: { ...ourEnvironment(), ...compiled, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached,
   })

@@ -15,12 +15,12 @@ export const cli = join(root, 'src/cli.ts')
 export const streamspace = (here: Scene, args: readonly string[], env: Environment = {}): Program =>
   here.start({
     command: process.execPath,
-    args: [...(answers(args) ? ['--import', watchAnswers] : []), cli, ...args],
+    args: [...(answers(args) ? ['--import', recordAnswers] : []), cli, ...args],
     env: { STREAMSPACE_TEST_CONTRACT: process.env.STREAMSPACE_TEST_CONTRACT ?? '', ...env },
   })
 
 /** Whatever a server answers in any test is held against its OpenAPI document. */
-const watchAnswers = new URL('../../support/contract/watch-answers.ts', import.meta.url).href
+const recordAnswers = new URL('../../support/contract/record-answers.ts', import.meta.url).href
 const answers = ([command]: readonly string[]): boolean => command === 'server' || command === 'dev'
 
 export type Running = { readonly program: Program; readonly url: string }

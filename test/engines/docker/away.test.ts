@@ -44,13 +44,11 @@ describe('an engine that is not as it should be', function () {
     await agent.run(again, site({ restart: { policy: 'on-failure', maxRetries: 3 } }))
     await agent.run(never, site())
     await engine.stop('SIGKILL')
-    await eventually(() => expect(agent.degraded.at(-1)).to.match(/the Docker engine at unix:.* cannot be reached/), {
-      within: 15_000,
-    })
+    await eventually(() => expect(agent.degraded.at(-1)).to.match(/the Docker engine at unix:.* cannot be reached/))
     const refused = await agent.apply(aSessionId(), site())
     expect(refused).to.include({ kind: 'failed', retryable: true, code: 'agent_degraded' })
     await engine.start()
-    await eventually(() => expect(agent.degraded.at(-1)).to.equal(null), { within: 15_000 })
+    await eventually(() => expect(agent.degraded.at(-1)).to.equal(null))
     const report = await agent.reported(never, 'failed', 20_000)
     expect(report).to.include({ reason: 'host_restarted' })
     await agent.reported(again, 'running', 20_000)
@@ -181,9 +179,8 @@ describe('an engine that is not as it should be', function () {
         const now = watched ? agent : await here.agent()
         for (const { id, name } of sessions)
           if (name === 'never')
-            await eventually(
-              () => expect(now.platform.held(id)?.observed).to.include({ status: 'failed', reason: 'host_restarted' }),
-              { within: 15_000 },
+            await eventually(() =>
+              expect(now.platform.held(id)?.observed).to.include({ status: 'failed', reason: 'host_restarted' }),
             )
           else {
             await now.reported(id, 'running', 15_000)

@@ -7,7 +7,7 @@ import type { Desired, WireObserved, WireSpec } from '../../../agents/protocol.t
 import type { Applied, Platform, PlatformReport } from '../../../agents/runtime/platform.ts'
 import type { SessionId } from '../../../domain/ids.ts'
 import { BUSYBOX, type DockerEngine, dockerEngine } from '../../support/docker-engine.ts'
-import { eventually } from '../../support/eventually.ts'
+import { eventually, PATIENCE_MS } from '../../support/eventually.ts'
 
 export const aSessionId = (): SessionId => randomUUID() as SessionId
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
@@ -114,7 +114,7 @@ export const place = async (engine?: DockerEngine): Promise<Place> => {
           throw new Error(`it does not run: ${JSON.stringify(applied)}`)
         return applied.observed
       },
-      reported: (id, status, within = 5_000) =>
+      reported: (id, status, within = PATIENCE_MS) =>
         eventually(
           () => {
             const report = reports.findLast((one) => one.sessionId === id && one.status === status)

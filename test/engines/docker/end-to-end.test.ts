@@ -110,14 +110,11 @@ describe('the Docker agent', function () {
     const { containerId } = await control.rest.until(id, 'running')
     const second = start()
     await control.rest.post(`/sessions/${id}/restart`)
-    const restarted = await eventually(
-      async () => {
-        const session = await control.rest.session(id)
-        expect(session).to.include({ status: 'running', incarnation: 1 })
-        return session
-      },
-      { within: 30_000 },
-    )
+    const restarted = await eventually(async () => {
+      const session = await control.rest.session(id)
+      expect(session).to.include({ status: 'running', incarnation: 1 })
+      return session
+    })
     expect(restarted.containerId).not.to.equal(containerId)
     expect((await first.end()).code).to.equal(1)
     second.signal('SIGTERM')
@@ -154,25 +151,19 @@ describe('the Docker agent, as the server shows it', function () {
     await first.end()
     await engine.stop()
     const second = start()
-    await eventually(
-      async () => {
-        const { status, statusReason } = await shown()
-        expect({ status, statusReason }).to.have.property('status', 'degraded')
-        expect(statusReason).to.match(/the Docker engine at unix:.* cannot be reached: .*start the engine or set/)
-      },
-      { within: 10_000 },
-    )
+    await eventually(async () => {
+      const { status, statusReason } = await shown()
+      expect({ status, statusReason }).to.have.property('status', 'degraded')
+      expect(statusReason).to.match(/the Docker engine at unix:.* cannot be reached: .*start the engine or set/)
+    })
     // Nothing is said to be gone that only cannot be seen.
     for (const id of [once, steady])
       expect(await control.rest.session(id)).to.include({ status: 'running', restarts: 0 })
     await engine.start()
-    await eventually(async () => expect(await shown()).to.include({ status: 'online', statusReason: null }), {
-      within: 10_000,
-    })
+    await eventually(async () => expect(await shown()).to.include({ status: 'online', statusReason: null }))
     expect(await control.rest.until(once, 'failed', 10_000)).to.include({ statusReason: 'host_restarted' })
-    await eventually(
-      async () => expect(await control.rest.session(steady)).to.include({ status: 'running', restarts: 1 }),
-      { within: 10_000 },
+    await eventually(async () =>
+      expect(await control.rest.session(steady)).to.include({ status: 'running', restarts: 1 }),
     )
     second.signal('SIGTERM')
     await second.end()

@@ -6,7 +6,7 @@ import { aSessionId, type DockerAgent, type Place, place, script, site } from '.
 const idle = script('exec sleep 600')
 
 describe('what is not the agent’s own on an engine', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let here: Place
   let agent: DockerAgent
   before(async function () {
@@ -158,7 +158,7 @@ describe('what is not the agent’s own on an engine', function () {
     expect(await clumsy.apply(session, idle, { state: 'hibernated', generation: 2 })).to.include({ kind: 'applied' })
     expect(hidden).to.equal(true)
     const roles = async () => (await here.containersOf(session)).map(({ Labels }) => Labels['streamspace.io/role'])
-    await eventually(async () => expect(await roles()).to.deep.equal(['session']), { within: 15_000 })
+    await eventually(async () => expect(await roles()).to.deep.equal(['session']))
     await clumsy.apply(session, idle, { state: 'deleted', generation: 3 })
     await clumsy.close()
   })
@@ -261,7 +261,7 @@ describe('what is not the agent’s own on an engine', function () {
 })
 
 describe('a stop that comes just as the program ends', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let here: Place
   let agent: DockerAgent
   before(async function () {

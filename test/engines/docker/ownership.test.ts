@@ -12,7 +12,7 @@ import { aSessionId, type Place, place, script } from './docker-agent.ts'
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
 describe('the owner of an agent’s sessions on an engine', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let engine: DockerEngine
   let here: Place
   let proxy: CuttingProxy

@@ -16,7 +16,7 @@ import { type OfferedImage, type Registry, startRegistry } from '../../support/r
 const MIB = 1024 * 1024
 
 describe('an image that is pulled', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   const agentId = `pulls-${randomBytes(4).toString('hex')}`
   const made: string[] = []
   const sessions: SessionId[] = []

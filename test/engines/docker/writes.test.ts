@@ -42,7 +42,7 @@ const isWrite = (method: string, path: string): boolean =>
   !(method === 'DELETE' && path.includes('/networks/'))
 
 describe('the writes of an apply to the engine', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   const folder = mkdtempSync(join(tmpdir(), 'engine-proxy-'))
   let log: { readonly kind: 'write' | 'step'; readonly what: string }[] = []
   let closeProxy: (() => Promise<void>) | undefined

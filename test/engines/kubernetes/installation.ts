@@ -82,6 +82,8 @@ export type Installation = {
   readonly pods: () => Promise<readonly V1Pod[]>
   /** The name of the pod that works, empty when none does. */
   readonly worker: () => Promise<string>
+  /** Of the answer: who has worked since, one after another; empty where none did. */
+  readonly workersFromNow: () => Promise<() => Promise<readonly string[]>>
   readonly logOf: (pod: string) => Promise<string>
   /** As `kubectl delete pod` does. */
   readonly deletePod: (pod: string) => Promise<void>
@@ -90,6 +92,8 @@ export type Installation = {
 
 export const installationIn = (api: Api, namespace: string, agentId: string): Installation => {
   const core = `/api/v1/namespaces/${namespace}`
+  const leases = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`
+  const lease = (): Promise<V1Lease> => api.call({ method: 'GET', path: `${leases}/streamspace-agent-${agentId}` })
   return {
     pods: async () =>
       (
@@ -98,12 +102,33 @@ export const installationIn = (api: Api, namespace: string, agentId: string): In
           path: `${core}/pods?labelSelector=app.kubernetes.io%2Fname%3Dstreamspace-agent`,
         })
       ).items.filter(({ metadata }) => metadata?.deletionTimestamp === undefined),
-    worker: async () => {
-      const { spec } = await api.call<V1Lease>({
-        method: 'GET',
-        path: `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/streamspace-agent-${agentId}`,
-      })
-      return (spec?.holderIdentity ?? '').replace(/_[^_]*$/, '')
+    worker: async () => podIn(await lease()),
+    workersFromNow: async () => {
+      const before = await lease()
+      const since = before.metadata?.resourceVersion
+      return async () => {
+        const workers = [podIn(before)]
+        const { metadata } = await lease()
+        const enough = new AbortController()
+        await api
+          .lines(
+            `${leases}?watch=true&fieldSelector=metadata.name%3Dstreamspace-agent-${agentId}&resourceVersion=${since}`,
+            enough.signal,
+            {
+              opened: () => {},
+              line: (line) => {
+                const { object } = JSON.parse(line) as { readonly object: V1Lease }
+                if (workers.at(-1) !== podIn(object)) workers.push(podIn(object))
+                // Everything up to now has been told.
+                if (object.metadata?.resourceVersion === metadata?.resourceVersion) enough.abort()
+              },
+            },
+          )
+          .catch((error: unknown) => {
+            if (!enough.signal.aborted) throw error
+          })
+        return workers
+      }
     },
     logOf: async (pod) => {
       const lines: string[] = []
@@ -126,6 +151,9 @@ export const installationIn = (api: Api, namespace: string, agentId: string): In
     },
   }
 }
+
+/** The holder of a lease is a pod and a run of its agent. */
+const podIn = ({ spec }: V1Lease): string => (spec?.holderIdentity ?? '').replace(/_[^_]*$/, '')
 
 /** Where pods reach this machine: the address from which it would speak to their node. */
 export const addressForPods = async (api: Api): Promise<string> => {

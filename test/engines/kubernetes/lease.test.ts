@@ -21,7 +21,7 @@ const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {}
 const times = { durationMs: 1_000, renewMs: 200, giveUpMs: 700 }
 
 describe('the lease among replicas of the Kubernetes agent', function () {
-  this.timeout(30_000)
+  this.timeout(120_000)
   let api: Api
   let namespace: TestNamespace
   const over = new AbortController()

@@ -209,13 +209,10 @@ describe('a deployment that somebody scales by hand', function () {
         contentType: 'application/merge-patch+json',
         body: JSON.stringify({ spec: { replicas: 0 } }),
       })
-      await eventually(
-        async () => {
-          const [deployment] = await place.namespace.list<V1Deployment>(kinds.deployment)
-          expect(deployment?.spec?.replicas).to.equal(1)
-        },
-        { within: 15_000 },
-      )
+      await eventually(async () => {
+        const [deployment] = await place.namespace.list<V1Deployment>(kinds.deployment)
+        expect(deployment?.spec?.replicas).to.equal(1)
+      })
     } finally {
       await place.close()
     }

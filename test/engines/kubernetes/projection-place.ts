@@ -31,17 +31,14 @@ export const applyCrds = async (api: Api): Promise<void> => {
       contentType: 'application/apply-patch+yaml',
       body: JSON.stringify(crd),
     })
-    await eventually(
-      async () => {
-        const { status } = await api.call<{ status: { conditions: { type: string; status: string }[] } }>({
-          method: 'GET',
-          path,
-        })
-        const isSo = (type: string) => status.conditions.some((one) => one.type === type && one.status === 'True')
-        if (!isSo('Established')) throw new Error(`not established: ${JSON.stringify(status)}`)
-      },
-      { within: 10_000 },
-    )
+    await eventually(async () => {
+      const { status } = await api.call<{ status: { conditions: { type: string; status: string }[] } }>({
+        method: 'GET',
+        path,
+      })
+      const isSo = (type: string) => status.conditions.some((one) => one.type === type && one.status === 'True')
+      if (!isSo('Established')) throw new Error(`not established: ${JSON.stringify(status)}`)
+    })
   }
 }
 

@@ -259,9 +259,7 @@ describe('a projection that cannot be written', function () {
       await eventually(() => expect(complaints()).to.have.length(1))
       expect(complaints()[0]).to.include('kubectl apply -f agents/kubernetes/manifests/crds.yaml')
       installed = true
-      await eventually(async () => expect((await place.session(id))?.status).to.include({ status: 'running' }), {
-        within: 40_000,
-      })
+      await eventually(async () => expect((await place.session(id))?.status).to.include({ status: 'running' }))
       expect(complaints()).to.have.length(1)
       await agent.platform.apply(target(id, server, { generation: 2, state: 'deleted' }), context)
     } finally {

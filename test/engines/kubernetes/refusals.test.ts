@@ -19,7 +19,7 @@ import { program } from '../conformance/kubernetes.ts'
 const [PARALLEL, ATTEMPTS] = [32, 6]
 
 describe('calls of an API server in trouble', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let cluster: KubernetesCluster
   let agent: WatchedAgent
   before(async function () {
@@ -99,15 +99,12 @@ describe('calls of an API server in trouble', function () {
   it('that are refused by a quota until the start timeout end the session with what the quota says', async () => {
     await agent.create(kinds.quota, { metadata: { name: 'none' }, spec: { hard: { pods: '0' } } })
     try {
-      await eventually(
-        async () => {
-          const brief = { ...program('exec sleep 1000'), startTimeoutSeconds: 2 }
-          const applied = await agent.apply(target(aSessionId(), brief))
-          expect(applied).to.include({ kind: 'failed', code: 'quota_exceeded', retryable: false })
-          expect(applied).to.have.property('message').that.includes('pods=0')
-        },
-        { within: 30_000 },
-      )
+      await eventually(async () => {
+        const brief = { ...program('exec sleep 1000'), startTimeoutSeconds: 2 }
+        const applied = await agent.apply(target(aSessionId(), brief))
+        expect(applied).to.include({ kind: 'failed', code: 'quota_exceeded', retryable: false })
+        expect(applied).to.have.property('message').that.includes('pods=0')
+      })
       expect(await agent.platform.capacity(), 'what the agent takes').to.include({ maxSessions: 0 })
     } finally {
       await agent.namespace.remove(kinds.quota, 'none')
@@ -124,7 +121,7 @@ describe('calls of an API server in trouble', function () {
       progress,
     })
     try {
-      await eventually(() => expect(told).to.include('quota_exceeded'), { within: 20_000 })
+      await eventually(() => expect(told).to.include('quota_exceeded'))
     } finally {
       await agent.namespace.remove(kinds.quota, 'full')
     }
@@ -135,14 +132,11 @@ describe('calls of an API server in trouble', function () {
   it('that are refused by a quota for what is no pod are told as that, too, without advice on rights', async () => {
     await agent.create(kinds.quota, { metadata: { name: 'homeless' }, spec: { hard: { persistentvolumeclaims: '0' } } })
     try {
-      await eventually(
-        async () => {
-          const applied = await agent.apply(target(aSessionId(), nowhere as never))
-          expect(applied).to.include({ kind: 'failed', code: 'quota_exceeded', retryable: false })
-          expect(applied).to.have.property('message').that.includes('homeless').and.not.includes('role.yaml')
-        },
-        { within: 30_000 },
-      )
+      await eventually(async () => {
+        const applied = await agent.apply(target(aSessionId(), nowhere as never))
+        expect(applied).to.include({ kind: 'failed', code: 'quota_exceeded', retryable: false })
+        expect(applied).to.have.property('message').that.includes('homeless').and.not.includes('role.yaml')
+      })
     } finally {
       await agent.namespace.remove(kinds.quota, 'homeless')
     }

@@ -1,52 +1,16 @@
-/**
- * Holds every answer of an HTTP server of this process against the OpenAPI document. Loaded into the test run itself, and with
- * `--import` into the servers that tests start, of which nothing knows that it is there: Node tells of every response on
- * a channel of its own. What is wrong is appended to the file of STREAMSPACE_TEST_CONTRACT; the test that is running fails
- * (`every-answer.ts`).
- */
+/** Tells of every answer of an HTTP server of this process: Node tells of every response on a channel of its own. */
 import { subscribe } from 'node:diagnostics_channel'
-import { appendFileSync } from 'node:fs'
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
-import type { Contract, Document, Said } from './contract.ts'
-
-const file = process.env.STREAMSPACE_TEST_CONTRACT
-
-/** Loaded with the first answer: most processes never give one. */
-let loading: Promise<Contract> | undefined
-const contract = (): Promise<Contract> => {
-  loading ??= Promise.all([
-    import('./contract.ts'),
-    import('../../../src/api/openapi.ts'),
-    import('../../../src/version.ts'),
-  ]).then(([{ createContract }, { openApiDocument }, { version }]) =>
-    createContract(openApiDocument(version) as unknown as Document),
-  )
-  return loading
-}
-
-const waiting: Said[] = []
-let judging: Promise<void> | undefined
-
-/** Judged behind the answer, not before it: nobody waits for this. */
-const judge = async (): Promise<void> => {
-  const { check } = await contract()
-  for (let said = waiting.shift(); said !== undefined; said = waiting.shift()) {
-    const complaints = check(said)
-    if (complaints.length > 0 && file !== undefined)
-      appendFileSync(file, `${JSON.stringify({ ...said, complaints, body: said.body?.slice(0, 2_000) })}\n`)
-  }
-}
-
-/** Until all that was answered so far has been looked at. */
-export const allJudged = async (): Promise<void> => {
-  while (judging !== undefined) await judging
-}
+import type { Said } from './contract.ts'
 
 /** Many things in a test run listen to HTTP; what is ours says who asked. */
 const isOurs = (headers: Said['headers']): boolean => headers['x-request-id'] !== undefined
 
-const watch = (request: IncomingMessage, response: ServerResponse): void => {
+const watch = (request: IncomingMessage, response: ServerResponse, told: (said: Said) => void): void => {
+  const tell = (said: Said): void => {
+    if (isOurs(said.headers)) told(said)
+  }
   const chunks: Buffer[] = []
   let size = 0
   const headers: Record<string, string> = {}
@@ -66,7 +30,7 @@ const watch = (request: IncomingMessage, response: ServerResponse): void => {
     const given = rest.find((one) => typeof one === 'object' && one !== null && !Array.isArray(one))
     note(response.getHeaders())
     note(given as OutgoingHttpHeaders | undefined)
-    if (isStream(headers)) judged({ ...asked(), status, headers, body: null })
+    if (isStream(headers)) tell({ ...asked(), status, headers, body: null })
     return Reflect.apply(writeHead, response, [status, ...rest])
   }) as typeof writeHead
   response.write = ((chunk: unknown, ...rest: unknown[]) => {
@@ -81,7 +45,7 @@ const watch = (request: IncomingMessage, response: ServerResponse): void => {
     note(response.getHeaders())
     // A stream was judged when it began: it may have no end.
     if (!isStream(headers))
-      judged({
+      tell({
         ...asked(),
         status: response.statusCode,
         headers,
@@ -92,14 +56,6 @@ const watch = (request: IncomingMessage, response: ServerResponse): void => {
 
 const isStream = (headers: Said['headers']): boolean =>
   headers['content-type']?.startsWith('text/event-stream') === true
-
-const judged = (said: Said): void => {
-  if (!isOurs(said.headers)) return
-  waiting.push(said)
-  judging ??= judge().finally(() => {
-    judging = undefined
-  })
-}
 
 /** An export may be longer than memory. */
 const MOST_KEPT = 16 * 1_048_576
@@ -115,8 +71,9 @@ const plain = (bytes: Buffer, encoding: string | undefined): string | null => {
   }
 }
 
-if (file !== undefined)
+/** `told` of each when all of it was said, and of a stream when it begins. Nobody waits for it. */
+export const watchAnswers = (told: (said: Said) => void): void =>
   subscribe('http.server.response.created', (message) => {
     const { request, response } = message as { request: IncomingMessage; response: ServerResponse }
-    watch(request, response)
+    watch(request, response, told)
   })

@@ -70,13 +70,10 @@ export const createWorld = ({ made, changes, silentAgent, orphans, failedJobs }:
     newSession,
     runningSession: async () => {
       const id = await newSession()
-      await eventually(
-        async () => {
-          const { status } = await made('GET', `/sessions/${id}`)
-          if (status !== 'running') throw new Error(`session ${id} is ${status}`)
-        },
-        { within: 15_000 },
-      )
+      await eventually(async () => {
+        const { status } = await made('GET', `/sessions/${id}`)
+        if (status !== 'running') throw new Error(`session ${id} is ${status}`)
+      })
       return id
     },
     template: few(newTemplate),

@@ -15,6 +15,7 @@ import {
   text,
   timestamp,
 } from '../../../src/api/query.ts'
+import { quickestOf, timed } from '../../support/quickest.ts'
 
 const codec = query({
   status: commaList(oneOf(['on', 'off'])),
@@ -81,16 +82,20 @@ describe('query strings', () => {
     expect(failing({ label: `a in (${many(99)})` })).to.deep.equal([])
     expect(failing({ label: `a in (${many(100)})` })).to.deep.equal(['label'])
     expect(failing({ label: `${'a=1,'.repeat(64)}a=1` })).to.deep.equal(['label'])
-    const began = performance.now()
-    for (const hostile of [
-      `a in (${','.repeat(16_000)}`,
-      ','.repeat(16_000),
-      'a in ('.repeat(3_000),
-      ' '.repeat(16_000),
-    ])
-      expect(failing({ label: hostile })).to.deep.equal(['label'])
-    expect(performance.now() - began).to.be.below(500)
   })
+
+  it('are read in a moment, however hostile', () =>
+    quickestOf(5, 500, () =>
+      timed(async () => {
+        for (const hostile of [
+          `a in (${','.repeat(16_000)}`,
+          ','.repeat(16_000),
+          'a in ('.repeat(3_000),
+          ' '.repeat(16_000),
+        ])
+          expect(failing({ label: hostile })).to.deep.equal(['label'])
+      }),
+    ))
 
   it('name fields that there are, each once, and say which is not', () => {
     const fields = query({ fields: fieldList(['id', 'name']) })
