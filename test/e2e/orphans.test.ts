@@ -47,6 +47,26 @@ describe('orphans', function () {
         return until()
       })
 
+    /**
+     * The same, one inventory after the other: none that has the orphan is on its way when this is over, and none can
+     * be written down after the removal is, as if the orphan were there again.
+     */
+    const untilRemoval = async (known: Known, agent: RawAgent, items: readonly Json[], orphan: Json): Promise<Json> => {
+      const lastSeen = async (): Promise<string | undefined> =>
+        (await hand.rest.all(`/agents/${known.id}/orphans`)).find(({ sessionId }) => sessionId === orphan.sessionId)
+          ?.lastSeenAt
+      return eventually(
+        async () => {
+          const before = await lastSeen()
+          agent.inventory(items)
+          await eventually(async () => expect(await lastSeen()).not.to.equal(before))
+          expect(removals(agent)).to.have.length(1)
+          return removals(agent)[0]
+        },
+        { within: 20_000 },
+      )
+    }
+
     it('are removed after a second inventory, and then are no more', async () => {
       const known = await hand.enrolled()
       const agent = await hand.connect(known)
@@ -55,10 +75,7 @@ describe('orphans', function () {
       agent.inventory([...own, unknown])
       await orphansOf(hand.rest, known, [unknown])
       expect(removals(agent)).to.deep.equal([])
-      const removal = await repeating(agent, [...own, unknown], async () => {
-        expect(removals(agent)).to.have.length(1)
-        return removals(agent)[0]
-      })
+      const removal = await untilRemoval(known, agent, [...own, unknown], unknown)
       expect(removal).to.deep.include({ sessionId: unknown.sessionId, generation: 4 })
       expect(removal.desired.state).to.equal('deleted')
       agent.ack(removal)
@@ -79,11 +96,7 @@ describe('orphans', function () {
       const agent = await hand.connect(known)
       const own = await ownSessions(known, agent, 1)
       const copy = { sessionId: session.id, generation: 1, status: 'running' }
-      agent.inventory([...own, copy])
-      const removal = await repeating(agent, [...own, copy], async () => {
-        expect(removals(agent)).to.have.length(1)
-        return removals(agent)[0]
-      })
+      const removal = await untilRemoval(known, agent, [...own, copy], copy)
       agent.ack(removal)
       agent.result(removal, { outcome: 'applied' })
       await orphansOf(hand.rest, known, [])
