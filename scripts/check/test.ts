@@ -8,7 +8,7 @@
  * test (format, types, layers, the floor of coverage) counts as one failure when it fails and as nothing when
  * it holds. Exit status 1 when anything failed.
  */
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
+import { type FileHandle, mkdtemp, open, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -105,20 +105,20 @@ const alone = async (stage: Stage): Promise<readonly Outcome[]> => {
 /** In a network of its own: two Docker engines in one would undo each other's rules. */
 const OWN_NETWORK = 'docker'
 /**
- * One after another beside the tests of Kubernetes, as those wait most of the time. A second lane beside them would save minutes, and make
- * a cluster miss its leases on two cores: what fails then is the machine.
+ * Beside the tests of Kubernetes, as those wait most of the time: one step after another, and in each lanes beside each other. Those of
+ * Docker mind a busy machine most: their engine and what runs in it have deadlines of their own.
  */
-const BESIDE: readonly string[] = [OWN_NETWORK, 'faults', 'e2e', 'adapters']
-/** Those stand back: Kubernetes gives up what is not served in time, and they only take longer. */
+const beside: readonly (readonly (readonly string[])[])[] = [[[OWN_NETWORK]], [['e2e'], ['faults', 'adapters']]]
+/** All of these stand back: a cluster gives up what it cannot serve in time, and they only take longer. */
 const NICENESS = 5
 
 const oneAfterAnother = async (
-  stages: readonly Stage[],
+  lane: readonly Stage[],
   through: readonly string[],
   output: number,
 ): Promise<readonly Outcome[]> => {
   const outcomes: Outcome[] = []
-  for (const stage of stages) {
+  for (const stage of lane) {
     if (interrupted) break
     const how = { output, niceness: NICENESS, ...(stage.name === OWN_NETWORK ? { through } : {}) }
     outcomes.push(await timed(stage, how))
@@ -126,27 +126,34 @@ const oneAfterAnother = async (
   return outcomes
 }
 
-/** What is said beside it is shown when both are over. */
+/** What is said beside it is shown when all is over. */
 const sideBySide = async (
-  others: readonly Stage[],
+  steps: readonly (readonly (readonly Stage[])[])[],
   through: readonly string[],
   kubernetes: Stage,
 ): Promise<readonly Outcome[]> => {
-  const names = others.map(({ name }) => name).join(', ')
-  console.log(`\n── ${kubernetes.name}, and beside it ${names} ──`)
+  const named = steps.flat().map((lane) => ({ lane, names: lane.map(({ name }) => name).join(', ') }))
+  console.log(`\n── ${kubernetes.name}, and beside it ${named.map(({ names }) => names).join('; ')} ──`)
   const folder = await mkdtemp(join(tmpdir(), 'streamspace-stages-'))
-  const said = join(folder, 'said')
-  const output = await open(said, 'w')
+  const outputs = await Promise.all(named.map(({ names }) => open(join(folder, names.replaceAll(', ', '-')), 'w+')))
   try {
-    const outcomes = await Promise.all([
-      oneAfterAnother(others, through, output.fd),
-      timed(kubernetes).then((outcome) => [outcome]),
-    ])
-    console.log(`\n── what was said beside it: ${names} ──`)
-    console.log(await readFile(said, 'utf8'))
+    const stepByStep = async (): Promise<readonly Outcome[]> => {
+      const outcomes: Outcome[] = []
+      for (const lanes of steps) {
+        const run = (lane: readonly Stage[]) =>
+          oneAfterAnother(lane, through, (outputs[named.findIndex((one) => one.lane === lane)] as FileHandle).fd)
+        outcomes.push(...(await Promise.all(lanes.map(run))).flat())
+      }
+      return outcomes
+    }
+    const outcomes = await Promise.all([stepByStep(), timed(kubernetes).then((outcome) => [outcome])])
+    for (const { names } of named) {
+      console.log(`\n── what was said beside it: ${names} ──`)
+      console.log(await readFile(join(folder, names.replaceAll(', ', '-')), 'utf8'))
+    }
     return outcomes.flat()
   } finally {
-    await output.close()
+    await Promise.all(outputs.map((output) => output.close()))
     await rm(folder, { recursive: true, force: true })
   }
 }
@@ -157,10 +164,13 @@ const steps = (stages: readonly Stage[]): readonly Step[] => {
   const each = (some: readonly Stage[]): readonly Step[] =>
     some.map((stage) => ({ stages: [stage], run: () => alone(stage) }))
   const kubernetes = stages.find(({ name }) => name === 'kubernetes')
-  const others = BESIDE.flatMap((name) => stages.filter((stage) => stage.name === name))
+  const chosenOf = (names: readonly string[]): readonly Stage[] =>
+    names.flatMap((name) => stages.filter((stage) => stage.name === name))
+  const steps = beside.map((lanes) => lanes.map(chosenOf).filter((lane) => lane.length > 0))
+  const others = steps.flat(2)
   const through = kubernetes === undefined ? null : ownNetwork()
   if (kubernetes === undefined || through === null || others.length === 0) return each(stages)
-  const both: Step = { stages: [...others, kubernetes], run: () => sideBySide(others, through, kubernetes) }
+  const both: Step = { stages: [...others, kubernetes], run: () => sideBySide(steps, through, kubernetes) }
   const rest = stages.filter((stage) => !both.stages.includes(stage))
   return [
     ...each(rest.filter((stage) => stage !== coverage)),
