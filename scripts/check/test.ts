@@ -105,10 +105,10 @@ const alone = async (stage: Stage): Promise<readonly Outcome[]> => {
 /** In a network of its own: two Docker engines in one would undo each other's rules. */
 const OWN_NETWORK = 'docker'
 /**
- * Beside the tests of Kubernetes, as those wait most of the time: one step after another, and in each lanes beside each other. Those of
- * Docker mind a busy machine most: their engine and what runs in it have deadlines of their own.
+ * Beside the tests of Kubernetes, as those wait most of the time: one step after another, and in each lanes beside each other. Fault runs
+ * mostly wait, too. Two of the others at once would save minutes, and make the cluster miss its leases on two cores.
  */
-const beside: readonly (readonly (readonly string[])[])[] = [[[OWN_NETWORK]], [['e2e'], ['faults', 'adapters']]]
+const beside: readonly (readonly (readonly string[])[])[] = [[[OWN_NETWORK]], [['e2e'], ['faults']], [['adapters']]]
 /** All of these stand back: a cluster gives up what it cannot serve in time, and they only take longer. */
 const NICENESS = 5
 

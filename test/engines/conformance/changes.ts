@@ -1,8 +1,11 @@
 /** Changes in the middle of which an agent is killed or stopped, and the named steps that each of them passes. */
+import { expect } from 'chai'
 import type { SessionId } from '../../../domain/ids.ts'
+import type { AgentProcess } from '../../support/agent-process.ts'
+import { eventually } from '../../support/eventually.ts'
 import { aSessionId } from '../../support/process-agent.ts'
 import type { Place } from './platform-under-test.ts'
-import { applied, type Crew, ended, type Subject, wanting } from './subject.ts'
+import { applied, type Crew, ended, type Subject, startsOf, wanting } from './subject.ts'
 
 export type Change = {
   readonly name: string
@@ -22,7 +25,7 @@ const failsFirst = (place: Place): object => ({
 })
 
 const deaf = (place: Place): object => ({
-  ...place.script("echo once >>starts; trap '' TERM; while true; do sleep 0.1; done"),
+  ...place.script("trap '' TERM; echo once >>starts; while true; do sleep 0.1; done"),
   stopGraceSeconds: 1,
 })
 
@@ -36,6 +39,13 @@ export const changes: readonly Change[] = [
   { name: 'a deletion', runs: counted, spec: counted, rest: { state: 'deleted' }, starts: 1 },
 ]
 
+/** What runs before the change. What does not end when it is asked to has said that it is deaf by then. */
+export const begin = async (place: Place, agent: AgentProcess, { runs }: Change, id: SessionId): Promise<void> => {
+  if (runs === null) return
+  await applied(agent, id, runs(place))
+  if (runs === deaf) await eventually(async () => expect(await startsOf(place, id)).to.equal(1))
+}
+
 /** The change, at generation 2. */
 export const asked = (place: Place, { spec, rest }: Change, id: SessionId) =>
   wanting(id, spec(place), { generation: 2, ...rest })
@@ -45,7 +55,7 @@ export const stepsOf = ({ withCrew }: Subject, change: Change): Promise<readonly
   withCrew(async ({ place, agent }) => {
     const id = aSessionId()
     const one = await agent()
-    if (change.runs !== null) await applied(one, id, change.runs(place))
+    await begin(place, one, change, id)
     const before = one.steps.length
     await one.command(asked(place, change, id))
     const passed = [...new Set(one.steps.slice(before))]

@@ -4,7 +4,7 @@
  */
 import { expect } from 'chai'
 import { aSessionId } from '../../support/process-agent.ts'
-import { asked, atEachStep, type Change, changes, counted } from './changes.ts'
+import { asked, atEachStep, begin, type Change, changes, counted } from './changes.ts'
 import { applied, type Crew, ended, itemOf, leftOf, type Subject, served, stoppedOr } from './subject.ts'
 
 export const fence = (here: Subject): void => {
@@ -34,7 +34,7 @@ export const fence = (here: Subject): void => {
   const stoppedAt = async ({ agentId, place, agent }: Crew, change: Change, step: string): Promise<void> => {
     const id = aSessionId()
     const older = await agent()
-    if (change.runs !== null) await applied(older, id, change.runs(place))
+    await begin(place, older, change, id)
     await older.stopAt(step)
     const begun = older.command(asked(place, change, id)).catch(() => null)
     expect(await stoppedOr(older, begun), step).to.equal('stopped')

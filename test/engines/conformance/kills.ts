@@ -5,7 +5,7 @@
 import { expect } from 'chai'
 import { eventually } from '../../support/eventually.ts'
 import { aSessionId } from '../../support/process-agent.ts'
-import { asked, atEachStep, type Change, changes, counted } from './changes.ts'
+import { asked, atEachStep, begin, type Change, changes, counted } from './changes.ts'
 import {
   applied,
   type Crew,
@@ -35,9 +35,10 @@ export const kills = (here: Subject): void => {
     const id = aSessionId()
     const about = asked(place, change, id)
     const killed = await agent()
-    if (change.runs !== null) await applied(killed, id, change.runs(place))
+    await begin(place, killed, change, id)
     await killed.dieAt(step)
-    await killed.command(about).catch(() => null)
+    const answer = await killed.command(about).catch(() => null)
+    expect(answer, `it did not come by ${step}`).to.equal(null)
     await killed.exited
     const second = await agent()
     const result = await second.command(about)
