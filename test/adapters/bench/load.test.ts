@@ -5,6 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { LoadPlan } from '../../../scripts/bench/load/plan.ts'
 import { runLoad } from '../../../scripts/bench/load/run.ts'
+import { eventually } from '../../support/eventually.ts'
 
 type Answer = (request: IncomingMessage, response: ServerResponse, number: number) => unknown
 
@@ -84,8 +85,11 @@ describe('the load generator', () => {
   it('asks again as soon as it is answered, when nothing else is asked for', async () => {
     const { plan, heard } = await serving((_, response) => ok(response))
     const body = '{"template":"x"}'
-    const result = await runLoad({ ...plan, method: 'POST', body, pace: { kind: 'closed' }, connections: 2 })
-    expect(result.succeeded).to.be.greaterThan(20)
+    // A machine that does something else for these 0.2 s says nothing about it.
+    await eventually(async () => {
+      const result = await runLoad({ ...plan, method: 'POST', body, pace: { kind: 'closed' }, connections: 2 })
+      expect(result.succeeded).to.be.greaterThan(20)
+    })
     expect(heard[0]?.headers).to.include({ 'content-length': String(body.length), 'content-type': 'application/json' })
   })
 })
