@@ -31,6 +31,8 @@ const LOCK_NOT_AVAILABLE = '55P03'
  * wait for a lock that was cut short, which the others need not have.
  */
 const ABOUT_A_ROW = /^(2[23]|54|57014|55P03)/
+/** Of a wait that was cut short. Who waits patiently waits for the quota of one org, which each alone would wait for as long again. */
+const WAITED = /^(57014|55P03)$/
 
 export const codeOf = (error: unknown): string => (error as { code?: string }).code ?? ''
 
@@ -43,7 +45,8 @@ export const createSessionWriter = (database: Tenants, settings: InsertSettings)
       return creations.map((creation) => outcomeOf(creation, written.get(creation.decision.session.id)))
     } catch (error) {
       if (wait === 'briefly' && codeOf(error) === LOCK_NOT_AVAILABLE) throw new QuotaHeldError(error)
-      if (creations.length > 1 && ABOUT_A_ROW.test(codeOf(error))) throw new PoisonedGroupError(error)
+      const isForEach = wait === 'patiently' && WAITED.test(codeOf(error))
+      if (creations.length > 1 && ABOUT_A_ROW.test(codeOf(error)) && !isForEach) throw new PoisonedGroupError(error)
       if (CONFLICTING.has(codeOf(error))) return creations.map(() => E.left({ _tag: 'Conflict' }))
       throw error
     }

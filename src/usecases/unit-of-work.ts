@@ -93,8 +93,19 @@ const insertAll = async (writer: SessionWriter, group: readonly Creation[], wait
     return await writer.insert(group, wait)
   } catch (error) {
     if (!(error instanceof PoisonedGroupError)) throw error
-    return group.map((creation) => insertAlone(writer, creation))
+    return wait === 'patiently' ? insertInTurn(writer, group) : group.map((creation) => insertAlone(writer, creation))
   }
+}
+
+/** A line has one connection, also for what has to be written one by one. */
+const insertInTurn = async (writer: SessionWriter, group: readonly Creation[]): ReturnType<Insert> => {
+  const committed: Promise<Committed>[] = []
+  for (const creation of group) {
+    const one = insertAlone(writer, creation)
+    committed.push(one)
+    await one.catch(() => {})
+  }
+  return committed
 }
 
 const insertAlone = async (writer: SessionWriter, creation: Creation): Promise<Committed> => {

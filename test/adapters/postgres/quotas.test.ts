@@ -7,6 +7,7 @@ import type { CommitConflict } from '../../../domain/ports/unit-of-work.ts'
 import { type Limits, noLimits, noQuota, type Quota } from '../../../domain/quota/quota.ts'
 import { remove, restart, start, stop } from '../../../domain/session/decide.ts'
 import type { Decision } from '../../../domain/session/session.ts'
+import { eventually } from '../../support/eventually.ts'
 import { holding, letGo, lockWaits } from '../../support/locks.ts'
 import {
   ACME,
@@ -138,6 +139,22 @@ describe('a quota', function () {
     expect([(await using())[0], (await using(GLOBEX))[0]]).to.deep.equal([waiting.length, made.length])
     // They go with the others again.
     expect(tagOf(await create(ACME))).to.equal('made')
+  })
+
+  it('that is held for longer than a statement may wait is waited for once, not by each session of its org again', async () => {
+    await set(limited({ maxSessions: 500 }))
+    const held = await holding(stores.url, ['SELECT lock_quota_usage($1)', [ACME]])
+    const outcomes = Promise.allSettled(Array.from({ length: 50 }, () => stores.unitOfWork.commit(aCreation(nowhere))))
+    const PATIENT = `wait_event_type = 'Lock' AND query LIKE '%lock_quota_usage_of_new(%' AND datname = current_database()`
+    await eventually(async () => {
+      // As PostgreSQL does when the time of a statement is over.
+      const cut = await stores.ask(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE ${PATIENT}`)
+      expect(cut).to.have.length(1)
+    })
+    expect((await outcomes).map(({ status }) => status)).to.deep.equal(Array.from({ length: 50 }, () => 'rejected'))
+    await lockWaits(stores.ask, 0)
+    await held.release()
+    expect(await kept()).to.equal(0)
   })
 
   /** What a commit was refused with, without its tag. */
