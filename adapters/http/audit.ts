@@ -159,5 +159,7 @@ export const partEntries = (asked: Asked, { told }: Reply): readonly AuditEntry[
     ),
   )
 
-export const refusedEntry = (asked: Asked, status: number, code: string): AuditEntry =>
-  entryOf(asked, { outcome: status >= 500 ? 'failed' : 'refused', status, code }, null, null, null)
+export const refusedEntry = (asked: Asked, status: number, code: string): AuditEntry => ({
+  ...entryOf(asked, { outcome: status >= 500 ? 'failed' : 'refused', status, code }, null, null, null),
+  orgId: trailOf(asked, { status }),
+})

@@ -155,6 +155,12 @@ describe('the audit trail', function () {
     await done(api.post('/agents', { id: 'shared', platform: 'process', orgId: null }), 201)
     // Of which the org that it happens to act in is told nothing.
     await done(api.post('/api-keys', { role: 'viewer', orgId: 'acme' }, { 'streamspace-org': 'globex' }), 201)
+    await done(api.ask('DELETE', '/orgs/acme', { headers: { 'streamspace-org': 'globex', 'if-match': '"999"' } }), 412)
+    await eventually(async () =>
+      expect(await asked(api)).to.satisfy((own: readonly Json[]) =>
+        own.some(({ action, outcome }) => action === 'deleteOrg' && outcome === 'refused'),
+      ),
+    )
     // In both orgs sessions are lost with a shared agent.
     const lost: { [org: string]: string } = {}
     for (const org of ['acme', 'globex']) {
