@@ -119,7 +119,7 @@ RETURNING ${COLUMNS}`
 const RESUME_ALL = resuming('orphan_removal', 'true')
 const RESUME_ORG = resuming('org_orphan_removal', 'org_id = $3')
 
-/** With the installation's: whoever lets it go on everywhere means everywhere. */
+/** With the installation's: whoever lets it go on everywhere means everywhere. $1 as orgs are told, who learn no names of the installation's. */
 const RESUME_ORGS = `
 WITH was AS MATERIALIZED (
   SELECT org_id, halted_by FROM org_orphan_removal WHERE halted_at IS NOT NULL ORDER BY org_id FOR NO KEY UPDATE
@@ -178,7 +178,7 @@ export const createOrphanHalts = (
     database.transaction(async (query) => {
       const { rows } = await query({ text: RESUME_ALL, values: [by, guard] })
       if (rows[0] === undefined) return null
-      await query({ text: RESUME_ORGS, values: [by] })
+      await query({ text: RESUME_ORGS, values: ['installation'] })
       return withOrgs(query, rows[0])
     }),
 

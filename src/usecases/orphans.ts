@@ -64,7 +64,9 @@ export const orphanUseCases = (deps: OrphanDeps): Omit<Application['orphans'], '
     async () => {
       const was = await ofOrg(caller, id)
       if (E.isLeft(was)) return was
-      const removal = await deps.orphans[act](id, `user:${caller.userId}`, ifMatch)
+      // Who runs the installation is nothing that an org is told (docs/decisions/0109).
+      const by = may(caller, 'administer_installation') ? 'installation' : `user:${caller.userId}`
+      const removal = await deps.orphans[act](id, by, ifMatch)
       if (removal === null) return E.left(mismatch((await deps.orphans.orgRemoval(id))?.revision ?? was.right.revision))
       deps.told(told, { by: caller.userId, orgId: id })
       return E.right(removal)

@@ -250,7 +250,8 @@ describe('orphans for people', () => {
       expect(rightOf(await cases[act](elsewhere, acme, null)()).orgId).to.equal(acme)
       expect(log).to.deep.equal([
         [acme, `user:${as('operator').userId}`],
-        [acme, `user:${elsewhere.userId}`],
+        // Who of the installation it was is nothing that the org is told.
+        [acme, 'installation'],
       ])
       // Of another org, or of none: as if it were not there.
       const refusals = [
