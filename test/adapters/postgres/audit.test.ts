@@ -89,14 +89,9 @@ describe('the audit trail', function () {
     expect(await trail()).to.have.length(1)
   })
 
-  it('is never without the change, nor the change without it, wherever it ends', async () => {
-    const unwritable = keeping(anAuditEntry({ outcome: 'odd' as never }))
-    const creation = aCreation(nowhere)
-    const failed = await stores.unitOfWork.commit(creation, { kept: unwritable }).catch((error: Error) => error)
-    expect(failed).to.be.instanceOf(Error)
-    expect(await stores.ask('SELECT FROM sessions')).to.have.length(0)
-
-    const cases = keptWith(
+  /** Something that is written together with its entry. */
+  const addingOrgs = () =>
+    keptWith(
       stores.database,
       (within) => ({
         add:
@@ -108,6 +103,15 @@ describe('the audit trail', function () {
       }),
       'add',
     )
+
+  it('is never without the change, nor the change without it, wherever it ends', async () => {
+    const unwritable = keeping(anAuditEntry({ outcome: 'odd' as never }))
+    const creation = aCreation(nowhere)
+    const failed = await stores.unitOfWork.commit(creation, { kept: unwritable }).catch((error: Error) => error)
+    expect(failed).to.be.instanceOf(Error)
+    expect(await stores.ask('SELECT FROM sessions')).to.have.length(0)
+
+    const cases = addingOrgs()
     await cases.add('written', () => keeping(anAuditEntry({ resourceId: 'written' })))()
     // As whoever is killed between the change and its entry: its connection ends.
     const cut = await cases
@@ -127,18 +131,7 @@ describe('the audit trail', function () {
   })
 
   it('of another org, to whose things it was done, is written in the same transaction, or nothing of it is', async () => {
-    const cases = keptWith(
-      stores.database,
-      (within) => ({
-        add:
-          (name: string): Answer<string> =>
-          async () => {
-            await within.query({ text: 'INSERT INTO orgs (id, name) VALUES ($1, $1)', values: [name] })
-            return E.right(name)
-          },
-      }),
-      'add',
-    )
+    const cases = addingOrgs()
     const elsewhere = anAuditEntry({ orgId: GLOBEX, resourceId: 'theirs' })
     await cases.add('written', () => ({ ...keeping(anAuditEntry({ resourceId: 'ours' })), elsewhere: [elsewhere] }))()
     const unwritable = { ...elsewhere, outcome: 'odd' as never }
