@@ -2,7 +2,7 @@
  * A use case and what is kept of it (its answer under an Idempotency-Key, its entry in the audit trail) in one transaction, for those that
  * have no statement of their own that does both. What they tell others, they tell when it is committed.
  */
-import { isAnswered, keepWith, orgsOf } from '../adapters/postgres/idempotency.ts'
+import { isAnswered, keepAsEach } from '../adapters/postgres/idempotency.ts'
 import type { Database } from '../adapters/postgres/pool.ts'
 import { E } from '../domain/fp.ts'
 import type { Before, Keep } from '../domain/ports/idempotency.ts'
@@ -101,8 +101,7 @@ export const keptAndSeen = <U extends { readonly [name: string]: UseCase }, N ex
             const before = await beforeOf(bound, cases, name, input)
             const outcome = await (cases[name] as UseCase)(...input)()
             if (E.isLeft(outcome)) throw new Refused(outcome.left)
-            const kept = keep(outcome.right, before)
-            await keepWith(bound.of(orgsOf(kept)).query, kept)
+            await keepAsEach(bound, keep(outcome.right, before))
             return outcome.right
           })
           for (const effect of effects) effect()

@@ -2,7 +2,7 @@
 import type { OrgId } from '../../domain/ids.ts'
 import { ANSWERS_KEPT_MS, type IdempotencyStore, type Kept, type KeptRequest } from '../../domain/ports/idempotency.ts'
 import { auditWith } from './audit.ts'
-import type { Database, Queries } from './pool.ts'
+import type { Database, Queries, Tenants } from './pool.ts'
 
 const KEPT_FOR = `interval '${ANSWERS_KEPT_MS} milliseconds'`
 
@@ -60,7 +60,7 @@ export const isAnswered = (error: unknown): boolean => {
 }
 
 /** In whose trails and answers it is written: others can be written by nobody who is not each of them. */
-export const orgsOf = ({ orgId, audit, elsewhere = [] }: Kept): readonly OrgId[] => [
+const orgsOf = ({ orgId, audit, elsewhere = [] }: Kept): readonly OrgId[] => [
   ...new Set([orgId, ...[audit, ...elsewhere].flatMap((entry) => entry?.orgId ?? [])]),
 ]
 
@@ -71,4 +71,17 @@ export const keepWith = async (
 ): Promise<void> => {
   if (audit !== null) await auditWith(query, [audit, ...parts, ...elsewhere])
   if (answer !== null) await query({ name: 'keep_answer_with', text: KEEP, values: valuesOf(answer) })
+}
+
+/** Orgs for which one statement writes: PostgreSQL looks for the org of each row among all of them. */
+const ORGS_AT_ONCE = 250
+
+/** The same, as each of the orgs in whose trails it is told, which may be all there are. */
+export const keepAsEach = async (bound: Tenants, { elsewhere = [], ...kept }: Kept): Promise<void> => {
+  for (let from = ORGS_AT_ONCE; from < elsewhere.length; from += ORGS_AT_ONCE) {
+    const some = elsewhere.slice(from, from + ORGS_AT_ONCE)
+    await auditWith(bound.of(some.flatMap(({ orgId }) => orgId ?? [])).query, some)
+  }
+  const told = { ...kept, elsewhere: elsewhere.slice(0, ORGS_AT_ONCE) }
+  await keepWith(bound.of(orgsOf(told)).query, told)
 }

@@ -148,6 +148,22 @@ describe('the audit trail', function () {
     ])
   })
 
+  it('of very many orgs is written for each of them once, or nothing of it is', async () => {
+    const cases = addingOrgs()
+    const orgs = Array.from({ length: 1_001 }, (_, n) => `org-${String(n).padStart(4, '0')}`)
+    const elsewhere = orgs.map((org) => anAuditEntry({ orgId: org as typeof ACME }))
+    await cases.add('written', () => ({ ...keeping(anAuditEntry()), elsewhere }))()
+    expect((await trail()).map(({ org_id }) => org_id).toSorted()).to.deep.equal([ACME, ...orgs])
+    for (const nth of [600, 1_000]) {
+      const unwritable = elsewhere.with(nth, anAuditEntry({ outcome: 'odd' as never }))
+      const failed = await cases
+        .add(`unwritten-${nth}`, () => ({ ...keeping(anAuditEntry()), elsewhere: unwritable }))()
+        .catch((error: Error) => error)
+      expect(failed).to.be.instanceOf(Error)
+    }
+    expect(await trail()).to.have.length(1_002)
+  })
+
   it('is changed and emptied by neither of the roles that the server takes', async () => {
     await stores.audit.add([anAuditEntry()])
     for (const queries of [stores.database, stores.database.of(ACME)])
