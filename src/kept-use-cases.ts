@@ -13,6 +13,7 @@ import { createQuotaStore } from '../adapters/postgres/quotas.ts'
 import { createSessionStore } from '../adapters/postgres/session-store.ts'
 import { createTemplateStore } from '../adapters/postgres/templates.ts'
 import { createWebhookStore } from '../adapters/postgres/webhooks.ts'
+import { pipe, TE } from '../domain/fp.ts'
 import type { Clock, Ids } from '../domain/ports/clock.ts'
 import type { AgentGateway, AskInventory, Wake } from '../domain/ports/delivery.ts'
 import type { Tokens } from '../domain/ports/tokens.ts'
@@ -196,7 +197,14 @@ export const keptUseCases = (deps: KeptUseCaseDeps): KeptUseCases => {
     }),
     orphans: keptAndSeen(database, orphans, ['approve', 'adopt', 'halt', 'resume', 'haltOrg', 'resumeOrg'], {
       halt: ({ cases }, caller) => changing(cases.removal(caller), theOneOf('orphan removal')),
-      resume: ({ cases }, caller) => changing(cases.removal(caller), theOneOf('orphan removal')),
+      resume: ({ cases }, caller) =>
+        changing(
+          pipe(
+            cases.removal(caller),
+            TE.map((removal) => ({ ...removal, lifted: [] })),
+          ),
+          theOneOf('orphan removal'),
+        ),
       haltOrg: ({ cases }, caller, id) => changing(cases.orgRemoval(caller, id), () => `orphan removal\n${id}`),
       resumeOrg: ({ cases }, caller, id) => changing(cases.orgRemoval(caller, id), () => `orphan removal\n${id}`),
     }),

@@ -44,7 +44,7 @@ export const reach: { readonly [O in Change]: Reach } = {
   approveOrphans: 'own',
   adoptOrphan: 'owned',
   haltOrphanRemoval: 'own',
-  resumeOrphanRemoval: 'own',
+  resumeOrphanRemoval: 'several',
   haltOrgOrphanRemoval: 'named',
   resumeOrgOrphanRemoval: 'named',
   redriveCommand: 'own',
@@ -65,6 +65,7 @@ export const reach: { readonly [O in Change]: Reach } = {
 
 type Reached = {
   readonly orgId: OrgId
+  readonly before?: object
   /** Left out: what the caller's own trail tells is all about this org. */
   readonly after?: object
 }

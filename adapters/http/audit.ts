@@ -133,11 +133,11 @@ export const entriesElsewhere = (
 ): readonly AuditEntry[] =>
   reachedBy(operationId, { params, reply })
     .filter(({ orgId }) => orgId !== done.orgId)
-    .map(({ orgId, after }) => ({
+    .map(({ orgId, before, after }) => ({
       ...done,
       ...THE_INSTALLATION,
       orgId,
-      ...(after === undefined ? {} : changed(null, after)),
+      ...(after === undefined ? {} : changed(before, after)),
     }))
 
 const entryOfDone = (asked: Asked, { status, body, told }: Reply, before?: object): AuditEntry => {

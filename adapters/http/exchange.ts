@@ -33,7 +33,7 @@ export type Reply = {
   /** What the audit trail tells instead of the body, and of each part as if it had been asked for alone. */
   readonly told?: { readonly after: object; readonly parts: readonly ToldPart[] }
   /** What the trails of other orgs tell of it: to each what became of its own. */
-  readonly elsewhere?: readonly { readonly orgId: OrgId; readonly after: object }[]
+  readonly elsewhere?: readonly { readonly orgId: OrgId; readonly before?: object; readonly after: object }[]
   /** Large, the same for everybody, and without a secret; lists are anyway. */
   readonly compressible?: true
 }

@@ -1,4 +1,9 @@
-import { type InstallationOrphanRemoval, type OrgOrphanRemoval, presentStates } from '../../domain/agent/orphan.ts'
+import {
+  type InstallationOrphanRemoval,
+  type OrgOrphanRemoval,
+  presentStates,
+  type ResumedOrphanRemoval,
+} from '../../domain/agent/orphan.ts'
 import { pipe, TE } from '../../domain/fp.ts'
 import type { orphanRoutes } from '../../src/api/orphan-routes.ts'
 import { pageRequest } from '../../src/api/query.ts'
@@ -14,6 +19,15 @@ const removal = (view: InstallationOrphanRemoval | OrgOrphanRemoval): Reply => (
   etag: view.revision,
 })
 
+const resumed = ({ lifted, ...view }: ResumedOrphanRemoval): Reply => ({
+  ...removal(view),
+  elsewhere: lifted.map(({ orgId, ...halt }) => ({
+    orgId,
+    before: { halted: true, ...halt },
+    after: { halted: false },
+  })),
+})
+
 export const orphanHandlers = ({ orphans }: Application): Handlers<keyof typeof orphanRoutes> => ({
   listOrphans: ({ caller, params, query: { limit, cursor, sort, state } }) =>
     pipe(orphans.list(caller, params.id, state ?? presentStates, pageRequest(limit, cursor, sort)), TE.map(ok)),
@@ -27,7 +41,7 @@ export const orphanHandlers = ({ orphans }: Application): Handlers<keyof typeof 
   haltOrphanRemoval: ({ caller, ifMatch, keeping }) =>
     pipe(orphans.halt(caller, ifMatch, keeping(removal)), TE.map(removal)),
   resumeOrphanRemoval: ({ caller, ifMatch, keeping }) =>
-    pipe(orphans.resume(caller, ifMatch, keeping(removal)), TE.map(removal)),
+    pipe(orphans.resume(caller, ifMatch, keeping(resumed)), TE.map(resumed)),
   getOrgOrphanRemoval: ({ caller, params }) => pipe(orphans.orgRemoval(caller, params.id), TE.map(removal)),
   haltOrgOrphanRemoval: ({ caller, params, ifMatch, keeping }) =>
     pipe(orphans.haltOrg(caller, params.id, ifMatch, keeping(removal)), TE.map(removal)),

@@ -12,7 +12,7 @@ import type {
   OrphanRemoval,
 } from '../../domain/agent/orphan.ts'
 import type { AgentId, OrgId } from '../../domain/ids.ts'
-import type { Guard } from '../../domain/ports/if-match.ts'
+import { type Guard, isMatch } from '../../domain/ports/if-match.ts'
 import type { OrphanStore } from '../../domain/ports/orphans.ts'
 import { type Database, ownedBy, type Queries, type Row } from './pool.ts'
 
@@ -119,18 +119,23 @@ RETURNING ${COLUMNS}`
 const RESUME_ALL = resuming('orphan_removal', 'true')
 const RESUME_ORG = resuming('org_orphan_removal', 'org_id = $3')
 
-/** With the installation's: whoever lets it go on everywhere means everywhere. $1 as orgs are told, who learn no names of the installation's. */
+/** With the installation's: whoever lets it go on everywhere means everywhere. All of them, as each is told. */
+const LOCK_HALTED_ORGS = `
+SELECT r.org_id, r.halted_at, r.halted_by, r.halted_reason
+  FROM org_orphan_removal r JOIN orgs o ON o.id = r.org_id AND o.deleted_at IS NULL
+ WHERE r.halted_at IS NOT NULL
+ ORDER BY r.org_id FOR NO KEY UPDATE OF r`
+
+/** $1 as orgs are told, who learn no names of the installation's; $2 those that are locked. */
 const RESUME_ORGS = `
-WITH was AS MATERIALIZED (
-  SELECT org_id, halted_by FROM org_orphan_removal WHERE halted_at IS NOT NULL ORDER BY org_id FOR NO KEY UPDATE
-),
-told AS (
+WITH told AS (
   INSERT INTO agent_events (agent_id, type, data, actor)
-  SELECT a.id, 'orphan_removal_resumed', '{}', $1 FROM was JOIN agents a ON a.id = was.halted_by
+  SELECT a.id, 'orphan_removal_resumed', '{}', $1
+    FROM org_orphan_removal r JOIN agents a ON a.id = r.halted_by WHERE r.org_id = ANY($2::text[])
 )
-UPDATE org_orphan_removal r
+UPDATE org_orphan_removal
    SET halted_at = NULL, halted_by = NULL, halted_reason = NULL, resumed_at = now(), resumed_by = $1
-  FROM was WHERE r.org_id = was.org_id`
+ WHERE org_id = ANY($2::text[])`
 
 const halt = (table: string, where: string): string => `
 UPDATE ${table}
@@ -138,11 +143,25 @@ UPDATE ${table}
  WHERE ${where} AND ($3::bigint[] IS NULL OR revision = ANY($3))
 RETURNING ${COLUMNS}`
 
-const HALTED_ORGS = `
-SELECT r.org_id, r.halted_at, r.halted_by, r.halted_reason, count(*) OVER () AS n
-  FROM org_orphan_removal r JOIN orgs o ON o.id = r.org_id AND o.deleted_at IS NULL
- WHERE r.halted_at IS NOT NULL
- ORDER BY r.halted_at, r.org_id LIMIT ${NAMED}`
+/**
+ * Raised by all that changes what the installation sees: a halt of an org, its end, and that an org is deleted while it has one. Never
+ * falls, as rows stay.
+ */
+const REVISION = `
+i.revision + (SELECT coalesce(sum(r.revision - 1 + (r.halted_at IS NOT NULL AND o.deleted_at IS NOT NULL)::int), 0)::bigint
+                FROM org_orphan_removal r JOIN orgs o ON o.id = r.org_id)`
+
+/** In one statement: the revision is that of what is shown with it. */
+const REMOVAL = `
+SELECT i.halted_at, i.halted_by, i.halted_reason, i.resumed_at, i.resumed_by, ${REVISION} AS revision,
+       h.org_id, h.halted_at AS org_halted_at, h.halted_by AS org_halted_by, h.halted_reason AS org_halted_reason, h.n
+  FROM orphan_removal i LEFT JOIN (
+    SELECT r.org_id, r.halted_at, r.halted_by, r.halted_reason, count(*) OVER () AS n
+      FROM org_orphan_removal r JOIN orgs o ON o.id = r.org_id AND o.deleted_at IS NULL
+     WHERE r.halted_at IS NOT NULL
+     ORDER BY r.halted_at, r.org_id LIMIT ${NAMED}
+  ) h ON true
+ ORDER BY h.halted_at, h.org_id`
 
 const haltedOrgFrom = (row: Row): HaltedOrg => ({
   orgId: row.org_id,
@@ -151,9 +170,23 @@ const haltedOrgFrom = (row: Row): HaltedOrg => ({
   haltedReason: row.halted_reason,
 })
 
-const withOrgs = async (query: Queries['query'], row: Row): Promise<InstallationOrphanRemoval> => {
-  const { rows } = await query({ name: 'halted_orgs', text: HALTED_ORGS })
-  return { ...fromRow(row), haltedOrgs: rows[0]?.n ?? 0, orgs: rows.map(haltedOrgFrom) }
+const removal = async (query: Queries['query']): Promise<InstallationOrphanRemoval> => {
+  const { rows } = await query({ name: 'orphan_removal', text: REMOVAL })
+  const orgs = rows.flatMap(({ org_id, org_halted_at, org_halted_by, org_halted_reason }) =>
+    org_id === null
+      ? []
+      : haltedOrgFrom({ org_id, halted_at: org_halted_at, halted_by: org_halted_by, halted_reason: org_halted_reason }),
+  )
+  return { ...fromRow(rows[0]), haltedOrgs: rows[0].n ?? 0, orgs }
+}
+
+/** Of two who have read the same, the second waits here. */
+const lockAll = (query: Queries['query']) => query({ text: 'SELECT FROM orphan_removal FOR UPDATE' })
+
+/** Asked when all is locked that is to be changed: whoever was let in before has been waited for, and is seen by this statement. */
+const isAsRead = async (query: Queries['query'], guard: Guard): Promise<boolean> => {
+  const { rows } = await query({ text: `SELECT ${REVISION} AS revision FROM orphan_removal i` })
+  return isMatch(guard, rows[0].revision)
 }
 
 const ofOrg = (orgId: OrgId, row: Row | undefined): OrgOrphanRemoval | null =>
@@ -162,24 +195,26 @@ const ofOrg = (orgId: OrgId, row: Row | undefined): OrgOrphanRemoval | null =>
 export const createOrphanHalts = (
   database: Database,
 ): Pick<OrphanStore, 'removal' | 'halt' | 'resume' | 'orgRemoval' | 'haltOrg' | 'resumeOrg'> => ({
-  removal: async () => {
-    const { rows } = await database.query({ name: 'orphan_removal', text: `SELECT ${COLUMNS} FROM orphan_removal` })
-    return withOrgs(database.query, rows[0])
-  },
+  removal: () => removal(database.query),
 
-  halt: (by, guard: Guard = null) =>
+  halt: (by, guard) =>
     database.transaction(async (query) => {
+      await lockAll(query)
+      if (!(await isAsRead(query, guard))) return null
       const reason = `${by} has stopped it: no orphan is removed anywhere until an operator approves`
-      const { rows } = await query({ text: halt('orphan_removal', 'true'), values: [by, reason, guard] })
-      return rows[0] === undefined ? null : withOrgs(query, rows[0])
+      await query({ text: halt('orphan_removal', 'true'), values: [by, reason, null] })
+      return removal(query)
     }),
 
-  resume: (by, guard: Guard = null) =>
+  resume: (by, guard) =>
     database.transaction(async (query) => {
-      const { rows } = await query({ text: RESUME_ALL, values: [by, guard] })
-      if (rows[0] === undefined) return null
-      await query({ text: RESUME_ORGS, values: ['installation'] })
-      return withOrgs(query, rows[0])
+      await lockAll(query)
+      const { rows: halted } = await query({ text: LOCK_HALTED_ORGS })
+      if (!(await isAsRead(query, guard))) return null
+      await query({ text: RESUME_ALL, values: [by, null] })
+      // Those alone: whoever is halted from here on was seen by nobody yet.
+      await query({ text: RESUME_ORGS, values: ['installation', halted.map(({ org_id }) => org_id)] })
+      return { ...(await removal(query)), lifted: halted.map(haltedOrgFrom) }
     }),
 
   orgRemoval: async (orgId) => {

@@ -76,12 +76,18 @@ export type HaltedOrg = {
   readonly haltedReason: string
 }
 
-/** Halted is: everywhere. */
+/** Halted is: everywhere. The revision is raised by the halts of orgs, too. */
 export type InstallationOrphanRemoval = OrphanRemoval & {
   /** How many orgs it is halted for, beside that. */
   readonly haltedOrgs: number
   /** The first of them. */
   readonly orgs: readonly HaltedOrg[]
+}
+
+/** As it is when it was let go on. */
+export type ResumedOrphanRemoval = InstallationOrphanRemoval & {
+  /** The halts of orgs that this has ended: all of them, as each org is told. */
+  readonly lifted: readonly HaltedOrg[]
 }
 
 export type OrgOrphanRemoval = OrphanRemoval & { readonly orgId: OrgId }

@@ -7,6 +7,7 @@ import type {
   Orphan,
   OrphanReason,
   OrphanState,
+  ResumedOrphanRemoval,
 } from '../agent/orphan.ts'
 import type { AgentId, CommandId, OrgId, SessionId } from '../ids.ts'
 import type { OwnedAgent, Peer } from './agents.ts'
@@ -83,8 +84,8 @@ export type OrphanStore = {
   readonly removal: () => Promise<InstallationOrphanRemoval>
   /** No orphan is removed anywhere that is not approved. null: it has another revision. */
   readonly halt: (by: string, guard?: Guard) => Promise<InstallationOrphanRemoval | null>
-  /** Orphans are removed again everywhere, of every org's agents too. null: it has another revision. */
-  readonly resume: (by: string, guard?: Guard) => Promise<InstallationOrphanRemoval | null>
+  /** Orphans are removed again everywhere, of every org's agents too. null: it has another revision. No halt is lifted that the guard has not seen. */
+  readonly resume: (by: string, guard?: Guard) => Promise<ResumedOrphanRemoval | null>
   /** Of an org's own agents. null: there is no such org. */
   readonly orgRemoval: (orgId: OrgId) => Promise<OrgOrphanRemoval | null>
   /** null: it has another revision. */

@@ -96,7 +96,8 @@ export const orphanRoutes = {
     path: '/api/v1/orphan-removal/resume',
     tag: 'Agents',
     summary: 'Remove orphans again, after the database was restored',
-    description: 'Everywhere: of each org’s own agents too. Grace and brake go on to hold for every agent.',
+    description:
+      'Everywhere: of each org’s own agents too, and whoever sends an ETag ends no halt that it has not seen. Grace and brake go on to hold for every agent.',
     access: 'administer_installation',
     params: {},
     answers: { 200: { description: 'As it is now', codec: orphanRemovalCodec, headers: ['ETag'] } },

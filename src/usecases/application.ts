@@ -10,6 +10,7 @@ import type {
   OrgOrphanRemoval,
   Orphan,
   OrphanState,
+  ResumedOrphanRemoval,
 } from '../../domain/agent/orphan.ts'
 import type { ApplicationError } from '../../domain/errors.ts'
 import type { E, TE } from '../../domain/fp.ts'
@@ -282,8 +283,8 @@ export type Application = {
     readonly resume: (
       caller: Caller,
       ifMatch: IfMatch,
-      keep?: Keep<InstallationOrphanRemoval>,
-    ) => Answer<InstallationOrphanRemoval>
+      keep?: Keep<ResumedOrphanRemoval>,
+    ) => Answer<ResumedOrphanRemoval>
     /** Of an org's own agents. */
     readonly orgRemoval: (caller: Caller, id: OrgId) => Answer<OrgOrphanRemoval>
     readonly haltOrg: (

@@ -39,12 +39,12 @@ export const orphanUseCases = (deps: OrphanDeps): Omit<Application['orphans'], '
   }
 
   const everywhere =
-    (act: 'halt' | 'resume', told: string) =>
-    (caller: Caller, ifMatch: IfMatch): Answer<InstallationOrphanRemoval> =>
+    <A extends InstallationOrphanRemoval>(change: (by: string, ifMatch: IfMatch) => Promise<A | null>, told: string) =>
+    (caller: Caller, ifMatch: IfMatch): Answer<A> =>
     async () => {
       if (!may(caller, 'administer_installation'))
         return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
-      const removal = await deps.orphans[act](`user:${caller.userId}`, ifMatch)
+      const removal = await change(`user:${caller.userId}`, ifMatch)
       if (removal === null) return E.left(mismatch((await deps.orphans.removal()).revision))
       deps.told(told, { by: caller.userId })
       return E.right(removal)
@@ -105,8 +105,8 @@ export const orphanUseCases = (deps: OrphanDeps): Omit<Application['orphans'], '
         ? E.right(await deps.orphans.removal())
         : E.left({ _tag: 'Forbidden', permission: 'administer_installation' }),
 
-    halt: everywhere('halt', 'no orphan is removed any more that is not approved'),
-    resume: everywhere('resume', 'orphans may be removed again everywhere'),
+    halt: everywhere(deps.orphans.halt, 'no orphan is removed any more that is not approved'),
+    resume: everywhere(deps.orphans.resume, 'orphans may be removed again everywhere'),
     orgRemoval: (caller, id) => () => ofOrg(caller, id),
     haltOrg: inOrg('haltOrg', 'no orphan of an org’s own agents is removed any more that is not approved'),
     resumeOrg: inOrg('resumeOrg', 'orphans of an org’s own agents may be removed again'),

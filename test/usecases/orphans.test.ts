@@ -215,7 +215,7 @@ describe('orphans for people', () => {
         },
         resume: async (by) => {
           log.push(by)
-          return removal
+          return { ...removal, lifted: [] }
         },
         orgRemoval: async (orgId) => (orgId === 'nowhere' ? null : ofOrg(orgId)),
         haltOrg: async (orgId, by) => {

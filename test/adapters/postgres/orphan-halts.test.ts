@@ -1,5 +1,7 @@
 /** Where no orphan is removed because the database seems to have been restored, or because a person has stopped it. */
 import { expect } from 'chai'
+import { createOrphanHalts } from '../../../adapters/postgres/orphan-halts.ts'
+import type { Database } from '../../../adapters/postgres/pool.ts'
 import type { AgentId, OrgId } from '../../../domain/ids.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
 import { orphansOf, someOrphans } from '../../support/orphans.ts'
@@ -188,5 +190,87 @@ describe('the removal of orphans', function () {
     await stores.orgs.remove(made)
     expect(await stores.orphans.orgRemoval(made)).to.equal(null)
     expect((await stores.orphans.removal()).haltedOrgs).to.equal(0)
+  })
+
+  describe('has one revision for all that the installation sees of it, which', () => {
+    const shown = async () => (await stores.orphans.removal()).revision
+    const isHalted = async (orgId: OrgId) => (await stores.orphans.orgRemoval(orgId))?.halted
+
+    it('each halt of an org raises, and each end of one: whoever has not seen it lifts nothing', async () => {
+      await stores.orphans.haltOrg(ACME, 'user:anna')
+      const seen = await shown()
+      await stores.orphans.haltOrg(GLOBEX, 'user:gus')
+      expect(await shown()).to.equal(seen + 1)
+      expect(await stores.orphans.resume('user:olga', [seen])).to.equal(null)
+      expect(await stores.orphans.halt('user:olga', [seen])).to.equal(null)
+      expect((await stores.orphans.removal()).halted).to.equal(false)
+      expect([await isHalted(ACME), await isHalted(GLOBEX)]).to.deep.equal([true, true])
+      // Once more is no other halt.
+      await stores.orphans.haltOrg(GLOBEX, 'user:ben')
+      expect(await stores.orphans.halt('user:olga', [seen, seen + 1])).to.deep.include({ revision: seen + 2 })
+
+      await stores.orphans.resumeOrg(ACME, 'user:anna')
+      expect(await stores.orphans.resume('user:olga', [seen + 2])).to.equal(null)
+      const resumed = await stores.orphans.resume('user:olga', [seen + 3])
+      expect(resumed).to.deep.include({ halted: false, haltedOrgs: 0, revision: seen + 5 })
+      expect(resumed?.lifted).to.have.length(1)
+      expect(resumed?.lifted[0]).to.deep.include({ orgId: GLOBEX, haltedBy: 'user:gus' })
+      expect((await stores.orphans.resume('user:olga', [seen + 5]))?.lifted).to.deep.equal([])
+      expect(await shown()).to.equal(seen + 5)
+    })
+
+    it('orgs raise that are halted and deleted, and no others: nothing is lifted of them, and it never falls', async () => {
+      const seen = await shown()
+      for (const id of ['halted', 'quiet'] as OrgId[]) await stores.orgs.add({ id, name: id })
+      expect(await shown()).to.equal(seen)
+      await stores.orphans.haltOrg('halted' as OrgId, 'user:anna')
+      for (const id of ['halted', 'quiet'] as OrgId[]) await stores.orgs.remove(id)
+      expect(await shown()).to.equal(seen + 2)
+      expect(await stores.orphans.resume('user:olga', [seen + 1])).to.equal(null)
+      expect((await stores.orphans.resume('user:olga', [seen + 2]))?.lifted).to.deep.equal([])
+      expect(await shown()).to.equal(seen + 2)
+    })
+
+    /** Something happens right before the nth statement of a transaction. */
+    const meddled = (happens: (statement: number) => Promise<unknown>): Database => ({
+      ...stores.database,
+      transaction: (work) => {
+        let asked = 0
+        return stores.database.transaction((query) =>
+          work(async (statement) => {
+            await happens(asked)
+            asked += 1
+            return query(statement)
+          }),
+        )
+      },
+    })
+
+    for (const guarded of [true, false])
+      it(`is compared when nothing more can be lifted${guarded ? '' : '; whoever names none is told what was lifted'}`, async () => {
+        const done: boolean[] = []
+        for (let nth = 0, happened = true; happened; nth += 1) {
+          happened = false
+          await stores.orphans.haltOrg(ACME, 'user:anna')
+          const guard = guarded ? [await shown()] : null
+          const halts = createOrphanHalts(
+            meddled(async (statement) => {
+              if (statement !== nth) return
+              happened = true
+              await stores.orphans.haltOrg(GLOBEX, 'user:gus')
+            }),
+          )
+          const resumed = await halts.resume('user:olga', guard)
+          const lifted = resumed?.lifted.map(({ orgId }) => orgId) ?? []
+          if (guarded) expect(lifted, `before statement ${nth}`).to.deep.equal(resumed === null ? [] : [ACME])
+          for (const orgId of happened ? [ACME, GLOBEX] : [ACME])
+            expect(await isHalted(orgId), `${orgId}, before statement ${nth}`).to.equal(!lifted.includes(orgId))
+          if (happened && resumed?.haltedOrgs === 0) expect(lifted, `before statement ${nth}`).to.include(GLOBEX)
+          done.push(resumed !== null)
+          await stores.orphans.resume('user:olga')
+        }
+        // Before it is compared and after it.
+        expect(new Set(done)).to.deep.equal(new Set(guarded ? [true, false] : [true]))
+      })
   })
 })
