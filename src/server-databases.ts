@@ -4,15 +4,25 @@
  * (`adapters/http/places.ts`). Beside these pg-boss has up to four, and one that listens (`adapters/postgres/jobs-database.ts`).
  */
 import type { Database, DatabaseSettings } from '../adapters/postgres/pool.ts'
+import type { TurnsSettings } from '../domain/turns/turns.ts'
+import { byTurns, createTurnstile } from '../domain/turns/turnstile.ts'
 
 /** Reports that wait for a row that somebody holds may take six (`src/delivery/batch.ts`): leases and lanes have the others. */
 export const OWN_CONNECTIONS = 8
-/** Nine places, two that read for watchers who were away, and one at least for what is gathered. */
-export const CALLERS_CONNECTIONS = 12
+/** Nine places, two that read for watchers who were away, four for what is gathered, and one at least for new sessions. */
+export const CALLERS_CONNECTIONS = 16
+
+/**
+ * What many callers of an org ask for at once outside of places: single sessions, and what a new session is made from (its template, the
+ * agents, what an Idempotency-Key was answered). Two of an org, so that one that hangs does not hold up the next.
+ */
+export const GATHERED_READS: TurnsSettings = { most: 4, mostOfOne: 2 }
 
 export type ServerDatabases = {
   readonly own: Database
   readonly callers: Database
+  /** For `GATHERED_READS`. */
+  readonly byTurns: ReturnType<typeof byTurns>
   readonly close: () => Promise<void>
 }
 
@@ -22,5 +32,10 @@ export const openDatabases = (
 ): ServerDatabases => {
   const own = open({ ...settings, maxConnections: OWN_CONNECTIONS })
   const callers = open({ ...settings, maxConnections: CALLERS_CONNECTIONS })
-  return { own, callers, close: async () => void (await Promise.all([own.close(), callers.close()])) }
+  return {
+    own,
+    callers,
+    byTurns: byTurns(createTurnstile(GATHERED_READS)),
+    close: async () => void (await Promise.all([own.close(), callers.close()])),
+  }
 }

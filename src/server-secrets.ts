@@ -25,13 +25,14 @@ export type ServerSecrets = {
 
 /** Rejects with an `UnknownSecretKeyError` when the database was sealed under another key. */
 export const openSecrets = async (
-  { own, callers }: Pick<ServerDatabases, 'own' | 'callers'>,
+  { own, callers, byTurns }: Omit<ServerDatabases, 'close'>,
   settings: { readonly secretKey: string; readonly previousSecretKeys: readonly string[] },
   log: Logger,
 ): Promise<ServerSecrets> => {
   const keyring = { current: settings.secretKey, previous: settings.previousSecretKeys }
   const keys = createSecretKeyStore(own, secretKeySettings(keyring))
   const previousFor = (what: string) => keyring.previous.map((key) => deriveKey(key, what))
+  const answers = createIdempotencyStore(callers)
   const sealsAsAll = await isCurrent(keys, log)
   return {
     sealer: createSealer(keyring),
@@ -39,7 +40,7 @@ export const openSecrets = async (
     cursors: createCursors(deriveKey(keyring.current, 'cursors'), previousFor('cursors')),
     feedTokens: createFeedTokens(deriveKey(keyring.current, 'feed'), previousFor('feed')),
     idempotency: createIdempotency(
-      createIdempotencyStore(callers),
+      { ...answers, find: byTurns(answers.find) },
       deriveKey(keyring.current, 'idempotency'),
       WAIT_FOR_FIRST_MS,
       previousFor('idempotency'),

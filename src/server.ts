@@ -97,7 +97,7 @@ export const startServer = async (
     pooler: settings.pooler,
     onIdleError: told('a database connection broke'),
   })
-  const { own, callers } = databases
+  const { own, callers, byTurns } = databases
   const clock = await createDatabaseClock(own)
   const schema = await appliedVersion(own)
   const ids = createIds()
@@ -112,7 +112,8 @@ export const startServer = async (
   const { timeouts } = settings
 
   const access = createAccessStore(own)
-  const templates = createRecentTemplates(createTemplateStore(callers, cursors, ids))
+  const templateStore = createTemplateStore(callers, cursors, ids)
+  const templates = createRecentTemplates({ ...templateStore, find: byTurns(templateStore.find) })
   const queries = createSessionQueries(callers, cursors, { agentSilentAfterMs })
   const duties = createDutyStore(own)
   const feed = createFeed(own)
@@ -234,8 +235,13 @@ export const startServer = async (
       },
     },
     sessions: {
-      ...readSessions(queries, clock),
-      create: createSession({ ...asked, templates, agents: createRecentAgents(asked.agents), matches: limitedMatch }),
+      ...readSessions({ ...queries, get: byTurns(queries.get) }, clock),
+      create: createSession({
+        ...asked,
+        templates,
+        agents: createRecentAgents({ candidates: byTurns(asked.agents.candidates) }),
+        matches: limitedMatch,
+      }),
       plan: planSession({ ...asked, templates, matches: limitedMatch }),
       batch: batchSessions({ ...asked, batches: createSessionBatches(callers, { agentSilentAfterMs }) }),
       act: actOnSession(asked),

@@ -31,7 +31,7 @@ export type PlaceSettings = {
 }
 
 /**
- * Of twelve connections nine at most are for these, so that what is gathered, and watchers who were away, find one; seven at most for one
+ * Of sixteen connections nine at most are for these, so that what is gathered, and watchers who were away, find one; six at most for one
  * org.
  */
 export const PLACES: PlaceSettings = {

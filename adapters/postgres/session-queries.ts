@@ -12,9 +12,10 @@ import { sessionList } from './session-list.ts'
 import { LIVENESS, REACHABLE, VIEW_COLUMNS, viewFromRow } from './session-row.ts'
 
 const GET = `
-SELECT ${VIEW_COLUMNS}, ${REACHABLE('$4')}
-  FROM sessions s ${LIVENESS}
- WHERE s.id = ANY($1::uuid[]) AND s.org_id = $2 AND s.deleted_at IS NULL AND ($3::text IS NULL OR s.user_id = $3)`
+SELECT w.place, ${VIEW_COLUMNS}, ${REACHABLE('$4')}
+  FROM unnest($2::uuid[], $3::text[]) WITH ORDINALITY w (id, owner_id, place)
+  JOIN sessions s ON s.id = w.id ${LIVENESS}
+ WHERE s.org_id = $1 AND s.deleted_at IS NULL AND (w.owner_id IS NULL OR s.user_id = w.owner_id)`
 
 export const createSessionQueries = (
   database: Tenants,
@@ -31,14 +32,15 @@ export const createSessionQueries = (
   }
 
   return {
-    get: async (scope, ids) => {
-      const { rows } = await database.of(scope.orgId).query({
+    get: async (orgId, wanted) => {
+      const [ids, owners] = [wanted.map(({ id }) => id), wanted.map(({ ownerId }) => ownerId)]
+      const { rows } = await database.of(orgId).query({
         name: 'get_sessions',
         text: GET,
-        values: [ids, scope.orgId, scope.ownerId, settings.agentSilentAfterMs],
+        values: [orgId, ids, owners, settings.agentSilentAfterMs],
       })
-      const views = new Map(rows.map((row) => [row.id as string, viewFromRow(row)]))
-      return ids.map((id) => views.get(id) ?? null)
+      const views = new Map(rows.map((row) => [row.place as number, viewFromRow(row)]))
+      return wanted.map((_, index) => views.get(index + 1) ?? null)
     },
 
     list: async (scope, filter, sort, page, fields = null) => {

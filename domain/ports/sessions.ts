@@ -1,5 +1,5 @@
 import type { Scope } from '../identity/caller.ts'
-import type { AgentId, SessionId } from '../ids.ts'
+import type { AgentId, OrgId, SessionId } from '../ids.ts'
 import type { Session } from '../session/session.ts'
 import type { SessionField, SessionView } from '../session/session-view.ts'
 import type { SessionEventType, SessionStatus } from '../session/words.ts'
@@ -81,10 +81,13 @@ export type CommandFilter = {
 
 export type SessionSummary = { readonly total: number; readonly byStatus: { readonly [S in SessionStatus]: number } }
 
+/** Of one org, where each of several callers has a scope of its own. */
+export type WantedSession = Pick<Scope, 'ownerId'> & { readonly id: SessionId }
+
 /** Reads that return what the API shows. Each is one indexed query. Throws `BadCursorError` for a cursor that is not ours. */
 export type SessionQueries = {
-  /** In the order of the ids; null: no such session in this scope. */
-  readonly get: (scope: Scope, ids: readonly SessionId[]) => Promise<readonly (SessionView | null)[]>
+  /** In the order of what is wanted; null: no such session for whoever wants it. */
+  readonly get: (orgId: OrgId, wanted: readonly WantedSession[]) => Promise<readonly (SessionView | null)[]>
   /** `fields` null: all of them. */
   readonly list: (
     scope: Scope,

@@ -15,7 +15,8 @@ import {
   type UnitOfWork,
 } from '../../domain/ports/unit-of-work.ts'
 import { isUnchanged } from '../../domain/session/session.ts'
-import { type Batch, createBatch } from '../delivery/batch.ts'
+import { createBatch } from '../delivery/batch.ts'
+import { createLines } from '../delivery/lines.ts'
 
 type Committed = E.Either<CommitConflict, void>
 
@@ -27,15 +28,25 @@ const CREATIONS_AT_ONCE = 64
 const OVERTAKE_AFTER_MS = 50
 
 export const createUnitOfWork = (writer: SessionWriter): UnitOfWork => {
-  const apart = createLines((group) => insertAll(writer, group, 'patiently'))
-  const together = createBatch<Creation, Committed>((group) => insertBriefly(writer, group, apart.add), {
+  /**
+   * A line for each org whose quota somebody holds, until all that is in it is written: no other org waits for that one, and it takes one
+   * connection, however much is asked for meanwhile.
+   */
+  const lines = createLines((_: OrgId) =>
+    createBatch<Creation, Committed>((group) => insertAll(writer, group, 'patiently'), {
+      minIntervalMs: EVERY_MS,
+      maxItems: CREATIONS_AT_ONCE,
+    }),
+  )
+  const apart = (creation: Creation): Promise<Committed> => lines.add(orgOf(creation), creation)
+  const together = createBatch<Creation, Committed>((group) => insertBriefly(writer, group, apart), {
     minIntervalMs: EVERY_MS,
     overtakeAfterMs: OVERTAKE_AFTER_MS,
     keyOf: ({ decision: { session } }) => session.agentId,
     maxItems: CREATIONS_AT_ONCE,
   })
   const create = (creation: Creation): Promise<Committed> =>
-    apart.has(orgOf(creation)) ? apart.add(creation) : together.add(creation)
+    lines.has(orgOf(creation)) ? apart(creation) : together.add(creation)
   return {
     commit: async (decision, more = {}) => {
       if (isUnchanged(decision)) return more.kept === undefined ? E.right(undefined) : writer.keep(more.kept)
@@ -45,31 +56,6 @@ export const createUnitOfWork = (writer: SessionWriter): UnitOfWork => {
 }
 
 const orgOf = ({ decision: { session } }: Creation): OrgId => session.orgId
-
-/**
- * A line for each org whose quota somebody holds, until all that is in it is written: no other org waits for that one, and it takes one
- * connection, however much is asked for meanwhile.
- */
-const createLines = (insert: Insert) => {
-  const lines = new Map<OrgId, Batch<Creation, Committed>>()
-  const open = (org: OrgId): Batch<Creation, Committed> => {
-    const line = createBatch<Creation, Committed>(insert, { minIntervalMs: EVERY_MS, maxItems: CREATIONS_AT_ONCE })
-    lines.set(org, line)
-    return line
-  }
-  return {
-    has: (org: OrgId): boolean => lines.has(org),
-    add: (creation: Creation): Promise<Committed> => {
-      const org = orgOf(creation)
-      const existing = lines.get(org)
-      if (existing !== undefined) return existing.add(creation)
-      const line = open(org)
-      const committed = line.add(creation)
-      void line.idle().then(() => lines.delete(org))
-      return committed
-    },
-  }
-}
 
 type Insert = (group: readonly Creation[]) => Promise<readonly (Committed | Promise<Committed>)[]>
 

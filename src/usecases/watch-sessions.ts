@@ -7,9 +7,9 @@ import { type Scope, scopeOf, shareOf } from '../../domain/identity/caller.ts'
 import { type Feed, type FeedEvent, type FeedPosition, type FeedTokens, isBehind } from '../../domain/ports/feed.ts'
 import type { Watch, WatchSink } from '../../domain/ports/watch.ts'
 import { mayRead, type Wants, wantsOf } from '../../domain/session/watched.ts'
+import { createTurnstile } from '../../domain/turns/turnstile.ts'
 import type { Live } from '../watch/fan-out.ts'
 import type { Beginning, LiveFeed } from '../watch/live-feed.ts'
-import { createTurnstile } from '../watch/turnstile.ts'
 import type { Application } from './application.ts'
 
 /** Events that are looked at for a page of a watcher that was away, and those that it is given at once. */

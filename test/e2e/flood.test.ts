@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
 import pg from 'pg'
+import { GATHERED_READS } from '../../src/server-databases.ts'
 import { eventually } from './support/eventually.ts'
 import { keyOf } from './support/keys.ts'
 import { connect } from './support/raw-agent.ts'
@@ -10,6 +11,7 @@ import { scene } from './support/scene.ts'
 import { migratedDatabase, server } from './support/streamspace.ts'
 
 const FLOOD = 300
+const USERS = 40
 
 type Answered = { readonly status: number; readonly headers: Headers; readonly body: Json }
 
@@ -91,5 +93,47 @@ describe('a flood of batches of one org', function () {
     await Promise.all(flood)
     expect(answered.some(({ status }) => status === 200)).to.equal(true)
     expect((await acme.session(held.id)).desiredState).to.equal('stopped')
+  })
+})
+
+describe('many users of one org', function () {
+  this.timeout(120_000)
+  const here = scene('each')
+
+  it('keep no other org waiting, while what each of them reads and creates stands still', async () => {
+    const database = await migratedDatabase(here)
+    const control = await server(here, database)
+    const users = await Promise.all(
+      Array.from({ length: USERS }, (_, at) => keyOf(database, 'user', 'acme', `user-${at}`)),
+    ).then((keys) => keys.map((key) => rest(control.url, key)))
+    const globex = rest(control.url, await keyOf(database, 'admin', 'globex'))
+    const [holder, onlooker] = [1, 2].map(() => new pg.Client({ connectionString: database }))
+    if (holder === undefined || onlooker === undefined) throw new Error('there are two')
+    for (const client of [holder, onlooker]) {
+      await client.connect()
+      here.finally(() => client.end())
+    }
+    await holder.query('BEGIN; LOCK TABLE sessions, templates')
+    const flood = users.flatMap((user, at) => [
+      user.get(`/sessions/${randomUUID()}`),
+      user.post('/sessions', { template: `none-${at}` }),
+      user.post('/sessions', { template: `none-${at}` }, { 'Idempotency-Key': `key-${at}` }),
+    ])
+    const waiting = async (): Promise<number> =>
+      (
+        await onlooker.query(
+          `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+              AND query ~ 'get_sessions|unnest|FROM templates'`,
+        )
+      ).rows.length
+    await eventually(async () => expect(await waiting()).to.be.at.least(GATHERED_READS.mostOfOne))
+    const others = await Promise.all(
+      Array.from({ length: 20 }, () => [globex.get('/webhooks'), globex.get('/agents')]).flat(),
+    )
+    expect(others.map(({ status }) => status)).to.deep.equal(Array(40).fill(200))
+    expect(await waiting()).to.equal(GATHERED_READS.mostOfOne)
+    await holder.query('ROLLBACK')
+    const statuses = (await Promise.all(flood)).map(({ status }) => status)
+    expect(statuses).to.deep.equal(users.flatMap(() => [404, 422, 422]))
   })
 })

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import type { Scope } from '../../domain/identity/caller.ts'
 import type { OrgId, SessionId, UserId } from '../../domain/ids.ts'
+import type { WantedSession } from '../../domain/ports/sessions.ts'
 import { sessionView } from '../../domain/session/session-view.ts'
 import { gatheredGets } from '../../src/usecases/gathered-gets.ts'
 import { aSession } from '../support/a-session.ts'
@@ -10,14 +11,17 @@ const ada: Scope = { orgId: 'acme' as OrgId, ownerId: 'ada' as UserId }
 const globex: Scope = { orgId: 'globex' as OrgId, ownerId: null }
 const [A, B, C] = ['a', 'b', 'c'] as SessionId[] as [SessionId, SessionId, SessionId]
 
+type Asked = readonly [org: string, ...wanted: readonly string[]]
+
 /** Sessions of acme that exist: A and B, B of somebody else than Ada. */
 const gathered = () => {
-  const asked: { readonly scope: Scope; readonly ids: readonly SessionId[] }[] = []
+  const asked: Asked[] = []
   const get = gatheredGets({
-    get: async (scope, ids) => {
-      asked.push({ scope, ids })
-      const visible = scope.orgId !== 'acme' ? [] : scope.ownerId === null ? [A, B] : [A]
-      return ids.map((id) => (visible.includes(id) ? sessionView(aSession({ id }), true) : null))
+    get: async (orgId, wanted) => {
+      asked.push([orgId, ...wanted.map(({ id, ownerId }) => `${id} for ${ownerId ?? 'all'}`)])
+      const isVisible = ({ id, ownerId }: WantedSession) =>
+        orgId === 'acme' && (id === A || (id === B && ownerId === null))
+      return wanted.map((one) => (isVisible(one) ? sessionView(aSession({ id: one.id }), true) : null))
     },
   })
   return { get, asked }
@@ -33,26 +37,39 @@ describe('gathered gets', () => {
       A,
       B,
     ])
-    expect(asked).to.deep.equal([{ scope: acme, ids: [B, C, A, B] }])
+    expect(asked).to.deep.equal([['acme', 'b for all', 'c for all', 'a for all', 'b for all']])
   })
 
-  it('never mix scopes: what one caller may see is not asked with what another may', async () => {
+  it('are one query for all users of an org, each with its own scope, and another for each org', async () => {
     const { get, asked } = gathered()
     const wanted = [get(acme, B), get(ada, B), get(globex, B), get(ada, A)]
     expect(idsOf(await Promise.all(wanted))).to.deep.equal([B, null, null, A])
     expect(asked).to.deep.equal([
-      { scope: acme, ids: [B] },
-      { scope: ada, ids: [B, A] },
-      { scope: globex, ids: [B] },
+      ['acme', 'b for all', 'b for ada', 'a for ada'],
+      ['globex', 'b for all'],
     ])
+  })
+
+  it('of one org do not wait for those of another', async () => {
+    const held = Promise.withResolvers<void>()
+    const get = gatheredGets({
+      get: async (orgId, wanted) => {
+        if (orgId === 'acme') await held.promise
+        return wanted.map(() => null)
+      },
+    })
+    const waiting = get(acme, A)
+    expect(await get(globex, A)).to.equal(null)
+    held.resolve()
+    expect(await waiting).to.equal(null)
   })
 
   it('fail together when the query fails, and the next are read again', async () => {
     let fails = true
     const get = gatheredGets({
-      get: async (_scope, ids) => {
+      get: async (_orgId, wanted) => {
         if (fails) throw new Error('no database')
-        return ids.map(() => null)
+        return wanted.map(() => null)
       },
     })
     const outcomes = await Promise.allSettled([get(acme, A), get(acme, B)])
@@ -67,6 +84,9 @@ describe('gathered gets', () => {
     await new Promise((resolve) => setImmediate(resolve))
     const second = get(acme, A)
     await Promise.all([first, second])
-    expect(asked.map(({ ids }) => ids)).to.deep.equal([[A], [A]])
+    expect(asked).to.deep.equal([
+      ['acme', 'a for all'],
+      ['acme', 'a for all'],
+    ])
   })
 })

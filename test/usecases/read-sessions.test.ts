@@ -20,7 +20,7 @@ const reading = () => {
     return scope.ownerId === null ? value : null
   }
   const queries: SessionQueries = {
-    get: async (scope, ids) => ids.map(() => seen(scope, sessionView(aSession(), true))),
+    get: async (orgId, wanted) => wanted.map(({ ownerId }) => seen({ orgId, ownerId }, sessionView(aSession(), true))),
     list: async (scope) => seen(scope, written) ?? written,
     summary: async (scope) => seen(scope, null) ?? { total: 0, byStatus: {} as never },
     events: async (scope) => seen(scope, empty),

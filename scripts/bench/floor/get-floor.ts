@@ -12,13 +12,14 @@ import type { OrgId, SessionId } from '../../../domain/ids.ts'
 
 const database = openDatabase({ url: process.env.DATABASE_URL ?? '' })
 const queries = createSessionQueries(database, createCursors(Buffer.alloc(32)), { agentSilentAfterMs: 60_000 })
-const scope = { orgId: 'default' as OrgId, ownerId: null }
+const orgId = 'default' as OrgId
 
 const app = express()
 app.disable('x-powered-by')
 app.disable('etag')
 app.get('/api/v1/sessions/:id', async (request, response) => {
-  const json = JSON.stringify(await (await queries.get(scope, [request.params.id as SessionId]))[0])
+  const [view] = await queries.get(orgId, [{ id: request.params.id as SessionId, ownerId: null }])
+  const json = JSON.stringify(view)
   response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(json) })
   response.end(json)
 })

@@ -7,7 +7,6 @@ import { manySessions } from '../../support/many-rows.ts'
 import {
   ACME,
   aCreation,
-  acme,
   anAgent,
   anIntent,
   aSessionOn,
@@ -98,7 +97,7 @@ describe('removing an agent', () => {
     const gone = await theSession(stores, session.id)
     expect(gone).to.deep.include({ status: 'deleting', agentId: null, reservedOn: null, observedGeneration: 2 })
     expect(gone.deletedAt).to.be.an.instanceOf(Date)
-    expect(await stores.queries.get(acme, [session.id])).to.deep.equal([null])
+    expect(await stores.queries.get(ACME, [{ id: session.id, ownerId: null }])).to.deep.equal([null])
     expect((await lastEvent(session)).type).to.equal('deleted')
   })
 

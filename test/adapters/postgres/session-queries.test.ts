@@ -43,7 +43,8 @@ describe('session queries', () => {
   after(() => stores.close())
 
   const made = (overrides: Partial<Session> = {}) => commit(stores, aCreation(nowhere, overrides))
-  const get = async (scope: Scope, id: SessionId) => (await stores.queries.get(scope, [id]))[0]
+  const get = async ({ orgId, ownerId }: Scope, id: SessionId) =>
+    (await stores.queries.get(orgId, [{ id, ownerId }]))[0]
   const names = (page: WrittenPage) => readPage(page).items.map(({ name }) => name)
 
   /** All pages, one after the other. */
@@ -82,10 +83,17 @@ describe('session queries', () => {
 
     it('is found among others that are wanted with it, in the order in which they are wanted', async () => {
       const [one, other] = [await made(), await made()]
-      const wanted = [other.id, ids.session(), one.id, other.id]
-      const views = await stores.queries.get(acme, wanted)
+      const wanted = [other.id, ids.session(), one.id, other.id].map((id) => ({ id, ownerId: null }))
+      const views = await stores.queries.get(ACME, wanted)
       expect(views.map((view) => view?.id ?? null)).to.deep.equal([other.id, null, one.id, other.id])
-      expect(await stores.queries.get(globex, wanted)).to.deep.equal([null, null, null, null])
+      expect(await stores.queries.get(GLOBEX, wanted)).to.deep.equal([null, null, null, null])
+    })
+
+    it('is shown to each of those who want it at the same time only where they may see it', async () => {
+      const [annas, bens] = [await made(), await made({ userId: BEN })]
+      const wanted = [annas, bens].flatMap(({ id }) => [ANNA, BEN, null].map((ownerId) => ({ id, ownerId })))
+      const views = await stores.queries.get(ACME, wanted)
+      expect(views.map((view) => view?.userId ?? null)).to.deep.equal([ANNA, null, ANNA, null, BEN, BEN])
     })
 
     it('that is a tombstone is gone from everything', async () => {

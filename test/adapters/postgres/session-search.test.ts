@@ -134,7 +134,7 @@ describe('sessions that are searched for', () => {
     })
 
     it('are, field by field, what one of them alone is', async () => {
-      const [view] = await stores.queries.get(scope, [id])
+      const [view] = await stores.queries.get(scope.orgId, [{ id, ownerId: null }])
       const { items } = readPage(await stores.queries.list(scope, { user: ['writer'] }, '-createdAt', firstPage))
       expect(items).to.deep.equal([JSON.parse(JSON.stringify(view))])
       expect(Object.keys(items[0] ?? {})).to.deep.equal(Object.keys(view ?? {}))
@@ -142,7 +142,7 @@ describe('sessions that are searched for', () => {
 
     for (const field of sessionFields)
       it(`have ${field} alone where that is asked for`, async () => {
-        const [view] = await stores.queries.get(scope, [id])
+        const [view] = await stores.queries.get(scope.orgId, [{ id, ownerId: null }])
         const page = await stores.queries.list(scope, { user: ['writer'] }, '-createdAt', firstPage, [field])
         const shown = JSON.parse(JSON.stringify(view))
         expect(JSON.parse(page.items)).to.deep.equal([{ [field]: shown[field] }])

@@ -120,7 +120,7 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
     overdue: system,
   },
   queries: {
-    get: ({ queries }, org, { session }) => queries.get(scope(org), [session.id]),
+    get: ({ queries }, org, { session }) => queries.get(org, [{ id: session.id, ownerId: null }]),
     list: ({ queries }, org) => queries.list(scope(org), {}, '-createdAt', everything),
     summary: async ({ queries }, org) => {
       const { total } = await queries.summary(scope(org), {})

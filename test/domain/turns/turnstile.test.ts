@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { createTurnstile } from '../../../src/watch/turnstile.ts'
+import { byTurns, createTurnstile } from '../../../domain/turns/turnstile.ts'
 
 describe('those who read for watchers that were away', () => {
   it('are let in by turns of orgs, and go on when one of them fails', async () => {
@@ -12,5 +12,21 @@ describe('those who read for watchers that were away', () => {
     expect(await failing.catch((error: Error) => error.message)).to.equal('the database is away')
     await Promise.all(reads)
     expect(order).to.deep.equal(['acme', 'globex', 'acme'])
+  })
+})
+
+describe('reads by turns', () => {
+  it('are asked with what they were given, and answered, in the turn of their org', async () => {
+    const held = Promise.withResolvers<void>()
+    const asked: string[] = []
+    const find = byTurns(createTurnstile({ most: 2, mostOfOne: 1 }))(async (org: string, name: string) => {
+      asked.push(`${org}/${name}`)
+      await held.promise
+      return name
+    })
+    const found = [find('acme', 'a'), find('acme', 'b'), find('globex', 'c')]
+    expect(asked).to.deep.equal(['acme/a', 'globex/c'])
+    held.resolve()
+    expect(await Promise.all(found)).to.deep.equal(['a', 'b', 'c'])
   })
 })
