@@ -1,7 +1,7 @@
 /**
  * One kind of tests, without coverage and without the checks around it.
  *
- *   node scripts/check/mocha-stage.ts <unit|adapters|e2e|faults|docker|kubernetes> [mocha arguments] [test files instead of all]
+ *   node scripts/check/mocha-stage.ts <unit|adapters|agents|e2e|faults|docker|kubernetes> [mocha arguments] [test files instead of all]
  */
 import { fileURLToPath } from 'node:url'
 import { closingLine } from './counts.ts'

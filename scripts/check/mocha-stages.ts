@@ -6,7 +6,8 @@ import { globSync } from 'node:fs'
 
 export const mochaStages = {
   unit: ['test/domain', 'test/usecases'],
-  adapters: ['test/adapters', 'test/agents'],
+  adapters: ['test/adapters'],
+  agents: ['test/agents'],
   e2e: ['test/e2e'],
   faults: ['test/faults'],
   docker: ['test/engines/docker'],

@@ -1,7 +1,7 @@
 /**
  * `npm test`: everything that must hold before a change is taken.
  *
- *   node scripts/check/test.ts [--only format,types,layers,unit,adapters,e2e,faults,docker,kubernetes] [--per-file]
+ *   node scripts/check/test.ts [--only format,types,layers,unit,adapters,agents,e2e,faults,docker,kubernetes] [--per-file]
  *
  * Every stage runs, also after one that failed, so that one run shows everything that is wrong. `--per-file`
  * shows coverage file by file. The last line is always "N passed, N failed, N skipped"; a check that is not a
@@ -37,7 +37,7 @@ const program = (name: string, command: string, ...args: string[]): Stage => ({
 const tool = (name: string): string => join(root, 'node_modules/.bin', name)
 
 /** In the others the product runs as it does for people: measuring coverage would slow every process that is started. */
-const measured: readonly MochaStage[] = ['unit', 'adapters', 'docker']
+const measured: readonly MochaStage[] = ['unit', 'adapters', 'agents', 'docker']
 
 const mocha = (name: MochaStage): Stage => ({
   name,
@@ -105,10 +105,14 @@ const alone = async (stage: Stage): Promise<readonly Outcome[]> => {
 /** In a network of its own: two Docker engines in one would undo each other's rules. */
 const OWN_NETWORK = 'docker'
 /**
- * Beside the tests of Kubernetes, as those wait most of the time: one step after another, and in each lanes beside each other. Fault runs
- * mostly wait, too. Two of the others at once would save minutes, and make the cluster miss its leases on two cores.
+ * Beside the tests of Kubernetes, as those wait most of the time: one step after another, and in each lanes beside each other. Lanes are
+ * for the last step, in which the cluster has nearly come to its end: sooner they would make it miss its leases on two cores.
  */
-const beside: readonly (readonly (readonly string[])[])[] = [[[OWN_NETWORK]], [['e2e'], ['faults']], [['adapters']]]
+const beside: readonly (readonly (readonly string[])[])[] = [
+  [[OWN_NETWORK]],
+  [['e2e']],
+  [['adapters'], ['agents', 'faults']],
+]
 /** All of these stand back: a cluster gives up what it cannot serve in time, and they only take longer. */
 const NICENESS = 5
 
