@@ -13,11 +13,9 @@ import { createWatches } from '../adapters/http/watches.ts'
 import { createVerifyToken } from '../adapters/jwt/verify-token.ts'
 import { limitedMatch } from '../adapters/patterns/limited-match.ts'
 import { startBoss } from '../adapters/pgboss/boss.ts'
-import { createDrainQueues, isAboutDrains, keepDrainQueue, workDrains } from '../adapters/pgboss/drains.ts'
-import { workDuties } from '../adapters/pgboss/duties.ts'
+import { isAboutDrains, workDrains } from '../adapters/pgboss/drains.ts'
 import { createJobQueries } from '../adapters/pgboss/job-queries.ts'
 import { createAccessStore } from '../adapters/postgres/access.ts'
-import { createAgentDrains } from '../adapters/postgres/agent-drains.ts'
 import { createAgentStore } from '../adapters/postgres/agents.ts'
 import { createApiKeyStore } from '../adapters/postgres/api-keys.ts'
 import { createAuditStore } from '../adapters/postgres/audit.ts'
@@ -27,7 +25,6 @@ import { createFeed } from '../adapters/postgres/feed.ts'
 import { openJobsDatabase } from '../adapters/postgres/jobs-database.ts'
 import { appliedVersion } from '../adapters/postgres/migrate.ts'
 import { type Database, openDatabase } from '../adapters/postgres/pool.ts'
-import { createRetentionStore } from '../adapters/postgres/retention.ts'
 import { createSessionBatches } from '../adapters/postgres/session-batches.ts'
 import { createSessionQueries } from '../adapters/postgres/session-queries.ts'
 import { createSessionStore } from '../adapters/postgres/session-store.ts'
@@ -45,6 +42,7 @@ import { ensureCatalogue, ensureInstallationKey, type InstallationKey } from './
 import type { ServerSettings } from './program/settings.ts'
 import { openDatabases } from './server-databases.ts'
 import { openDelivery } from './server-delivery.ts'
+import { startDuties } from './server-duties.ts'
 import { openSecrets } from './server-secrets.ts'
 import { openWebhooks } from './server-webhooks.ts'
 import type { Application } from './usecases/application.ts'
@@ -54,14 +52,12 @@ import { createAuthenticate } from './usecases/authenticate.ts'
 import { batchSessions } from './usecases/batch-sessions.ts'
 import { actOnSession, removeSession, updateSession } from './usecases/change-session.ts'
 import { createSession } from './usecases/create-session.ts'
-import { drainAgents } from './usecases/drain-agents.ts'
-import { deadlines, PLACEMENT, placement, sweep } from './usecases/duties.ts'
 import { jobUseCases } from './usecases/jobs.ts'
 import { createKeyUse } from './usecases/key-use.ts'
 import { planSession } from './usecases/plan-session.ts'
 import { readCommands, readSessions } from './usecases/read-sessions.ts'
-import { ALIVE_EVERY_MS, createPresence, replicas } from './usecases/replicas.ts'
-import { retention } from './usecases/retention.ts'
+import { readiness } from './usecases/readiness.ts'
+import { createPresence } from './usecases/replicas.ts'
 import { createUnitOfWork } from './usecases/unit-of-work.ts'
 import { watchSessions } from './usecases/watch-sessions.ts'
 import { version } from './version.ts'
@@ -139,7 +135,8 @@ export const startServer = async (
     onError: told('a connection for jobs broke'),
   })
   const boss = await startBoss(jobs, told('pg-boss'))
-  const places = { soon: () => {} }
+  // Agents are heard before there are duties.
+  const rooms = { freed: () => {} }
   const delivery = openDelivery(
     {
       database: own,
@@ -150,7 +147,7 @@ export const startServer = async (
       clock,
       ids,
       replicaId,
-      roomFreed: () => places.soon(),
+      roomFreed: () => rooms.freed(),
       log,
     },
     settings,
@@ -219,21 +216,7 @@ export const startServer = async (
       watchers: watches.size,
       watchersDropped: watches.dropped,
     }),
-    readiness: {
-      check: async () => {
-        try {
-          const now = await appliedVersion(own)
-          return now === schema
-            ? { ready: true, reason: null }
-            : {
-                ready: false,
-                reason: `the schema was migrated to version ${now}, this replica knows ${schema}: replace it`,
-              }
-        } catch {
-          return { ready: false, reason: 'the database cannot be reached' }
-        }
-      },
-    },
+    readiness: readiness(() => appliedVersion(own), schema),
     sessions: {
       ...readSessions({ ...queries, get: byTurns(queries.get) }, clock),
       create: createSession({
@@ -304,55 +287,18 @@ export const startServer = async (
     onError: told('drain jobs could not be fetched; the sweep finds what they were for'),
   })
   const delivering = webhooks.work(jobs.overhear)
-  const running = await workDuties(
-    boss,
-    [
-      sweep(core),
-      deadlines(core),
-      placement(core),
-      ...secrets.duties,
-      webhooks.duty,
-      drainAgents({
-        ...core,
-        drains: createAgentDrains(own, cursors, { commandTtlMs: settings.commandTtlMs, seal: sealer.seal }),
-      }),
-      replicas({ duties, presence, drainQueues: createDrainQueues(boss) }),
-      retention({
-        retention: createRetentionStore(own),
-        periods: settings.retention,
-        elapsed: () => performance.now(),
-      }),
-    ],
-    told('a duty failed or was not sent; the next timer sends it again'),
+  const running = await startDuties(
+    { core, database: own, boss, secrets, more: [webhooks.duty], replicaId, presence, countReplicas, log },
+    settings,
   )
-  let placementAsked = false
-  places.soon = () => {
-    // Many reports at once ask once.
-    if (placementAsked) return
-    placementAsked = true
-    setTimeout(() => {
-      placementAsked = false
-      running.soon(PLACEMENT)
-    }, 50).unref()
-  }
-  const alive = setInterval(
-    () =>
-      void presence
-        .beat()
-        .then(() => keepDrainQueue(boss, replicaId))
-        .then(countReplicas)
-        .catch(told('this replica could not say that it is alive')),
-    ALIVE_EVERY_MS,
-  )
-  alive.unref()
+  rooms.freed = running.roomFreed
 
   return {
     url: settings.publicUrl ?? listening.url,
-    loopbackUrl: loopback(settings.host, listening),
+    loopbackUrl: listening.loopbackUrl,
     installationKey,
     application,
     close: async () => {
-      clearInterval(alive)
       running.stop()
       watches.close()
       // A read that hangs with the database is not waited for.
@@ -377,7 +323,3 @@ export const startServer = async (
     },
   }
 }
-
-/** A server that listens everywhere is reached through the loopback address from where it runs. */
-const loopback = (host: string, listening: { readonly url: string; readonly port: number }): string =>
-  host === '0.0.0.0' || host === '::' ? `http://127.0.0.1:${listening.port}` : listening.url

@@ -19,6 +19,8 @@ export type Listening = {
   /** For adapters that take `upgrade` events. */
   readonly server: Server
   readonly url: string
+  /** Where it is reached from the machine it runs on, by IPv4 also when it listens everywhere. */
+  readonly loopbackUrl: string
   readonly port: number
   /** Stops accepting, lets running requests finish within `graceMs`, then ends every connection. */
   readonly close: (graceMs?: number) => Promise<void>
@@ -86,6 +88,7 @@ export const listen = async ({ app, host, port, patience = PATIENCE }: ListenOpt
     server,
     port: address.port,
     url: urlOf(host, address.port),
+    loopbackUrl: urlOf(host === '::' ? '0.0.0.0' : host, address.port),
     close: (graceMs = GRACE_MS) => close(server, sockets, graceMs),
   }
 }
