@@ -162,3 +162,5 @@ export type ApplicationError =
   | Contended
 
 export const notFound = (what: NotFound['what'], id: string): NotFound => ({ _tag: 'NotFound', what, id })
+
+export const forbidden = (permission: Permission): Forbidden => ({ _tag: 'Forbidden', permission })

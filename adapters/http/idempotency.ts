@@ -13,7 +13,7 @@ import {
   timingSafeEqual,
 } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
-import { notFound } from '../../domain/errors.ts'
+import { forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may, scopeOf } from '../../domain/identity/caller.ts'
 import type {
@@ -193,7 +193,7 @@ const endOf = async (first: Promise<First>, until: number, isTheSame: boolean): 
 /** Rights may have been taken since. */
 const refusedNow = ({ route, caller, query }: Mutation, { body }: Reply): AnyRefusal | null => {
   const permission = permissionFor(route, query)
-  if (permission !== null && !may(caller, permission)) return { _tag: 'Forbidden', permission }
+  if (permission !== null && !may(caller, permission)) return forbidden(permission)
   const { ownerId } = scopeOf(caller)
   if (route.tag !== 'Sessions' || ownerId === null) return null
   const foreign = sessionsIn(body).find(({ userId }) => typeof userId === 'string' && userId !== ownerId)

@@ -1,5 +1,5 @@
 /** POST /agents/{id}/orphans/{sessionId}/adopt: an operator says whose it is, and it is a session again. */
-import { notFound } from '../../domain/errors.ts'
+import { forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import type { Caller } from '../../domain/identity/caller.ts'
 import type { AgentId, SessionId } from '../../domain/ids.ts'
@@ -33,7 +33,7 @@ export const adoptOrphan =
     if (E.isLeft(operated)) return operated
     const agent = operated.right
     const { orgId, userId, ...asked } = request
-    if (!mayOwn(caller, orgId)) return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
+    if (!mayOwn(caller, orgId)) return E.left(forbidden('administer_installation'))
     if (orgId !== caller.orgId && !(await deps.access.orgExists(orgId))) return E.left(notFound('org', orgId))
     const drafted = await draftSession(deps, { orgId, userId }, asked)
     if (E.isLeft(drafted)) return drafted

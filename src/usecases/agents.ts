@@ -1,5 +1,5 @@
 import type { Agent } from '../../domain/agent/agent.ts'
-import { type ApplicationError, notFound } from '../../domain/errors.ts'
+import { type ApplicationError, forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
 import type { AgentId, OrgId } from '../../domain/ids.ts'
@@ -28,7 +28,7 @@ const REVOKED = 4004
 
 /** A `user` sees sessions of their own and templates; what runs them is the org's. */
 const seesAgents = (caller: Caller): boolean => may(caller, 'read_org')
-const hidden = E.left({ _tag: 'Forbidden', permission: 'read_org' } as const)
+const hidden = E.left(forbidden('read_org'))
 
 export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
   const visible = async (caller: Caller, id: AgentId): Promise<E.Either<ApplicationError, Agent>> => {
@@ -108,9 +108,9 @@ export const agentUseCases = (deps: AgentDeps): Application['agents'] => {
     },
 
     enrol: (caller, request) => async () => {
-      if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })
+      if (!may(caller, 'operate')) return E.left(forbidden('operate'))
       const orgId = request.orgId === undefined ? caller.orgId : request.orgId
-      if (!mayOwn(caller, orgId)) return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
+      if (!mayOwn(caller, orgId)) return E.left(forbidden('administer_installation'))
       if (orgId !== null && orgId !== caller.orgId && !(await deps.access.orgExists(orgId)))
         return E.left(notFound('org', orgId))
       const token = deps.tokens.agentToken()

@@ -1,5 +1,5 @@
 /** API keys of an org, for its admins. A key is shown once, by whoever makes it; what is kept is its hash. */
-import { type ApplicationError, type Forbidden, notFound } from '../../domain/errors.ts'
+import { type ApplicationError, forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may, type Role } from '../../domain/identity/caller.ts'
 import type { ApiKeyId, OrgId } from '../../domain/ids.ts'
@@ -20,8 +20,6 @@ export type ApiKeyDeps = {
   /** One of them may be good no more. */
   readonly ended?: () => void
 }
-
-const forbidden = (permission: Forbidden['permission']) => E.left({ _tag: 'Forbidden', permission } as const)
 
 /** Whoever may deal with keys of this role: nobody hands out, or takes over, more than their own. */
 const mayHandOut = (caller: Caller, role: Role): boolean =>
@@ -50,20 +48,20 @@ export const apiKeyUseCases = (deps: ApiKeyDeps): Application['apiKeys'] => {
   ): Promise<E.Either<ApplicationError, ApiKeyView>> => {
     const key = await deps.keys.get(caller.orgId, id)
     if (key === null) return E.left(notFound('api_key', id))
-    if (!may(caller, 'administer')) return forbidden('administer')
-    if (!mayHandOut(caller, key.role)) return forbidden('administer_installation')
+    if (!may(caller, 'administer')) return E.left(forbidden('administer'))
+    if (!mayHandOut(caller, key.role)) return E.left(forbidden('administer_installation'))
     return isMatch(ifMatch, key.revision) ? E.right(key) : E.left(mismatch(key.revision))
   }
 
   return {
     list: (caller, page) => async () =>
-      may(caller, 'administer') ? E.right(await deps.keys.list(caller.orgId, page)) : forbidden('administer'),
+      may(caller, 'administer') ? E.right(await deps.keys.list(caller.orgId, page)) : E.left(forbidden('administer')),
 
     create: (caller, request) => async () => {
-      if (!may(caller, 'administer')) return forbidden('administer')
-      if (!mayHandOut(caller, request.role)) return forbidden('administer_installation')
+      if (!may(caller, 'administer')) return E.left(forbidden('administer'))
+      if (!mayHandOut(caller, request.role)) return E.left(forbidden('administer_installation'))
       const orgId: OrgId = request.orgId ?? caller.orgId
-      if (!mayOwn(caller, orgId)) return forbidden('administer_installation')
+      if (!mayOwn(caller, orgId)) return E.left(forbidden('administer_installation'))
       if (orgId !== caller.orgId && !(await deps.access.orgExists(orgId))) return E.left(notFound('org', orgId))
       if (isPast(request.expiresAt)) return E.left({ _tag: 'InvalidParameters', errors: [EXPIRED] })
       const { key, record } = made({
@@ -79,7 +77,7 @@ export const apiKeyUseCases = (deps: ApiKeyDeps): Application['apiKeys'] => {
     get: (caller, id) => async () => {
       const key = await deps.keys.get(caller.orgId, id)
       if (key === null) return E.left(notFound('api_key', id))
-      return may(caller, 'administer') ? E.right(key) : forbidden('administer')
+      return may(caller, 'administer') ? E.right(key) : E.left(forbidden('administer'))
     },
 
     rotate: (caller, id, overlapSeconds, ifMatch) => async () => {

@@ -1,10 +1,11 @@
 /** The audit trail of an org, for its admins; what is nobody's is the installation's to see. */
+import { forbidden } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
 import type { AuditScope, AuditStore } from '../../domain/ports/audit.ts'
 import type { Application } from './application.ts'
 
-const refused = E.left({ _tag: 'Forbidden', permission: 'administer' } as const)
+const refused = E.left(forbidden('administer'))
 
 const scopeOf = (caller: Caller): AuditScope => ({
   orgId: caller.orgId,

@@ -2,7 +2,7 @@
  * POST /sessions/batch: one intent for many sessions. Each is decided on as it would be alone, and answered for itself; all
  * that changes is committed together, so that a count that is wrong changes nothing, and one key of idempotency keeps all of it.
  */
-import { type ApplicationError, notFound } from '../../domain/errors.ts'
+import { type ApplicationError, forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may, scopeOf } from '../../domain/identity/caller.ts'
 import type { SessionId } from '../../domain/ids.ts'
@@ -35,7 +35,7 @@ export const batchSessions =
   (deps: BatchSessionsDeps): Application['sessions']['batch'] =>
   (caller, request, keep) =>
   async () => {
-    if (!may(caller, 'change_sessions')) return E.left({ _tag: 'Forbidden', permission: 'change_sessions' })
+    if (!may(caller, 'change_sessions')) return E.left(forbidden('change_sessions'))
     const which = distinct(request.which)
     // What is named is counted before anything is looked for.
     const refusal = 'ids' in which ? countedWrong(which.ids.length, request) : null

@@ -1,6 +1,6 @@
 /** Load, decide, commit; again when someone else was faster. Every change of an existing session goes this way. */
 import type { Agent } from '../../domain/agent/agent.ts'
-import { type ApplicationError, notFound, type TransitionRefused } from '../../domain/errors.ts'
+import { type ApplicationError, forbidden, notFound, type TransitionRefused } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may, type Permission, scopeOf } from '../../domain/identity/caller.ts'
 import type { SessionId } from '../../domain/ids.ts'
@@ -87,7 +87,7 @@ const refuse = (
   loaded: LoadedSession | null,
 ): ApplicationError | null => {
   if (loaded === null) return notFound('session', id)
-  if (!may(caller, change.permission)) return { _tag: 'Forbidden', permission: change.permission }
+  if (!may(caller, change.permission)) return forbidden(change.permission)
   const { version } = loaded.session
   return change.ifMatch === null || change.ifMatch.includes(version)
     ? null

@@ -1,6 +1,6 @@
 /** POST /sessions: template, parameters and agents → placement → one statement. */
 import type { Agent } from '../../domain/agent/agent.ts'
-import type { ApplicationError } from '../../domain/errors.ts'
+import { type ApplicationError, forbidden } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
 import { type Placement, place } from '../../domain/placement/place.ts'
@@ -31,7 +31,7 @@ export const createSession =
   (deps: CreateSessionDeps) =>
   (caller: Caller, request: CreateSession, keep?: Keep<SessionView>): Answer<SessionView> =>
   async () => {
-    if (!may(caller, 'change_sessions')) return E.left({ _tag: 'Forbidden', permission: 'change_sessions' })
+    if (!may(caller, 'change_sessions')) return E.left(forbidden('change_sessions'))
     const drafted = await draftSession(deps, caller, request)
     return E.isLeft(drafted) ? drafted : commitPlaced(deps, drafted.right, keep)
   }

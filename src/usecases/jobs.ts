@@ -1,5 +1,5 @@
 /** The jobs behind the server's own acts: for those who run the installation. */
-import { type ApplicationError, notFound } from '../../domain/errors.ts'
+import { type ApplicationError, forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
 import type { JobQueries } from '../../domain/ports/jobs.ts'
@@ -10,9 +10,7 @@ export const jobUseCases = (jobs: JobQueries): Application['jobs'] => {
   const forInstallation =
     <A>(caller: Caller, answer: () => Promise<E.Either<ApplicationError, A>>) =>
     async (): Promise<E.Either<ApplicationError, A>> =>
-      may(caller, 'administer_installation')
-        ? answer()
-        : E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
+      may(caller, 'administer_installation') ? answer() : E.left(forbidden('administer_installation'))
 
   return {
     queues: (caller, page) => forInstallation(caller, async () => E.right(await jobs.queues(page))),

@@ -1,5 +1,5 @@
 import type { Agent } from '../../domain/agent/agent.ts'
-import { type ApplicationError, notFound } from '../../domain/errors.ts'
+import { type ApplicationError, forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
 import type { AgentId } from '../../domain/ids.ts'
@@ -17,7 +17,7 @@ export const operatedAgent = async (
 ): Promise<E.Either<ApplicationError, Agent>> => {
   const agent = await agents.get(caller.orgId, id)
   if (agent === null) return E.left(notFound('agent', id))
-  if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })
-  if (!mayOwn(caller, agent.orgId)) return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
+  if (!may(caller, 'operate')) return E.left(forbidden('operate'))
+  if (!mayOwn(caller, agent.orgId)) return E.left(forbidden('administer_installation'))
   return E.right(agent)
 }

@@ -1,12 +1,12 @@
 /** Orgs, for the installation: an org's own callers see none but theirs, and have no need to. */
-import { notFound } from '../../domain/errors.ts'
+import { forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
 import { isMatch, mismatch } from '../../domain/ports/if-match.ts'
 import { ORG_REVISION, type OrgStore } from '../../domain/ports/orgs.ts'
 import type { Application } from './application.ts'
 
-const refused = E.left({ _tag: 'Forbidden', permission: 'administer_installation' } as const)
+const refused = E.left(forbidden('administer_installation'))
 const isInstallation = (caller: Caller): boolean => may(caller, 'administer_installation')
 
 /** `ended`: the keys of one are good no more. */
@@ -22,7 +22,7 @@ export const orgUseCases = (orgs: OrgStore, ended: () => void = () => {}): Appli
   get: (caller, id) => async () => {
     const org = isInstallation(caller) || id === caller.orgId ? await orgs.get(id) : null
     if (org === null) return E.left(notFound('org', id))
-    return may(caller, 'administer') ? E.right(org) : E.left({ _tag: 'Forbidden', permission: 'administer' })
+    return may(caller, 'administer') ? E.right(org) : E.left(forbidden('administer'))
   },
 
   remove: (caller, id, ifMatch) => async () => {

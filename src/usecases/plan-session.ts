@@ -1,4 +1,5 @@
 /** POST /sessions/plan: a create up to the moment in which it would be written. Refused as that would be; nothing is taken. */
+import { forbidden } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { may } from '../../domain/identity/caller.ts'
 import { place } from '../../domain/placement/place.ts'
@@ -15,7 +16,7 @@ export const planSession =
   (deps: PlanSessionDeps): Application['sessions']['plan'] =>
   (caller, request) =>
   async () => {
-    if (!may(caller, 'change_sessions')) return E.left({ _tag: 'Forbidden', permission: 'change_sessions' })
+    if (!may(caller, 'change_sessions')) return E.left(forbidden('change_sessions'))
     const drafted = await draftSession(deps, caller, request)
     if (E.isLeft(drafted)) return drafted
     const { draft } = drafted.right

@@ -1,5 +1,5 @@
 /** Quotas of orgs: the installation sets them, an org's admins read their own. */
-import { type ApplicationError, notFound } from '../../domain/errors.ts'
+import { type ApplicationError, forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may, type Permission } from '../../domain/identity/caller.ts'
 import type { OrgId } from '../../domain/ids.ts'
@@ -12,7 +12,7 @@ export const quotaUseCases = (quotas: QuotaStore, orgs: Pick<OrgStore, 'get'>): 
   const refusalOf = async (caller: Caller, id: OrgId, permission: Permission): Promise<ApplicationError | null> => {
     const isTheirs = id === caller.orgId || may(caller, 'administer_installation')
     if (!isTheirs || (await orgs.get(id)) === null) return notFound('org', id)
-    return may(caller, permission) ? null : { _tag: 'Forbidden', permission }
+    return may(caller, permission) ? null : forbidden(permission)
   }
 
   return {

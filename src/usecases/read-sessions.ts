@@ -1,4 +1,4 @@
-import { notFound } from '../../domain/errors.ts'
+import { forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { may, scopeOf } from '../../domain/identity/caller.ts'
 import type { Clock } from '../../domain/ports/clock.ts'
@@ -30,7 +30,7 @@ export const readSessions = (queries: SessionQueries, clock: Clock): Reads => {
     touch: (caller, id, ifMatch) => async () => {
       if (!may(caller, 'change_sessions')) {
         const visible = await get(scopeOf(caller), id)
-        return E.left(visible === null ? notFound('session', id) : { _tag: 'Forbidden', permission: 'change_sessions' })
+        return E.left(visible === null ? notFound('session', id) : forbidden('change_sessions'))
       }
       if (ifMatch !== null) {
         const view = await get(scopeOf(caller), id)
@@ -47,5 +47,5 @@ export const readCommands = (queries: SessionQueries): Pick<Application['command
   list: (caller, filter, page) => async () =>
     may(caller, 'read_org')
       ? E.right(await queries.commands(scopeOf(caller), filter, page))
-      : E.left({ _tag: 'Forbidden', permission: 'read_org' }),
+      : E.left(forbidden('read_org')),
 })

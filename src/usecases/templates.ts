@@ -1,4 +1,4 @@
-import { notFound } from '../../domain/errors.ts'
+import { forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
 import type { OrgId } from '../../domain/ids.ts'
@@ -27,9 +27,9 @@ export const templateUseCases = (
   },
 
   put: (caller, document, orgId, ifMatch) => async () => {
-    if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })
+    if (!may(caller, 'operate')) return E.left(forbidden('operate'))
     const owner = orgId === undefined ? caller.orgId : orgId
-    if (!mayOwn(caller, owner)) return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
+    if (!mayOwn(caller, owner)) return E.left(forbidden('administer_installation'))
     if (owner !== null && owner !== caller.orgId && !(await access.orgExists(owner)))
       return E.left(notFound('org', owner))
     const errors = misfitDefaults(document.parameters ?? [], matches)
@@ -42,8 +42,8 @@ export const templateUseCases = (
   archive: (caller, name, ifMatch) => async () => {
     const template = await store.find(caller.orgId, name, null)
     if (template === null) return E.left(notFound('template', name))
-    if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })
-    if (!mayOwn(caller, template.orgId)) return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
+    if (!may(caller, 'operate')) return E.left(forbidden('operate'))
+    if (!mayOwn(caller, template.orgId)) return E.left(forbidden('administer_installation'))
     if (!isMatch(ifMatch, template.version)) return E.left(mismatch(template.version))
     if (await store.archive(template.orgId, name, ifMatch)) return E.right(undefined)
     const now = await store.find(caller.orgId, name, null)

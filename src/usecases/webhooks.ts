@@ -1,5 +1,5 @@
 /** Webhooks of an org, for its admins. A secret is shown once, to whoever makes it. */
-import { type Forbidden, notFound } from '../../domain/errors.ts'
+import { type Forbidden, forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
 import type { Ids } from '../../domain/ports/clock.ts'
@@ -15,24 +15,24 @@ export type WebhookDeps = {
   readonly ids: Pick<Ids, 'webhook'>
 }
 
-const forbidden: E.Either<Forbidden, never> = E.left({ _tag: 'Forbidden', permission: 'administer' })
+const refused: E.Either<Forbidden, never> = E.left(forbidden('administer'))
 /** Whoever is in the way has gone on by then. */
 const TRIES = 10
 const isAdmin = (caller: Caller): boolean => may(caller, 'administer')
 
 export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Application['webhooks'] => ({
-  list: (caller, page) => async () => (isAdmin(caller) ? E.right(await webhooks.list(caller.orgId, page)) : forbidden),
+  list: (caller, page) => async () => (isAdmin(caller) ? E.right(await webhooks.list(caller.orgId, page)) : refused),
 
   get: (caller, id) => async () => {
     const webhook = await webhooks.get(caller.orgId, id)
     if (webhook === null) return E.left(notFound('webhook', id))
-    return isAdmin(caller) ? E.right(webhook) : forbidden
+    return isAdmin(caller) ? E.right(webhook) : refused
   },
 
   create:
     (caller, { url, events, labels = {} }) =>
     async () => {
-      if (!isAdmin(caller)) return forbidden
+      if (!isAdmin(caller)) return refused
       const secret = tokens.webhookSecret()
       const added = await webhooks.add({ id: ids.webhook(), orgId: caller.orgId, url, events, labels, secret })
       return E.isLeft(added) ? added : E.right({ webhook: added.right, secret })
@@ -42,7 +42,7 @@ export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Applica
     for (let attempt = 0; attempt < TRIES; attempt += 1) {
       const webhook = await webhooks.get(caller.orgId, id)
       if (webhook === null) return E.left(notFound('webhook', id))
-      if (!isAdmin(caller)) return forbidden
+      if (!isAdmin(caller)) return refused
       const { version } = webhook
       if (ifMatch !== null && !ifMatch.includes(version)) return E.left({ _tag: 'VersionMismatch', current: version })
       const changed = await webhooks.change(caller.orgId, id, version, changes)
@@ -55,7 +55,7 @@ export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Applica
     for (let attempt = 0; attempt < TRIES; attempt += 1) {
       const webhook = await webhooks.get(caller.orgId, id)
       if (webhook === null) return E.left(notFound('webhook', id))
-      if (!isAdmin(caller)) return forbidden
+      if (!isAdmin(caller)) return refused
       const { version } = webhook
       if (ifMatch !== null && !ifMatch.includes(version)) return E.left({ _tag: 'VersionMismatch', current: version })
       if (await webhooks.remove(caller.orgId, id, version)) return E.right(undefined)
@@ -65,7 +65,7 @@ export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Applica
 
   rotate: (caller, id, overlapSeconds, ifMatch) => async () => {
     if (!isAdmin(caller))
-      return (await webhooks.get(caller.orgId, id)) === null ? E.left(notFound('webhook', id)) : forbidden
+      return (await webhooks.get(caller.orgId, id)) === null ? E.left(notFound('webhook', id)) : refused
     const secret = tokens.webhookSecret()
     const webhook = await webhooks.rotate(caller.orgId, id, secret, overlapSeconds, ifMatch)
     if (webhook !== null) return E.right({ webhook, secret })
@@ -75,14 +75,14 @@ export const webhookUseCases = ({ webhooks, tokens, ids }: WebhookDeps): Applica
 
   deliveries: (caller, id, statuses, page) => async () => {
     if ((await webhooks.get(caller.orgId, id)) === null) return E.left(notFound('webhook', id))
-    if (!isAdmin(caller)) return forbidden
+    if (!isAdmin(caller)) return refused
     return E.right(await webhooks.deliveries(caller.orgId, id, statuses ?? deliveryStatuses, page))
   },
 
   redrive: (caller, id, deliveryId) => async () => {
     const webhook = await webhooks.get(caller.orgId, id)
     if (webhook === null) return E.left(notFound('webhook', id))
-    if (!isAdmin(caller)) return forbidden
+    if (!isAdmin(caller)) return refused
     const delivery = await webhooks.delivery(caller.orgId, id, deliveryId)
     if (delivery === null) return E.left(notFound('delivery', deliveryId))
     if (webhook.status === 'disabled') return E.left({ _tag: 'WebhookDisabled', webhookId: id })
