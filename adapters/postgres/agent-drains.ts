@@ -123,7 +123,8 @@ export const createAgentDrains = (database: Database, cursors: Cursors, settings
                  FROM session_moves m JOIN sessions s ON s.id = m.session_id
                 WHERE s.deleted_at IS NULL
                   -- Those with which something is to be done: others must not be in their way.
-                  AND (m.generation <> s.generation OR s.status IN ('hibernated', 'failed'))
+                  AND (m.generation <> s.generation OR s.status IN ('hibernated', 'failed')
+                       OR s.status = 'hibernating' AND s.status_reason = 'queued_for_agent')
                 ORDER BY m.begun_at, m.session_id LIMIT $1`,
         values: [limit],
       })

@@ -16,6 +16,9 @@ SELECT ${COMMAND_COLUMNS} FROM outbox o
 /**
  * Locks: agents, sessions, outbox. A command that has another status by now (its result came, it was given up, a
  * newer intent superseded it) undoes what was taken and changed before it was reached.
+ *
+ * Where it is the command of a drain, the rest is the operator's wish from then on, or has failed by it: nothing starts the session
+ * elsewhere any more, however soon its agent answers. One that rests already is only told no more, and goes on.
  */
 const CHANGE_COMMAND = `
 WITH reserved AS (${RESERVE_ROOM}),
@@ -38,7 +41,11 @@ command AS (
          next_attempt_at = NULL, acked_epoch = NULL, last_error = COALESCE($21, o.last_error)
     FROM session
    WHERE o.command_id = $18 AND o.session_id = session.id AND o.status = $19 AND o.revision = $27
-  RETURNING o.id
+  RETURNING o.id, o.session_id, o.generation
+),
+move AS (
+  DELETE FROM session_moves m USING command
+   WHERE m.session_id = command.session_id AND m.generation = command.generation AND ($20 = 'pending' OR $6 = 'failed')
 ),
 event AS (
   INSERT INTO session_events (org_id, session_id, type, generation, data, actor, at)

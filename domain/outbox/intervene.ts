@@ -5,6 +5,7 @@
 import type { CommandNotCancellable, CommandNotRedrivable, CommandOutdated } from '../errors.ts'
 import { E } from '../fp.ts'
 import type { CommandView } from '../ports/sessions.ts'
+import { isLeaving } from '../session/decision.ts'
 import { hasCarriedOut, undeliverable } from '../session/observe.ts'
 import type { Decision, Session, SessionEvent } from '../session/session.ts'
 import { after, startTimeoutMs, type Timeouts } from '../session/timeouts.ts'
@@ -76,7 +77,10 @@ const of = (command: CommandView) => ({ commandId: command.id, command: command.
 
 /** Waiting anew for what is asked; what is so already, or is gone, waits for nothing. */
 const awaited = (session: Session, { actor, at, timeouts }: Operation): Session => {
-  if (session.deletedAt !== null || hasCarriedOut(session)) return session
+  if (session.deletedAt !== null) return session
+  // A drain's rest is the operator's wish now, and nothing starts it elsewhere: it must not say that something will.
+  if (hasCarriedOut(session))
+    return isLeaving(session) ? { ...session, statusReason: 'by_request', statusMessage: null } : session
   const running = session.desiredState === 'running'
   return {
     ...session,

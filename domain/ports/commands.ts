@@ -10,7 +10,7 @@ export type CommandStore = {
   readonly get: (scope: Scope, id: CommandId) => Promise<CommandView | null>
   /**
    * ONE statement for session, command, event and the capacity that it takes again; guarded by the session's
-   * revision and by the command's status as it was read.
+   * revision and by the command's status as it was read. It ends the move of a session whose drain's command it is.
    */
   readonly change: (change: CommandChange) => Promise<E.Either<CommitConflict, void>>
 }

@@ -6,7 +6,7 @@
 import type { TransitionRefused } from '../errors.ts'
 import type { E } from '../fp.ts'
 import { start } from './decide.ts'
-import { decided, type Intent, isLeaving, leavingWords, raised, type Slot, waiting } from './decision.ts'
+import { decided, type Intent, leavingWords, raised, type Slot, waiting } from './decision.ts'
 import type { Decision, Session } from './session.ts'
 
 /** Of one that runs. */
@@ -27,12 +27,13 @@ export const leave = (session: Session, intent: Intent): Decision => {
 
 /**
  * How far a session is that was put to rest at this generation. `over`: something else was asked of it since, or it could not
- * be put to rest, and has its reason; also when an operator has that sent again, whose wish the rest is then.
+ * be put to rest, and has its reason.
  */
 export const moveStage = (session: Session, generation: number): 'over' | 'leaving' | 'rests' => {
   if (session.generation !== generation || session.status === 'failed') return 'over'
-  // One that rests may have been written so by a server of the release before, which gave it the agent's reason.
-  if (session.status === 'hibernating' && !isLeaving(session)) return 'over'
+  // An operator has that sent again, whose wish the rest is then: so a server of the release before leaves it, and the move with it.
+  // By another reason nothing is told of that: that server gave the agent's to what rests, and the deadline's to what is late.
+  if (session.status === 'hibernating' && session.statusReason === 'queued_for_agent') return 'over'
   return session.status === 'hibernated' ? 'rests' : 'leaving'
 }
 

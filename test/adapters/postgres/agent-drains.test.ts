@@ -1,20 +1,24 @@
 /** The draining of agents on a real database: the duty over the stores, as the server has them. */
 import { expect } from 'chai'
 import type { AgentId } from '../../../domain/ids.ts'
+import { cancel, redrive } from '../../../domain/outbox/intervene.ts'
 import { slotFor } from '../../../domain/placement/slot.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
 import { hibernate, remove, start, stop, update } from '../../../domain/session/decide.ts'
 import { arrive } from '../../../domain/session/move.ts'
+import { undeliverable } from '../../../domain/session/observe.ts'
 import type { Session } from '../../../domain/session/session.ts'
 import { drainAgents } from '../../../src/usecases/drain-agents.ts'
 import { recordedWake } from '../../support/fake-ports.ts'
 import {
   ACME,
+  acme,
   allocatedOn,
   anAgent,
   anIntent,
   aSessionOn,
   aWrite,
+  commandIdOf,
   commandsOf,
   commit,
   enrolled,
@@ -214,6 +218,102 @@ describe('the draining of an agent', function () {
     const late = right(arrive(move?.session ?? resting, on(there.agentId), anIntent({ actor: 'drain' })))
     expect((await stores.drains.arrive(late))._tag).to.equal('Left')
     expect(await theSession(stores, resting.id)).to.include({ desiredState: 'hibernated', agentId: here.agentId })
+  })
+
+  /** Put to rest by the drain, and its agent has not answered. */
+  const leavingHere = async (): Promise<Session> => {
+    const session = await runningOn(here)
+    await begin()
+    await run()
+    return theSession(stores, session.id)
+  }
+  /** An operator's word on the command that puts it to rest. */
+  const intervene = async (act: typeof redrive | typeof cancel, { id }: Session): Promise<Session> => {
+    const command = await stores.commands.get(acme, await commandIdOf(stores, id))
+    if (command === null) return expect.fail('no command')
+    const operation = { actor: 'user:olga', at: new Date(), timeouts }
+    right(await stores.commands.change(right(act(await theSession(stores, id), command, operation))))
+    return theSession(stores, id)
+  }
+  const dead = ({ id }: Session) =>
+    stores.ask(
+      `UPDATE outbox SET status = 'dead', finished_at = now() WHERE session_id = $1 AND type = 'hibernate_session'`,
+      id,
+    )
+  const givenUp = async (session: Session): Promise<void> => {
+    await dead(session)
+    const context = { agentId: here.agentId, at: new Date(), timeouts }
+    await commit(stores, undeliverable(session, session.generation, 'delivery_failed', 'no ack', context))
+  }
+  const staysHere = async ({ id }: Session): Promise<void> => {
+    expect(await figures()).to.deep.equal([0, 0, 0])
+    const before = await theSession(stores, id)
+    expect(before).to.deep.include({ status: 'hibernated', statusReason: 'by_request', statusMessage: null })
+    expect((await run()).told).to.deep.equal({ draining: 1, left: 0, arrived: 0 })
+    expect(await theSession(stores, id)).to.deep.equal(before)
+    expect(await moves()).to.deep.equal([])
+    await consistent()
+  }
+
+  it('starts nothing elsewhere whose rest an operator has sent again, also where the agent answers before it looks', async () => {
+    const session = await leavingHere()
+    await givenUp(session)
+    const asked = await intervene(redrive, session)
+    expect(asked).to.include({
+      status: 'hibernating',
+      statusReason: 'queued_for_agent',
+      generation: session.generation,
+    })
+    expect(await moves()).to.deep.equal([])
+    await says(here, asked, 'hibernated')
+    await staysHere(session)
+  })
+
+  it('starts nothing elsewhere whose rest an operator has sent again though it rested already: it rests by request then', async () => {
+    const session = await leavingHere()
+    await dead(session)
+    expect(await says(here, session, 'hibernated')).to.include({ statusReason: 'draining' })
+    await intervene(redrive, session)
+    await staysHere(session)
+  })
+
+  it('does not start what an operator has sent again between its look and its write', async () => {
+    const session = await leavingHere()
+    await dead(session)
+    await says(here, session, 'hibernated')
+    const [move] = await stores.drains.moves(10)
+    await intervene(redrive, session)
+    const late = right(arrive(move?.session ?? session, on(there.agentId), anIntent({ actor: 'drain' })))
+    expect((await stores.drains.arrive(late))._tag).to.equal('Left')
+    await staysHere(session)
+  })
+
+  it('starts nothing elsewhere whose rest an operator has cancelled, and which its agent had put to rest all the same', async () => {
+    const session = await leavingHere()
+    expect(await intervene(cancel, session)).to.include({ status: 'failed', statusReason: 'delivery_failed' })
+    expect(await moves()).to.deep.equal([])
+    await says(here, await theSession(stores, session.id), 'hibernated')
+    await staysHere(session)
+  })
+
+  it('starts elsewhere what rests already, when all that an operator has cancelled is to tell its agent once more', async () => {
+    const session = await leavingHere()
+    await says(here, session, 'hibernated')
+    expect(await intervene(cancel, session)).to.include({ status: 'hibernated', statusReason: 'draining' })
+    expect((await run()).told).to.deep.include({ arrived: 1 })
+    expect(await theSession(stores, session.id)).to.include({ desiredState: 'running', agentId: there.agentId })
+  })
+
+  it('forgets what an operator has sent again through a server of the release before, which leaves the move', async () => {
+    const session = await leavingHere()
+    await givenUp(session)
+    const [move] = await stores.ask('SELECT * FROM session_moves')
+    await intervene(redrive, session)
+    await stores.ask('INSERT INTO session_moves SELECT * FROM jsonb_populate_record(NULL::session_moves, $1)', move)
+    expect(await moves()).to.have.length(1)
+    await run()
+    expect(await moves()).to.deep.equal([])
+    expect(await theSession(stores, session.id)).to.include({ status: 'hibernating', generation: session.generation })
   })
 
   it('goes on with a session that is given another name while it rests', async () => {

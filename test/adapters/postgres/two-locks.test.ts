@@ -144,10 +144,15 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
   },
   commands: {
     get: ({ commands }, org, { command }) => commands.get(scope(org), command.id as CommandId),
-    change: ({ commands }, org, theirs) => {
+    change: async ({ commands }, org, theirs) => {
       const session = asOf(theirs, org)
       const decision = update(session, { name: 'ours' }, anIntent())
-      return commands.change({ command: theirs.command, becomes: 'cancelled', error: 'ours', decision })
+      const { command } = theirs
+      // Sent again, it ends the move of its session.
+      return [
+        await commands.change({ command, becomes: 'pending', error: 'ours', decision }),
+        await commands.change({ command, becomes: 'cancelled', error: 'ours', decision }),
+      ]
     },
   },
   unitOfWork: {
@@ -510,6 +515,15 @@ describe('what is another org’s', () => {
       { rolname: 'streamspace_system', ...none },
       { rolname: 'streamspace_tenant', ...none },
     ])
+  })
+
+  it('moves on, whoever ends all the moves that there are for an org', async () => {
+    const before = await pictureOf(stores)
+    const ended = await stores.database.of(ACME).query({ text: 'DELETE FROM session_moves' })
+    expect(ended.rowCount).to.equal(0)
+    expect(await pictureOf(stores)).to.deep.equal(before)
+    const own = await stores.database.of(GLOBEX).query({ text: 'DELETE FROM session_moves' })
+    expect(own.rowCount).to.equal(1)
   })
 
   it('is nothing where no org was said', async () => {

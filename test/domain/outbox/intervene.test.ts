@@ -1,8 +1,19 @@
 import { expect } from 'chai'
 import { cancel, type Operation, redrive } from '../../../domain/outbox/intervene.ts'
 import { type CommandStatus, type CommandView, commandStatuses } from '../../../domain/ports/sessions.ts'
+import { leave } from '../../../domain/session/move.ts'
 import { type DesiredState, desiredStates, type SessionStatus } from '../../../domain/session/words.ts'
-import { AGENT, aSession, aTombstone, later, OTHER_AGENT, SESSION, T0, timeouts } from '../../support/a-session.ts'
+import {
+  AGENT,
+  anIntent,
+  aSession,
+  aTombstone,
+  later,
+  OTHER_AGENT,
+  SESSION,
+  T0,
+  timeouts,
+} from '../../support/a-session.ts'
 import { leftOf, rightOf } from '../../support/fake-ports.ts'
 
 const operation: Operation = { actor: 'user:ada', at: later(500), timeouts }
@@ -90,6 +101,20 @@ describe('a command that is redriven', () => {
         revision: before.revision + 1,
       })
     }
+  })
+
+  it('is the operator’s where a drain has sent it first, also of a session that rests already', () => {
+    const leaving = leave(aSession(), anIntent({ actor: 'drain' })).session
+    const rests = { ...leaving, status: 'hibernated', observedGeneration: leaving.generation } as const
+    const command = aCommand({ type: 'hibernate_session', generation: leaving.generation })
+    const { decision } = rightOf(redrive(rests, command, operation))
+    expect(decision.session).to.deep.equal({
+      ...rests,
+      statusReason: 'by_request',
+      statusMessage: null,
+      updatedAt: operation.at,
+      revision: rests.revision + 1,
+    })
   })
 
   it('is dead or expired', () => {

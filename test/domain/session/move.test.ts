@@ -122,8 +122,9 @@ describe('a session that leaves its agent', () => {
     expect(moveStage(overdue(leaving, true), generation)).to.equal('leaving')
     expect(moveStage(resting, generation)).to.equal('rests')
     expect(moveStage(said(leaving, 'failed'), generation)).to.equal('over')
-    // As it waits when an operator has its command sent again.
+    // As it waits when an operator has its command sent again, and no other way.
     expect(moveStage({ ...leaving, statusReason: 'queued_for_agent' }, generation)).to.equal('over')
+    expect(moveStage({ ...leaving, statusReason: 'stop_overdue' }, generation)).to.equal('leaving')
     expect(moveStage({ ...resting, statusReason: 'by_request' }, generation)).to.equal('rests')
     expect(moveStage(arrived(resting, placedOn(OTHER_AGENT)), generation)).to.equal('over')
   })
