@@ -1,14 +1,16 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import { expect } from 'chai'
 import { openDatabase } from '../../../adapters/postgres/pool.ts'
 import { createSessionWriter } from '../../../adapters/postgres/session-writer.ts'
 import { E } from '../../../domain/fp.ts'
 import type { OrgId } from '../../../domain/ids.ts'
-import type { CommitConflict } from '../../../domain/ports/unit-of-work.ts'
+import { type CommitConflict, QuotaHeldError } from '../../../domain/ports/unit-of-work.ts'
 import { type Limits, noLimits, noQuota, type Quota } from '../../../domain/quota/quota.ts'
 import { remove, restart, start, stop } from '../../../domain/session/decide.ts'
 import type { Decision } from '../../../domain/session/session.ts'
 import { eventually } from '../../support/eventually.ts'
-import { holding, letGo, lockWaits } from '../../support/locks.ts'
+import { holding, isFree, letGo, lockWaits } from '../../support/locks.ts'
+import { quickestOf, timed } from '../../support/quickest.ts'
 import {
   ACME,
   ANNA,
@@ -139,6 +141,62 @@ describe('a quota', function () {
     expect([(await using())[0], (await using(GLOBEX))[0]]).to.deep.equal([waiting.length, made.length])
     // They go with the others again.
     expect(tagOf(await create(ACME))).to.equal('made')
+  })
+
+  describe('of several orgs whose sessions are written together', () => {
+    const orgs = Array.from({ length: 8 }, (_, nth) => `org-${nth}` as OrgId)
+    const [first = ACME] = orgs
+    beforeEach(async () => {
+      for (const orgId of orgs) await stores.ask('INSERT INTO orgs (id, name) VALUES ($1, $1)', orgId)
+    })
+
+    const write = () =>
+      createSessionWriter(stores.database, { commandTtlMs: 1_000, seal: () => Buffer.alloc(0) }).insert(
+        orgs.map((orgId) => ({ decision: aCreation(nowhere, { orgId }) })),
+        'briefly',
+      )
+    const ADVISORY = `SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                       WHERE d.datname = current_database() AND locktype = 'advisory' AND classid = 730211`
+    const others = [
+      { who: 'are held', quotas: true, lock: 'SELECT lock_quota_usage(ARRAY[$1])' },
+      { who: 'are set for the first time', quotas: false, lock: 'SELECT pg_advisory_xact_lock(730211, hashtext($1))' },
+    ]
+    for (const { who, quotas, lock } of others)
+      it(`that ${who} in one transaction after another are waited for as long as one, and then none is held`, async () => {
+        if (quotas) for (const orgId of orgs) await set(limited({ maxSessions: 500 }), orgId)
+        await write() // A connection that is made, and has its plans, has nothing to wait for but the quotas.
+        await quickestOf(5, 120, async () => {
+          const before = await kept()
+          const held = await Promise.all(orgs.map((orgId) => holding(stores.url, [lock, orgId])))
+          const ending = (async () => {
+            for (const one of held) {
+              await wait(30)
+              await one.release()
+            }
+          })()
+          let outcome: unknown
+          const ms = await timed(async () => {
+            outcome = await write().catch((error: Error) => error)
+          })
+          // Written, which is possible only when all of them have ended: that is slow, too.
+          if (!(outcome instanceof QuotaHeldError)) return ms
+          expect(outcome.cause).to.include({ code: '55P03' })
+          if (quotas) expect(await isFree(stores.url, 'quota_usage', 'org_id', first)).to.equal(true)
+          await ending
+          expect(await stores.ask(ADVISORY)).to.have.length(0)
+          expect(await kept()).to.equal(before)
+          return ms
+        })
+        expect((await write()).map(tagOf)).to.deep.equal(orgs.map(() => 'made'))
+      })
+
+    it('that have cost some time leave all the time for what is waited for next', async () => {
+      const { rows } = await stores.database.of(orgs).query({
+        text: `SELECT lock_quota_usage_of_new_briefly(ARRAY(SELECT 'org-' || n FROM generate_series(1, 3000) n)),
+                      current_setting('lock_timeout') AS lock_timeout`,
+      })
+      expect(rows[0].lock_timeout).to.equal('0')
+    })
   })
 
   it('that is held for longer than a statement may wait is waited for once, not by each session of its org again', async () => {
