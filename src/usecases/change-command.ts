@@ -1,5 +1,5 @@
 /** An operator's word on one command: load, decide, commit; again when someone else was faster. */
-import { type ApplicationError, notFound } from '../../domain/errors.ts'
+import { type ApplicationError, forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may, scopeOf } from '../../domain/identity/caller.ts'
 import type { CommandId, SessionId } from '../../domain/ids.ts'
@@ -38,7 +38,7 @@ export const changeCommands = (
   get: (caller, id) => async () => {
     const command = await deps.commands.get(scopeOf(caller), id)
     if (command === null) return E.left(notFound('command', id))
-    return may(caller, 'read_org') ? E.right(command) : E.left({ _tag: 'Forbidden', permission: 'read_org' })
+    return may(caller, 'read_org') ? E.right(command) : E.left(forbidden('read_org'))
   },
   redrive: (caller, id, ifMatch) => changeCommand(deps, caller, id, ifMatch, redrive),
   cancel: (caller, id, ifMatch) => changeCommand(deps, caller, id, ifMatch, cancel),
@@ -50,7 +50,7 @@ const changeCommand =
     for (let attempt = 1; attempt <= TRIES; attempt += 1) {
       const command = await deps.commands.get(scopeOf(caller), id)
       if (command === null) return E.left(notFound('command', id))
-      if (!may(caller, 'operate')) return E.left({ _tag: 'Forbidden', permission: 'operate' })
+      if (!may(caller, 'operate')) return E.left(forbidden('operate'))
       if (!isMatch(ifMatch, command.revision)) return E.left(mismatch(command.revision))
       const [session] = await deps.sessions.loadMany([command.sessionId as SessionId])
       if (session === undefined) return E.left(notFound('command', id))

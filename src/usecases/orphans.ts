@@ -1,7 +1,7 @@
 /** Orphans for people: what there is, what happened, and the word that lets them be removed. */
 import type { Agent } from '../../domain/agent/agent.ts'
 import type { InstallationOrphanRemoval, OrgOrphanRemoval } from '../../domain/agent/orphan.ts'
-import { type ApplicationError, notFound } from '../../domain/errors.ts'
+import { type ApplicationError, forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
 import { type Caller, may } from '../../domain/identity/caller.ts'
 import type { AgentId, OrgId } from '../../domain/ids.ts'
@@ -42,8 +42,7 @@ export const orphanUseCases = (deps: OrphanDeps): Omit<Application['orphans'], '
     <A extends InstallationOrphanRemoval>(change: (by: string, ifMatch: IfMatch) => Promise<A | null>, told: string) =>
     (caller: Caller, ifMatch: IfMatch): Answer<A> =>
     async () => {
-      if (!may(caller, 'administer_installation'))
-        return E.left({ _tag: 'Forbidden', permission: 'administer_installation' })
+      if (!may(caller, 'administer_installation')) return E.left(forbidden('administer_installation'))
       const removal = await change(`user:${caller.userId}`, ifMatch)
       if (removal === null) return E.left(mismatch((await deps.orphans.removal()).revision))
       deps.told(told, { by: caller.userId })
@@ -55,7 +54,7 @@ export const orphanUseCases = (deps: OrphanDeps): Omit<Application['orphans'], '
     const isTheirs = id === caller.orgId || may(caller, 'administer_installation')
     const removal = isTheirs ? await deps.orphans.orgRemoval(id) : null
     if (removal === null) return E.left(notFound('org', id))
-    return may(caller, 'operate') ? E.right(removal) : E.left({ _tag: 'Forbidden', permission: 'operate' })
+    return may(caller, 'operate') ? E.right(removal) : E.left(forbidden('operate'))
   }
 
   const inOrg =
@@ -103,7 +102,7 @@ export const orphanUseCases = (deps: OrphanDeps): Omit<Application['orphans'], '
     removal: (caller) => async () =>
       may(caller, 'administer_installation')
         ? E.right(await deps.orphans.removal())
-        : E.left({ _tag: 'Forbidden', permission: 'administer_installation' }),
+        : E.left(forbidden('administer_installation')),
 
     halt: everywhere(deps.orphans.halt, 'no orphan is removed any more that is not approved'),
     resume: everywhere(deps.orphans.resume, 'orphans may be removed again everywhere'),
