@@ -9,20 +9,22 @@ import { byTurns, createTurnstile } from '../domain/turns/turnstile.ts'
 
 /** Reports that wait for a row that somebody holds may take six (`src/delivery/batch.ts`): leases and lanes have the others. */
 export const OWN_CONNECTIONS = 8
-/** Nine places, two that read for watchers who were away, four for what is gathered, and one at least for new sessions. */
-export const CALLERS_CONNECTIONS = 16
+/** Nine places, two that read for watchers who were away, six that read what follows, and one at least for new sessions. */
+export const CALLERS_CONNECTIONS = 18
 
-/**
- * What many callers of an org ask for at once outside of places: single sessions, and what a new session is made from (its template, the
- * agents, what an Idempotency-Key was answered). Two of an org, so that one that hangs does not hold up the next.
- */
-export const GATHERED_READS: TurnsSettings = { most: 4, mostOfOne: 2 }
+/** Single sessions, of which hundreds may be asked for at once. Two of an org, so that one that hangs does not hold up the next. */
+export const SESSION_READS: TurnsSettings = { most: 4, mostOfOne: 2 }
+/** What a new session is made from: its template and the agents, and what was answered under its Idempotency-Key before. */
+export const CREATION_READS: TurnsSettings = { most: 2, mostOfOne: 1 }
+
+/** As long as a request waits for a place (`adapters/http/places.ts`). */
+const TURN_WITHIN_MS = 10_000
 
 export type ServerDatabases = {
   readonly own: Database
   readonly callers: Database
-  /** For `GATHERED_READS`. */
-  readonly byTurns: ReturnType<typeof byTurns>
+  readonly forSessions: ReturnType<typeof byTurns>
+  readonly forCreations: ReturnType<typeof byTurns>
   readonly close: () => Promise<void>
 }
 
@@ -35,7 +37,8 @@ export const openDatabases = (
   return {
     own,
     callers,
-    byTurns: byTurns(createTurnstile(GATHERED_READS)),
+    forSessions: byTurns(createTurnstile(SESSION_READS, TURN_WITHIN_MS)),
+    forCreations: byTurns(createTurnstile(CREATION_READS, TURN_WITHIN_MS)),
     close: async () => void (await Promise.all([own.close(), callers.close()])),
   }
 }

@@ -25,7 +25,7 @@ export type ServerSecrets = {
 
 /** Rejects with an `UnknownSecretKeyError` when the database was sealed under another key. */
 export const openSecrets = async (
-  { own, callers, byTurns }: Omit<ServerDatabases, 'close'>,
+  { own, callers, forCreations }: Pick<ServerDatabases, 'own' | 'callers' | 'forCreations'>,
   settings: { readonly secretKey: string; readonly previousSecretKeys: readonly string[] },
   log: Logger,
 ): Promise<ServerSecrets> => {
@@ -40,7 +40,7 @@ export const openSecrets = async (
     cursors: createCursors(deriveKey(keyring.current, 'cursors'), previousFor('cursors')),
     feedTokens: createFeedTokens(deriveKey(keyring.current, 'feed'), previousFor('feed')),
     idempotency: createIdempotency(
-      { ...answers, find: byTurns(answers.find) },
+      { ...answers, findGathered: forCreations(answers.find) },
       deriveKey(keyring.current, 'idempotency'),
       WAIT_FOR_FIRST_MS,
       previousFor('idempotency'),

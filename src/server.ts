@@ -93,7 +93,7 @@ export const startServer = async (
     pooler: settings.pooler,
     onIdleError: told('a database connection broke'),
   })
-  const { own, callers, byTurns } = databases
+  const { own, callers, forSessions, forCreations } = databases
   const clock = await createDatabaseClock(own)
   const schema = await appliedVersion(own)
   const ids = createIds()
@@ -109,7 +109,7 @@ export const startServer = async (
 
   const access = createAccessStore(own)
   const templateStore = createTemplateStore(callers, cursors, ids)
-  const templates = createRecentTemplates({ ...templateStore, find: byTurns(templateStore.find) })
+  const templates = createRecentTemplates({ ...templateStore, find: forCreations(templateStore.find) })
   const queries = createSessionQueries(callers, cursors, { agentSilentAfterMs })
   const duties = createDutyStore(own)
   const feed = createFeed(own)
@@ -218,14 +218,15 @@ export const startServer = async (
     }),
     readiness: readiness(() => appliedVersion(own), schema),
     sessions: {
-      ...readSessions({ ...queries, get: byTurns(queries.get) }, clock),
+      ...readSessions({ ...queries, get: forSessions(queries.get) }, clock),
       create: createSession({
         ...asked,
         templates,
-        agents: createRecentAgents({ candidates: byTurns(asked.agents.candidates) }),
+        agents: createRecentAgents({ candidates: forCreations(asked.agents.candidates) }),
         matches: limitedMatch,
       }),
-      plan: planSession({ ...asked, templates, matches: limitedMatch }),
+      // It has a place of its own, in which it waits for no creation.
+      plan: planSession({ ...asked, templates: templateStore, matches: limitedMatch }),
       batch: batchSessions({ ...asked, batches: createSessionBatches(callers, { agentSilentAfterMs }) }),
       act: actOnSession(asked),
       remove: removeSession(asked),

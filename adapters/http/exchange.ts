@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import type { Logger } from 'pino'
 import type { OrgId } from '../../domain/ids.ts'
 import { BadCursorError } from '../../domain/ports/sessions.ts'
+import { NoTurnError } from '../../domain/turns/turnstile.ts'
 import { PROBLEM_MEDIA_TYPE, type ProblemCode } from '../../src/api/problem.ts'
 import { RequestAbortedError } from './body.ts'
 import { COMPRESSED_FROM_BYTES, encoded, encodingFor } from './compress.ts'
@@ -217,6 +218,7 @@ export const fail = (exchange: Exchange, thrown: unknown): Refused | null => {
     log.warn({ ...lineOf(exchange), reason: String((thrown as Error).message), msg: 'the database cannot be reached' })
     return refuse(exchange, { _tag: 'Unavailable' })
   }
+  if (thrown instanceof NoTurnError) return refuse(exchange, { _tag: 'Overloaded', what: 'the server' })
   log.error({ ...lineOf(exchange), err: loggable(thrown), msg: 'a request failed' })
   return refuse(exchange, { _tag: 'Fault' })
 }

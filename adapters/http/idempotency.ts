@@ -93,9 +93,12 @@ type First = {
   readonly outcome: Outcome
 }
 
+/** For requests of which an org may have more under way than there are connections; all others look when they have a place of their own. */
+type GatheredAnswers = { readonly findGathered?: IdempotencyStore['find'] }
+
 /** `previous`: what was kept before the secret was rotated is known by one of these. */
 export const createIdempotency = (
-  store: IdempotencyStore,
+  store: IdempotencyStore & GatheredAnswers,
   secret: Buffer,
   waitForFirstMs = WAIT_FOR_FIRST_MS,
   previous: readonly Buffer[] = [],
@@ -121,8 +124,9 @@ export const createIdempotency = (
   }
 
   const goAhead = async (mutation: Mutation, identity: RequestIdentity, until: number, run: Run): Promise<First> => {
+    const find = (mutation.route.takes === 'gathered' ? store.findGathered : null) ?? store.find
     const look = async (): Promise<First | null> => {
-      const kept = await store.find(identity.orgId, identity.caller, identity.keyHash)
+      const kept = await find(identity.orgId, identity.caller, identity.keyHash)
       return kept === null ? null : { kept, outcome: replayed(kept, mutation, identity) }
     }
     for (let isTried = false; ; isTried = true) {

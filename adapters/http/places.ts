@@ -31,7 +31,7 @@ export type PlaceSettings = {
 }
 
 /**
- * Of sixteen connections nine at most are for these, so that what is gathered, and watchers who were away, find one; six at most for one
+ * Of eighteen connections nine at most are for these, so that what is gathered, and watchers who were away, find one; six at most for one
  * org.
  */
 export const PLACES: PlaceSettings = {

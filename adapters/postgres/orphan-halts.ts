@@ -62,12 +62,11 @@ WITH halted AS (${update})
 INSERT INTO agent_events (agent_id, type, data, actor)
 VALUES ($1, 'orphan_removal_halted', jsonb_build_object('lastEpoch', $3::bigint, 'epoch', $4::bigint, 'orgId', $5::text), 'agent:' || $1)`
 
-const HALT_ALL = halting(
-  'UPDATE orphan_removal SET halted_at = now(), halted_by = $1, halted_reason = $2 WHERE halted_at IS NULL',
-)
-const HALT_ORG = halting(
-  'UPDATE org_orphan_removal SET halted_at = now(), halted_by = $1, halted_reason = $2 WHERE org_id = $5 AND halted_at IS NULL',
-)
+/** Also of what is halted already, which somebody may be about to let go on: this waits for them, and halts it anew. */
+const HALTED =
+  'halted_at = coalesce(halted_at, now()), halted_by = coalesce(halted_by, $1), halted_reason = coalesce(halted_reason, $2)'
+const HALT_ALL = halting(`UPDATE orphan_removal SET ${HALTED}`)
+const HALT_ORG = halting(`UPDATE org_orphan_removal SET ${HALTED} WHERE org_id = $5`)
 
 /** Part of the transaction in which agents connect: from then on nothing is removed that they speak for. */
 export const haltRemoval = async (query: Queries['query'], found: readonly Older[]): Promise<readonly OlderFound[]> => {
@@ -95,7 +94,7 @@ export const haltRemoval = async (query: Queries['query'], found: readonly Older
   return inOrder
 }
 
-/** Two servers whose agents come back at once must not wait for each other. */
+/** Two servers whose agents come back at once must not wait for each other: by code units, as COLLATE "C" has it for the ids of orgs. */
 const inLockOrder = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** $1 who, $2 revisions (null: whichever), $3 what `where` names. */
@@ -124,7 +123,7 @@ const LOCK_HALTED_ORGS = `
 SELECT r.org_id, r.halted_at, r.halted_by, r.halted_reason
   FROM org_orphan_removal r JOIN orgs o ON o.id = r.org_id AND o.deleted_at IS NULL
  WHERE r.halted_at IS NOT NULL
- ORDER BY r.org_id FOR NO KEY UPDATE OF r`
+ ORDER BY r.org_id COLLATE "C" FOR NO KEY UPDATE OF r`
 
 /** $1 as orgs are told, who learn no names of the installation's; $2 those that are locked. */
 const RESUME_ORGS = `
@@ -139,7 +138,7 @@ UPDATE org_orphan_removal
 
 const halt = (table: string, where: string): string => `
 UPDATE ${table}
-   SET halted_at = coalesce(halted_at, now()), halted_by = coalesce(halted_by, $1), halted_reason = coalesce(halted_reason, $2)
+   SET ${HALTED}
  WHERE ${where} AND ($3::bigint[] IS NULL OR revision = ANY($3))
 RETURNING ${COLUMNS}`
 

@@ -11,11 +11,15 @@ import { matching, parameters } from './session-filters.ts'
 import { sessionList } from './session-list.ts'
 import { LIVENESS, REACHABLE, VIEW_COLUMNS, viewFromRow } from './session-row.ts'
 
+/** `OFFSET 0`: one after another by their key. Joined, all sessions of an org are read where most orgs have few and this one many. */
 const GET = `
 SELECT w.place, ${VIEW_COLUMNS}, ${REACHABLE('$4')}
   FROM unnest($2::uuid[], $3::text[]) WITH ORDINALITY w (id, owner_id, place)
-  JOIN sessions s ON s.id = w.id ${LIVENESS}
- WHERE s.org_id = $1 AND s.deleted_at IS NULL AND (w.owner_id IS NULL OR s.user_id = w.owner_id)`
+  CROSS JOIN LATERAL (
+    SELECT * FROM sessions one
+     WHERE one.id = w.id AND one.org_id = $1 AND one.deleted_at IS NULL AND (w.owner_id IS NULL OR one.user_id = w.owner_id)
+    OFFSET 0
+  ) s ${LIVENESS}`
 
 export const createSessionQueries = (
   database: Tenants,

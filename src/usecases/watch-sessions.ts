@@ -26,7 +26,7 @@ type Start = Pick<Beginning, 'position'> & {
 }
 
 export const watchSessions = ({ feed, live, tokens }: Deps): Application['sessions']['watch'] => {
-  const turn = createTurnstile(READERS)
+  const turn = createTurnstile(READERS, null)
 
   return (caller, filter, lastEventId) => async () => {
     const scope = scopeOf(caller)

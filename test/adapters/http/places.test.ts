@@ -5,7 +5,7 @@ import { type Asker, createPlaces, PLACES, type PlaceSettings } from '../../../a
 import { E } from '../../../domain/fp.ts'
 import type { Caller } from '../../../domain/identity/caller.ts'
 import type { OrgId } from '../../../domain/ids.ts'
-import { CALLERS_CONNECTIONS, GATHERED_READS } from '../../../src/server-databases.ts'
+import { CALLERS_CONNECTIONS, CREATION_READS, SESSION_READS } from '../../../src/server-databases.ts'
 import { READERS } from '../../../src/usecases/watch-sessions.ts'
 import { eventually } from '../../support/eventually.ts'
 import { serve } from './api-server.ts'
@@ -62,7 +62,7 @@ describe('the places of a replica', () => {
 
   it('with those who read for watchers leave connections for what is gathered, and to one org not two thirds', () => {
     const { usual, long } = PLACES
-    const all = [usual, long, READERS, GATHERED_READS]
+    const all = [usual, long, READERS, SESSION_READS, CREATION_READS]
     const sum = (of: 'most' | 'mostOfOne') => all.reduce((total, each) => total + each[of], 0)
     expect(sum('most')).to.be.below(CALLERS_CONNECTIONS)
     expect(sum('mostOfOne') / CALLERS_CONNECTIONS).to.be.below(2 / 3)

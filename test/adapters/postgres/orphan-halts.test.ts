@@ -4,6 +4,7 @@ import { createOrphanHalts } from '../../../adapters/postgres/orphan-halts.ts'
 import type { Database } from '../../../adapters/postgres/pool.ts'
 import type { AgentId, OrgId } from '../../../domain/ids.ts'
 import type { Peer } from '../../../domain/ports/agents.ts'
+import { lockWaits } from '../../support/locks.ts'
 import { orphansOf, someOrphans } from '../../support/orphans.ts'
 import {
   ACME,
@@ -139,6 +140,24 @@ describe('the removal of orphans', function () {
     expect(await orphans.inventory(alsoBack, later, 9)).to.deep.include({ removing: 0 })
     expect((await stores.orphans.removal()).orgs.map(({ orgId }) => orgId)).to.deep.equal([ACME, GLOBEX])
   })
+
+  for (const where of ['an org', 'all'])
+    it(`of ${where} that is about to be let go on is halted anew by an agent that connects just then`, async () => {
+      const orgId = where === 'an org' ? ACME : null
+      const [first, second] = [await enrolledIn('first', orgId), await enrolledIn('second', orgId)]
+      await connected(stores, first, { lastEpoch: 41 })
+      let connecting: Promise<unknown> = Promise.resolve()
+      await stores.database.together(async (bound) => {
+        await createOrphanHalts(bound).resume('user:olga')
+        connecting = connected(stores, second, { lastEpoch: 99 })
+        await lockWaits(stores.ask, 1)
+      })
+      await connecting
+      const { halted, haltedBy, orgs } = await stores.orphans.removal()
+      expect(where === 'all' ? [halted, haltedBy] : orgs.map((org) => org.haltedBy)).to.deep.equal(
+        where === 'all' ? [true, second] : [second],
+      )
+    })
 
   it('is halted by each of many agents that come back at once, for whom each speaks', async () => {
     const agents = await Promise.all(

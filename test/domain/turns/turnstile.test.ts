@@ -1,9 +1,9 @@
 import { expect } from 'chai'
-import { byTurns, createTurnstile } from '../../../domain/turns/turnstile.ts'
+import { byTurns, createTurnstile, NoTurnError } from '../../../domain/turns/turnstile.ts'
 
 describe('those who read for watchers that were away', () => {
   it('are let in by turns of orgs, and go on when one of them fails', async () => {
-    const turn = createTurnstile({ most: 1, mostOfOne: 1 })
+    const turn = createTurnstile({ most: 1, mostOfOne: 1 }, null)
     const order: string[] = []
     const held = Promise.withResolvers<void>()
     const failing = turn('acme', () => held.promise)
@@ -15,11 +15,26 @@ describe('those who read for watchers that were away', () => {
   })
 })
 
+describe('a turnstile', () => {
+  it('refuses whoever has waited for too long, who is not let in later and takes nobody’s turn', async () => {
+    const turn = createTurnstile({ most: 1, mostOfOne: 1 }, 20)
+    const held = Promise.withResolvers<void>()
+    const holding = turn('acme', () => held.promise)
+    const begun: string[] = []
+    const late = await turn('globex', async () => void begun.push('late')).catch((error: unknown) => error)
+    expect(late).to.be.an.instanceOf(NoTurnError)
+    const next = turn('globex', async () => void begun.push('next'))
+    held.resolve()
+    await Promise.all([holding, next])
+    expect(begun).to.deep.equal(['next'])
+  })
+})
+
 describe('reads by turns', () => {
   it('are asked with what they were given, and answered, in the turn of their org', async () => {
     const held = Promise.withResolvers<void>()
     const asked: string[] = []
-    const find = byTurns(createTurnstile({ most: 2, mostOfOne: 1 }))(async (org: string, name: string) => {
+    const find = byTurns(createTurnstile({ most: 2, mostOfOne: 1 }, null))(async (org: string, name: string) => {
       asked.push(`${org}/${name}`)
       await held.promise
       return name
