@@ -80,7 +80,7 @@ const table: Table = {
   Unauthorized: ({ given }) => ({
     code: 'unauthorized',
     detail: given
-      ? 'this key or token is not known, has expired or was revoked'
+      ? 'this key or token is not known, has expired or was revoked; it is sent as Authorization: Bearer …'
       : 'send an API key or a JWT: Authorization: Bearer …',
     // RFC 6750, section 3: no error code when no credentials were given.
     headers: { 'WWW-Authenticate': `Bearer realm="streamspace"${given ? ', error="invalid_token"' : ''}` },
@@ -91,7 +91,7 @@ const table: Table = {
   }),
   Forbidden: ({ permission }) => ({
     code: 'forbidden',
-    detail: `your role does not have the permission ${permission}: ${rolesWith(permission).join(', ')}`,
+    detail: `this takes the permission ${permission}, which your role does not have: ask somebody who is ${rolesWith(permission).join(' or ')}`,
   }),
 
   UnknownPath: ({ path }) => ({ code: 'not_found', detail: `there is nothing at ${path}; /docs shows what there is` }),
@@ -207,7 +207,7 @@ const table: Table = {
   }),
   VersionMismatch: ({ current }) => ({
     code: 'precondition_failed',
-    detail: `If-Match names another version than the current one, ${current}: read it again`,
+    detail: `If-Match does not name the current version, ${current}: read it again, and send its ETag as it is, in quotes`,
     more: { version: current },
   }),
 

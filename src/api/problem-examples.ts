@@ -13,8 +13,13 @@ const more: { readonly [C in ProblemCode]?: { readonly [member: string]: unknown
       { field: 'colour', message: 'is not a known field' },
     ],
   },
-  unauthorized: { detail: 'this key or token is not known, has expired or was revoked' },
-  forbidden: { detail: 'your role does not have the permission operate' },
+  unauthorized: {
+    detail: 'this key or token is not known, has expired or was revoked; it is sent as Authorization: Bearer …',
+  },
+  forbidden: {
+    detail:
+      'this takes the permission operate, which your role does not have: ask somebody who is operator or admin or installation',
+  },
   not_found: { detail: 'there is no session "01890a5d-ac96-774b-bcce-b302099a8057" that you can see' },
   transition_refused: {
     detail: 'a session that is stopped does not take hibernate; it takes: start, wake, delete',

@@ -42,7 +42,7 @@ const nextStep = (problem: Problem, to: Connection): string | null => {
     case 'no_agent':
       return 'streamspace agent list shows what there is; an operator enrols one with streamspace agent enrol'
     case 'agent_exists':
-      return 'streamspace agent rotate-token <id> gives it a new token, and ends the old one'
+      return 'if it is yours, streamspace agent rotate-token <id> gives it a new token and ends the old one; else take another id'
     case 'agent_has_sessions':
       return 'streamspace agent delete <id> --force removes it all the same'
     case 'command_outdated':

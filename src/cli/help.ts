@@ -9,6 +9,7 @@ const ofProgram: Help = {
   STREAMSPACE_URL       the server (default: ${DEFAULT_URL})
   STREAMSPACE_API_KEY   the key. When it is not set and the server is on this machine, the one is used that
                         npm start keeps in .streamspace/admin-key (STREAMSPACE_DATA_DIR/admin-key)
+  STREAMSPACE_ORG       the org in which an installation key acts (default: its own)
   NO_COLOR              no colours; in a pipe there are none either
 
 Exit status: 0 done; 1 failed or refused; 2 asked wrongly.`,
@@ -56,7 +57,7 @@ const ofCommands: { readonly [command: string]: Help } = {
   },
   'session batch': {
     notes: `By ids, or all that the filters find; --expect says how many that are, and with another number nothing is done. Without
-it they are counted first. Exit status 1 when one of them was refused.`,
+it they are counted first, and a delete by filters is refused with their number. Exit status 1 when one of them was refused.`,
     examples: [
       'session batch stop --label team=web --expect 12',
       'session batch delete 01890a5d-ac96-774b-bcce-b302099a8057 01890a5d-ac96-774b-bcce-b302099a8058',

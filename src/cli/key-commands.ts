@@ -42,7 +42,8 @@ export const addKeyCommands = (program: Command, context: Context): void => {
     if (keyFile !== undefined) await writePrivateFile(keyFile, secret)
     if (json) terminal.json(keyFile === undefined ? { ...apiKey, key: secret } : apiKey)
     else terminal.out(keyFile === undefined ? secret : `the key ${apiKey.id} is in ${keyFile}`)
-    terminal.note(`this key is shown once; whoever has it is ${apiKey.userId} with the role ${apiKey.role}`)
+    const shown = keyFile === undefined ? `this key, ${apiKey.id}, is shown once; whoever` : 'whoever'
+    terminal.note(`${shown} has it is ${apiKey.userId} with the role ${apiKey.role}`)
   }
 
   withListOptions(key.command('list').description('list keys, newest first'), null).action(
@@ -108,5 +109,6 @@ const keyColumns = (now: number): readonly Column<ApiKey>[] => [
     cell: (key) => stateOf(key, now),
     colour: (key) => (stateOf(key, now) === 'valid' ? 'green' : 'gray'),
   },
+  { title: 'ENDS', cell: ({ expiresAt }) => expiresAt },
   { title: 'USED', cell: ({ lastUsedAt }) => (lastUsedAt === null ? null : age(lastUsedAt, now)) },
 ]

@@ -47,7 +47,9 @@ export const addWebhookCommands = (program: Command, context: Context): void => 
       terminal.out(made.id)
       terminal.out(secretFile === undefined ? secret : `its secret is in ${secretFile}`)
     }
-    terminal.note('the secret is shown once; whoever has it can sign as this server')
+    terminal.note(
+      `${secretFile === undefined ? 'the secret is shown once; whoever' : 'whoever'} has it can sign as this server`,
+    )
   }
   const show = (found: Webhook, json: true | undefined): void => {
     if (json) terminal.json(found)
