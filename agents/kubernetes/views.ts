@@ -154,6 +154,19 @@ const terminationOf = (state: V1ContainerState | undefined): Termination | null 
   }
 }
 
+const OOM_KILLED = 'OOMKilled'
+/** Of a container that was ended by SIGKILL (128 + 9). */
+const KILLED = 137
+
+/**
+ * Where a container has ended twice before anybody looked, the last end counts. But containerd does not see each time, before it tells the kubelet
+ * of a kill, that it was for want of memory (containerd/containerd#8180): then the end before says why.
+ */
+const lastEnd = (last: Termination | null, before: Termination | null): Termination | null => {
+  if (last === null) return before
+  return last.exitCode === KILLED && before?.reason === OOM_KILLED ? { ...last, reason: OOM_KILLED } : last
+}
+
 const containerView = (pod: V1Pod): ContainerView | null => {
   const status = pod.status?.containerStatuses?.[0]
   if (status === undefined) return null
@@ -163,7 +176,7 @@ const containerView = (pod: V1Pod): ContainerView | null => {
     imageId: status.imageID || null,
     state: running ? 'running' : terminated ? 'terminated' : 'waiting',
     waiting: waiting ? { reason: waiting.reason ?? '', message: waiting.message ?? '' } : null,
-    ended: terminationOf(status.state) ?? terminationOf(status.lastState),
+    ended: lastEnd(terminationOf(status.state), terminationOf(status.lastState)),
     restarts: status.restartCount,
     ready: status.ready,
   }

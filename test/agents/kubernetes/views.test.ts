@@ -82,6 +82,18 @@ describe('what is remembered of objects of a cluster', () => {
     expect(again.container).to.deep.include({ ended, state: 'running', restarts: 1 })
   })
 
+  it('of a container that was killed twice, for want of memory: so also where that was seen of the first time alone', () => {
+    const killed = (reason: string) => ({ terminated: { exitCode: 137, reason } as never })
+    const reasonOf = (last: string, before: string) =>
+      podView(pod(container(killed(last), { lastState: killed(before) }))).container?.ended?.reason
+    expect(reasonOf('Error', 'OOMKilled')).to.equal('OOMKilled')
+    expect(reasonOf('OOMKilled', 'Error')).to.equal('OOMKilled')
+    expect(reasonOf('Error', 'Error')).to.equal('Error')
+    const then = { terminated: { exitCode: 3, reason: 'Error' } as never }
+    const later = podView(pod(container(then, { lastState: killed('OOMKilled') })))
+    expect(later.container?.ended).to.include({ reason: 'Error', exitCode: 3 })
+  })
+
   it('of a container that was seen to run once: that it ran, whatever the kubelet calls it later', () => {
     const before = podView(pod(container({ running: {} })))
     const waiting = pod(container({ waiting: { reason: 'ContainerCreating' } }))
