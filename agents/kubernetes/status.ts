@@ -109,8 +109,23 @@ const ranMs = (pod: PodView, now: number): number =>
     ? (pod.container?.ended?.ranMs ?? 0)
     : Math.max(0, now - pod.runningSince)
 
-const faultOf = (pod: PodView, { desired }: SessionRecord): Fault => {
-  const ended = pod.container?.ended ?? null
+const OOM_KILLED = 'OOMKilled'
+/** Of a container that was ended by SIGKILL (128 + 9). */
+const KILLED = 137
+
+/**
+ * Where it has ended twice before that was counted, the last end counts. But containerd does not see each time, before it tells the kubelet of a
+ * kill, that it was for want of memory (containerd/containerd#8180): then the end before says why.
+ */
+const endOf = ({ container }: PodView, count: number): ContainerView['ended'] => {
+  const { ended, endedBefore } = container ?? { ended: null, endedBefore: null }
+  const wasTheSame = count > 1 && ended?.exitCode === KILLED && endedBefore?.reason === OOM_KILLED
+  return ended !== null && wasTheSame ? { ...ended, reason: OOM_KILLED } : ended
+}
+
+/** `count`: how often it has ended since that was last counted. */
+const faultOf = (pod: PodView, { desired }: SessionRecord, count: number): Fault => {
+  const ended = endOf(pod, count)
   const exit: Exit = ended === null ? { kind: 'unknown' } : exitOf(ended.exitCode)
   return { exit, ending: endingOf(pod, ended, desired.spec.resources.memoryMib), termination: ended }
 }
@@ -119,7 +134,7 @@ const endingOf = (pod: PodView, ended: ContainerView['ended'], memoryMib: number
   if (pod.reason === 'Evicted') return { reason: 'evicted', message: `its pod was evicted: ${pod.message}` }
   if (pod.reason === 'NodeLost')
     return { reason: 'node_lost', message: `the node ${pod.node ?? ''} is lost: ${pod.message}` }
-  if (ended?.reason === 'OOMKilled') return outOfMemory(memoryMib)
+  if (ended?.reason === OOM_KILLED) return outOfMemory(memoryMib)
   if (pod.going || pod.released) return { reason: 'removed_outside', message: 'its pod was removed from outside' }
   if (isLost(pod) && ended === null)
     return { reason: 'platform_error', message: `its pod failed: ${pod.reason} ${pod.message}`.trim() }
@@ -145,8 +160,8 @@ const whenEnded = (
   fresh: readonly { readonly pod: PodView; readonly count: number }[],
   sum: number,
 ): Seen => {
-  const last = fresh.findLast(({ count }) => count > 0)?.pod as PodView
-  const { exit, ending, termination } = faultOf(last, record)
+  const { pod: last, count } = fresh.findLast((one) => one.count > 0) as (typeof fresh)[number]
+  const { exit, ending, termination } = faultOf(last, record, count)
   const before = record.restarts + sum - 1
   const forgiven = ranMs(last, now) >= healthyAfterMs ? before : record.forgiven
   const next = policyOf(record.desired.spec.restart, { exit, ending }, before - forgiven)

@@ -58,6 +58,8 @@ export type ContainerView = {
   readonly waiting: { readonly reason: string; readonly message: string } | null
   /** The last ending, of this container or the one before. */
   readonly ended: Termination | null
+  /** The end before that, where it has ended twice and not begun again. */
+  readonly endedBefore: Termination | null
   readonly restarts: number
   readonly ready: boolean
 }
@@ -154,29 +156,18 @@ const terminationOf = (state: V1ContainerState | undefined): Termination | null 
   }
 }
 
-const OOM_KILLED = 'OOMKilled'
-/** Of a container that was ended by SIGKILL (128 + 9). */
-const KILLED = 137
-
-/**
- * Where a container has ended twice before anybody looked, the last end counts. But containerd does not see each time, before it tells the kubelet
- * of a kill, that it was for want of memory (containerd/containerd#8180): then the end before says why.
- */
-const lastEnd = (last: Termination | null, before: Termination | null): Termination | null => {
-  if (last === null) return before
-  return last.exitCode === KILLED && before?.reason === OOM_KILLED ? { ...last, reason: OOM_KILLED } : last
-}
-
 const containerView = (pod: V1Pod): ContainerView | null => {
   const status = pod.status?.containerStatuses?.[0]
   if (status === undefined) return null
   const { running, terminated, waiting } = status.state ?? {}
+  const [ended, before] = [terminationOf(status.state), terminationOf(status.lastState)]
   return {
     id: status.containerID || null,
     imageId: status.imageID || null,
     state: running ? 'running' : terminated ? 'terminated' : 'waiting',
     waiting: waiting ? { reason: waiting.reason ?? '', message: waiting.message ?? '' } : null,
-    ended: lastEnd(terminationOf(status.state), terminationOf(status.lastState)),
+    ended: ended ?? before,
+    endedBefore: ended === null ? null : before,
     restarts: status.restartCount,
     ready: status.ready,
   }

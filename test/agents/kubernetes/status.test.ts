@@ -42,6 +42,7 @@ const aContainer = (more: Partial<ContainerView> = {}): ContainerView => ({
   state: 'running',
   waiting: null,
   ended: null,
+  endedBefore: null,
   restarts: 0,
   ready: true,
   ...more,
@@ -190,6 +191,19 @@ describe('how a session on Kubernetes is', () => {
     expect(see({ pods: started, record: counted })).to.include({ kind: 'running' })
     const last = aRecord({ policy: 'on-failure', maxRetries: 2 }, { restarts: 2, counted: { p1: 2 } })
     expect(see({ pods, record: last })).to.include({ kind: 'over', reason: 'restart_limit', restarts: 2 })
+  })
+
+  it('a program that was killed twice took too much memory both times where that was seen of the first, and neither is counted', () => {
+    const killed = (reason: string) => ({ reason, exitCode: 137, output: null, ranMs: 10 })
+    const pods = [ended(137, 'Error', { endedBefore: killed('OOMKilled'), restarts: 1 })]
+    expect(see({ pods })).to.include({ kind: 'over', reason: 'out_of_memory' })
+    const earlier = aRecord({ policy: 'never' }, { restarts: 1, counted: { p1: 1 } })
+    expect(see({ pods, record: earlier })).to.include({ kind: 'over', reason: 'exited_early' })
+    for (const other of [
+      ended(137, 'Error', { endedBefore: killed('Error'), restarts: 1 }),
+      ended(3, 'Error', { endedBefore: killed('OOMKilled'), restarts: 1 }),
+    ])
+      expect(see({ pods: [other] })).to.include({ kind: 'over', reason: 'exited_early' })
   })
 
   it('restarts before it was well for long no longer count', () => {

@@ -82,16 +82,12 @@ describe('what is remembered of objects of a cluster', () => {
     expect(again.container).to.deep.include({ ended, state: 'running', restarts: 1 })
   })
 
-  it('of a container that was killed twice, for want of memory: so also where that was seen of the first time alone', () => {
-    const killed = (reason: string) => ({ terminated: { exitCode: 137, reason } as never })
-    const reasonOf = (last: string, before: string) =>
-      podView(pod(container(killed(last), { lastState: killed(before) }))).container?.ended?.reason
-    expect(reasonOf('Error', 'OOMKilled')).to.equal('OOMKilled')
-    expect(reasonOf('OOMKilled', 'Error')).to.equal('OOMKilled')
-    expect(reasonOf('Error', 'Error')).to.equal('Error')
-    const then = { terminated: { exitCode: 3, reason: 'Error' } as never }
-    const later = podView(pod(container(then, { lastState: killed('OOMKilled') })))
-    expect(later.container?.ended).to.include({ reason: 'Error', exitCode: 3 })
+  it('of a container that ended twice: both ends; of one that has begun again, the last', () => {
+    const end = (exitCode: number) => ({ terminated: { exitCode, reason: 'Error' } as never })
+    const twice = podView(pod(container(end(2), { lastState: end(1) }))).container
+    expect([twice?.ended?.exitCode, twice?.endedBefore?.exitCode]).to.deep.equal([2, 1])
+    const again = podView(pod(container({ running: {} }, { lastState: end(1) }))).container
+    expect([again?.ended?.exitCode, again?.endedBefore]).to.deep.equal([1, null])
   })
 
   it('of a container that was seen to run once: that it ran, whatever the kubelet calls it later', () => {
