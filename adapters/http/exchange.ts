@@ -218,7 +218,10 @@ export const fail = (exchange: Exchange, thrown: unknown): Refused | null => {
     log.warn({ ...lineOf(exchange), reason: String((thrown as Error).message), msg: 'the database cannot be reached' })
     return refuse(exchange, { _tag: 'Unavailable' })
   }
-  if (thrown instanceof NoTurnError) return refuse(exchange, { _tag: 'Overloaded', what: 'the server' })
+  if (thrown instanceof NoTurnError) {
+    log.warn({ ...lineOf(exchange), msg: 'a turn at the database did not come in time' })
+    return refuse(exchange, { _tag: 'Overloaded', what: 'the server' })
+  }
   log.error({ ...lineOf(exchange), err: loggable(thrown), msg: 'a request failed' })
   return refuse(exchange, { _tag: 'Fault' })
 }
