@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import pg from 'pg'
 import { eventually } from './support/eventually.ts'
+import { BY_THE_INSTALLATION } from './support/installation-entry.ts'
 import { keyOf } from './support/keys.ts'
 import { type Answer, type Json, type Rest, rest } from './support/rest.ts'
 import { scene } from './support/scene.ts'
@@ -192,12 +193,7 @@ describe('the audit trail', function () {
     for (const entry of theirs)
       expect(entry).to.deep.include({
         orgId: 'acme',
-        userId: null,
-        keyId: null,
-        role: 'installation',
-        ip: '',
-        userAgent: null,
-        outcome: 'succeeded',
+        ...BY_THE_INSTALLATION,
       })
     expect(theirs[1].after).to.deep.include({ orgId: 'acme', name: 'made for them', key: '[redacted]' })
     expect(theirs[3]).to.deep.include({ requestId: 'six', before: { maxSessions: 5 }, after: { maxSessions: 6 } })

@@ -7,11 +7,19 @@ import { eventually } from './support/eventually.ts'
 import { keyOf } from './support/keys.ts'
 import { connect } from './support/raw-agent.ts'
 import { type Json, rest } from './support/rest.ts'
-import { scene } from './support/scene.ts'
+import { type Scene, scene } from './support/scene.ts'
 import { migratedDatabase, server } from './support/streamspace.ts'
 
 const FLOOD = 300
 const USERS = 40
+
+/** Of the database, past the server, until the test ends. */
+const clientOf = async (here: Scene, database: string): Promise<pg.Client> => {
+  const client = new pg.Client({ connectionString: database })
+  await client.connect()
+  here.finally(() => client.end())
+  return client
+}
 
 type Answered = { readonly status: number; readonly headers: Headers; readonly body: Json }
 
@@ -36,12 +44,7 @@ describe('a flood of batches of one org', function () {
     await eventually(() => expect(agent.commands()).to.have.length(2))
 
     // Whatever wants this session waits in the database until the test lets go of it, with the connection that it has.
-    const [holder, onlooker] = [1, 2].map(() => new pg.Client({ connectionString: database }))
-    if (holder === undefined || onlooker === undefined) throw new Error('there are two')
-    for (const client of [holder, onlooker]) {
-      await client.connect()
-      here.finally(() => client.end())
-    }
+    const [holder, onlooker] = [await clientOf(here, database), await clientOf(here, database)]
     await holder.query('BEGIN')
     await holder.query('SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE', [held.id])
     let answered: Answered[] = []
@@ -108,12 +111,7 @@ describe('many users of one org', function () {
     ).then((keys) => keys.map((key) => rest(control.url, key)))
     const acme = rest(control.url, await keyOf(database, 'admin', 'acme'))
     const globex = rest(control.url, await keyOf(database, 'admin', 'globex'))
-    const [holder, onlooker] = [1, 2].map(() => new pg.Client({ connectionString: database }))
-    if (holder === undefined || onlooker === undefined) throw new Error('there are two')
-    for (const client of [holder, onlooker]) {
-      await client.connect()
-      here.finally(() => client.end())
-    }
+    const [holder, onlooker] = [await clientOf(here, database), await clientOf(here, database)]
     await holder.query('BEGIN; LOCK TABLE sessions, templates')
     const flood = users.flatMap((user, at) => [
       user.get(`/sessions/${randomUUID()}`),

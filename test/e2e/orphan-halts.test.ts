@@ -1,5 +1,6 @@
 /** Whether orphans are removed at all, over REST: what an ETag has seen, and whom it is told that removal goes on. */
 import { expect } from 'chai'
+import { BY_THE_INSTALLATION } from './support/installation-entry.ts'
 import { keyOf } from './support/keys.ts'
 import { type Answer, type Json, rest } from './support/rest.ts'
 import { scene } from './support/scene.ts'
@@ -75,12 +76,7 @@ describe('the removal of orphans', function () {
       expect(trail).to.have.length(told[org] + 1)
       expect(trail[0]).to.deep.include({
         orgId: org,
-        userId: null,
-        keyId: null,
-        role: 'installation',
-        ip: '',
-        userAgent: null,
-        outcome: 'succeeded',
+        ...BY_THE_INSTALLATION,
         requestId: 'let go on',
         after: { halted: false, haltedAt: null, haltedBy: null, haltedReason: null },
       })
