@@ -27,6 +27,7 @@ export type DockerPlatformOptions = {
   readonly wrote?: (what: string) => void
   /** Another agent of the same id works on this engine now: nothing can be done here any more. */
   readonly lost?: () => void
+  readonly housekeepingMs?: number
 }
 
 const HOUSEKEEPING_MS = 30_000
@@ -169,7 +170,7 @@ export const createDockerPlatform = (
         ),
     })
     const timers = [
-      setInterval(() => void keepHouse(here), HOUSEKEEPING_MS),
+      setInterval(() => void keepHouse(here).catch(trouble), options.housekeepingMs ?? HOUSEKEEPING_MS),
       setInterval(() => void lookForRoom(), LOOK_FOR_ROOM_MS),
     ]
     opened = { around: here, watch, timers }
@@ -192,7 +193,12 @@ export const createDockerPlatform = (
     }
   }
 
+  /**
+   * Only by the owner, and once it knows what there is: a container that is to start again keeps the id of its network, and
+   * would have to be made anew.
+   */
   const keepHouse = async (around: Surroundings): Promise<void> => {
+    if (!adopted || ending || (await isLost())) return
     const inUse = (): ReadonlySet<string> =>
       new Set(
         [...sessions.values()].flatMap(({ anchor, workload, orgId }) => {
@@ -200,8 +206,7 @@ export const createDockerPlatform = (
           return atRest && workload === null ? [] : (anchor?.desired.orgId ?? orgId ?? [])
         }),
       )
-    await networks.removeEmpty(around, inUse).catch((error: unknown) => around.trouble(error))
-    await isLost().catch(() => false)
+    await networks.removeEmpty(around, inUse)
   }
 
   const end = async (last: (around: Surroundings) => Promise<void>): Promise<void> => {

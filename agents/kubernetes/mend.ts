@@ -40,9 +40,20 @@ const found = (around: Surroundings, life: Life): (() => Promise<void>) | null =
   const { record } = anchor
   if (anchor.agent !== agentId || anchor.damaged) return () => writeRecord(around, life, record)
   if (deployment === null || deployment.going) return null
-  if (deployment.agent !== agentId || deployment.owner === null)
-    return () => mendDeployment(around, life, anchor.seen.uid)
+  if (deployment.owner === null) return () => ownAgain(around, life, anchor.seen.uid)
+  if (deployment.agent !== agentId) return () => mendDeployment(around, life, anchor.seen.uid)
   return null
+}
+
+/**
+ * Whoever deletes a record with `--cascade=orphan` has the cluster take the owner off all else first, and the watch of records
+ * may be behind that of Deployments. One that had its owner back would go after it, alone, and the rest would be nobody's.
+ */
+const ownAgain = async (around: Surroundings, life: Life, owner: string): Promise<void> => {
+  const record = await recordByName(around, life)
+  if (record !== null) around.learn.anchor(record)
+  if (record?.metadata?.uid === owner && record.metadata.deletionTimestamp === undefined)
+    await mendDeployment(around, life, owner)
 }
 
 /** Its ReplicaSet has made another, and two may not have one home. It is watched until it has ended. */
@@ -64,13 +75,18 @@ const unlessGone = async (asked: Promise<unknown>): Promise<void> => {
 
 /** The record of a session of which only other things are found: its label may have been taken off while no agent looked. */
 export const seekAnchor = async (around: Surroundings, life: Life): Promise<void> => {
+  const there = await recordByName(around, life)
+  life.sought = true
+  if (there !== null && ownerIn(there) === around.settings.agentId) around.learn.anchor(there)
+}
+
+/** null: there is none. */
+const recordByName = async (around: Surroundings, life: Life): Promise<V1ConfigMap | null> => {
   try {
-    const there = await around.objects.get<V1ConfigMap>(kinds.configMap, nameOf(life.sessionId))
-    life.sought = true
-    if (ownerIn(there) === around.settings.agentId) around.learn.anchor(there)
+    return await around.objects.get<V1ConfigMap>(kinds.configMap, nameOf(life.sessionId))
   } catch (error) {
-    if (!isGone(error)) throw error
-    life.sought = true
+    if (isGone(error)) return null
+    throw error
   }
 }
 

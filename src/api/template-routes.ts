@@ -32,7 +32,7 @@ export const templateRoutes = {
       200: { description: 'Nothing changed: the newest version', codec: templateCodec, headers: ['Location', 'ETag'] },
       201: { description: 'A new version', codec: templateCodec, headers: ['Location', 'ETag'] },
     },
-    problems: [],
+    problems: ['invalid_parameters'],
   },
   getTemplate: {
     ...reading,

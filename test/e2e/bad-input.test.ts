@@ -251,7 +251,11 @@ describe('bad input', function () {
       400,
       'invalid_request',
     )
-    problem(await control.rest.get('/templates/empty'), 404, 'not_found')
+    const idle = { displayName: 'x', spec: { process: { command: ['true'] } } }
+    const parameters = [{ name: 'size', type: 'string', pattern: '^[sml]$', default: 'huge' }]
+    const misfit = problem(await put({ name: 'misfit', ...idle, parameters }), 422, 'invalid_parameters')
+    expect(fields(misfit)).to.deep.equal(['parameters[0].default'])
+    for (const name of ['empty', 'misfit']) problem(await control.rest.get(`/templates/${name}`), 404, 'not_found')
   })
 
   it('a body over 1 MiB, and text that no database holds', async () => {

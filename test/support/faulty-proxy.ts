@@ -44,8 +44,8 @@ export type FaultyProxy = {
   isAway: boolean
   /** While it is true, nothing is answered and nothing is closed. */
   isMute: boolean
-  /** Of watches that are open now nothing of the server's is heard any more, and they are not closed. */
-  readonly silence: () => void
+  /** Of watches that are open now, all or those of a kind, nothing of the server's is heard any more, and they are not closed. */
+  readonly silence: (plural?: string) => void
   /** Writes to the open watches of a kind; false: there is none. */
   readonly inject: (plural: string, text: string) => boolean
   /** Forgets what was counted, and behaves. */
@@ -146,6 +146,8 @@ export const faultyProxy = async (kubeconfig: string): Promise<FaultyProxy> => {
     isAway: false,
     isMute: false,
   }
+  const streamsOf = (plural = ''): readonly Stream[] =>
+    [...streams].filter(({ path }) => path.split('?')[0]?.endsWith(`/${plural}`) || plural === '')
   const cut = (): void => {
     for (const socket of sockets) socket.resetAndDestroy()
   }
@@ -158,11 +160,11 @@ export const faultyProxy = async (kubeconfig: string): Promise<FaultyProxy> => {
     mostAtOnce: () => most,
     openWatches: () => [...streams].map((one) => one.path),
     cut,
-    silence: () => {
-      for (const one of streams) one.isSilent = true
+    silence: (plural) => {
+      for (const one of streamsOf(plural)) one.isSilent = true
     },
     inject: (plural, text) => {
-      const all = [...streams].filter((one) => one.path.split('?')[0]?.endsWith(`/${plural}`))
+      const all = streamsOf(plural)
       for (const { answer } of all) answer.write(text)
       return all.length > 0
     },

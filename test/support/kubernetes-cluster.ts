@@ -22,6 +22,7 @@ import { BUSYBOX } from './docker-engine.ts'
 import { atEndOfRun } from './end-of-run.ts'
 import { engineFolder } from './engine-folder.ts'
 import { eventually } from './eventually.ts'
+import { clusterFolder, takeDownLeftBehind } from './kubernetes-left-behind.ts'
 import { settleNode } from './kubernetes-node.ts'
 
 export type KubernetesCluster = {
@@ -93,7 +94,8 @@ const clusterOf = async (kubeconfig: string, dockerHost: string | null): Promise
 
 const started = async (): Promise<KubernetesCluster> => {
   const kube = kubeScript() ?? ''
-  const folder = await mkdtemp(join(engineFolder(), 'streamspace-test-kube-'))
+  await takeDownLeftBehind((folder) => run(kube, ['down', folder]))
+  const folder = await mkdtemp(join(engineFolder(), clusterFolder))
   atEndOfRun(async () => {
     await run(kube, ['down', folder]).catch(() => {})
   })

@@ -134,7 +134,7 @@ describe('an engine that is not as it should be', function () {
     await engine.stop()
     const path = engine.host.replace('unix://', '')
     if (existsSync(path)) rmSync(path)
-    const agent = await here.agent()
+    const agent = await here.agent({}, { housekeepingMs: 10 })
     expect(agent.degraded.at(-1)).to.match(/cannot be reached: .*ENOENT.*start the engine or set DOCKER_HOST/)
     expect(agent.platform.adopted?.()).to.equal(false)
     const early = await agent.apply(session, site(), { state: 'stopped', generation: 2 })

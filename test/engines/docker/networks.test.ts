@@ -152,6 +152,23 @@ describe('networks of sessions', function () {
     agent = await here.agent()
   })
 
+  it('are left as they are by an agent that another has taken over from', async () => {
+    const orgId = 'an org whose session has ended'
+    let noticed = 0
+    const older = await here.agent({}, { housekeepingMs: 20, lost: () => (noticed += 1) })
+    const newer = await here.agent()
+    const id = aSessionId()
+    const spec = script('sleep 1; exit 3')
+    await newer.run(id, spec, { orgId })
+    await newer.reported(id, 'failed')
+    const before = noticed
+    await eventually(() => expect(noticed).to.be.greaterThan(before + 5))
+    expect((await here.docker.listNetworks()).map(({ Name }) => Name)).to.include(networkName(here.agentId, orgId))
+    await newer.apply(id, spec, { generation: 2, state: 'deleted', orgId })
+    await Promise.all([older.close(), newer.close()])
+    agent = await here.agent()
+  })
+
   it('are small, one for each of forty orgs, and go when nothing runs in them', async () => {
     const sessions = Array.from({ length: 40 }, (_, index) => ({ id: aSessionId(), orgId: `org-number-${index}` }))
     const idle = script('exec sleep 600')

@@ -4,6 +4,7 @@
  */
 import type { KubernetesObject, V1ConfigMap, V1Deployment, V1Pod } from '@kubernetes/client-node'
 import { expect } from 'chai'
+import { pathOf } from '../../../agents/kubernetes/kinds.ts'
 import { AGENT_LABEL, labelsOf, nameOf, SESSION_LABEL, STAMP, START } from '../../../agents/kubernetes/names.ts'
 import type { SessionId } from '../../../domain/ids.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -230,10 +231,22 @@ describe('objects of sessions that somebody edits', function () {
     edited.push({ by: agent, id })
   })
 
+  /** As `kubectl delete --cascade=orphan` does; the cluster has gone all its way when it resolves. */
+  const orphaned = async (id: SessionId): Promise<void> => {
+    await agent.namespace.remove(kinds.configMap, nameOf(id), '?propagationPolicy=Orphan')
+    await eventually(async () => {
+      const records = await agent.namespace.list<V1ConfigMap>(kinds.configMap)
+      expect(records.map(({ metadata }) => metadata?.name)).not.to.include(nameOf(id))
+    })
+  }
+  const removeParts = async (id: SessionId): Promise<void> => {
+    for (const kind of [kinds.deployment, kinds.service, kinds.secret, kinds.claim, kinds.networkPolicy])
+      await agent.namespace.remove(kind, nameOf(id))
+  }
+
   it('that are deleted without what they own are no end: what is left is named, and runs no more', async () => {
     const id = await running()
-    await agent.namespace.remove(kinds.configMap, nameOf(id), '?propagationPolicy=Orphan')
-    await eventually(async () => expect((await agent.deployment(id)).metadata?.ownerReferences ?? []).to.deep.equal([]))
+    await orphaned(id)
     const ask = () => agent.apply(target(id, {}, { generation: 2, state: 'deleted' }))
     await eventually(async () => {
       const refused = await ask()
@@ -241,8 +254,25 @@ describe('objects of sessions that somebody edits', function () {
       expect(refused).to.have.property('message').that.includes('without what it owned: delete the Deployment')
     })
     expect((await agent.deployment(id)).spec?.replicas).to.equal(0)
-    for (const kind of [kinds.deployment, kinds.service, kinds.secret, kinds.claim, kinds.networkPolicy])
-      await agent.namespace.remove(kind, nameOf(id))
+    await removeParts(id)
+    await eventually(async () => expect(await ask()).to.deep.equal({ kind: 'applied', observed: null }))
+  })
+
+  it('that are deleted without what they own do not become theirs again where the watch of records is behind', async () => {
+    const behind = await openedBeside('behind')
+    const id = await running({}, behind)
+    const { proxy } = behind
+    proxy.silence(kinds.configMap.plural)
+    proxy.asked.length = 0
+    await orphaned(id)
+    const record = pathOf(kinds.configMap, agent.namespace.name, nameOf(id))
+    const answers = () => proxy.asked.filter(({ method, path }) => method === 'GET' && path === record)
+    await eventually(() => expect(answers().map(({ status }) => status)).to.include(404))
+    expect((await agent.deployment(id)).metadata?.ownerReferences ?? []).to.deep.equal([])
+    proxy.cut()
+    const ask = () => behind.apply(target(id, {}, { generation: 2, state: 'deleted' }))
+    await eventually(async () => expect(await ask()).to.include({ kind: 'failed', code: 'platform_error' }))
+    await removeParts(id)
     await eventually(async () => expect(await ask()).to.deep.equal({ kind: 'applied', observed: null }))
   })
 
