@@ -38,9 +38,9 @@ const nextStep = (problem: Problem, to: Connection): string | null => {
     case 'unknown_template':
       return 'streamspace template list shows what there is'
     case 'unknown_agent':
-      return 'streamspace agent list shows what there is'
+      return 'streamspace agent list shows what there is, to a viewer or an operator'
     case 'no_agent':
-      return 'streamspace agent list shows what there is; an operator enrols one with streamspace agent enrol'
+      return 'streamspace agent list shows what there is, to a viewer or an operator; an operator enrols one with streamspace agent enrol'
     case 'agent_exists':
       return 'if it is yours, streamspace agent rotate-token <id> gives it a new token and ends the old one; else take another id'
     case 'agent_has_sessions':
