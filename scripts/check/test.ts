@@ -105,13 +105,12 @@ const alone = async (stage: Stage): Promise<readonly Outcome[]> => {
 /** In a network of its own: two Docker engines in one would undo each other's rules. */
 const OWN_NETWORK = 'docker'
 /**
- * Beside the tests of Kubernetes, as those wait most of the time: one step after another, and in each lanes beside each other. Docker's want all
- * that two cores can give, and their engine has deadlines; what is over HTTP has most deadlines of all. Each has a step of its own.
+ * Beside the tests of Kubernetes, as those wait most of the time: one step after another, and in each lanes beside each other. Docker's
+ * tests want two cores at first and little later, fault runs the other way round; those over HTTP have the most deadlines, and a step of their own.
  */
 const beside: readonly (readonly (readonly string[])[])[] = [
-  [[OWN_NETWORK]],
+  [[OWN_NETWORK], ['faults', 'agents', 'adapters']],
   [['e2e']],
-  [['adapters'], ['agents', 'faults']],
 ]
 /** All of these stand back: a cluster gives up what it cannot serve in time, and they only take longer. */
 const NICENESS = 5
