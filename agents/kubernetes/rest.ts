@@ -91,6 +91,8 @@ export const remove = async (
   })
   if (ended === 'interrupted') return { kind: 'interrupted' }
   if (ended === 'too_slow') return tooSlow('its ConfigMap waits for what it owns')
+  // Not where somebody had asked for it to go without them: it was going already.
+  if (life.anchor === null && life.deployment !== null) return removeWithoutRecord(around, life, target, signal)
   return { kind: 'applied', observed: null }
 }
 
@@ -101,22 +103,25 @@ const removeWithoutRecord = async (
   target: Target,
   signal: AbortSignal,
 ): Promise<Applied> => {
-  const name = nameOf(life.sessionId)
-  if (life.deployment?.owner === null && !life.deployment.going) {
-    if (life.deployment.replicas > 0) await scaleDown(around, life, target.generation)
-    await around.step('scaled_down')
-    const message = `somebody has deleted the ConfigMap ${name} without what it owned: delete the Deployment, Service, Secret, PersistentVolumeClaim and NetworkPolicy ${name}, too`
-    return { kind: 'failed', code: 'platform_error', message, retryable: true }
-  }
+  const isLeft = (): boolean => life.deployment?.owner === null && !life.deployment.going
   const ended = await untilEnded(around, life, {
     // Pods that nobody takes away are somebody else's, who has named his so.
-    isSo: () => life.deployment === null && [...life.pods.values()].every((pod) => !pod.going || hasEnded(pod)),
+    isSo: () =>
+      isLeft() || (life.deployment === null && [...life.pods.values()].every((pod) => !pod.going || hasEnded(pod))),
     withinMs: patience(target),
     signal,
   })
   if (ended === 'interrupted') return { kind: 'interrupted' }
   if (ended === 'too_slow') return tooSlow(`its Deployment or a pod of it is still there, though its ConfigMap is gone`)
-  return { kind: 'applied', observed: null }
+  return isLeft() ? whatIsLeft(around, life, target) : { kind: 'applied', observed: null }
+}
+
+const whatIsLeft = async (around: Surroundings, life: Life, { generation }: Target): Promise<Applied> => {
+  const name = nameOf(life.sessionId)
+  if ((life.deployment?.replicas ?? 0) > 0) await scaleDown(around, life, generation)
+  await around.step('scaled_down')
+  const message = `somebody has deleted the ConfigMap ${name} without what it owned: delete the Deployment, Service, Secret, PersistentVolumeClaim and NetworkPolicy ${name}, too`
+  return { kind: 'failed', code: 'platform_error', message, retryable: true }
 }
 
 const removeAnchor = async ({ objects }: Surroundings, life: Life, seen: Seen): Promise<void> => {

@@ -258,6 +258,22 @@ describe('objects of sessions that somebody edits', function () {
     await eventually(async () => expect(await ask()).to.deep.equal({ kind: 'applied', observed: null }))
   })
 
+  it('that are asked to go while their record goes without what it owned: that is told, too', async () => {
+    const id = await running()
+    const held = (finalizers: readonly string[] | null) =>
+      agent.patch(kinds.configMap, nameOf(id), { metadata: { finalizers } })
+    await held(['streamspace.test/held'])
+    await agent.namespace.remove(kinds.configMap, nameOf(id), '?propagationPolicy=Orphan')
+    await eventually(async () => expect((await agent.deployment(id)).metadata?.ownerReferences ?? []).to.deep.equal([]))
+    const asked = agent.apply(target(id, {}, { generation: 2, state: 'deleted' }))
+    await held(null)
+    expect(await asked)
+      .to.have.property('message')
+      .that.includes('without what it owned: delete the Deployment')
+    expect((await agent.deployment(id)).spec?.replicas).to.equal(0)
+    await removeParts(id)
+  })
+
   it('that are deleted without what they own do not become theirs again where the watch of records is behind', async () => {
     const behind = await openedBeside('behind')
     const id = await running({}, behind)
@@ -267,11 +283,15 @@ describe('objects of sessions that somebody edits', function () {
     await orphaned(id)
     const record = pathOf(kinds.configMap, agent.namespace.name, nameOf(id))
     const answers = () => proxy.asked.filter(({ method, path }) => method === 'GET' && path === record)
-    await eventually(() => expect(answers().map(({ status }) => status)).to.include(404))
-    expect((await agent.deployment(id)).metadata?.ownerReferences ?? []).to.deep.equal([])
+    // It hears that the record goes, or is gone.
+    await eventually(() => expect(answers().some(({ status }) => status !== null)).to.equal(true))
     proxy.cut()
     const ask = () => behind.apply(target(id, {}, { generation: 2, state: 'deleted' }))
-    await eventually(async () => expect(await ask()).to.include({ kind: 'failed', code: 'platform_error' }))
+    await eventually(async () => {
+      const refused = await ask()
+      expect(refused).to.have.property('message').that.includes('without what it owned: delete the Deployment')
+    })
+    expect((await agent.deployment(id)).metadata?.ownerReferences ?? []).to.deep.equal([])
     await removeParts(id)
     await eventually(async () => expect(await ask()).to.deep.equal({ kind: 'applied', observed: null }))
   })
