@@ -3,9 +3,9 @@
  * labels, by which they are found, the owner, with which they go, and the record (docs/decisions/0086).
  */
 import { setTimeout as wait } from 'node:timers/promises'
-import type { V1ConfigMap, V1Deployment } from '@kubernetes/client-node'
+import type { KubernetesObject, V1ConfigMap, V1Deployment } from '@kubernetes/client-node'
 import { isConflict, isGone } from './api.ts'
-import { kinds } from './kinds.ts'
+import { type Kind, kinds } from './kinds.ts'
 import { AGENT_LABEL, labelsOf, nameOf } from './names.ts'
 import { ownerIn } from './record.ts'
 import type { Life, Surroundings, Work } from './session-life.ts'
@@ -50,7 +50,7 @@ const found = (around: Surroundings, life: Life): (() => Promise<void>) | null =
  * may be behind that of Deployments. One that had its owner back would go after it, alone, and the rest would be nobody's.
  */
 const ownAgain = async (around: Surroundings, life: Life, owner: string): Promise<void> => {
-  const record = await recordByName(around, life)
+  const record = await byName<V1ConfigMap>(around, life, kinds.configMap)
   if (record !== null) around.learn.anchor(record)
   if (record?.metadata?.uid === owner && record.metadata.deletionTimestamp === undefined)
     await mendDeployment(around, life, owner)
@@ -75,19 +75,9 @@ const unlessGone = async (asked: Promise<unknown>): Promise<void> => {
 
 /** The record of a session of which only other things are found: its label may have been taken off while no agent looked. */
 export const seekAnchor = async (around: Surroundings, life: Life): Promise<void> => {
-  const there = await recordByName(around, life)
+  const there = await byName<V1ConfigMap>(around, life, kinds.configMap)
   life.sought = true
   if (there !== null && ownerIn(there) === around.settings.agentId) around.learn.anchor(there)
-}
-
-/** null: there is none. */
-const recordByName = async (around: Surroundings, life: Life): Promise<V1ConfigMap | null> => {
-  try {
-    return await around.objects.get<V1ConfigMap>(kinds.configMap, nameOf(life.sessionId))
-  } catch (error) {
-    if (isGone(error)) return null
-    throw error
-  }
 }
 
 /** Whether its Deployment is there after all, without its label. */
@@ -107,10 +97,16 @@ export const isScaledUp = async (around: Surroundings, life: Life): Promise<bool
 }
 
 const learnDeployment = async (around: Surroundings, life: Life): Promise<void> => {
+  const there = await byName<V1Deployment>(around, life, kinds.deployment)
+  if (there !== null && isMade(there)) around.learn.deployment(there)
+}
+
+/** null: there is none. */
+const byName = async <T extends KubernetesObject>(around: Surroundings, life: Life, kind: Kind): Promise<T | null> => {
   try {
-    const there = await around.objects.get<V1Deployment>(kinds.deployment, nameOf(life.sessionId))
-    if (isMade(there)) around.learn.deployment(there)
+    return await around.objects.get<T>(kind, nameOf(life.sessionId))
   } catch (error) {
-    if (!isGone(error)) throw error
+    if (isGone(error)) return null
+    throw error
   }
 }
