@@ -5,7 +5,7 @@ import { nameOf } from '../../agents/kubernetes/names.ts'
 import { createKubernetesPlatform, type KubernetesPlatform } from '../../agents/kubernetes/platform.ts'
 import type { KubernetesSettings } from '../../agents/kubernetes/settings.ts'
 import { type WatchTimes, watchTimes } from '../../agents/kubernetes/watch.ts'
-import type { InventoryItem } from '../../agents/protocol.ts'
+import type { InventoryItem, WireSpec } from '../../agents/protocol.ts'
 import type { Log } from '../../agents/runtime/log.ts'
 import type { Applied, PlatformReport, Target } from '../../agents/runtime/platform.ts'
 import type { SessionId } from '../../domain/ids.ts'
@@ -23,6 +23,7 @@ export type WatchedAgent = {
   readonly logged: string[]
   readonly apply: (target: Target) => Promise<Applied>
   readonly item: (sessionId: SessionId) => InventoryItem | undefined
+  readonly running: (spec: Partial<WireSpec>) => Promise<SessionId>
   /** A session that came to its end at once, as it asks for more than there is: it needs no node. */
   readonly ended: () => Promise<SessionId>
   /** As `kubectl` would. */
@@ -79,6 +80,13 @@ export const watchedAgent = async (
     logged,
     apply,
     item: (sessionId) => platform.inventory().find((one) => one.sessionId === sessionId),
+    running: async (spec) => {
+      const id = aSessionId()
+      const applied = await apply(target(id, spec))
+      if (applied.kind !== 'applied' || applied.observed?.status !== 'running')
+        throw new Error(`it does not run: ${JSON.stringify(applied)}`)
+      return id
+    },
     ended: async () => {
       const id = aSessionId()
       await apply(target(id, nowhere))

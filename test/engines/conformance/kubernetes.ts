@@ -27,6 +27,9 @@ import type { Place, PlatformUnderTest } from './platform-under-test.ts'
 /** A home that the test cluster's provisioner has made is opened in a moment (`open-homes.ts`). */
 const WHEN_OPEN = 'until [ -w "$HOME" ]; do sleep 0.1; done; '
 
+/** Ends at once when it is asked to. */
+export const IDLE = "trap 'exit 0' TERM; sleep 1000 & wait"
+
 export const program = (script: string): Partial<WireSpec> => ({
   container: { image: BUSYBOX, command: ['sh', '-c'], args: [`${WHEN_OPEN}${script}`], user: 1000 },
   // Of the kubelet's own pace, and of a machine that does other things beside: how long a start may take is tested where it is short.

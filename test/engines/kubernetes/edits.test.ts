@@ -4,7 +4,6 @@
  */
 import type { KubernetesObject, V1ConfigMap, V1Deployment, V1Pod } from '@kubernetes/client-node'
 import { expect } from 'chai'
-import { pathOf } from '../../../agents/kubernetes/kinds.ts'
 import { AGENT_LABEL, labelsOf, nameOf, SESSION_LABEL, STAMP, START } from '../../../agents/kubernetes/names.ts'
 import type { SessionId } from '../../../domain/ids.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -18,10 +17,8 @@ import {
 } from '../../support/kubernetes-cluster.ts'
 import { aSessionId, observedOf, target } from '../../support/process-agent.ts'
 import { nowhere, type WatchedAgent, watchedAgent } from '../../support/watched-agent.ts'
-import { program } from '../conformance/kubernetes.ts'
+import { IDLE, program } from '../conformance/kubernetes.ts'
 
-/** Ends at once when it is asked to. */
-const SLEEP = "trap 'exit 0' TERM; sleep 1000 & wait"
 const NO_LABELS = { metadata: { labels: { [AGENT_LABEL]: null, [SESSION_LABEL]: null } } }
 const OTHER_AGENT = { metadata: { labels: { [AGENT_LABEL]: 'other' } } }
 
@@ -49,12 +46,7 @@ describe('objects of sessions that somebody edits', function () {
     openedAlso.push(one)
     return one
   }
-  const running = async (more: object = {}, by = agent): Promise<SessionId> => {
-    const id = aSessionId()
-    const applied = await by.apply(target(id, { ...program(SLEEP), ...more } as never))
-    expect(observedOf(applied), JSON.stringify(applied)).to.include({ status: 'running' })
-    return id
-  }
+  const running = (more: object = {}, by = agent): Promise<SessionId> => by.running({ ...program(IDLE), ...more })
   const labelled = async (kind: typeof kinds.configMap | typeof kinds.deployment, id: SessionId): Promise<void> => {
     await eventually(async () => {
       const { metadata } = await agent.get<KubernetesObject>(kind, nameOf(id))
@@ -99,7 +91,7 @@ describe('objects of sessions that somebody edits', function () {
   it('whose labels were removed while no agent looked are found again', async () => {
     const first = await watchedAgent(cluster, { agentId: 'away', beside: agent.namespace })
     const id = aSessionId()
-    const spec = program(SLEEP)
+    const spec = program(IDLE)
     expect(observedOf(await first.apply(target(id, spec)))).to.include({ status: 'running' })
     await first.close()
     const uid = (await agent.pods(id))[0]?.metadata?.uid
@@ -229,71 +221,6 @@ describe('objects of sessions that somebody edits', function () {
       expect(owner).to.include({ name: nameOf(id) })
     })
     edited.push({ by: agent, id })
-  })
-
-  /** As `kubectl delete --cascade=orphan` does; the cluster has gone all its way when it resolves. */
-  const orphaned = async (id: SessionId): Promise<void> => {
-    await agent.namespace.remove(kinds.configMap, nameOf(id), '?propagationPolicy=Orphan')
-    await eventually(async () => {
-      const records = await agent.namespace.list<V1ConfigMap>(kinds.configMap)
-      expect(records.map(({ metadata }) => metadata?.name)).not.to.include(nameOf(id))
-    })
-  }
-  const removeParts = async (id: SessionId): Promise<void> => {
-    for (const kind of [kinds.deployment, kinds.service, kinds.secret, kinds.claim, kinds.networkPolicy])
-      await agent.namespace.remove(kind, nameOf(id))
-  }
-
-  it('that are deleted without what they own are no end: what is left is named, and runs no more', async () => {
-    const id = await running()
-    await orphaned(id)
-    const ask = () => agent.apply(target(id, {}, { generation: 2, state: 'deleted' }))
-    await eventually(async () => {
-      const refused = await ask()
-      expect(refused).to.include({ kind: 'failed', code: 'platform_error', retryable: true })
-      expect(refused).to.have.property('message').that.includes('without what it owned: delete the Deployment')
-    })
-    expect((await agent.deployment(id)).spec?.replicas).to.equal(0)
-    await removeParts(id)
-    await eventually(async () => expect(await ask()).to.deep.equal({ kind: 'applied', observed: null }))
-  })
-
-  it('that are asked to go while their record goes without what it owned: that is told, too', async () => {
-    const id = await running()
-    const held = (finalizers: readonly string[] | null) =>
-      agent.patch(kinds.configMap, nameOf(id), { metadata: { finalizers } })
-    await held(['streamspace.test/held'])
-    await agent.namespace.remove(kinds.configMap, nameOf(id), '?propagationPolicy=Orphan')
-    await eventually(async () => expect((await agent.deployment(id)).metadata?.ownerReferences ?? []).to.deep.equal([]))
-    const asked = agent.apply(target(id, {}, { generation: 2, state: 'deleted' }))
-    await held(null)
-    expect(await asked)
-      .to.have.property('message')
-      .that.includes('without what it owned: delete the Deployment')
-    expect((await agent.deployment(id)).spec?.replicas).to.equal(0)
-    await removeParts(id)
-  })
-
-  it('that are deleted without what they own do not become theirs again where the watch of records is behind', async () => {
-    const behind = await openedBeside('behind')
-    const id = await running({}, behind)
-    const { proxy } = behind
-    proxy.silence(kinds.configMap.plural)
-    proxy.asked.length = 0
-    await orphaned(id)
-    const record = pathOf(kinds.configMap, agent.namespace.name, nameOf(id))
-    const answers = () => proxy.asked.filter(({ method, path }) => method === 'GET' && path === record)
-    // It hears that the record goes, or is gone.
-    await eventually(() => expect(answers().some(({ status }) => status !== null)).to.equal(true))
-    proxy.cut()
-    const ask = () => behind.apply(target(id, {}, { generation: 2, state: 'deleted' }))
-    await eventually(async () => {
-      const refused = await ask()
-      expect(refused).to.have.property('message').that.includes('without what it owned: delete the Deployment')
-    })
-    expect((await agent.deployment(id)).metadata?.ownerReferences ?? []).to.deep.equal([])
-    await removeParts(id)
-    await eventually(async () => expect(await ask()).to.deep.equal({ kind: 'applied', observed: null }))
   })
 
   it('that are scaled to nothing while no agent looks are judged as their policy says', async () => {
