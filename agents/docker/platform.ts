@@ -61,6 +61,8 @@ export const createDockerPlatform = (
   let adopted = false
   let health: Health | null = null
   let capacity: WireCapacity | null = null
+  /** What is done for no session and with nobody waiting for it. */
+  const chores = new Set<Promise<void>>()
 
   const tasks = createSessionTasks<readonly Listed[], Circumstances>({
     session: (id) => sessions.get(id),
@@ -91,6 +93,7 @@ export const createDockerPlatform = (
     for (const id of leftAlone) if (!listed.some((one) => one.id === id)) leftAlone.delete(id)
     const found = bySession(around, listed)
     for (const id of new Set([...found.keys(), ...sessions.keys()])) {
+      if (ending) return
       const its = found.get(id) ?? []
       try {
         await look(id, { engineWasAway })
@@ -170,8 +173,8 @@ export const createDockerPlatform = (
         ),
     })
     const timers = [
-      setInterval(() => void keepHouse(here).catch(trouble), options.housekeepingMs ?? HOUSEKEEPING_MS),
-      setInterval(() => void lookForRoom(), LOOK_FOR_ROOM_MS),
+      setInterval(() => chore(keepHouse(here)), options.housekeepingMs ?? HOUSEKEEPING_MS),
+      setInterval(() => chore(lookForRoom()), LOOK_FOR_ROOM_MS),
     ]
     opened = { around: here, watch, timers }
     try {
@@ -180,6 +183,11 @@ export const createDockerPlatform = (
       await close()
       throw error
     }
+  }
+
+  const chore = (work: Promise<void>): void => {
+    const done = work.catch(trouble).finally(() => chores.delete(done))
+    chores.add(done)
   }
 
   /** Whether something can be made again. */
@@ -218,6 +226,7 @@ export const createDockerPlatform = (
     const patience = setTimeout(() => engine.giveUp('the agent is ending'), END_WITHIN_MS)
     await watch.stop()
     await tasks.end()
+    await Promise.all(chores)
     clearTimeout(patience)
     await last(around)
   }
@@ -261,7 +270,7 @@ export const createDockerPlatform = (
         }
       const applied = await apply(opened.around, registry, target, context)
       // Its network may go when housekeeping comes by: making one takes the engine longer than all else before a start.
-      if (target.desired.state === 'deleted') void lookForRoom()
+      if (target.desired.state === 'deleted') chore(lookForRoom())
       return applied
     },
     inventory: () =>

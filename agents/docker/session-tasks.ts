@@ -22,9 +22,9 @@ export type SessionTasks<Circumstances> = Pick<Registry, 'run' | 'runUnasked' | 
   readonly look: (id: SessionId, circumstances?: Circumstances) => Promise<void>
   /** The same, and nobody waits for it. */
   readonly lookSoon: (id: SessionId) => void
-  /** Nothing is begun any more that nobody asked for. */
+  /** Nothing is begun any more that nobody asked for, and nothing that was listed is judged. */
   readonly stop: () => void
-  /** Interrupts everything; resolves when it has ended. */
+  /** Interrupts everything; resolves when it has ended, looks too: one that goes on would write down again what its next owner removes. */
   readonly end: () => Promise<void>
 }
 
@@ -93,7 +93,7 @@ export const createSessionTasks = <Found, Circumstances>(
     const session = looking.session(id)
     if (session !== undefined) session.lookAgain = false
     const found = await looking.list(id)
-    if (found === null) return
+    if (found === null || stopped) return
     if (tasks.has(id) || changes.get(id) !== before) return again(id)
     await looking.judge(id, found, circumstances)
   }
@@ -106,6 +106,7 @@ export const createSessionTasks = <Found, Circumstances>(
   }
 
   const look = async (id: SessionId, circumstances?: Circumstances): Promise<void> => {
+    if (stopped) return
     if (tasks.has(id) || looks.has(id)) return again(id)
     const once = lookOnce(id, circumstances)
     looks.set(
@@ -150,10 +151,10 @@ export const createSessionTasks = <Found, Circumstances>(
     },
     end: async () => {
       ending = true
-      while (tasks.size > 0) {
+      while (tasks.size > 0 || looks.size > 0) {
         const busy = [...tasks.values()]
         for (const { controller } of busy) controller.abort()
-        await Promise.all(busy.map(({ done }) => done))
+        await Promise.all([...busy.map(({ done }) => done), ...looks.values()])
       }
     },
   }

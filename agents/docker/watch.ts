@@ -25,6 +25,7 @@ type Ears = { readonly changed: (sessionId: SessionId) => void; readonly takenOv
 export type Watch = {
   /** Resolves when everything was seen, or cannot be seen now. Rejects when the engine refuses what is asked of it. */
   readonly tried: Promise<void>
+  /** Resolves when nothing is looked at any more. */
   readonly stop: () => Promise<void>
 }
 
@@ -161,6 +162,7 @@ export const watchEngine = (around: Surroundings, watcher: Watcher): Watch => {
     stop: async () => {
       over.abort()
       await running
+      await lookingAtAll.catch(() => {})
     },
   }
 }

@@ -229,7 +229,9 @@ export const createKubernetesPlatform = (
   const close = async (): Promise<void> => {
     ending.abort()
     const hurried = setTimeout(() => hurry.abort(), CLOSE_WITHIN_MS)
-    await Promise.all([...tasks, cluster.close()])
+    await cluster.close()
+    // One that waited for another begins when that one ends.
+    while (tasks.size > 0) await Promise.all(tasks)
     clearTimeout(hurried)
     health?.stop()
     for (const timer of timeouts.values()) clearTimeout(timer)

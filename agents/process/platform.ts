@@ -110,6 +110,8 @@ export const createProcessPlatform = (
       await life.task.done
     }
     const controller = new AbortController()
+    // It has waited for another that was interrupted, and is not to do anything either.
+    if (ending) controller.abort()
     const result = work(controller.signal)
     const task = { controller, done: result.catch(() => {}) }
     life.task = task
@@ -177,13 +179,20 @@ export const createProcessPlatform = (
     }
   }
 
+  const endTasks = async (): Promise<void> => {
+    for (;;) {
+      const tasks = [...lives.values()].flatMap(({ task }) => task ?? [])
+      if (tasks.length === 0) return
+      for (const { controller } of tasks) controller.abort()
+      await Promise.all(tasks.map(({ done }) => done))
+    }
+  }
+
   const end = async (last: (opened: Opened) => Promise<void>): Promise<void> => {
     if (opened === null || ending) return
     ending = true
     const { around, watch, lock } = opened
-    const tasks = [...lives.values()].flatMap(({ task }) => task ?? [])
-    for (const { controller } of tasks) controller.abort()
-    await Promise.all(tasks.map(({ done }) => done))
+    await endTasks()
     await last(opened)
     await watch.stop()
     await Promise.all([...lives.values()].map(({ saving }) => saving))

@@ -1,5 +1,6 @@
 /** How an engine is followed, with one that is made up. */
 import { randomUUID } from 'node:crypto'
+import { setImmediate as turn } from 'node:timers/promises'
 import { expect } from 'chai'
 import { EngineError, type EngineEvent } from '../../../agents/docker/engine.ts'
 import { createHealth } from '../../../agents/docker/health.ts'
@@ -112,11 +113,31 @@ describe('an engine that is followed', () => {
   })
 
   it('that refuses its events at the first try is not opened', async () => {
+    const { promise: seenAll, resolve } = Promise.withResolvers<void>()
     const { tried } = follow(
       () => Promise.reject(new EngineError('no events at all', 400)),
-      () => new Promise(() => {}),
+      () => seenAll,
     )
     const [refused] = await Promise.allSettled([tried])
     expect(refused).to.have.nested.property('reason.message', 'no events at all')
+    resolve()
+  })
+
+  it('is followed until all that is looked at was seen', async () => {
+    const { promise: seenAll, resolve } = Promise.withResolvers<void>()
+    let asked = false
+    follow(telling([]), () => {
+      asked = true
+      return seenAll
+    })
+    await eventually(() => expect(asked).to.equal(true))
+    let stopped = false
+    const stop = watch?.stop().then(() => {
+      stopped = true
+    })
+    await turn()
+    expect(stopped).to.equal(false)
+    resolve()
+    await stop
   })
 })
