@@ -9,6 +9,13 @@ export class EngineError extends Error {
   }
 }
 
+/** Nobody asks the engine any more: it is known to be silent, or the agent ends. */
+export class GivenUp extends EngineError {
+  constructor(why: string) {
+    super(why, null)
+  }
+}
+
 export const isStatus = (error: unknown, ...statuses: readonly number[]): boolean =>
   error instanceof EngineError && error.status !== null && statuses.includes(error.status)
 /** There is nothing of that name or id (any more). */

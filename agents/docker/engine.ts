@@ -11,7 +11,7 @@ import { EngineError, engineErrorOf, isMissing, isStatus } from './engine-error.
 import { engineStart } from './engine-start.ts'
 import { createPatience } from './patience.ts'
 
-export { EngineError, isFullDisk, isMissing, isStatus, isUnreachable } from './engine-error.ts'
+export { EngineError, GivenUp, isFullDisk, isMissing, isStatus, isUnreachable } from './engine-error.ts'
 
 export type Labels = { readonly [name: string]: string }
 

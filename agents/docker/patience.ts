@@ -3,7 +3,7 @@
  * breaks off in the middle would be waited for for ever: the library does not say so. Once it is known that the engine
  * does not answer, whoever waits is told at once, and nobody begins to.
  */
-import { EngineError, engineErrorOf } from './engine-error.ts'
+import { EngineError, engineErrorOf, GivenUp } from './engine-error.ts'
 
 export type Patience = {
   readonly during: <A>(call: () => Promise<A>) => Promise<A>
@@ -42,7 +42,7 @@ export const createPatience = (withinMs: number): Patience => {
       }
     },
     giveUp: (why) => {
-      const error = new EngineError(why, null)
+      const error = new GivenUp(why)
       ended = error
       for (const told of [...waiting]) told(error)
     },

@@ -1,10 +1,10 @@
 /** An engine that answers, but not for one container: its disk or its runtime hangs. The others are not to suffer. */
-import { type Engine, isFullDisk, isUnreachable } from './engine.ts'
+import { type Engine, GivenUp, isFullDisk, isUnreachable } from './engine.ts'
 
 const PING_WITHIN_MS = 5_000
 
 export const isOnlyThisOne = async (engine: Pick<Engine, 'ping'>, error: unknown): Promise<boolean> => {
-  if (isFullDisk(error)) return false
+  if (isFullDisk(error) || error instanceof GivenUp) return false
   if (!isUnreachable(error)) return true
   return engine.ping(PING_WITHIN_MS).then(
     () => true,

@@ -6,6 +6,7 @@ import { EngineError, engineErrorOf, isFullDisk, isUnreachable } from '../../../
 import { endedWithEngine, engineStart } from '../../../agents/docker/engine-start.ts'
 import { createHealth } from '../../../agents/docker/health.ts'
 import { createPatience } from '../../../agents/docker/patience.ts'
+import { isOnlyThisOne } from '../../../agents/docker/silent.ts'
 
 const at = (minutes: number): string => new Date(minutes * 60_000).toISOString()
 const ended = (startedAt: number, finishedAt: number, exitCode: number) => ({
@@ -95,6 +96,10 @@ describe('patience with an engine', () => {
       expect(isUnreachable((one as PromiseRejectedResult).reason)).to.equal(true)
     }
     patience.resume()
+    // Whether it answers for others is not asked once nobody waits for it any more: an agent that ends would wait for that.
+    const unasked = { ping: () => Promise.resolve() }
+    for (const one of [late, next])
+      expect(await isOnlyThisOne(unasked, (one as PromiseRejectedResult).reason)).to.equal(false)
     expect(await patience.during(async () => 1)).to.equal(1)
   })
 

@@ -98,6 +98,20 @@ describe('an engine that is not as it should be', function () {
     await agent.close()
   })
 
+  it('and hangs as the agent ends: that waits for it no longer than four seconds, whatever is under way', async () => {
+    const agent = await here.agent({}, { housekeepingMs: 10 })
+    const session = aSessionId()
+    await agent.run(session, site())
+    engine.hang()
+    const asked = agent.apply(session, site(), { state: 'stopped', generation: 2 })
+    const closedAt = began()
+    await agent.close()
+    said('closed after', closedAt)
+    expect(performance.now() - closedAt).to.be.lessThan(6_000)
+    expect((await asked).kind).to.be.oneOf(['interrupted', 'failed'])
+    engine.goOn()
+  })
+
   it('and its socket takes connections and says nothing: the same; and ending the agent waits for nothing', async () => {
     const path = join(tmpdir(), `silent-${aSessionId()}`)
     const sockets: import('node:net').Socket[] = []
