@@ -286,13 +286,23 @@ const weigh = async (
 }
 
 const REMOVED_AFTER_KILL_MS = 150
+const REMOVAL_TAKES_MS = 10_000
+const LOOK_AGAIN_MS = 50
 
-/** Who removes a running container by force kills it first: a moment later it is known what was done. */
+/**
+ * Who removes a running container by force kills it first: the engine says that it is being removed before it does that, which can take
+ * it longer the busier its disk is. Of one that says nothing of it, it is known a moment later.
+ */
 const stillThere = async (around: Surroundings, session: Session, { inspected }: Death): Promise<Inspected | null> => {
   if (inspected === null) return inspectWorkload(around, session)
   if (session.workload === null || inspected.exitCode !== 137 || inspected.oomKilled) return inspected
   await wait(REMOVED_AFTER_KILL_MS)
-  return inspectWorkload(around, session)
+  const until = Date.now() + REMOVAL_TAKES_MS
+  for (;;) {
+    const now = await inspectWorkload(around, session)
+    if (now?.state !== 'removing' || Date.now() >= until) return now
+    await wait(LOOK_AGAIN_MS)
+  }
 }
 
 /** Of a program that never answered: an engine runs what is made for another machine if somebody has taught it to. */

@@ -62,7 +62,7 @@ export const createDockerPlatform = (
   let health: Health | null = null
   let capacity: WireCapacity | null = null
   /** What is done for no session and with nobody waiting for it. */
-  const chores = new Set<Promise<void>>()
+  const chores = new Set<Promise<unknown>>()
 
   const tasks = createSessionTasks<readonly Listed[], Circumstances>({
     session: (id) => sessions.get(id),
@@ -104,9 +104,11 @@ export const createDockerPlatform = (
         lookLater(id)
       }
     }
-    // Its own container could be made.
-    if (!adopted) health?.well('disk')
+    const isFirst = !adopted
+    // First: who hears that it is well asks for what there is.
     adopted = true
+    // Its own container could be made.
+    if (isFirst) health?.well('disk')
   }
 
   const trouble = (error: unknown): void => {
@@ -114,11 +116,12 @@ export const createDockerPlatform = (
     if (isFullDisk(error)) health?.unwell('disk', `the engine's disk is full: ${message}`)
     log.debug({ error: message }, 'a call to the engine failed')
     // Something that has to be there is not: perhaps because it is another agent's now.
-    if (isMissing(error)) isLost().catch(() => {})
+    if (isMissing(error)) chore(isLost().catch(() => {}))
   }
 
   const isLost = async (): Promise<boolean> => {
-    if (ending || !(await ownership.isLost())) return false
+    if (!(await ownership.isLost())) return false
+    if (ending) return true
     log.error(
       { agentId: settings.agentId },
       'another agent of this id has taken over on this engine: this one can do nothing any more',
@@ -162,14 +165,16 @@ export const createDockerPlatform = (
       everything,
       session: async (id) => lookSoon(id),
       takenOver: (id) =>
-        void isLost().then(
-          (lost) => {
-            if (!lost && id !== null) lookSoon(id)
-          },
-          (error: unknown) => {
-            trouble(error)
-            if (id !== null) lookLater(id)
-          },
+        chore(
+          isLost().then(
+            (lost) => {
+              if (!lost && id !== null) lookSoon(id)
+            },
+            (error: unknown) => {
+              trouble(error)
+              if (id !== null) lookLater(id)
+            },
+          ),
         ),
     })
     const timers = [
@@ -185,7 +190,7 @@ export const createDockerPlatform = (
     }
   }
 
-  const chore = (work: Promise<void>): void => {
+  const chore = (work: Promise<unknown>): void => {
     const done = work.catch(trouble).finally(() => chores.delete(done))
     chores.add(done)
   }
@@ -226,7 +231,7 @@ export const createDockerPlatform = (
     const patience = setTimeout(() => engine.giveUp('the agent is ending'), END_WITHIN_MS)
     await watch.stop()
     await tasks.end()
-    await Promise.all(chores)
+    while (chores.size > 0) await Promise.all(chores)
     clearTimeout(patience)
     await last(around)
   }

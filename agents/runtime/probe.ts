@@ -71,7 +71,8 @@ export const probeTcp = (host: string, port: number, timeoutMs: number, heldForM
     socket.once('data', () => finish({ kind: 'answered' }))
     socket.once('connect', () => {
       if (heldForMs === 0) finish({ kind: 'answered' })
-      else held = setTimeout(() => finish({ kind: 'answered' }), heldForMs)
+      // What has come meanwhile is read first: this program may have had to wait for its own turn.
+      else held = setTimeout(() => setImmediate(() => finish({ kind: 'answered' })), heldForMs)
     })
   })
 

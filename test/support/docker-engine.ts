@@ -121,8 +121,7 @@ export const ownEngine = async (
   { diskMib }: { readonly diskMib?: number } = {},
 ): Promise<OwnEngine> => {
   await removeLeftOvers()
-  const folder = await mkdtemp(join(engineFolder(), PREFIX))
-  await writeFile(join(folder, 'owner'), String(process.pid))
+  const folder = await mkdtemp(join(engineFolder(), `${PREFIX}${process.pid}-`))
   const host = `unix://${join(folder, 'sock')}`
   const dataRoot = join(folder, 'data')
   if (diskMib !== undefined) {
@@ -231,7 +230,7 @@ const removeLeftOvers = async (): Promise<void> => {
   )
   for (const folder of (await Promise.all(there)).flat()) {
     if (!basename(folder).startsWith(PREFIX)) continue
-    if (isAlive(Number(await readFile(join(folder, 'owner'), 'utf8').catch(() => '0')))) continue
+    if (isAlive(Number(basename(folder).slice(PREFIX.length).split('-')[0]))) continue
     await endProcess(folder, join(folder, 'pid'), 'SIGTERM')
     await endContainerd(folder)
     await removeFolder(folder)

@@ -12,6 +12,8 @@ import type { Place, PlatformUnderTest } from './platform-under-test.ts'
 
 const program = (script: string): Partial<WireSpec> => ({
   container: { image: BUSYBOX, command: ['sh', '-c'], args: [script], user: 1000 },
+  // Of a machine that does other things beside: how long a start may take is tested where it is short.
+  startTimeoutSeconds: 180,
 })
 
 /** The one file of an archive as an engine gives it: its content begins after a header of 512 bytes (POSIX ustar). */

@@ -1,5 +1,6 @@
 /** How programs end, and what is said of it. */
 import { expect } from 'chai'
+import { eventually } from '../../support/eventually.ts'
 import { aSessionId } from '../../support/process-agent.ts'
 import { applied, ended, itemOf, leftOf, type Subject, served, startsOf, wanting } from './subject.ts'
 
@@ -55,8 +56,11 @@ export const endings = (here: Subject): void => {
   test('a program that ignores SIGTERM is ended when its time is over', async ({ place, agent }) => {
     const id = aSessionId()
     const one = await agent()
-    const deaf = { ...place.script("trap '' TERM; while true; do sleep 0.1; done"), stopGraceSeconds: 1 }
+    const program = "trap '' TERM; echo once >>starts; while true; do sleep 0.1; done"
+    const deaf = { ...place.script(program), stopGraceSeconds: 1 }
     await applied(one, id, deaf)
+    // It is deaf by then.
+    await eventually(async () => expect(await startsOf(place, id)).to.equal(1))
     const began = performance.now()
     await applied(one, id, deaf, { generation: 2, state: 'stopped' })
     expect(performance.now() - began).to.be.within(900, within)

@@ -185,8 +185,11 @@ describe('an engine that is not as it should be', function () {
         await agent.run(obedient, script("trap 'exit 0' TERM; while true; do sleep 0.05; done", policies['on-failure']))
         // Over before, by itself: stays so.
         const over = aSessionId()
-        await agent.run(over, script('sleep 0.2; exit 3'))
-        await agent.reported(over, 'failed')
+        // Where nothing is to be waited for it may be over before it has been seen to run.
+        await agent.apply(over, script('exit 3'))
+        await eventually(() =>
+          expect(agent.platform.held(over)?.observed).to.include({ status: 'failed', exitCode: 3 }),
+        )
         if (!watched) await agent.close()
         await goDown()
         await engine.start()

@@ -96,10 +96,13 @@ describe('answers of the engine that are lost', function () {
       cuts += all
     })
 
-  it('leave no network either', () =>
-    eventually(async () => {
+  it('leave no network either', async () => {
+    await agent.close()
+    agent = await here.agent({}, { housekeepingMs: 500 })
+    await eventually(async () => {
       const networks = await here.docker.listNetworks()
       const mine = networks.filter(({ Labels }) => Labels?.['streamspace.io/agent'] === here.agentId)
       expect(mine.map(({ Name }) => Name)).to.deep.equal([])
-    }))
+    })
+  })
 })

@@ -36,6 +36,8 @@ describe('networks of sessions', function () {
     const request = `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${host} ${port}`
     return (await inside(there, from, ['sh', '-c', request])).output.includes('hello')
   }
+  const reachesInTime = (from: string, host: string, there = here): Promise<unknown> =>
+    eventually(async () => expect(await reaches(from, host, 8080, there)).to.equal(true))
 
   it('let sessions of one org reach each other, and those of another not', async () => {
     const [first, second, other] = [aSessionId(), aSessionId(), aSessionId()]
@@ -43,10 +45,10 @@ describe('networks of sessions', function () {
     const two = await agent.run(second, site())
     const foreign = await agent.run(other, site(), { orgId: 'another org, with a long name: München' })
     const [mine, theirs] = [await addressOf(one.containerId!), await addressOf(foreign.containerId!)]
-    expect(await reaches(two.containerId!, mine.address, 8080)).to.equal(true)
+    await reachesInTime(two.containerId!, mine.address)
     expect(await reaches(foreign.containerId!, mine.address, 8080)).to.equal(false)
     expect(await reaches(one.containerId!, theirs.address, 8080)).to.equal(false)
-    expect(await reaches(one.containerId!, '127.0.0.1', 8080)).to.equal(true)
+    await reachesInTime(one.containerId!, '127.0.0.1')
     // Nor through what is published on the host: neither by the gateway's address nor by the host's.
     for (const host of [theirs.gateway, mine.gateway, hostAddress()].filter((address) => address !== undefined))
       expect(await reaches(foreign.containerId!, host, one.endpoint!.port), host).to.equal(false)
@@ -78,7 +80,7 @@ describe('networks of sessions', function () {
       const { one, foreign } = await both(there, { allowShared: true })
       const { containerId } = (foreign as Extract<Applied, { kind: 'applied' }>).observed!
       const { gateway } = await addressOf(containerId!, there)
-      expect(await reaches(containerId!, '127.0.0.1', 8080, there)).to.equal(true)
+      await reachesInTime(containerId!, '127.0.0.1', there)
       for (const address of [host, gateway])
         expect(await reaches(containerId!, address, one.endpoint!.port, there), address).to.equal(false)
       await there.close()
@@ -158,18 +160,18 @@ describe('networks of sessions', function () {
     const older = await here.agent({}, { housekeepingMs: 20, lost: () => (noticed += 1) })
     const newer = await here.agent()
     const id = aSessionId()
-    const spec = script('sleep 1; exit 3')
-    await newer.run(id, spec, { orgId })
-    await newer.reported(id, 'failed')
+    const spec = script('exit 3')
+    await newer.apply(id, spec, { orgId })
+    await eventually(() => expect(newer.platform.held(id)?.observed).to.include({ status: 'failed', exitCode: 3 }))
     const before = noticed
     await eventually(() => expect(noticed).to.be.greaterThan(before + 5))
     expect((await here.docker.listNetworks()).map(({ Name }) => Name)).to.include(networkName(here.agentId, orgId))
     await newer.apply(id, spec, { generation: 2, state: 'deleted', orgId })
     await Promise.all([older.close(), newer.close()])
-    agent = await here.agent()
   })
 
   it('are small, one for each of forty orgs, and go when nothing runs in them', async () => {
+    agent = await here.agent({}, { housekeepingMs: 1_000 })
     const sessions = Array.from({ length: 40 }, (_, index) => ({ id: aSessionId(), orgId: `org-number-${index}` }))
     const idle = script('exec sleep 600')
     for (const { id, orgId } of sessions) await agent.run(id, idle, { orgId })

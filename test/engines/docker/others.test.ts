@@ -24,6 +24,13 @@ describe('what is not the agent’s own on an engine', function () {
   const states = async (...ids: string[]): Promise<readonly boolean[]> =>
     Promise.all(ids.map(async (id) => (await here.docker.getContainer(id).inspect()).State.Running))
 
+  /** Long enough for all of them, of what happened before. */
+  const untilEventsAreHeard = async (): Promise<void> => {
+    const other = aSessionId()
+    await agent.run(other, idle)
+    await agent.apply(other, idle, { state: 'deleted', generation: 2 })
+  }
+
   it('a container with our labels and a session that nobody knows is told, and touched only when that is asked for', async () => {
     const stray = aSessionId()
     const id = await container({
@@ -71,7 +78,8 @@ describe('what is not the agent’s own on an engine', function () {
       'streamspace.io/generation': '99',
       'streamspace.io/desired': '{"not": "what it should be"}',
     })
-    await eventually(() => expect(agent.platform.held(session)).to.deep.include({ generation: 1 }))
+    await untilEventsAreHeard()
+    expect(agent.platform.held(session)).to.deep.include({ generation: 1 })
     expect(await states(containerId!, forged)).to.deep.equal([true, true])
     expect(await agent.apply(session, idle, { state: 'deleted', generation: 2 })).to.include({ kind: 'applied' })
   })
@@ -91,10 +99,7 @@ describe('what is not the agent’s own on an engine', function () {
       'streamspace.io/incarnation': '0',
     })
     const isUntouched = async (): Promise<void> => {
-      // Long enough for all events to be heard.
-      const other = aSessionId()
-      await agent.run(other, idle)
-      await agent.apply(other, idle, { state: 'deleted', generation: 2 })
+      await untilEventsAreHeard()
       expect(await states(containerId!, copy.id, made)).to.deep.equal([true, true, true])
       expect(agent.platform.held(session)).to.deep.include({ generation: 1 })
       expect(agent.platform.held(session)?.observed).to.include({ status: 'running', containerId, restarts: 0 })

@@ -20,7 +20,8 @@ describe('what an engine refuses', function () {
     engine = await dockerEngine()
     here = await place(engine)
     proxy = await cuttingProxy(engine.host)
-    agent = await here.agent({ allowedMounts: ['/no/such/folder'] })
+    // No housekeeping: a network that a test makes beforehand is empty until its first session.
+    agent = await here.agent({ allowedMounts: ['/no/such/folder'] }, { housekeepingMs: 3_600_000 })
   })
   after(async () => {
     await here?.close()
