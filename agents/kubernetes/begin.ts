@@ -8,10 +8,11 @@ import type { Applied, ApplyContext, Target } from '../runtime/platform.ts'
 import { putHome } from './home.ts'
 import { type Kind, kinds } from './kinds.ts'
 import { type Blueprint, digestOf, ingressOf, networkPolicyOf, secretOf, serviceOf } from './parts.ts'
+import { type Patience, putPart } from './put-part.ts'
 import { type SessionRecord, withoutEnvironment } from './record.ts'
 import { type Life, nextChange, recordOf, type Step, type Surroundings } from './session-life.ts'
 import { addressIn, readToken } from './way.ts'
-import { makeDeployment, putPart, scaleUp, writeRecord } from './writes.ts'
+import { makeDeployment, scaleUp, writeRecord } from './writes.ts'
 
 /** null: it was begun. */
 export const begin = async (
@@ -68,9 +69,15 @@ export const begin = async (
     return answer
   }
   const { signal } = inTime
+  let told = false
+  const waiting = (): void => {
+    if (!told) context.progress('starting', 'waiting for what was deleted of it to be gone')
+    told = true
+  }
+  const patience: Patience = { until: deadline, signal, waiting }
   const [answer] = await allDone([
     orAllFail(makeHome()),
-    orAllFail(areThere ? Promise.resolve() : makeParts(around, life, blueprint, environment)),
+    orAllFail(areThere ? Promise.resolve() : makeParts(around, life, blueprint, environment, patience)),
     orAllFail(whenNoneIsThere(around, life, blueprint, signal)),
   ])
   if (answer !== null) return answer
@@ -101,10 +108,11 @@ const makeParts = async (
   life: Life,
   blueprint: Blueprint,
   environment: { readonly [name: string]: string },
+  patience: Patience,
 ): Promise<void> => {
   const put = async (kind: Kind, object: KubernetesObject | null, step: Step): Promise<KubernetesObject | null> => {
     if (object === null) return null
-    const made = await putPart(around, blueprint, kind, object)
+    const made = await putPart(around, blueprint, kind, object, patience)
     await around.step(step)
     return made
   }

@@ -50,13 +50,17 @@ export const holdLease = async (
   let waitingFor = ''
 
   /** null: somebody else's. */
-  const tryOnce = async (): Promise<V1Lease | null> => {
+  const tryOnce = async (): Promise<Held | null> => {
+    const asked = async (answer: Promise<V1Lease>): Promise<Held> => ({
+      askedAt: performance.now(),
+      lease: await answer,
+    })
     let there: V1Lease
     try {
       there = await objects.get<V1Lease>(kinds.lease, name)
     } catch (error) {
       if (!isGone(error)) throw error
-      return objects.create(kinds.lease, lease(true, 0))
+      return asked(objects.create(kinds.lease, lease(true, 0)))
     }
     const { resourceVersion } = seenOf(there)
     const now = performance.now()
@@ -68,10 +72,10 @@ export const holdLease = async (
       waitingFor = current
       return null
     }
-    return objects.apply(kinds.lease, lease(true, (there.spec?.leaseTransitions ?? 0) + 1), seenOf(there))
+    return asked(objects.apply(kinds.lease, lease(true, (there.spec?.leaseTransitions ?? 0) + 1), seenOf(there)))
   }
 
-  const acquire = async (): Promise<V1Lease | null> => {
+  const acquire = async (): Promise<Held | null> => {
     while (!signal.aborted) {
       try {
         const held = await tryOnce()
@@ -92,16 +96,19 @@ export const holdLease = async (
   return keep(objects, held, next, isOurs, times)
 }
 
+/** From before it was asked for: an answer that took long is no longer as good as new. */
+type Held = { readonly lease: V1Lease; readonly askedAt: number }
+
 const keep = (
   objects: Objects,
-  first: V1Lease,
+  { lease: first, askedAt: firstAskedAt }: Held,
   lease: (current: V1Lease, acquired: boolean) => V1Lease,
   isOurs: (there: V1Lease) => boolean,
   times: LeaseTimes,
 ): Tenure => {
   const over = new AbortController()
   let current = first
-  let renewedAt = performance.now()
+  let renewedAt = firstAskedAt
   /** False: somebody else has it. */
   const write = async (acquired: boolean): Promise<boolean> => {
     try {
@@ -120,7 +127,6 @@ const keep = (
     while (!over.signal.aborted) {
       await pause(times.renewMs, over.signal)
       if (over.signal.aborted) break
-      // From before it was asked: an answer that took long is no longer as good as new.
       const askedAt = performance.now()
       try {
         if (!(await write(true))) return 'another replica has taken the lease'

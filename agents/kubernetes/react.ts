@@ -136,8 +136,12 @@ const giveUpAndShow = async (
   const { status, reason } = observed
   around.log.info({ sessionId: life.sessionId, status, reason, detail: seen.message }, 'a session is over')
   const { sessionId } = life
-  await giveUp(around, life, observed)
-  around.listener.report({ sessionId, generation: record.generation, ...observed })
+  try {
+    await giveUp(around, life, observed)
+  } finally {
+    // It is so once it is written down, though what was to be scaled down has gone, too, or is somebody else's by now.
+    if (life.observed === observed) around.listener.report({ sessionId, generation: record.generation, ...observed })
+  }
 }
 
 const SOON_MS = 1_000

@@ -2,7 +2,7 @@
 import { readContainerSpec } from '../container/spec.ts'
 import type { Blueprint } from './parts.ts'
 import type { SessionRecord } from './record.ts'
-import type { Life, Surroundings } from './session-life.ts'
+import { type Life, type Surroundings, show } from './session-life.ts'
 import { changeRecord, makeDeployment, Overtaken, scaleUp, writeRecord } from './writes.ts'
 
 /** `record`: with the restart counted. What else it consists of is as it was. */
@@ -12,6 +12,8 @@ export const startAgain = async (around: Surroundings, life: Life, record: Sessi
   const start = record.start + 1
   const next = { ...record, start, again: start, counted: {} }
   await writeRecord(around, life, next)
+  // Told before it is made anew, which takes some requests more.
+  show(around, life, { ...life.observed, restarts: next.restarts })
   await around.step('anchored')
   const { anchor, sessionId } = life
   if (anchor === null) throw new Overtaken('the record')

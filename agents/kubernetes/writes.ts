@@ -32,7 +32,8 @@ export class NameTaken extends Error {
   }
 }
 
-const orOvertaken = (error: unknown, what: string): unknown =>
+/** Of what was there when this work began. */
+export const orOvertaken = (error: unknown, what: string): unknown =>
   isConflict(error) || isGone(error) ? new Overtaken(what) : error
 
 /** The whole record. In memory and in the cluster when it resolves. */
@@ -77,50 +78,7 @@ export const changeRecord = async (
 }
 
 /** How often an answer may be lost on the way, or the cluster itself be faster. */
-const TRIES = 5
-
-/** Makes a part, or makes it as it should be now; what belongs to a later start is somebody else's. */
-export const putPart = async (
-  around: Surroundings,
-  blueprint: Blueprint,
-  kind: Kind,
-  object: KubernetesObject,
-): Promise<KubernetesObject> => {
-  try {
-    return await around.objects.create(kind, object)
-  } catch (error) {
-    if (!isConflict(error)) throw error
-  }
-  for (let tries = 1; ; tries += 1)
-    try {
-      return await changePart(around, blueprint, kind, object)
-    } catch (error) {
-      // Each time it is read anew whose it is: only one start of a session has this number.
-      if (!isConflict(error) || tries === TRIES) throw orOvertaken(error, `the ${kind.kind}`)
-    }
-}
-
-const changePart = async (
-  around: Surroundings,
-  blueprint: Blueprint,
-  kind: Kind,
-  object: KubernetesObject,
-): Promise<KubernetesObject> => {
-  const { objects } = around
-  const there = await objects.get(kind, nameOf(blueprint.sessionId))
-  const start = Number(there.metadata?.annotations?.[START] ?? 0)
-  switch (whoseIs(there, blueprint)) {
-    case 'ours':
-      if (start > blueprint.start) throw new Overtaken(`the ${kind.kind}`)
-      break
-    case 'earlier':
-      await checkStillOurs(around, blueprint)
-      break
-    case 'foreign':
-      throw new NameTaken(kind, nameOf(blueprint.sessionId))
-  }
-  return objects.apply(kind, object, seenOf(there))
-}
+export const TRIES = 5
 
 /** `earlier`: of a session of this id whose record is gone; the cluster has not taken it away yet. */
 export const whoseIs = (

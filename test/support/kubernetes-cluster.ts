@@ -13,6 +13,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import type { KubernetesObject } from '@kubernetes/client-node'
 import Docker from 'dockerode'
 import { addressOf } from '../../agents/docker/engine.ts'
 import { type Api, createApi } from '../../agents/kubernetes/api.ts'
@@ -111,6 +112,8 @@ const started = async (): Promise<KubernetesCluster> => {
 export type TestNamespace = {
   readonly name: string
   readonly list: <T>(kind: Kind) => Promise<readonly T[]>
+  readonly create: (kind: Kind, object: KubernetesObject) => Promise<void>
+  readonly patch: (kind: Kind, name: string, change: object) => Promise<void>
   /** As `kubectl delete` does; whoever is not there is gone already. */
   readonly remove: (kind: Kind, name: string, query?: string) => Promise<void>
   readonly close: () => Promise<void>
@@ -129,6 +132,14 @@ export const unusedNamespace = ({ api }: KubernetesCluster): TestNamespace => {
   return {
     name,
     list: async <T>(kind: Kind) => (await api.call<{ items: T[] }>({ method: 'GET', path: pathOf(kind, name) })).items,
+    create: async (kind, object) => {
+      const body = JSON.stringify({ apiVersion: kind.apiVersion, kind: kind.kind, ...object })
+      await api.call({ method: 'POST', path: pathOf(kind, name), body })
+    },
+    patch: async (kind, object, change) => {
+      const contentType = 'application/merge-patch+json'
+      await api.call({ method: 'PATCH', path: pathOf(kind, name, object), contentType, body: JSON.stringify(change) })
+    },
     remove: (kind, object, query = '') =>
       ignoreGone(api.call({ method: 'DELETE', path: `${pathOf(kind, name, object)}${query}` })),
     close: () => ignoreGone(api.call({ method: 'DELETE', path: `${NAMESPACES}/${name}` })),

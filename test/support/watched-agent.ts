@@ -93,18 +93,8 @@ export const watchedAgent = async (
       return id
     },
     get: (kind, name) => api.call({ method: 'GET', path: pathOf(kind, namespace.name, name) }),
-    patch: async (kind, name, change) => {
-      await api.call({
-        method: 'PATCH',
-        path: pathOf(kind, namespace.name, name),
-        contentType: 'application/merge-patch+json',
-        body: JSON.stringify(change),
-      })
-    },
-    create: async (kind, object) => {
-      const body = JSON.stringify({ apiVersion: kind.apiVersion, kind: kind.kind, ...object })
-      await api.call({ method: 'POST', path: pathOf(kind, namespace.name), body })
-    },
+    patch: namespace.patch,
+    create: namespace.create,
     deployment: (sessionId) =>
       api.call({ method: 'GET', path: pathOf(kinds.deployment, namespace.name, nameOf(sessionId)) }),
     pods: async (sessionId) =>
@@ -130,9 +120,10 @@ export const nowhere = {
 /** Watches of all kinds are open. */
 export const watching = (agent: WatchedAgent): Promise<void> =>
   eventually(() => {
-    const open = new Set(agent.proxy.openWatches().map((path) => path.split('?')[0]))
-    if (open.size < WATCHES) throw new Error(`open watches: ${[...open].join(', ')}`)
+    const open = agent.proxy.openWatches().map((path) => path.split('?')[0]?.split('/').at(-1))
+    if (!WATCHED.every((plural) => open.includes(plural))) throw new Error(`open watches: ${open.join(', ')}`)
   })
 
-/** Of how many kinds there is a watch. */
-export const WATCHES = 4
+/** Of what a session is known by. */
+const WATCHED = ['configmaps', 'deployments', 'pods', 'events']
+export const WATCHES = WATCHED.length

@@ -130,11 +130,18 @@ export const createKeeper = ({ requests, trouble, log, wanted, putBack }: Keeper
 
   const write = async (kept: Kept, step: Extract<Step, { kind: 'write' }>): Promise<void> => {
     const { wanted: object, main, status, edit } = step
-    kept.notBefore = performance.now() + kept.pace.written(performance.now(), edit !== null)
     const before = kept.entry
-    const { goneUid, drops } = kept
-    let answer = main ? await requests.applyMain(object) : null
-    if (status) answer = await requests.applyStatus(object)
+    const { goneUid, drops, notBefore } = kept
+    kept.notBefore = performance.now() + kept.pace.written(performance.now(), edit !== null)
+    let answer: View | null = null
+    try {
+      if (main) answer = await requests.applyMain(object)
+      if (status) answer = await requests.applyStatus(object)
+    } catch (error) {
+      // It has put nothing back: how soon it is tried again is said by what it was refused for.
+      kept.notBefore = notBefore
+      throw error
+    }
     if (answer === null) return
     // Only its label was taken off: it answers.
     if (answer.uid === goneUid && kept.drops === drops) kept.goneUid = null

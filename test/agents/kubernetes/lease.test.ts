@@ -7,7 +7,8 @@ import { type Objects, type Seen, seenOf } from '../../../agents/kubernetes/obje
 import { eventually } from '../../support/eventually.ts'
 
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
-const times = { durationMs: 400, renewMs: 20, giveUpMs: 300 }
+/** Never too old, however long this process has to wait for its turn: that is tested on a real API server. */
+const times = { durationMs: 60_000, renewMs: 20, giveUpMs: 45_000 }
 
 /** One lease as an API server keeps it; `lose` lets the answer to the next write be lost. */
 const server = () => {

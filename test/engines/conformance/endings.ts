@@ -2,7 +2,7 @@
 import { expect } from 'chai'
 import { eventually } from '../../support/eventually.ts'
 import { aSessionId } from '../../support/process-agent.ts'
-import { applied, ended, itemOf, leftOf, type Subject, served, startsOf, wanting } from './subject.ts'
+import { applied, ended, itemOf, killedForMemory, leftOf, type Subject, served, startsOf, wanting } from './subject.ts'
 
 const withPort = { ports: [{ name: 'http', port: 8080, protocol: 'http' }] } as const
 
@@ -33,21 +33,26 @@ export const endings = (here: Subject): void => {
   })
 
   test('a program that takes more memory than it has is ended, and that is the reason', async ({ place, agent }) => {
-    const id = aSessionId()
     const one = await agent()
     const eats = place.script('x=0123456789abcdef; while true; do x="$x$x"; done')
-    const about = wanting(id, { ...eats, ...withPort, resources: { cpuMillis: 1000, memoryMib: 32 } })
-    const result = await one.command(about)
+    const begin = async () => {
+      const id = aSessionId()
+      const about = wanting(id, { ...eats, ...withPort, resources: { cpuMillis: 1000, memoryMib: 32 } })
+      const result = await one.command(about)
+      await ended(one, id, 2)
+      return result
+    }
+    const result = await killedForMemory(begin, platform.memoryTries ?? 1)
     expect(result.observed, JSON.stringify(result)).to.include({ status: 'failed', reason: 'out_of_memory' })
     expect(result.observed?.message).to.include('32 MiB')
-    await ended(one, id, 2)
   })
 
   test('a program that never opens its port fails in time, and is gone', async ({ place, agent }) => {
     const id = aSessionId()
     const one = await agent()
     const mute = { ...place.script('exec sleep 1000'), ...withPort, startTimeoutSeconds: 1 }
-    const result = await one.command(wanting(id, mute))
+    // Without a home, which some platforms make only now: that would be waited for longer.
+    const result = await one.command(wanting(id, mute, { persistentHome: false }))
     expect(result.observed, JSON.stringify(result)).to.include({ status: 'failed', reason: 'start_timeout' })
     expect(result.error?.message).to.include('waited 1 s')
     await ended(one, id, 2)

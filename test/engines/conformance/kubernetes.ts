@@ -147,4 +147,5 @@ export const kubernetesUnderTest: PlatformUnderTest = {
   openMs: START_MS,
   startMs: 6_000,
   patienceMs: 90_000,
+  memoryTries: 3,
 }

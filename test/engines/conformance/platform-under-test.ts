@@ -44,6 +44,8 @@ export type PlatformUnderTest = {
   readonly recoversFromNothing: boolean
   /** `statusReason` of a session whose workload somebody removed and that may not be started again. */
   readonly removedReason: string
+  /** How often a program is killed for want of memory at most until that is said; absent: it is said the first time. */
+  readonly memoryTries?: number
   /** How many crews of agents work side by side; 1 where a place has one agent at a time. */
   readonly atOnce: number
   /** Making its place may take so long. */

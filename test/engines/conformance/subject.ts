@@ -99,6 +99,20 @@ export const applied = async (
   return result.observed ?? null
 }
 
+/**
+ * As it ended, or one more did. containerd does not see each time, before it tells of a kill, that it was for want of memory
+ * (containerd/containerd#8180): then it is an end by SIGKILL, and a second or a third one shows it.
+ */
+export const killedForMemory = async <A extends { readonly observed?: WireObserved | null | undefined }>(
+  begin: () => Promise<A>,
+  tries: number,
+): Promise<A> => {
+  const end = await begin()
+  const { reason, exitSignal } = end.observed ?? {}
+  const isMissed = reason === 'exited_early' && exitSignal === 'SIGKILL'
+  return isMissed && tries > 1 ? killedForMemory(begin, tries - 1) : end
+}
+
 export const ended = async (agent: AgentProcess, sessionId: SessionId, generation: number): Promise<void> => {
   await applied(agent, sessionId, {}, { generation, state: 'deleted' })
 }

@@ -1,25 +1,15 @@
 /** Sessions on a real Kubernetes: many at a time in each test, as a kubelet counts in seconds. */
 
-import type { V1Deployment, V1PersistentVolumeClaim, V1Pod } from '@kubernetes/client-node'
+import type { KubernetesObject, V1Deployment, V1PersistentVolumeClaim, V1Pod } from '@kubernetes/client-node'
 import { expect } from 'chai'
+import { START } from '../../../agents/kubernetes/names.ts'
 import type { WireSpec } from '../../../agents/protocol.ts'
 import type { AgentProcess } from '../../support/agent-process.ts'
 import { eventually } from '../../support/eventually.ts'
 import { kinds, kubernetesCluster, needsKubernetes, START_MS } from '../../support/kubernetes-cluster.ts'
 import { aSessionId, observedOf, target } from '../../support/process-agent.ts'
 import { kubernetesPlace } from '../conformance/kubernetes.ts'
-import { itemOf, served } from '../conformance/subject.ts'
-
-/**
- * containerd does not see each time, before it tells of a kill, that it was for want of memory (containerd/containerd#8180): a second
- * and a third one shows it. As what nobody has told the agent of, it is an end by SIGKILL.
- */
-const killedForMemory = async (begin: () => ReturnType<AgentProcess['apply']>, tries = 3) => {
-  const ended = await begin()
-  if (tries === 1 || !('code' in ended) || ended.code !== 'exited_early') return ended
-  expect(observedOf(ended)).to.include({ exitSignal: 'SIGKILL' })
-  return killedForMemory(begin, tries - 1)
-}
+import { itemOf, killedForMemory, served } from '../conformance/subject.ts'
 
 describe('sessions on Kubernetes', function () {
   this.timeout(120_000)
@@ -53,14 +43,12 @@ describe('sessions on Kubernetes', function () {
     const [well, badly, greedy, silent, absent, wrong, big] = await Promise.all([
       apply(script('exit 0', mute)),
       apply(script('echo why it ended; exit 3', mute)),
-      killedForMemory(() =>
-        apply(
-          script('a=x; while true; do a=$a$a; done', {
-            ...mute,
-            resources: { cpuMillis: 500, memoryMib: 16 },
-          }),
-        ),
-      ),
+      killedForMemory(async () => {
+        const answer = await apply(
+          script('a=x; while true; do a=$a$a; done', { ...mute, resources: { cpuMillis: 500, memoryMib: 16 } }),
+        )
+        return { answer, observed: observedOf(answer) }
+      }, 3),
       apply(script('exec sleep 1000', { ...mute, startTimeoutSeconds: 10 })),
       apply({ container: { image: 'registry.invalid/no/such:image', user: 1000 }, startTimeoutSeconds: 20 }),
       apply({
@@ -79,7 +67,7 @@ describe('sessions on Kubernetes', function () {
     })
     expect(badly).to.include({ kind: 'failed', code: 'exited_early', retryable: false })
     expect(badly).to.have.nested.property('observed.lastOutput').that.includes('why it ended')
-    expect(greedy, JSON.stringify(greedy)).to.include({ code: 'out_of_memory' })
+    expect(greedy?.answer, JSON.stringify(greedy)).to.include({ code: 'out_of_memory' })
     expect(silent).to.include({ code: 'start_timeout' })
     expect(absent, JSON.stringify(absent)).to.include({ code: 'image_pull_failed' })
     expect(wrong, JSON.stringify(wrong)).to.have.nested.property('observed.exitCode', 127)
@@ -139,6 +127,35 @@ describe('sessions on Kubernetes', function () {
     const claims = await place.namespace.list<V1PersistentVolumeClaim>(kinds.claim)
     const home = claims.find(({ metadata }) => metadata?.name === `session-${id}`)
     expect(home?.metadata?.deletionTimestamp, 'the home it has will not be taken away').to.equal(undefined)
+  })
+
+  it('take over nothing that an earlier session has left: it is on its way out, whoever owns it', async () => {
+    const id = aSessionId()
+    const name = `session-${id}`
+    const owner = { apiVersion: 'v1', kind: 'ConfigMap', name, uid: '00000000-0000-4000-8000-000000000000' }
+    const finalizers = ['streamspace.test/held']
+    const left = { name, annotations: { [START]: '1' }, ownerReferences: [owner], finalizers }
+    const parts = [kinds.secret, kinds.service, kinds.networkPolicy]
+    const bodies = [{}, { spec: { ports: [{ port: 80 }] } }, { spec: { podSelector: {} } }]
+    for (const [at, kind] of parts.entries()) {
+      await place.namespace.create(kind, { metadata: left, ...bodies[at] })
+      await place.namespace.remove(kind, name)
+    }
+    const asked = agent.apply(target(id, server()))
+    await eventually(() =>
+      expect(agent.progress.join('\n')).to.include('waiting for what was deleted of it to be gone'),
+    )
+    for (const kind of parts) await place.namespace.patch(kind, name, { metadata: { finalizers: null } })
+    const running = observedOf(await asked)
+    expect(running).to.include({ status: 'running' })
+    expect(await served(running, 'index.html')).to.equal('hello\n')
+    for (const kind of parts) {
+      const there = await place.namespace.list<KubernetesObject>(kind)
+      const part = there.find(({ metadata }) => metadata?.name === name)
+      expect(part?.metadata?.ownerReferences?.[0]?.uid, kind.kind).to.not.equal(owner.uid)
+      expect(part?.metadata?.deletionTimestamp, kind.kind).to.equal(undefined)
+    }
+    await agent.apply(target(id, {}, { generation: 2, state: 'deleted' }))
   })
 
   it('whose Deployment is deleted in the foreground wait for its end, and are repaired', async () => {

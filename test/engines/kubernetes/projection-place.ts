@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import type { CoreV1Event, KubernetesObject } from '@kubernetes/client-node'
 import { parseAllDocuments } from 'yaml'
-import type { Api } from '../../../agents/kubernetes/api.ts'
+import { type Api, isGone } from '../../../agents/kubernetes/api.ts'
 import { type Kind, kinds, pathOf } from '../../../agents/kubernetes/kinds.ts'
 import { createKubernetesPlatform, type KubernetesPlatform } from '../../../agents/kubernetes/platform.ts'
 import type { KubernetesSettings } from '../../../agents/kubernetes/settings.ts'
@@ -88,7 +88,13 @@ export const projectionPlace = async (cluster: KubernetesCluster): Promise<Proje
       await platform.open({ report: (one) => void reports.push(one), activity: () => {}, degraded: () => {} })
       return { platform, reports, said }
     },
-    session: async (id) => (await shown(kinds.session)).find(({ metadata }) => metadata?.name === `session-${id}`),
+    session: (id) =>
+      api
+        .call<Shown>({ method: 'GET', path: pathOf(kinds.session, namespace.name, `session-${id}`) })
+        .catch((error: unknown) => {
+          if (isGone(error)) return undefined
+          throw error
+        }),
     table: async (kind) => {
       const answer = await asTable(kubeconfig, pathOf(kind, namespace.name))
       return answer.rows.map(({ cells }) =>

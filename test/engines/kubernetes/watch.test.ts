@@ -121,9 +121,14 @@ describe('the watches of the Kubernetes agent', function () {
   it('list anew when their place is too old, said at once, in pages; a page that fails begins the list again', async () => {
     const [scaled, deleted, kept] = await Promise.all([agent.ended(), agent.ended(), agent.ended()])
     agent.proxy.rewrite = (path) => path.replace('limit=500', 'limit=1')
-    let [gone, broken] = [0, 0]
+    let broken = 0
+    const gone = new Set<string>()
     agent.proxy.answerInstead = ({ watch, path }) => {
-      if (watch && gone++ < 4) return { status: 410 }
+      const [kind = ''] = path.split('?')
+      if (watch && !gone.has(kind)) {
+        gone.add(kind)
+        return { status: 410 }
+      }
       if (path.includes('continue=') && broken++ < 2) return { status: 410 }
       return null
     }
