@@ -139,7 +139,8 @@ const close = async (server: Server, sockets: ReadonlySet<Socket>, graceMs: numb
   const lingerUntil = performance.now() + Math.min(LINGER_MS, graceMs)
   // A connection that becomes idle later would be kept for its keep-alive time.
   const sweep = setInterval(() => {
-    if (performance.now() >= lingerUntil) server.closeIdleConnections()
+    // What has come while this process had to wait for its turn is read first: with a request in it a connection is not idle.
+    if (performance.now() >= lingerUntil) setImmediate(() => server.closeIdleConnections())
   }, 20)
   const limit = setTimeout(() => {
     for (const socket of sockets) socket.destroy()

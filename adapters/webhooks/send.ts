@@ -49,7 +49,9 @@ const posted = (url: URL, options: RequestOptions, body: string, timeoutMs: numb
       resolve(attempt)
       request.destroy()
     }
-    const timer = setTimeout(() => done(failed(`no answer within ${timeoutMs} ms`)), timeoutMs)
+    const tooLate = (): void => done(failed(`no answer within ${timeoutMs} ms`))
+    // What has come while this process had to wait for its turn is read first: it would be sent twice.
+    const timer = setTimeout(() => setImmediate(tooLate), timeoutMs)
     request.on('error', (error) => done(failed(wordsOf(error))))
     request.on('response', (response) => {
       response.on('error', () => {})

@@ -1,7 +1,8 @@
-import { Agent, get } from 'node:http'
+import { Agent, get, type RequestListener } from 'node:http'
 import { connect } from 'node:net'
 import { expect } from 'chai'
 import { CannotListenError, listen } from '../../../adapters/http/listen.ts'
+import { standStill } from '../../support/stand-still.ts'
 
 const failureOf = (promise: Promise<unknown>): Promise<unknown> =>
   promise.then(
@@ -30,6 +31,24 @@ describe('listening', () => {
     expect((error as Error).message)
       .to.include('203.0.113.7')
       .and.include('HOST')
+  })
+
+  it('closing answers what came in time, though this process had to wait for its turn', async () => {
+    const app: RequestListener = (request, response) => void response.end(request.url)
+    const server = await listen({ app, host: '127.0.0.1', port: 0 })
+    const socket = connect(server.port, '127.0.0.1').setEncoding('utf8')
+    const ask = (path: string): void => void socket.write(`GET ${path} HTTP/1.1\r\nhost: here\r\n\r\n`)
+    ask('/first')
+    let heard = ''
+    for await (const chunk of socket) {
+      heard += chunk
+      if (!heard.endsWith('/first')) continue
+      void server.close(60_000)
+      ask('/second')
+      // Longer than connections that wait are left open.
+      standStill(700)
+    }
+    expect(heard).to.match(/connection: close[\s\S]*\/second$/i)
   })
 
   it('closing lets the running request finish and ends connections that wait', async () => {

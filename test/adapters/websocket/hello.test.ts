@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import type { AgentId } from '../../../domain/ids.ts'
 import { eventually } from '../../support/eventually.ts'
+import { standStill } from '../../support/stand-still.ts'
 import { type AHub, startHub } from './support/a-hub.ts'
 
 describe('the hello of an agent', () => {
@@ -36,6 +37,14 @@ describe('the hello of an agent', () => {
     const client = await a.dial()
     expect(await client.closed()).to.deep.equal({ code: 4001, reason: 'no hello in time' })
     await eventually(() => expect(a.hub.stats().connecting).to.equal(0))
+  })
+
+  it('that came in time is read, though this process had to wait for its turn', async () => {
+    a = await startHub({ helloTimeoutMs: 1_000 })
+    const client = await a.dial()
+    client.hello()
+    standStill(1_100)
+    expect(await client.next('welcome')).to.include({ epoch: 1 })
   })
 
   for (const [what, frame] of [
