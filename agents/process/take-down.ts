@@ -12,7 +12,11 @@ export const takeDown = async (
   options: { readonly graceMs?: number; readonly signal?: AbortSignal } = {},
 ): Promise<Terminated> => {
   const { workload } = life
-  await workload?.check()
+  // It may have been interrupted while it was being started: what is not there yet would not be found, and come later.
+  const beginning = await workload?.settleBeginning(options.signal)
+  if (beginning === 'open' && options.signal?.aborted) return { kind: 'interrupted' }
+  // Nobody is to wait for it, not even after an interruption.
+  if (beginning === 'never') life.workload = null
   const ended = await terminate({
     find: () => around.members(life),
     command: () => workload?.command() ?? null,

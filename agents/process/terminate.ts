@@ -1,9 +1,13 @@
 /**
- * Ending all processes of a session: SIGTERM to every one of them, then, when the time it was given is over,
+ * Ending all processes of a session: SIGTERM to every one of them, once, then, when the time it was given is over,
  * SIGKILL, until none is found any more. A pid is signalled only right after it was seen to be the session's.
+ *
+ * What the command starts in its own group after that was told to end is not told: it is how the command ends
+ * (a helper that saves something), and a second SIGTERM would cut that short, or begin it again. What is found
+ * only later outside of the group is told: nobody may have told it, such as one forked while all were looked at.
  */
 import { setTimeout as wait } from 'node:timers/promises'
-import { type Identity, type ProcessRow, readProcess, sameProcess } from './process-table.ts'
+import { type Identity, keyOf, type ProcessRow, readProcess, readProcessTable, sameProcess } from './process-table.ts'
 
 export type Terminated =
   | { readonly kind: 'gone' }
@@ -38,6 +42,7 @@ export const terminate = async (options: {
   const { find, command, graceMs, signal } = options
   const began = Date.now()
   const told = new Set<string>()
+  let groupTold = false
   let pause = FIRST_LOOK_MS
 
   for (;;) {
@@ -48,12 +53,15 @@ export const terminate = async (options: {
     if (elapsed >= graceMs + KILL_WITHIN_MS) return { kind: 'stuck', pids: rows.map(({ pid }) => pid) }
     if (elapsed >= graceMs) signalAll(rows, command(), 'SIGKILL')
     else {
-      const fresh = rows.filter(({ pid, start }) => !told.has(`${pid}:${start}`))
-      for (const { pid, start } of fresh) told.add(`${pid}:${start}`)
+      const leader = command()
+      const inGroup = ({ group }: ProcessRow): boolean => group === leader?.pid
+      const fresh = rows.filter((row) => !told.has(keyOf(row)) && !(groupTold && inGroup(row)))
+      for (const row of fresh) told.add(keyOf(row))
+      groupTold ||= fresh.some(inGroup)
       if (fresh.length > 0) {
-        signalAll(fresh, command(), 'SIGTERM')
+        signalAll(fresh, leader, 'SIGTERM')
         // One that was stopped hears of it only when it goes on.
-        signalAll(fresh, command(), 'SIGCONT')
+        signalAll(fresh, leader, 'SIGCONT')
       }
     }
     const untilKill = elapsed < graceMs ? graceMs - elapsed : LONGEST_LOOK_MS
@@ -62,13 +70,20 @@ export const terminate = async (options: {
   }
 }
 
-/** The shim has nothing left to wait for: it is given a moment to write, then it goes as well. */
+/**
+ * The shim has nothing left to wait for: it is given a moment to write, then it goes as well. If it does wait,
+ * then for a command that nobody has learnt of: that one goes with it. Stopped first, it cannot start one meanwhile.
+ */
 export const endShim = async (shim: Identity, withinMs = 2_000): Promise<void> => {
   const until = Date.now() + withinMs
   for (;;) {
     const row = await readProcess(shim.pid)
     if (row === null || !sameProcess(row, shim)) return
-    if (Date.now() > until) return send(shim.pid, 'SIGKILL')
+    if (Date.now() > until) {
+      send(shim.pid, 'SIGSTOP')
+      for (const { pid, parent } of await readProcessTable()) if (parent === shim.pid) send(pid, 'SIGKILL')
+      return send(shim.pid, 'SIGKILL')
+    }
     await wait(FIRST_LOOK_MS)
   }
 }

@@ -3,7 +3,8 @@
  * what a session left in a common place (/tmp) does not fall to the next one soon; and claimed for the whole
  * machine, as everything that runs under a session's number is ended with it.
  */
-import { mkdir, open, readFile, rm } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { link, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readProcessTable, realUidOf } from './process-table.ts'
 import type { UidRange } from './settings.ts'
@@ -48,7 +49,7 @@ export const openUids = async (stateDir: string, wishedClaimsDir: string, range:
       if (holder === sessionDir) return true
       if (holder === '' || (await stillThere(holder))) return false
       // Its session is gone without having given it back.
-      await rm(path, { force: true })
+      if (!(await takeAway(path, holder))) return false
     }
     return false
   }
@@ -74,6 +75,25 @@ export const openUids = async (stateDir: string, wishedClaimsDir: string, range:
     },
     claim,
     release: (uid) => rm(claimFile(uid), { force: true }),
+  }
+}
+
+/** A claim that nobody holds any more. False: somebody else was quicker, and it is theirs; it is put back. */
+const takeAway = async (path: string, stale: string): Promise<boolean> => {
+  const aside = `${path}.${randomUUID()}`
+  try {
+    await rename(path, aside)
+    if ((await readFile(aside, 'utf8')) === stale) return true
+    // The same file, as its owner may still be writing it.
+    await link(aside, path)
+    return false
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return true
+    if (code === 'EEXIST') return false
+    throw error
+  } finally {
+    await rm(aside, { force: true })
   }
 }
 

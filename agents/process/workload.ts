@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, chown, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import { type Exit, exitOf } from '../runtime/exit.ts'
 import type { Host } from './host.ts'
 import { shimEnvironment } from './host.ts'
@@ -24,7 +25,21 @@ export type Workload = {
   readonly hasEnded: () => boolean
   /** Looks whether it still lives, given the processes that do (or asking for each). */
   readonly check: (rows?: readonly ProcessRow[]) => Promise<void>
+  /** Afterwards no command can begin that nobody knows of. It looks whether it still lives, as well. */
+  readonly settleBeginning: (signal?: AbortSignal) => Promise<Beginning>
 }
+
+export type Beginning =
+  /** The command is known, or has ended. */
+  | 'known'
+  /** It has not begun, and never will; its shim ends by itself. */
+  | 'never'
+  /** Nobody could say in time: the disk is full, the shim is held up, or somebody cannot wait. */
+  | 'open'
+
+/** From the shim's word that the command begins until it is one: a moment, but of a machine that may be busy. */
+const BEGINS_WITHIN_MS = 10_000
+const BEGINNING_LOOK_MS = 10
 
 export const runDirOf = (files: SessionFiles, run: Pick<Run, 'instance'>): string => join(files.runs, run.instance)
 
@@ -59,7 +74,28 @@ const watching = (runDir: string, run: Run, known: { shim: Identity | null; comm
     if (!(await readExit())) finish({ kind: 'unknown' })
   }
 
-  return { run, shim: () => shim, command: () => command, seen: new Set(), ended, hasEnded: () => over, check }
+  const settleBeginning = async (signal?: AbortSignal): Promise<Beginning> => {
+    await check()
+    if (over || command !== null) return 'known'
+    // Where nothing can be written, the shim is not to be stopped so: then it is waited for as if it had begun.
+    if ((await forestall(runDir).catch(() => 'begun')) === 'forestalled') return 'never'
+    for (const until = Date.now() + BEGINS_WITHIN_MS; ; await wait(BEGINNING_LOOK_MS)) {
+      await check()
+      if (over || command !== null) return 'known'
+      if (signal?.aborted || Date.now() >= until) return 'open'
+    }
+  }
+
+  return {
+    run,
+    shim: () => shim,
+    command: () => command,
+    seen: new Set(),
+    ended,
+    hasEnded: () => over,
+    check,
+    settleBeginning,
+  }
 }
 
 /** What became of a run of which a record tells: it lives, it ended, or it never began. */

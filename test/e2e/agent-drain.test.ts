@@ -2,6 +2,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { portToKeep } from '../support/ports.ts'
 import { eventually } from './support/eventually.ts'
 import type { Json, Rest } from './support/rest.ts'
 import { scene } from './support/scene.ts'
@@ -21,17 +22,6 @@ describe('an agent that is drained', function () {
   this.timeout(180_000)
   const here = scene('each')
 
-  const port = async (): Promise<string> => {
-    const { createServer } = await import('node:net')
-    return new Promise((resolve) => {
-      const probe = createServer().listen(0, '127.0.0.1', () => {
-        const address = probe.address()
-        const found = typeof address === 'object' && address !== null ? address.port : 0
-        probe.close(() => resolve(String(found)))
-      })
-    })
-  }
-
   const online = (api: Rest, id: string): Promise<void> =>
     eventually(async () => {
       expect((await api.get(`/agents/${id}`)).body.status).to.equal('online')
@@ -40,7 +30,7 @@ describe('an agent that is drained', function () {
   /** Two agents, the sessions all on the first of them. */
   const twoAgents = async () => {
     const database = await migratedDatabase(here)
-    const PORT = await port()
+    const PORT = await portToKeep()
     let control: Server = await server(here, database, { PORT })
     const folder = await here.folder()
     const starts = await startsFolder(folder)
@@ -111,14 +101,19 @@ describe('an agent that is drained', function () {
       },
       { within: 90_000 },
     )
+    /** `running` comes before the command has done anything: its file may be still to come. */
+    const startedTimes = (id: string, times: number): Promise<void> =>
+      eventually(async () => {
+        expect(await scenery.startsOf(id)).to.equal(times)
+      })
     for (const { id } of movable) {
       expect(await scenery.api.until(id, 'running', 60_000)).to.include({ agentId: 'second' })
       // Started once here and once there, and never twice in one place.
-      expect(await scenery.startsOf(id)).to.equal(2)
+      await startedTimes(id, 2)
     }
     for (const { id } of [...kept, ...asked]) {
       expect(await scenery.api.session(id)).to.include({ agentId: 'first', status: 'running', generation: 1 })
-      expect(await scenery.startsOf(id)).to.equal(1)
+      await startedTimes(id, 1)
     }
     const [one] = movable
     const { items } = (await scenery.api.get(`/sessions/${one.id}/events?limit=500`)).body

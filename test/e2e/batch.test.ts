@@ -33,6 +33,9 @@ describe('a batch over HTTP', function () {
     const token = await enrol(control.rest, 'edge-1')
     const silent = await connect(here, control.url, { id: 'edge-1', token })
     await silent.begin([], { capacity: PLENTY })
+    // To make a thousand may take longer than an agent may say nothing at all.
+    const beating = setInterval(() => silent.heartbeat(), 5_000)
+    here.finally(async () => clearInterval(beating))
     await many(control.rest, 1_000, { labels: { team: 'web' } })
     await many(control.rest, 10, { labels: { team: 'ops' } })
 

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../adapters/embedded-postgres/start.ts'
 import { migrateAll } from '../../src/migrate.ts'
+import { portToKeep } from '../support/ports.ts'
 import { creates } from './support/creates.ts'
 import { eventually } from './support/eventually.ts'
 import { allRunOnce, ledgerAgent } from './support/ledger-agent.ts'
@@ -34,8 +35,8 @@ describe('a database that is restarted under load', function () {
   for (const [how, restart] of Object.entries(restarts))
     it(`${how}: only 503s meanwhile, agents keep their sockets, lanes go on, nothing is lost`, async () => {
       const dataDir = join(await here.folder(), 'pg')
-      let database = await startEmbeddedPostgres({ dataDir, onLog: () => {} })
-      const { port } = database
+      const port = Number(await portToKeep())
+      let database = await startEmbeddedPostgres({ dataDir, port, onLog: () => {} })
       here.finally(() => database.stop())
       await migrateAll(database.url, () => {})
       const control = await server(here, database.url)

@@ -94,6 +94,8 @@ describe('a database that fails over', function () {
     const before = load.promised.length
     await pair.standbyHasAll()
     await pair.detachStandby()
+    // What was on its way may have reached the standby before that.
+    await load.answered()
     await load.more(30)
     await pair.killPrimary()
     // What was committed before the kill may be answered after it.

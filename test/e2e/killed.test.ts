@@ -1,9 +1,9 @@
 /** kill -9 of the server and of everything: what was promised is there, and nothing runs twice. */
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { portToKeep } from '../support/ports.ts'
 import { eventually } from './support/eventually.ts'
-import { portToKeep } from './support/ports.ts'
-import { agentsOf, isAlive, postmastersOf, processesBySession, processesOf } from './support/processes.ts'
+import { agentsOf, isAlive, isAsleep, postmastersOf, processesBySession, processesOf } from './support/processes.ts'
 import { type Json, type Rest, rest } from './support/rest.ts'
 import { scene } from './support/scene.ts'
 import { ADMIN_KEY, agent, enrol, migratedDatabase, npmStart, server } from './support/streamspace.ts'
@@ -51,8 +51,12 @@ const allRunOnce = async (api: Rest, promised: readonly string[], starts: string
   const ids = sessions.map(({ id }) => id)
   expect(ids).to.include.members([...promised])
   expect(new Set(ids).size).to.equal(ids.length)
-  const started = await startsIn(starts)
-  expect([...started.keys()].sort()).to.deep.equal([...ids].sort())
+  // `running` comes before the command has done anything; and the file of a start is there before its pid is.
+  await eventually(async () => {
+    const started = await startsIn(starts)
+    expect([...started.keys()].sort()).to.deep.equal([...ids].sort())
+    for (const [id, pids] of started) expect(pids, `starts of ${id}`).not.to.include(0)
+  })
   return sessions
 }
 
@@ -92,7 +96,12 @@ describe('the server is killed while sessions are being created', function () {
       expect(pids, `session ${id} was started ${pids.length} times`).to.have.lengthOf(1)
       expect(isAlive(pids[0]!)).to.equal(true)
     }
-    const running = await processesBySession()
+    // While a process becomes another program it shows neither its command nor its session for an instant.
+    const running = await eventually(async () => {
+      const found = await processesBySession()
+      for (const { id } of sessions) expect(found.get(id)?.some(isAsleep), `session ${id} sleeps`).to.equal(true)
+      return found
+    })
     for (const { id } of sessions) expect(running.get(id), `processes of ${id}`).to.have.lengthOf(1)
     for (const session of sessions) expect(session).to.include({ generation: 1, observedGeneration: 1, restarts: 0 })
     await eventually(async () => {
@@ -144,8 +153,13 @@ describe('everything is killed', function () {
     })
     const ids: string[] = sessions.map(({ id }) => id)
     expect(ids).to.include.members(promised)
-    const started = await startsIn(starts)
-    const bySession = await processesBySession()
+    // `running` comes before the command has done anything: until it sleeps it may not have told of its start.
+    const { started, bySession } = await eventually(async () => {
+      const found = { bySession: await processesBySession(), started: await startsIn(starts) }
+      for (const id of ids.filter((one) => one !== web.id))
+        expect(found.bySession.get(id)?.some(isAsleep), `session ${id} sleeps`).to.equal(true)
+      return found
+    })
     for (const id of ids) {
       const running = bySession.get(id) ?? []
       expect(running, `processes of ${id}`).to.have.lengthOf(1)

@@ -47,11 +47,15 @@ describe('what a role may do', function () {
         callers.set(`${id} ${role} somebody-else`, rest(control.url, other))
       }
     }
-    // There, and silent: what is sent to it stays as it is.
+    // There, and no more than that: what is sent to it stays as it is.
     for (const org of ['acme', 'globex']) {
       const id = `${org}-1`
       const { token } = made(await callerOf(org, 'admin').post('/agents', { id, platform: 'process' }))
-      await (await connect(here, control.url, { id, token })).begin([], { capacity: PLENTY })
+      const agent = await connect(here, control.url, { id, token })
+      await agent.begin([], { capacity: PLENTY })
+      // These tests may last longer than an agent may be silent.
+      const beating = setInterval(() => agent.heartbeat(), 5_000)
+      here.finally(async () => clearInterval(beating))
     }
   })
 

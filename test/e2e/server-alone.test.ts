@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import pg from 'pg'
 import { startEmbeddedPostgres } from '../../adapters/embedded-postgres/start.ts'
+import { NOBODYS_PORT, portToKeep } from '../support/ports.ts'
 import { freshDatabase, testServerUrl } from '../support/postgres.ts'
 import { eventually } from './support/eventually.ts'
-import { NOBODYS_PORT } from './support/ports.ts'
 import { upgrade } from './support/raw-agent.ts'
 import { type Environment, type Program, scene } from './support/scene.ts'
 import { agent, dev, enrol, migratedDatabase, server, streamspace, usedDataDir } from './support/streamspace.ts'
@@ -167,8 +167,9 @@ describe('a server by itself', function () {
 
   it('waits for a database that is not there yet', async () => {
     const directory = join(await here.folder(), 'pg')
-    const cluster = await startEmbeddedPostgres({ dataDir: directory, onLog: () => {} })
-    const { url, port } = cluster
+    const port = Number(await portToKeep())
+    const cluster = await startEmbeddedPostgres({ dataDir: directory, port, onLog: () => {} })
+    const { url } = cluster
     const migration = streamspace(here, ['migrate'], { DATABASE_URL: url })
     expect(await migration.end(30_000)).to.deep.equal({ code: 0, signal: null })
     await cluster.stop()
@@ -200,7 +201,8 @@ describe('a server whose database goes away', function () {
 
   it('says so, refuses what it cannot do, and goes on by itself when it is back', async () => {
     const dataDir = join(await here.folder(), 'pg')
-    let cluster = await startEmbeddedPostgres({ dataDir, onLog: () => {} })
+    const port = Number(await portToKeep())
+    let cluster = await startEmbeddedPostgres({ dataDir, port, onLog: () => {} })
     here.finally(() => cluster.stop())
     const migration = streamspace(here, ['migrate'], { DATABASE_URL: cluster.url })
     expect(await migration.end(30_000)).to.deep.equal({ code: 0, signal: null })
@@ -239,7 +241,7 @@ describe('a server whose database goes away', function () {
     expect(upgraded.status).to.equal(503)
     expect(Number(upgraded.headers['retry-after'])).to.be.at.least(1)
 
-    cluster = await startEmbeddedPostgres({ dataDir, port: cluster.port, onLog: () => {} })
+    cluster = await startEmbeddedPostgres({ dataDir, port, onLog: () => {} })
     await eventually(async () => expect(await probe('/readyz')).to.equal(200))
     expect(await control.rest.session(id)).to.include({ status: 'running', generation: 1 })
     const { id: next } = await control.rest.create({ template: 'idle' })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { quickestOf, timed } from '../support/quickest.ts'
 import { eventually } from './support/eventually.ts'
-import { agentsOf, isAlive, pidOfSession, postmastersOf, processesOfSession } from './support/processes.ts'
+import { agentsOf, isAlive, isAsleep, pidOfSession, postmastersOf, processesOfSession } from './support/processes.ts'
 import { type Program, scene } from './support/scene.ts'
 import {
   agent,
@@ -43,7 +43,13 @@ describe('with npm start', function () {
   it('a session whose template never restarts and whose process is killed is failed, with the signal, and shows its last output', async () => {
     const { id } = await home.rest.create({ template: 'idle' })
     await home.rest.until(id, 'running')
-    process.kill(await pidOfSession(id), 'SIGKILL')
+    // `running` comes before the command has said anything; when it sleeps it has.
+    const pid = await eventually(async () => {
+      const asleep = (await processesOfSession(id)).find(isAsleep)
+      if (asleep === undefined) throw new Error('it has not come to its sleep')
+      return asleep.pid
+    })
+    process.kill(pid, 'SIGKILL')
     const failed = await home.rest.until(id, 'failed')
     expect(failed).to.include({ exitSignal: 'SIGKILL', exitCode: null, statusReason: 'exited_early', endpoint: null })
     expect(failed.lastOutput).to.equal('here I am\n')

@@ -1,10 +1,10 @@
 /** The watch as a program from outside sees it, over two replicas of one database. */
 import { expect } from 'chai'
 import pg from 'pg'
+import { portToKeep } from '../support/ports.ts'
 import { type Told, type WatchCall, type Watcher, watch } from '../support/watcher.ts'
 import { eventually } from './support/eventually.ts'
 import { keyOf } from './support/keys.ts'
-import { portToKeep } from './support/ports.ts'
 import { type Rest, rest } from './support/rest.ts'
 import { scene } from './support/scene.ts'
 import { migratedDatabase, type Server, server, streamspace } from './support/streamspace.ts'

@@ -6,14 +6,17 @@ import { type Receiver, receiver } from '../support/webhook-receiver.ts'
 import { eventually } from './support/eventually.ts'
 import { keyOf } from './support/keys.ts'
 import { type Rest, rest } from './support/rest.ts'
-import { scene } from './support/scene.ts'
+import { type Environment, scene } from './support/scene.ts'
 import { migratedDatabase, type Server, server } from './support/streamspace.ts'
 
 const SETTINGS = {
   STREAMSPACE_WEBHOOK_ALLOW_PRIVATE: 'true',
   STREAMSPACE_WEBHOOK_RETRY_SECONDS: '1',
-  STREAMSPACE_WEBHOOK_TIMEOUT_MS: '2000',
 }
+/** No answer is waited for as long: a receiver, which is this process, that had to wait for its turn must not be sent the same again. */
+const PATIENT = { STREAMSPACE_WEBHOOK_TIMEOUT_MS: '30000' }
+/** Some answers never come, and what waits for them is to be sent again. */
+const QUICK = { STREAMSPACE_WEBHOOK_TIMEOUT_MS: '2000' }
 
 describe('webhooks of servers that are killed', function () {
   this.timeout(180_000)
@@ -24,7 +27,7 @@ describe('webhooks of servers that are killed', function () {
     databaseUrl = await migratedDatabase(here)
   })
 
-  const start = (): Promise<Server> => server(here, databaseUrl, SETTINGS)
+  const start = (timeout: Environment): Promise<Server> => server(here, databaseUrl, { ...SETTINGS, ...timeout })
   const receiving = async (...how: Parameters<typeof receiver>): Promise<Receiver> => {
     const made = await receiver(...how)
     here.finally(made.close)
@@ -56,7 +59,7 @@ describe('webhooks of servers that are killed', function () {
   }
 
   it('come each once from two replicas, of which neither is killed', async () => {
-    const [one, two] = [await start(), await start()]
+    const [one, two] = [await start(PATIENT), await start(PATIENT)]
     const there = await receiving()
     const { api } = await hooked(one, there.url)
     const other = rest(two.url, api.key)
@@ -69,7 +72,7 @@ describe('webhooks of servers that are killed', function () {
   })
 
   it('come all when their server is killed again and again: between any two steps', async () => {
-    let control = await start()
+    let control = await start(QUICK)
     // Some answers are lost with the server that waits for them.
     const there = await receiving((_, count) => (count % 5 === 0 ? null : 204))
     const { api, id } = await hooked(control, there.url)
@@ -87,7 +90,7 @@ describe('webhooks of servers that are killed', function () {
       control.program.signal('SIGKILL')
       await control.program.end()
       await jobsAreOver()
-      control = await start()
+      control = await start(QUICK)
     }
     there.answers(() => 204)
     const api2 = rest(control.url, api.key)

@@ -4,7 +4,6 @@
  */
 import { execFile } from 'node:child_process'
 import { chown, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
@@ -14,6 +13,7 @@ import { dataOf, ensureCluster, superuser } from '../../adapters/embedded-postgr
 import { type Postmaster, startPostmaster } from '../../adapters/embedded-postgres/postmaster.ts'
 import { programsFor } from '../../adapters/embedded-postgres/programs.ts'
 import { eventually } from './eventually.ts'
+import { portToKeep } from './ports.ts'
 
 export type PostgresPair = {
   /** Both hosts, the primary first. */
@@ -58,7 +58,7 @@ export const startPostgresPair = async (
   const account = await accountFor(primaryDirectory)
   const programs = await programsFor(account)
   const { password } = await ensureCluster(primaryDirectory, programs, account)
-  const [primaryPort, standbyPort] = [await freePort(), await freePort()]
+  const [primaryPort, standbyPort] = [Number(await portToKeep()), Number(await portToKeep())]
   const urlOf = (port: number, database = DATABASE): string =>
     `postgres://${superuser}:${password}@127.0.0.1:${port}/${database}`
   const begin = (at: string, port: number, more: Readonly<Record<string, string>>): Promise<Postmaster> =>
@@ -140,16 +140,6 @@ const familyOf = async (pid: number): Promise<readonly number[]> => {
   if (!rows.some(([id]) => id === pid)) return []
   return [pid, ...rows.flatMap(([id, parent]) => (parent === pid && id !== undefined ? [id] : []))]
 }
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number }
-      probe.close(() => resolve(port))
-    })
-  })
 
 const ask = async (url: string, text: string): Promise<readonly Record<string, unknown>[]> => {
   const client = new pg.Client({ connectionString: url })

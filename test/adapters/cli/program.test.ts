@@ -1,6 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { NOBODYS_URL } from '../../support/ports.ts'
 import { type Answers, anAgent, ID, KEY, OTHER_ID, ok, page, problem, startFakeApi } from './fake-api.ts'
 import { inTemporaryDirectory, runCli } from './run-cli.ts'
 import { withApi } from './with-api.ts'
@@ -9,13 +10,6 @@ const ready: Answers = {
   'GET /readyz': ok({ status: 'ready' }),
   'GET /api/v1/sessions/summary': ok({ total: 3, byStatus: { running: 2, failed: 1, stopped: 0 } }),
   'GET /api/v1/agents': page([anAgent()]),
-}
-
-/** A port on which nothing listens any more. */
-const deserted = async (): Promise<string> => {
-  const api = await startFakeApi({})
-  await api.close()
-  return api.url
 }
 
 describe('the command line', () => {
@@ -42,7 +36,7 @@ describe('the command line', () => {
   })
 
   it('says what to do when nothing answers', async () => {
-    const url = await deserted()
+    const url = NOBODYS_URL
     const { code, stdout, stderr } = await runCli(['session', 'list'], { env: { STREAMSPACE_URL: url } })
     expect({ code, stdout }).to.deep.equal({ code: 1, stdout: '' })
     expect(stderr).to.equal(
@@ -102,7 +96,7 @@ describe('the command line', () => {
       expect(stderr).to.contain('is not ready: the schema is older')
       expect(api.asked.length).to.equal(1)
     })
-    const { code, stdout } = await runCli(['status', '--json'], { env: { STREAMSPACE_URL: await deserted() } })
+    const { code, stdout } = await runCli(['status', '--json'], { env: { STREAMSPACE_URL: NOBODYS_URL } })
     expect(code).to.equal(1)
     expect(JSON.parse(stdout)).to.include({ ready: false, sessions: null })
   })

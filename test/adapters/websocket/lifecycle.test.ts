@@ -91,7 +91,8 @@ describe('the life of a connection', () => {
     })
 
     it('waits for what is being written before it gives the lease up', async () => {
-      a = await startHub()
+      // Longer than this test: it must not give up waiting before the answer is given.
+      a = await startHub({ closeTimeoutMs: 60_000 })
       const client = await a.connect()
       let commit = (): void => {}
       a.inbox.answer = () =>

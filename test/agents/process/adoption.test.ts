@@ -109,7 +109,7 @@ for (const uid of whoAgentsAre)
       writeFileSync(join(home(id), 'go'), '')
       await gone(pid)
       const second = await place.agent()
-      expect(await second.reported(id, () => true)).to.deep.include({
+      expect(await second.reported(id, ({ status }) => status !== 'running')).to.deep.include({
         status: 'stopped',
         reason: 'exited_early',
         exitCode: 0,

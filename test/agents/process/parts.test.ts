@@ -1,7 +1,7 @@
 /** The parts of the process platform that can be looked at without a session. */
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,10 +13,12 @@ import { launchScript } from '../../../agents/process/launch-script.ts'
 import { processSettingsFrom } from '../../../agents/process/settings.ts'
 import { forestall, prepareRunDir, readCommand, readExitStatus, readShim } from '../../../agents/process/shim.ts'
 import { lockStateDir } from '../../../agents/process/state-lock.ts'
+import { endShim } from '../../../agents/process/terminate.ts'
 import { openUids } from '../../../agents/process/uids.ts'
 import { exitOf } from '../../../agents/runtime/exit.ts'
 import { LAST_OUTPUT_BYTES, presentable } from '../../../agents/runtime/observed.ts'
 import { afterExit } from '../../../agents/runtime/restart-policy.ts'
+import { gone, written } from '../../support/process-agent.ts'
 
 describe('the parts of the process platform', () => {
   let folder: string
@@ -141,6 +143,23 @@ describe('the parts of the process platform', () => {
       const begun = await runIn('sh', '', 'exit 0')
       expect(await forestall(begun)).to.equal('begun')
     })
+
+    it('that is ended takes a command with it of which nobody has learnt', async () => {
+      const runDir = join(folder, 'held-up')
+      await prepareRunDir(runDir)
+      writeFileSync(join(runDir, 'begin.sh'), 'echo $$ >here.new; mv here.new here; sleep 600')
+      const child = spawn('/bin/sh', ['shim.sh', 'x', 'id', '', 'never'], {
+        cwd: runDir,
+        detached: true,
+        stdio: 'ignore',
+      })
+      const exited = once(child, 'exit')
+      const command = Number(await written(join(runDir, 'here')))
+      expect(await readCommand(runDir)).to.equal(null)
+      await endShim((await readShim(runDir))!, 0)
+      await exited
+      await gone(command)
+    })
   })
 
   it('a shell says 128 + n of signal n', () => {
@@ -243,6 +262,24 @@ describe('the parts of the process platform', () => {
     expect(await two.allocate(dirs[2]!)).to.equal(given[2])
     rmSync(dirs[3]!, { recursive: true })
     expect(await two.claim(given[3]!, dirs[0]!)).to.equal(true)
+  })
+
+  it('of two agents that find the same claim left over one gets it', async () => {
+    const claims = join(folder, 'left-over')
+    const range = { first: 300_000, last: 300_003 }
+    const agents = [
+      await openUids(mkdtempSync(join(folder, 's-')), claims, range),
+      await openUids(mkdtempSync(join(folder, 's-')), claims, range),
+    ]
+    const dirs = agents.map(() => mkdtempSync(join(folder, 'd-')))
+    for (const dir of dirs) writeFileSync(join(dir, 'record.json'), '')
+    for (let round = 0; round < 500; round += 1) {
+      writeFileSync(join(claims, '300000'), join(folder, 'no-session'))
+      const got = await Promise.all(agents.map((one, i) => one.claim(300_000, dirs[i]!)))
+      expect(got.filter((mine) => mine)).to.have.length(1)
+      expect(readFileSync(join(claims, '300000'), 'utf8')).to.equal(dirs[got.indexOf(true)])
+    }
+    expect(readdirSync(claims)).to.deep.equal(['300000'])
   })
 
   it('capacity is measured, and what is set counts', () => {

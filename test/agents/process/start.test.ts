@@ -170,8 +170,8 @@ for (const uid of whoAgentsAre)
 
     it('waits for the HTTP probe to answer well', async () => {
       const id = aSessionId()
-      const script = `const since = Date.now()
-        require('http').createServer((q, a) => { a.statusCode = q.url === '/ready' && Date.now() - since > 300 ? 204 : 503; a.end() }).listen(process.env.PORT, '127.0.0.1')`
+      const script = `let asked = 0
+        require('http').createServer((q, a) => { a.statusCode = q.url === '/ready' && asked++ > 0 ? 204 : 503; a.end() }).listen(process.env.PORT, '127.0.0.1')`
       const already = agent.progress.length
       const applied = await agent.apply(
         target(id, {
@@ -222,10 +222,10 @@ for (const uid of whoAgentsAre)
       const elsewhere = nodeScript(
         "require('net').createServer().listen(0, '127.0.0.1', function () { console.log('up', this.address().port) })",
       )
-      const applied = await agent.apply(target(id, { command: elsewhere, ports: httpPort, startTimeoutSeconds: 1 }))
+      const applied = await agent.apply(target(id, { command: elsewhere, ports: httpPort, startTimeoutSeconds: 5 }))
       expect(applied).to.include({ kind: 'failed', code: 'start_timeout', retryable: false })
       const { message, observed } = applied as Extract<Applied, { kind: 'failed' }>
-      expect(message).to.match(/^waited 1 s for 127\.0\.0\.1:\d+ \(port http, tcp\) to open; last: connection refused/)
+      expect(message).to.match(/^waited 5 s for 127\.0\.0\.1:\d+ \(port http, tcp\) to open; last: connection refused/)
       expect(message).to.match(/the session listens on 127\.0\.0\.1:\d+/)
       expect(observed).to.deep.include({ status: 'failed', reason: 'start_timeout', endpoint: null })
       expect(observed!.lastOutput).to.match(/^up \d+$/m)

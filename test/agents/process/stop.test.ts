@@ -66,21 +66,62 @@ for (const uid of whoAgentsAre)
     })
 
     it('kills what does not end in time, children and grandchildren and daemons alike', async () => {
-      const id = aSessionId()
       const stubborn =
         'trap "" TERM; (trap "" TERM; sh -c "trap \\"\\" TERM; echo \\$\\$ >grandchild; while :; do sleep 0.1; done") & '
+      await quickestOf(3, 4_000, async () => {
+        const id = aSessionId()
+        await agent.apply(
+          target(id, {
+            command: sh(`${stubborn} ${daemon('daemon')} while :; do sleep 0.1; done`),
+            stopGraceSeconds: 1,
+          }),
+        )
+        const pids = await Promise.all(
+          ['grandchild', 'daemon'].map(async (name) => Number(await written(join(home(id), name)))),
+        )
+        pids.push(place.commandPid(id))
+        const taken = await timed(async () => {
+          const applied = await agent.apply(target(id, { stopGraceSeconds: 1 }, { generation: 2, state: 'stopped' }))
+          expect(applied).to.deep.include({ kind: 'applied' })
+        })
+        expect(taken).to.be.at.least(900)
+        for (const pid of pids) expect(await isRunning(pid), `process ${pid}`).to.equal(false)
+        return taken
+      })
+    })
+
+    it('asks once, and what it starts in order to end is left to it', async () => {
+      const id = aSessionId()
+      const ending = 'echo asked >>asked; for i in 1 2 3 4; do sleep 0.3; done; echo saved >saved; exit 7'
       await agent.apply(
-        target(id, { command: sh(`${stubborn} ${daemon('daemon')} while :; do sleep 0.1; done`), stopGraceSeconds: 1 }),
+        target(id, {
+          command: sh(`trap "${ending}" TERM; echo ok >up; while :; do sleep 0.02; done`),
+          stopGraceSeconds: 30,
+        }),
       )
-      const pids = await Promise.all(
-        ['grandchild', 'daemon'].map(async (name) => Number(await written(join(home(id), name)))),
+      await written(join(home(id), 'up'))
+      const applied = await agent.apply(target(id, { stopGraceSeconds: 30 }, { generation: 2, state: 'stopped' }))
+      expect(applied).to.include({ kind: 'applied' })
+      expect(readFileSync(join(home(id), 'asked'), 'utf8')).to.equal('asked\n')
+      expect(readFileSync(join(home(id), 'saved'), 'utf8')).to.equal('saved\n')
+      const exit = join(place.sessionDir(id), 'run', place.record(id).run!.instance, 'exit')
+      expect(readFileSync(exit, 'utf8').trim()).to.equal('7')
+    })
+
+    it('asks those outside of its group as well that come only while it ends', async () => {
+      const id = aSessionId()
+      // As a shell says it: 143 is SIGTERM, 137 would be SIGKILL.
+      const ending = 'setsid sleep 600 & wait $!; echo $? >late; exit 0'
+      await agent.apply(
+        target(id, {
+          command: sh(`trap '${ending}' TERM; echo ok >up; while :; do sleep 0.02; done`),
+          stopGraceSeconds: 30,
+        }),
       )
-      pids.push(place.commandPid(id))
-      const before_ = performance.now()
-      const applied = await agent.apply(target(id, { stopGraceSeconds: 1 }, { generation: 2, state: 'stopped' }))
-      expect(applied).to.deep.include({ kind: 'applied' })
-      expect(performance.now() - before_).to.be.within(900, 4_000)
-      for (const pid of pids) expect(await isRunning(pid), `process ${pid}`).to.equal(false)
+      await written(join(home(id), 'up'))
+      const applied = await agent.apply(target(id, { stopGraceSeconds: 30 }, { generation: 2, state: 'stopped' }))
+      expect(applied).to.include({ kind: 'applied' })
+      expect(readFileSync(join(home(id), 'late'), 'utf8')).to.equal('143\n')
     })
 
     it('ends processes that were stopped', async () => {
@@ -159,7 +200,9 @@ for (const uid of whoAgentsAre)
 
     it('makes way for a newer wish, which ends what is still ending before it starts anew', async () => {
       const id = aSessionId()
-      const script = 'trap "echo asked >asked; sleep 1; exit 0" TERM; echo once >>starts; while :; do sleep 0.02; done'
+      const script =
+        'trap "echo asked >asked; until test -e let-go; do sleep 0.02; done; exit 0" TERM; ' +
+        'echo once >>starts; while :; do sleep 0.02; done'
       await agent.apply(target(id, { command: sh(script), stopGraceSeconds: 10 }))
       await written(join(home(id), 'starts'))
       const pid = place.commandPid(id)
@@ -167,7 +210,9 @@ for (const uid of whoAgentsAre)
       await written(join(home(id), 'asked'))
       await agent.interrupt()
       expect(await stopping).to.deep.equal({ kind: 'interrupted' })
-      const applied = await agent.apply(target(id, { command: sh(script) }, { generation: 3 }))
+      const applying = agent.apply(target(id, { command: sh(script), stopGraceSeconds: 10 }, { generation: 3 }))
+      writeFileSync(join(home(id), 'let-go'), '')
+      const applied = await applying
       expect(applied.kind === 'applied' && applied.observed).to.include({ status: 'running' })
       expect(place.commandPid(id)).to.not.equal(pid)
       await gone(pid)

@@ -15,7 +15,7 @@ const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/
 describe('connections of agents, by hand', function () {
   this.timeout(120_000)
   const hand = agentsByHand(1_000)
-  const { enrolled, online, runningOn } = hand
+  const { enrolled, online } = hand
 
   describe('the upgrade', () => {
     it('is refused without the subprotocol, without a token, and with one that nobody has', async () => {
@@ -117,21 +117,24 @@ describe('connections of agents, by hand', function () {
   })
 
   describe('silence', () => {
+    // So that `degraded`, between three intervals and six, lasts long enough to be seen.
+    const slow = agentsByHand(3_000)
+
     it('of an agent shows after three intervals and ends its connection after six; one that beats stays', async () => {
-      const silent = await online()
-      const beating = await online()
-      const { id } = await runningOn(silent)
-      const statusOf = async (known: Known): Promise<string> => (await hand.rest.get(`/agents/${known.id}`)).body.status
+      const silent = await slow.online()
+      const beating = await slow.online()
+      const { id } = await slow.runningOn(silent)
+      const statusOf = async (known: Known): Promise<string> => (await slow.rest.get(`/agents/${known.id}`)).body.status
       const beat = setInterval(() => beating.agent.heartbeat(), 500)
-      hand.here.finally(async () => clearInterval(beat))
+      slow.here.finally(async () => clearInterval(beat))
       await eventually(async () => expect(await statusOf(silent)).to.equal('degraded'))
       expect((await silent.agent.closed()).code).to.equal(4008)
       await eventually(async () => expect(await statusOf(silent)).to.equal('offline'))
-      expect(await hand.rest.session(id), 'silence ends nothing').to.include({
+      expect(await slow.rest.session(id), 'silence ends nothing').to.include({
         status: 'running',
         agentReachable: false,
       })
-      expect(await statusOf(beating)).to.equal('online')
+      await eventually(async () => expect(await statusOf(beating)).to.equal('online'))
       expect(beating.agent.isOpen()).to.equal(true)
       expect(beating.agent.pings(), 'the server pings every interval').to.be.at.least(4)
       clearInterval(beat)

@@ -9,6 +9,7 @@ import { eventually } from './eventually.ts'
 
 export type Shown = {
   readonly pid: number
+  readonly parent: number
   readonly command: string
   readonly environment: string
   readonly cwd: string
@@ -29,6 +30,14 @@ const quietly = (read: () => string): string => {
 const fromProc = (pids: readonly string[]): readonly Shown[] =>
   pids.map((pid) => ({
     pid: Number(pid),
+    // Its second field is a name, with whatever blanks and parentheses that has.
+    parent: Number(
+      quietly(() => readFileSync(`/proc/${pid}/stat`, 'utf8'))
+        .split(')')
+        .at(-1)
+        ?.trim()
+        .split(' ')[1],
+    ),
     command: quietly(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8')).replaceAll('\0', '\n'),
     environment: quietly(() => readFileSync(`/proc/${pid}/environ`, 'utf8')).replaceAll('\0', '\n'),
     cwd: quietly(() => readlinkSync(`/proc/${pid}/cwd`)),
@@ -36,10 +45,12 @@ const fromProc = (pids: readonly string[]): readonly Shown[] =>
 
 /** Without /proc (macOS): ps shows the environment behind the command, of one's own processes. */
 const fromPs = async (): Promise<readonly Shown[]> => {
-  const { stdout } = await run('ps', ['-axwwE', '-o', 'pid=,command='], { maxBuffer: 64 * 1024 * 1024 })
+  const { stdout } = await run('ps', ['-axwwE', '-o', 'pid=,ppid=,command='], { maxBuffer: 64 * 1024 * 1024 })
   return stdout.split('\n').flatMap((line) => {
-    const [, pid, command = ''] = /^\s*(\d+) (.*)$/.exec(line) ?? []
-    return pid === undefined ? [] : [{ pid: Number(pid), command, environment: command.replaceAll(' ', '\n'), cwd: '' }]
+    const [, pid, parent, command = ''] = /^\s*(\d+)\s+(\d+) (.*)$/.exec(line) ?? []
+    if (pid === undefined) return []
+    const environment = command.replaceAll(' ', '\n')
+    return [{ pid: Number(pid), parent: Number(parent), command, environment, cwd: '' }]
   })
 }
 
@@ -76,15 +87,22 @@ export const pidOfSession = (sessionId: string): Promise<number> =>
     return found[0]!.pid
   })
 
-export const postmastersOf = async (folder: string): Promise<readonly number[]> =>
-  (await processesOf(folder))
-    .filter(({ command }) => /\/postgres\n-D\n/.test(command) || /\/postgres -D /.test(command))
-    .map(({ pid }) => pid)
+/** What a postmaster has just begun has its command line, too, until it gives itself a name: it is left out. */
+export const postmastersOf = async (folder: string): Promise<readonly number[]> => {
+  const found = (await processesOf(folder)).filter(
+    ({ command }) => /\/postgres\n-D\n/.test(command) || /\/postgres -D /.test(command),
+  )
+  const pids = found.map(({ pid }) => pid)
+  return found.flatMap(({ pid, parent }) => (pids.includes(parent) ? [] : [pid]))
+}
 
 export const agentsOf = async (folder: string): Promise<readonly number[]> =>
   (await processesOf(folder))
     .filter(({ command }) => /cli\.ts[\n ]agent[\n ]process/.test(command))
     .map(({ pid }) => pid)
+
+/** What templates become that wait for their end: they have done all that they do before. */
+export const isAsleep = ({ command }: Shown): boolean => /^(\S*\/)?sleep\s/.test(command)
 
 /** True while it exists and is no zombie. */
 export const isAlive = (pid: number): boolean => {

@@ -2,7 +2,7 @@
 import { expect } from 'chai'
 import { WebSocket } from 'ws'
 import { type AgentFrame, type Frame, type ServerFrame, SUBPROTOCOL } from '../../../../agents/protocol.ts'
-import { eventually } from '../../../support/eventually.ts'
+import { eventually, PATIENCE_MS } from '../../../support/eventually.ts'
 
 export class AgentClient {
   readonly agentId: string
@@ -65,7 +65,7 @@ export class AgentClient {
     })
   }
 
-  async count<T extends ServerFrame['type']>(type: T, count: number, within = 5_000): Promise<Frame<T>[]> {
+  async count<T extends ServerFrame['type']>(type: T, count: number, within = PATIENCE_MS): Promise<Frame<T>[]> {
     await eventually(() => expect(this.of(type)).to.have.lengthOf(count), { within })
     return this.of(type)
   }

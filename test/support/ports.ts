@@ -21,3 +21,5 @@ export const portToKeep = async (): Promise<string> => {
 
 /** Where nobody listens: no program gets one of these without asking for it. */
 export const NOBODYS_PORT = 1
+/** The same for fetch, which refuses the first one without trying. */
+export const NOBODYS_URL = 'http://127.0.0.1:2'
