@@ -55,7 +55,13 @@ export const begin = async (
   await around.step('anchored')
   const blueprint: Blueprint = { ...asked, owner: life.anchor?.seen.uid ?? '' }
   const failed = new AbortController()
-  const inTime = { ...context, signal: AbortSignal.any([context.signal, failed.signal]) }
+  const signal = AbortSignal.any([context.signal, failed.signal])
+  let told = false
+  const waiting = (): void => {
+    if (!told) context.progress('starting', 'waiting for what was deleted of it to be gone')
+    told = true
+  }
+  const patience: Patience = { until: deadline, signal, waiting }
   /** None of them goes on for a start that has failed. */
   const orAllFail = <A>(work: Promise<A>): Promise<A> =>
     work.catch((error: unknown) => {
@@ -64,17 +70,10 @@ export const begin = async (
     })
   const makeHome = async (): Promise<Applied | null> => {
     if (!desired.persistentHome || areThere) return null
-    const answer = await putHome(around, life, blueprint, deadline, inTime)
+    const answer = await putHome(around, life, blueprint, patience)
     await around.step('home_made')
     return answer
   }
-  const { signal } = inTime
-  let told = false
-  const waiting = (): void => {
-    if (!told) context.progress('starting', 'waiting for what was deleted of it to be gone')
-    told = true
-  }
-  const patience: Patience = { until: deadline, signal, waiting }
   const [answer] = await allDone([
     orAllFail(makeHome()),
     orAllFail(areThere ? Promise.resolve() : makeParts(around, life, blueprint, environment, patience)),

@@ -4,11 +4,12 @@
  */
 import { setTimeout as wait } from 'node:timers/promises'
 import type { V1PersistentVolumeClaim } from '@kubernetes/client-node'
-import type { Applied, ApplyContext } from '../runtime/platform.ts'
+import type { Applied } from '../runtime/platform.ts'
 import { isConflict, isGone } from './api.ts'
 import { kinds } from './kinds.ts'
 import { AGENT_LABEL, nameOf, SESSION_LABEL, START } from './names.ts'
 import { type Blueprint, claimOf } from './parts.ts'
+import type { Patience } from './put-part.ts'
 import type { Life, Surroundings } from './session-life.ts'
 import { untilEnded } from './until-ended.ts'
 import { checkStillOurs, NameTaken, Overtaken, whoseIs } from './writes.ts'
@@ -29,10 +30,8 @@ export const putHome = async (
   around: Surroundings,
   life: Life,
   blueprint: Blueprint,
-  until: number,
-  { signal, progress }: ApplyContext,
+  { until, signal, waiting }: Patience,
 ): Promise<Applied | null> => {
-  let told = false
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * pauseMs)) {
     if (signal.aborted) return { kind: 'interrupted' }
     const there = await madeOrFound(around, blueprint)
@@ -41,8 +40,7 @@ export const putHome = async (
       const isGoing = there.metadata?.deletionTimestamp !== undefined
       if ((await isForUs(around, blueprint, there)) && !isGoing) return null
     }
-    if (!told) progress('starting', 'waiting for what was deleted of it to be gone')
-    told = true
+    waiting()
     // The claim waits for the pods that use it.
     const isSo = (): boolean => ![...life.pods.values()].some(({ going }) => going)
     const ended = await untilEnded(around, life, { isSo, withinMs: until - Date.now(), signal })

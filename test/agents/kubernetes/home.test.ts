@@ -27,7 +27,7 @@ describe('a home whose claim is still going', () => {
     const around = { objects, settings } as unknown as Surroundings
     const container = { home: { sizeMib: 1 } }
     const blueprint = { sessionId, settings, owner: 'owner', start: 1, container } as unknown as Blueprint
-    return putHome(around, lifeOf(sessionId), blueprint, until, { signal, progress: () => {} })
+    return putHome(around, lifeOf(sessionId), blueprint, { until, signal, waiting: () => {} })
   }
 
   it('is asked for less and less often', async () => {

@@ -140,7 +140,8 @@ export const itemOf = (
 export const served = async (observed: WireObserved | InventoryItem | null, file: string): Promise<string> => {
   const url = new URL(observed?.endpoint?.url ?? 'http://no-endpoint.invalid')
   url.pathname = `/${file}`
-  const answer = await fetch(url)
+  // A connection of its own: one to whoever answered before this did would be kept, and asked again.
+  const answer = await fetch(url, { headers: { connection: 'close' } })
   if (!answer.ok) throw new Error(`${url} answered ${answer.status}`)
   return answer.text()
 }

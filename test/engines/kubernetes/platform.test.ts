@@ -149,7 +149,7 @@ describe('sessions on Kubernetes', function () {
     for (const kind of parts) await place.namespace.patch(kind, name, { metadata: { finalizers: null } })
     const running = observedOf(await asked)
     expect(running).to.include({ status: 'running' })
-    // Its Service is so new that the node may not lead there yet; what is asked for then may be answered by whoever else is in the way.
+    // Its Service is so new that the node may not lead there yet: whoever else is on the way of its address may answer instead.
     await eventually(async () => expect(await served(running, 'index.html')).to.equal('hello\n'))
     for (const kind of parts) {
       const there = await place.namespace.list<KubernetesObject>(kind)
