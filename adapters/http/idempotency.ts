@@ -3,15 +3,7 @@
  * sent. The answer is kept with the change, by whoever makes it (`Keep`), so that a crash leaves both or neither; what is done here is to
  * look for it first, and to let one request of several that are equal go ahead.
  */
-import {
-  createCipheriv,
-  createDecipheriv,
-  createHash,
-  createHmac,
-  hkdfSync,
-  randomBytes,
-  timingSafeEqual,
-} from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHmac, hash, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import { forbidden, notFound } from '../../domain/errors.ts'
 import { E } from '../../domain/fp.ts'
@@ -104,18 +96,18 @@ export const createIdempotency = (
   previous: readonly Buffer[] = [],
 ): Idempotency => {
   /** Of this replica; of others the database tells. */
-  const underWay = new Map<string, { readonly mutation: Mutation; readonly fingerprint: Buffer; end: Promise<First> }>()
+  const underWay = new Map<string, { readonly mutation: Mutation; readonly fingerprint: string; end: Promise<First> }>()
 
   const identityOf = (mutation: Mutation): RequestIdentity => ({
     orgId: mutation.caller.orgId,
     caller: mutation.caller.keyId === null ? `user:${mutation.caller.userId}` : `key:${mutation.caller.keyId}`,
-    keyHash: createHash('sha256').update(mutation.key).digest(),
+    keyHash: hash('sha256', mutation.key, 'hex'),
     fingerprint: fingerprintOf(mutation, secret),
   })
 
   const replayed = (kept: FoundAnswer, mutation: Mutation, { fingerprint }: RequestIdentity): Outcome => {
     const keptUnder = [secret, ...previous].find((each) =>
-      timingSafeEqual(kept.fingerprint, each === secret ? fingerprint : fingerprintOf(mutation, each)),
+      isEqual(kept.fingerprint, each === secret ? fingerprint : fingerprintOf(mutation, each)),
     )
     if (keptUnder === undefined) return E.left({ _tag: 'IdempotencyMismatch' })
     const reply = replyOf(kept, mutation, keptUnder)
@@ -146,7 +138,11 @@ export const createIdempotency = (
         // Where no change was made there is nothing that it could be kept with.
         const kept: KeptRequest = offered ?? { ...identity, ...answerOf(outcome.right, mutation.key, secret) }
         if (offered === null) await store.keep(kept)
-        return { kept, outcome }
+        // Written as JSON once.
+        return {
+          kept,
+          outcome: typeof kept.body === 'string' ? E.right({ ...outcome.right, json: kept.body }) : outcome,
+        }
       }
       // What was done, by another replica meanwhile too, may be refused the second time.
       if (outcome.left._tag !== 'Answered') return (await look()) ?? { kept: null, outcome }
@@ -157,7 +153,7 @@ export const createIdempotency = (
 
   return async (mutation, run) => {
     const identity = identityOf(mutation)
-    const name = `${identity.orgId}\n${identity.caller}\n${identity.keyHash.toString('base64')}`
+    const name = `${identity.orgId}\n${identity.caller}\n${identity.keyHash}`
     const until = performance.now() + waitForFirstMs
     for (;;) {
       const first = underWay.get(name)
@@ -167,7 +163,7 @@ export const createIdempotency = (
         return (await end.finally(() => underWay.delete(name))).outcome
       }
       const isTheSame =
-        first.fingerprint.equals(identity.fingerprint) && first.mutation.caller.role === mutation.caller.role
+        first.fingerprint === identity.fingerprint && first.mutation.caller.role === mutation.caller.role
       const ended = await endOf(first.end, until, isTheSame)
       if (ended === 'late') return IN_PROGRESS
       if (ended === 'failed') continue
@@ -212,31 +208,34 @@ const sessionsIn = (body: unknown): readonly Shown[] => {
   return Array.isArray(items) ? items.map(({ session }: { readonly session?: Shown }) => session ?? {}) : [one]
 }
 
-const fingerprintOf = ({ target, body }: Mutation, secret: Buffer): Buffer =>
+const fingerprintOf = ({ target, body }: Mutation, secret: Buffer): string =>
   createHmac('sha256', secret)
     .update(`${target}\n${canonicalJson(body)}`)
-    .digest()
+    .digest('hex')
+
+const isEqual = (one: string, other: string): boolean => timingSafeEqual(Buffer.from(one), Buffer.from(other))
 
 const answerOf = ({ status, location, body, secret: isSecret }: Reply, key: string, secret: Buffer): KeptAnswer => {
-  const json = body === undefined ? null : Buffer.from(JSON.stringify(body))
-  const sealed = json !== null && isSecret === true
-  return { status, location: location ?? null, body: sealed ? seal(json, key, secret) : json, sealed }
+  const json = body === undefined ? null : JSON.stringify(body)
+  const isSealed = json !== null && isSecret === true
+  return { status, location: location ?? null, body: isSealed ? seal(json, key, secret) : json }
 }
 
 /** What its ETag says of the version: as the first answer did. */
 const revisionIn = (json: { readonly revision?: unknown; readonly version?: unknown } | null): number | 'content' =>
   [json?.revision, json?.version].find((value) => typeof value === 'number') ?? 'content'
 
-const replyOf = ({ status, location, body, sealed }: KeptAnswer, { route, key }: Mutation, secret: Buffer): Reply => {
-  const json = body === null ? null : JSON.parse((sealed ? unseal(body, key, secret) : body).toString('utf8'))
+const replyOf = ({ status, location, body: kept }: KeptAnswer, { route, key }: Mutation, secret: Buffer): Reply => {
+  const json = Buffer.isBuffer(kept) ? unseal(kept, key, secret) : kept
+  const body = json === null ? null : JSON.parse(json)
   const hasEtag = route.answers[status]?.headers?.includes('ETag') === true
   return {
     status,
     replayed: true,
-    ...(json === null ? {} : { body: json }),
+    ...(json === null ? {} : { body, json }),
     ...(location === null ? {} : { location }),
-    ...(hasEtag ? { etag: revisionIn(json) } : {}),
-    ...(sealed ? { secret: true } : {}),
+    ...(hasEtag ? { etag: revisionIn(body) } : {}),
+    ...(Buffer.isBuffer(kept) ? { secret: true } : {}),
   }
 }
 
@@ -244,17 +243,17 @@ const replyOf = ({ status, location, body, sealed }: KeptAnswer, { route, key }:
 const sealingKey = (key: string, secret: Buffer): Buffer =>
   Buffer.from(hkdfSync('sha256', key, secret, 'streamspace answers that are shown once', 32))
 
-const seal = (json: Buffer, key: string, secret: Buffer): Buffer => {
+const seal = (json: string, key: string, secret: Buffer): Buffer => {
   const nonce = randomBytes(12)
   const cipher = createCipheriv('aes-256-gcm', sealingKey(key, secret), nonce)
-  const text = Buffer.concat([cipher.update(json), cipher.final()])
+  const text = Buffer.concat([cipher.update(json, 'utf8'), cipher.final()])
   return Buffer.concat([nonce, cipher.getAuthTag(), text])
 }
 
-const unseal = (sealed: Buffer, key: string, secret: Buffer): Buffer => {
+const unseal = (sealed: Buffer, key: string, secret: Buffer): string => {
   const decipher = createDecipheriv('aes-256-gcm', sealingKey(key, secret), sealed.subarray(0, 12), {
     authTagLength: 16,
   })
   decipher.setAuthTag(sealed.subarray(12, 28))
-  return Buffer.concat([decipher.update(sealed.subarray(28)), decipher.final()])
+  return Buffer.concat([decipher.update(sealed.subarray(28)), decipher.final()]).toString('utf8')
 }

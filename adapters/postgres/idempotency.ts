@@ -17,17 +17,26 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 const valuesOf = (kept: KeptRequest): readonly unknown[] => [
   kept.orgId,
   kept.caller,
-  kept.keyHash,
-  kept.fingerprint,
+  byteaOf(kept.keyHash),
+  byteaOf(kept.fingerprint),
   kept.status,
   kept.location,
-  kept.body,
-  kept.sealed,
+  typeof kept.body === 'string' ? Buffer.from(kept.body) : kept.body,
+  Buffer.isBuffer(kept.body),
 ]
+
+/** As `bytea` reads hex. */
+export const byteaOf = (hex: string): string => `\\x${hex}`
+
+/** Of an answer that is written with a session, none of which shows anything once. */
+export const textOf = ({ body }: KeptRequest): string | null => {
+  if (Buffer.isBuffer(body)) throw new Error('the answer of a session is not sealed')
+  return body
+}
 
 export const createIdempotencyStore = (database: Database): IdempotencyStore => ({
   find: async (orgId, caller, keyHash) => {
-    const values = [orgId, caller, keyHash]
+    const values = [orgId, caller, byteaOf(keyHash)]
     const { rows } = await database.of(orgId).query({ name: 'find_answer', text: FIND, values })
     const [row] = rows
     if (row === undefined) return null
@@ -40,7 +49,12 @@ export const createIdempotencyStore = (database: Database): IdempotencyStore => 
       return null
     }
     const { fingerprint, status, location, body, sealed } = row
-    return { fingerprint, status, location, body, sealed }
+    return {
+      fingerprint: fingerprint.toString('hex'),
+      status,
+      location,
+      body: sealed ? body : (body?.toString('utf8') ?? null),
+    }
   },
 
   keep: async (kept) => {

@@ -13,6 +13,7 @@
 import type { Kept, KeptRequest } from '../../domain/ports/idempotency.ts'
 import type { Creation, QuotaWait, SecretEnv } from '../../domain/ports/unit-of-work.ts'
 import { auditRecord, insertAudit } from './audit.ts'
+import { byteaOf, textOf } from './idempotency.ts'
 import { countNew } from './quota-asked.ts'
 
 export type InsertSettings = {
@@ -33,7 +34,7 @@ WITH input AS MATERIALIZED (
     parameters jsonb, env jsonb, spec jsonb, secrets bytea, persistent_home boolean, cpu_millis int, memory_mib int,
     idle_timeout_s int, max_duration_s int, created_at timestamptz, event_type text, event_data jsonb, actor text,
     command_id uuid, command_type text, payload jsonb, expires_at timestamptz,
-    caller text, key_hash bytea, fingerprint bytea, answer_status smallint, answer_location text, answer_body bytea, audit jsonb)
+    caller text, key_hash bytea, fingerprint bytea, answer_status smallint, answer_location text, answer_body text, audit jsonb)
 ),
 quota AS MATERIALIZED (
   SELECT unnest(${lockQuotas}(ARRAY(SELECT DISTINCT org_id FROM input))) AS org_id
@@ -68,7 +69,7 @@ able AS MATERIALIZED (
 ),
 kept AS (
   INSERT INTO idempotency_keys (org_id, caller, key_hash, fingerprint, status, location, body)
-  SELECT org_id, caller, key_hash, fingerprint, answer_status, answer_location, answer_body
+  SELECT org_id, caller, key_hash, fingerprint, answer_status, answer_location, convert_to(answer_body, 'UTF8')
     FROM input WHERE key_hash IS NOT NULL AND id IN (SELECT id FROM able) ORDER BY org_id, caller, key_hash, place
   ON CONFLICT DO NOTHING RETURNING location
 ),
@@ -177,22 +178,20 @@ export const inputOf = ({ decision, secrets, kept }: Creation, place: number, se
   }
 }
 
-const bytes = (value: Buffer): string => `\\x${value.toString('hex')}`
-
 const keptInput = ({ answer, audit }: Kept) => ({
   ...(answer === null ? {} : answerInput(answer)),
   ...(audit === null ? {} : { audit: auditRecord(audit) }),
 })
 
-const answerInput = ({ caller, keyHash, fingerprint, status, location, body }: KeptRequest) => ({
-  caller,
-  key_hash: bytes(keyHash),
-  fingerprint: bytes(fingerprint),
-  answer_status: status,
-  answer_location: location,
-  answer_body: body === null ? null : bytes(body),
+const answerInput = (answer: KeptRequest) => ({
+  caller: answer.caller,
+  key_hash: byteaOf(answer.keyHash),
+  fingerprint: byteaOf(answer.fingerprint),
+  answer_status: answer.status,
+  answer_location: answer.location,
+  answer_body: textOf(answer),
 })
 
 /** As `bytea` reads it. */
 const sealed = (secrets: SecretEnv | undefined, { seal }: InsertSettings): string | null =>
-  secrets === undefined || Object.keys(secrets).length === 0 ? null : bytes(seal(secrets))
+  secrets === undefined || Object.keys(secrets).length === 0 ? null : byteaOf(seal(secrets).toString('hex'))

@@ -3,6 +3,7 @@ import type { QuotaExceeded } from '../../domain/errors.ts'
 import type { Kept } from '../../domain/ports/idempotency.ts'
 import { changeOf } from '../../domain/quota/amounts.ts'
 import type { Decision } from '../../domain/session/session.ts'
+import { byteaOf } from './idempotency.ts'
 import type { Queries } from './pool.ts'
 
 export type QuotaRefusal = Omit<QuotaExceeded, '_tag'>
@@ -61,7 +62,7 @@ export const askedOfQuotas = (
       cpu_millis: change.cpuMillis,
       memory_mib: change.memoryMib,
       caller: kept?.answer?.caller ?? null,
-      key_hash: kept?.answer == null ? null : `\\x${kept.answer.keyHash.toString('hex')}`,
+      key_hash: kept?.answer == null ? null : byteaOf(kept.answer.keyHash),
     },
   ])
 }

@@ -16,7 +16,7 @@ import {
 } from '../../domain/ports/unit-of-work.ts'
 import type { Decision } from '../../domain/session/session.ts'
 import { auditRecord, insertAudit } from './audit.ts'
-import { isAnswered, keepWith } from './idempotency.ts'
+import { byteaOf, isAnswered, keepWith, textOf } from './idempotency.ts'
 import { type InsertSettings, insertion } from './insert-sessions.ts'
 import type { Tenants } from './pool.ts'
 import { askedOfQuotas, type QuotaRefusal, quotaExceeded } from './quota-asked.ts'
@@ -131,7 +131,7 @@ command AS (
 ),
 kept AS (
   INSERT INTO idempotency_keys (org_id, caller, key_hash, fingerprint, status, location, body)
-  SELECT org_id, $39, $40, $41, $42, $43, $44 FROM session WHERE $40::bytea IS NOT NULL
+  SELECT org_id, $39, $40, $41, $42, $43, convert_to($44, 'UTF8') FROM session WHERE $40::bytea IS NOT NULL
 ),
 audited AS (${insertAudit('$47::jsonb', 'session')}
 )
@@ -186,11 +186,11 @@ const change = (decision: Decision, kept: Kept | undefined, settings: InsertSett
       expiryMs(decision, settings),
       session.orgId,
       answer?.caller ?? null,
-      answer?.keyHash ?? null,
-      answer?.fingerprint ?? null,
+      answer == null ? null : byteaOf(answer.keyHash),
+      answer == null ? null : byteaOf(answer.fingerprint),
       answer?.status ?? null,
       answer?.location ?? null,
-      answer?.body ?? null,
+      answer == null ? null : textOf(answer),
       askedOfQuotas(decision, kept, settings.quotas ?? 'within limits'),
       session.refusals.length === 0 ? null : JSON.stringify(session.refusals),
       kept === undefined || kept.audit === null ? null : JSON.stringify(auditRecord(kept.audit)),

@@ -9,16 +9,17 @@ import type { AuditEntry } from './audit.ts'
 export type RequestIdentity = {
   readonly orgId: OrgId
   readonly caller: string
-  readonly keyHash: Buffer
-  readonly fingerprint: Buffer
+  /** SHA-256 of the key, in hex. */
+  readonly keyHash: string
+  /** HMAC of what was asked, in hex. */
+  readonly fingerprint: string
 }
 
 export type KeptAnswer = {
   readonly status: number
   readonly location: string | null
-  /** null: none. Sealed answers are opened with the key that came with the request. */
-  readonly body: Buffer | null
-  readonly sealed: boolean
+  /** JSON; bytes where it is sealed, and opened with the key that came with the request. null: none. */
+  readonly body: string | Buffer | null
 }
 
 export type KeptRequest = RequestIdentity & KeptAnswer
@@ -51,7 +52,7 @@ export type Before<A> =
 export type Keep<A> = (result: A, before?: Before<A>) => Kept
 
 export type IdempotencyStore = {
-  readonly find: (orgId: OrgId, caller: string, keyHash: Buffer) => Promise<FoundAnswer | null>
+  readonly find: (orgId: OrgId, caller: string, keyHash: string) => Promise<FoundAnswer | null>
   /** For what changed nothing: it is asked again without an effect, and answered as the first time. False: there is an answer already. */
   readonly keep: (kept: KeptRequest) => Promise<boolean>
 }

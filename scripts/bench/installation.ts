@@ -30,6 +30,8 @@ export type Installation = {
   readonly plan: Pick<LoadPlan, 'url' | 'token'>
   /** Waits until every command has its fate. Answers how long that took, in milliseconds. */
   readonly delivered: () => Promise<number>
+  /** How many sessions there are. */
+  readonly created: () => Promise<number>
   /** What the server logged at `warn` and above. */
   readonly complaints: () => readonly string[]
 }
@@ -124,6 +126,7 @@ export const startInstallation = async (bench: Bench, settings: InstallationSett
       })
       return performance.now() - began
     },
+    created: async () => (await database.query('SELECT count(*)::int AS n FROM sessions'))[0].n,
     complaints: () => server.output().filter((line) => /^\{"level":[456]0/.test(line)),
   }
 }

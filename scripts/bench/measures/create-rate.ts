@@ -34,11 +34,11 @@ const createRate = (name: string, agents: number, orgs = 0): Measure => ({
     const results: LoadResult[] = []
     const parts = partsOf(installation, load)
     const product = async (connections: number, seconds: number, warmUpSeconds: number) => {
-      const [cpuBefore, createdBefore] = [cpuTimes(parts), await created(installation)]
+      const [cpuBefore, createdBefore] = [cpuTimes(parts), await installation.created()]
       const result = await creates(installation, load, tokens, connections, seconds, warmUpSeconds)
       results.push(result)
       const backlogMs = await installation.delivered()
-      const cpuMs = cpuPer(cpuBefore, cpuTimes(parts), (await created(installation)) - createdBefore)
+      const cpuMs = cpuPer(cpuBefore, cpuTimes(parts), (await installation.created()) - createdBefore)
       return { perSecond: result.latenciesMs.length / result.seconds, result, backlogMs, cpuMs }
     }
 
@@ -109,9 +109,6 @@ const makeOrgs = async ({ call, key }: Installation, orgs: number): Promise<read
   }
   return orgs === 0 ? [key] : keys
 }
-
-const created = async ({ database }: Installation): Promise<number> =>
-  (await database.query('SELECT count(*)::int AS n FROM sessions'))[0].n
 
 /** From the create to the end of its delivery. */
 const creates = (

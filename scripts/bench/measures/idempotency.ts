@@ -1,5 +1,6 @@
 /** What an Idempotency-Key adds to a create: the same creates without and with one, in turns, as a shared machine is not equally fast all the time. */
-import { startInstallation } from '../installation.ts'
+import { type CpuTimes, cpuNote, cpuPer, cpuTimes, medianCpu } from '../cpu-time.ts'
+import { partsOf, startInstallation } from '../installation.ts'
 import type { LoadResult } from '../load/plan.ts'
 import { startLoad } from '../load/start.ts'
 import type { Measure } from '../measure.ts'
@@ -30,8 +31,12 @@ export const idempotency: Measure = {
       connections: CONNECTIONS,
       pace: { kind: 'closed' },
     }
+    const parts = partsOf(installation, load)
+    const cpuMs: [CpuTimes[], CpuTimes[]] = [[], []]
     const rate = async (keyed: boolean): Promise<number> => {
+      const [cpuBefore, createdBefore] = [cpuTimes(parts), await installation.created()]
       const { latenciesMs, seconds } = await asked(keyed, closed)
+      cpuMs[Number(keyed)]?.push(cpuPer(cpuBefore, cpuTimes(parts), (await installation.created()) - createdBefore))
       return latenciesMs.length / seconds
     }
     const p50 = async (keyed: boolean): Promise<number> =>
@@ -50,11 +55,12 @@ export const idempotency: Measure = {
       rounds.push(figures)
     }
     const of = (what: 'rate' | 'p50', keyed: 0 | 1): number => median(rounds.map((round) => round[what][keyed] ?? 0))
+    const cpu = (keyed: 0 | 1): string => cpuNote(medianCpu(cpuMs[keyed]))
     const added = (without: number, withOne: number): number => (withOne / without - 1) * 100
     return {
       lines: [
-        { what: `creates, ${CONNECTIONS} connections`, figure: of('rate', 0), unit: '/s', bar: null },
-        { what: 'creates with an Idempotency-Key', figure: of('rate', 1), unit: '/s', bar: null },
+        { what: `creates, ${CONNECTIONS} connections`, figure: of('rate', 0), unit: '/s', bar: null, note: cpu(0) },
+        { what: 'creates with an Idempotency-Key', figure: of('rate', 1), unit: '/s', bar: null, note: cpu(1) },
         {
           what: 'an Idempotency-Key adds to the time of a create',
           figure: median(rounds.map(({ rate: [without = 0, withOne = 0] }) => added(1 / without, 1 / withOne))),
@@ -70,7 +76,7 @@ export const idempotency: Measure = {
           bar: { atMost: 20 },
         },
       ],
-      details: { rounds },
+      details: { rounds, cpuMs },
       postgres: installation.database.settings,
       doubts: doubtsOf(installation, results),
     }

@@ -29,8 +29,7 @@ type Call = {
 /** As the database keeps them. */
 export const answersInMemory = (): IdempotencyStore => {
   const answers = new Map<string, KeptRequest>()
-  const name = (orgId: string, caller: string, keyHash: Buffer): string =>
-    `${orgId} ${caller} ${keyHash.toString('hex')}`
+  const name = (orgId: string, caller: string, keyHash: string): string => `${orgId} ${caller} ${keyHash}`
   return {
     find: async (orgId, caller, keyHash) => answers.get(name(orgId, caller, keyHash)) ?? null,
     keep: async (kept) => {

@@ -245,15 +245,15 @@ describe('an answer that is given again', () => {
 
   it('and shows something once is sealed under the key that it came with', async () => {
     const store = answersInMemory()
-    const kept: Buffer[] = []
+    const kept: unknown[] = []
     const keep: IdempotencyStore['keep'] = async (one) => {
-      kept.push(one.body ?? Buffer.alloc(0))
+      kept.push(one.body)
       return store.keep(one)
     }
     const idempotency = createIdempotency({ ...store, keep }, SECRET)
     const secret: Outcome = E.right({ status: 201, body: { token: 'ssa_shown-once' }, secret: true })
     await idempotency(aMutation(), async () => secret)
-    expect(kept.map((body) => body.includes('shown-once'))).to.deep.equal([false])
+    expect(kept.map((body) => Buffer.isBuffer(body) && !body.includes('shown-once'))).to.deep.equal([true])
     const replayed = await idempotency(aMutation(), async () => made('1'))
     expect(E.isRight(replayed) && replayed.right).to.deep.include({
       body: { token: 'ssa_shown-once' },

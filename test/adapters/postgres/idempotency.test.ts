@@ -1,6 +1,6 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import { expect } from 'chai'
-import { createIdempotencyStore } from '../../../adapters/postgres/idempotency.ts'
+import { byteaOf, createIdempotencyStore } from '../../../adapters/postgres/idempotency.ts'
 import { E } from '../../../domain/fp.ts'
 import type { Kept, KeptRequest } from '../../../domain/ports/idempotency.ts'
 import { stop } from '../../../domain/session/decide.ts'
@@ -25,12 +25,11 @@ import {
 const anAnswer = (key: string, changes: Partial<KeptRequest> = {}): KeptRequest => ({
   orgId: ACME,
   caller: 'key:1',
-  keyHash: createHash('sha256').update(key).digest(),
-  fingerprint: randomBytes(32),
+  keyHash: hash('sha256', key, 'hex'),
+  fingerprint: randomBytes(32).toString('hex'),
   status: 201,
   location: `/api/v1/sessions/${randomBytes(4).toString('hex')}`,
-  body: Buffer.from('{"id":1}'),
-  sealed: false,
+  body: '{"id":1}',
   ...changes,
 })
 
@@ -132,6 +131,30 @@ describe('the answer that is kept with a change', function () {
     expect(await count('orgs', `id IN ('first', 'second', 'refused')`)).to.equal(1)
   })
 
+  it('is found as it was kept: text as text, what is sealed as bytes, and nothing as nothing', async () => {
+    const answers = createIdempotencyStore(stores.database)
+    for (const body of ['{"name":"Zoë \\u0000 \\ud800"}', Buffer.from([0, 255, 1]), null]) {
+      const kept = anAnswer(`found ${typeof body} ${body?.length}`, { body })
+      await answers.keep(kept)
+      const { fingerprint, status, location } = kept
+      expect(await answers.find(ACME, 'key:1', kept.keyHash)).to.deep.equal({ fingerprint, status, location, body })
+    }
+  })
+
+  it('of a session is found as it was kept, whatever statement it was written by', async () => {
+    const peer = await anAgent(stores, { id: 'as-it-was' })
+    const body = '{"name":"Zoë \\u0000 \\ud800 \\\\"}'
+    const [created, stopped] = [anAnswer('create', { body }), anAnswer('stop it', { body })]
+    expect(E.isRight(await stores.unitOfWork.commit(aCreation(nowhere), { kept: keeping(created) }))).to.equal(true)
+    const one = await aSessionOn(stores, peer.agentId)
+    expect(
+      E.isRight(await stores.unitOfWork.commit(right(stop(one, anIntent())), { kept: keeping(stopped) })),
+    ).to.equal(true)
+    const answers = createIdempotencyStore(stores.database)
+    for (const { keyHash } of [created, stopped])
+      expect((await answers.find(ACME, 'key:1', keyHash))?.body).to.equal(body)
+  })
+
   it('is over after a day, and then in nobody’s way', async () => {
     const kept = anAnswer('yesterday')
     const answers = createIdempotencyStore(stores.database)
@@ -139,7 +162,7 @@ describe('the answer that is kept with a change', function () {
     expect(await answers.keep(kept)).to.equal(false)
     await stores.ask(
       `UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key_hash = $1`,
-      kept.keyHash,
+      byteaOf(kept.keyHash),
     )
     expect(await answers.find(ACME, 'key:1', kept.keyHash)).to.equal(null)
     expect(await answers.keep(kept)).to.equal(true)

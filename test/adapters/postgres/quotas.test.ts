@@ -321,12 +321,11 @@ describe('a quota', function () {
             answer: {
               orgId: ACME,
               caller: 'key:1',
-              keyHash: Buffer.from('the same'),
-              fingerprint: Buffer.alloc(32),
+              keyHash: 'aa'.repeat(32),
+              fingerprint: '00'.repeat(32),
               status: 201,
               location: `/api/v1/sessions/${decision.session.id}`,
               body: null,
-              sealed: false,
             },
           },
         })

@@ -245,17 +245,16 @@ describe('a batch', function () {
       answer: {
         orgId: ACME,
         caller: 'user:ben',
-        keyHash: Buffer.alloc(32, 1),
-        fingerprint: Buffer.alloc(32, 2),
+        keyHash: '01'.repeat(32),
+        fingerprint: '02'.repeat(32),
         status: 200,
         location: null,
-        body: Buffer.from(body),
-        sealed: false,
+        body,
       },
     })
     await ask({ action: 'stop', which: { ids: [one.id] } }, operator, ({ items }) => kept(JSON.stringify(items.length)))
     const store = createIdempotencyStore(stores.database)
-    expect((await store.find(ACME, 'user:ben', Buffer.alloc(32, 1)))?.body?.toString()).to.equal('1')
+    expect((await store.find(ACME, 'user:ben', '01'.repeat(32)))?.body).to.equal('1')
     expect(await stores.ask('SELECT action, resource_id FROM audit_events')).to.deep.equal([
       { action: 'batchSessions', resource_id: '1' },
     ])

@@ -39,16 +39,15 @@ import {
 /** In everything of theirs that an answer might show. */
 const MARK = 'not-for-acme'
 
-const KEY_HASH = Buffer.from('the hash of their Idempotency-Key')
+const KEY_HASH = '01'.repeat(32)
 const theirAnswer: KeptRequest = {
   orgId: GLOBEX,
   caller: 'key:theirs',
   keyHash: KEY_HASH,
-  fingerprint: Buffer.from('theirs'),
+  fingerprint: '02'.repeat(32),
   status: 201,
   location: MARK,
-  body: Buffer.from(MARK),
-  sealed: false,
+  body: MARK,
 }
 
 const aKey = (changes: Partial<NewApiKey>): NewApiKey => ({
@@ -225,7 +224,7 @@ const attempts: { readonly [store: string]: { readonly [name: string]: Attempt |
       return found === null ? null : found.location
     },
     keep: async ({ answers }, org) => {
-      await answers.keep({ ...theirAnswer, orgId: org, keyHash: Buffer.from('ours'), location: null })
+      await answers.keep({ ...theirAnswer, orgId: org, keyHash: '03'.repeat(32), location: null })
     },
   },
   // Orgs are the installation's, and who somebody is is asked before it is known whose they are.
