@@ -23,6 +23,9 @@ export const isUuid = (text: string): boolean => UUID.test(text)
 
 /** DNS label of RFC 1123: what templates and orgs are named. */
 export const DNS_LABEL = '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$'
+export const DNS_LABEL_IN_WORDS = '1–63 lower-case letters, digits and hyphens, with a letter or digit at both ends'
 
 /** What an agent may be called: it appears in paths, labels and file names. */
 export const AGENT_ID = '^[a-zA-Z0-9]([-_.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$'
+export const AGENT_ID_IN_WORDS =
+  '1–63 letters, digits, hyphens, underscores and dots, with a letter or digit at both ends'

@@ -25,6 +25,15 @@ export const databaseReady = async (
   )
 }
 
+/** Classes 28 and 3D of PostgreSQL's error codes: it answers, and does not let this login or this database in. */
+const whatToDo = (error: unknown): string => {
+  const { code } = error as { readonly code?: string }
+  if (code?.startsWith('28')) return 'PostgreSQL is there: put the user and password that it knows into DATABASE_URL'
+  if (code === '3D000')
+    return 'PostgreSQL is there: make the database, or put the name of one that is into DATABASE_URL'
+  return 'start PostgreSQL there, or set DATABASE_URL to where it is'
+}
+
 const reached = async (databaseUrl: string, log: Logger, stopped: AbortSignal): Promise<SchemaVersion> => {
   const until = performance.now() + TRY_FOR_MS
   for (let attempt = 1; ; attempt += 1) {
@@ -35,7 +44,7 @@ const reached = async (databaseUrl: string, log: Logger, stopped: AbortSignal): 
       if (performance.now() > until)
         throw new ExitError(
           1,
-          `no database at ${withoutPassword(databaseUrl)} after ${TRY_FOR_MS / 1000} s: ${reason}\nstart PostgreSQL there, or set DATABASE_URL to where it is`,
+          `no database at ${withoutPassword(databaseUrl)} after ${TRY_FOR_MS / 1000} s: ${reason}\n${whatToDo(error)}`,
         )
       if (attempt === 1) log.warn({ database: withoutPassword(databaseUrl), reason }, 'waiting for the database')
       await wait(TRY_EVERY_MS, undefined, { signal: stopped })

@@ -27,7 +27,7 @@ import {
 import { callerOf } from './authenticate.ts'
 import { readBody } from './body.ts'
 import { parseIfMatch } from './etag.ts'
-import { answer, begin, type Exchange, fail, pathOf, type Refused, type Reply, refuse } from './exchange.ts'
+import { answer, begin, fail, pathOf, type Refused, type Reply, refuse } from './exchange.ts'
 import {
   type Idempotency,
   idempotencyKeyIn,
@@ -84,25 +84,27 @@ export const endpoint = (
   handler: AnyHandler,
   { app, log, admitted, places, idempotency, limits, noteAudit }: Surroundings,
 ): RequestHandler => {
-  const whoAsks = async (exchange: Exchange, request: Request): Promise<E.Either<AnyRefusal, Caller>> => {
+  /** Noted of whoever is known, also where they are refused. */
+  const whoAsks = async (asked: Asking, request: Request): Promise<E.Either<AnyRefusal, Caller>> => {
+    const { exchange } = asked
     const guessing = limits.mayLogIn(exchange)
     if (guessing !== null) return E.left(guessing)
-    const known = await admitted(() => callerOf(app.authenticate, request.headers))
-    if (E.isLeft(known)) {
-      if (known.left._tag === 'Unauthorized') limits.loginFailed(exchange)
-      return known
-    }
-    const tooOften = limits.mayAsk(exchange, known.right)
-    return tooOften === null ? known : E.left(tooOften)
+    const found = await admitted(async () => E.right(await callerOf(app.authenticate, request.headers)))
+    if (E.isLeft(found)) return found
+    const known = found.right
+    asked.caller = E.isRight(known) ? known.right : known.left.caller
+    if (E.isLeft(known) && known.left.refusal._tag === 'Unauthorized') limits.loginFailed(exchange)
+    const tooOften = asked.caller === null ? null : limits.mayAsk(exchange, asked.caller)
+    if (tooOften !== null) return E.left(tooOften)
+    return E.isRight(known) ? known : E.left(known.left.refusal)
   }
   const noteRefused = (asked: Asking, refused: Refused | null): void => {
     if (refused !== null && isTold(asked, refused.status)) noteAudit(refusedEntry(asked, refused.status, refused.code))
   }
   const outcomeOf = async (asked: Asking, request: Request): Promise<Outcome> => {
     if (route.access !== 'anyone') {
-      const known = await whoAsks(asked.exchange, request)
+      const known = await whoAsks(asked, request)
       if (E.isLeft(known)) return known
-      asked.caller = known.right
     }
     const { caller } = asked
     const decoded = await decodeRequest(route, request)

@@ -180,7 +180,7 @@ export const createWatches = ({
     holder.lookedAt = performance.now()
     const known = await callerOf(authenticate, holder.headers).catch(() => null)
     // What cannot be found out now is asked again, as long as the token itself has not ended.
-    const isUnknown = known === null || (E.isLeft(known) && known.left._tag === 'ProviderUnavailable')
+    const isUnknown = known === null || (E.isLeft(known) && known.left.refusal._tag === 'ProviderUnavailable')
     if (isUnknown && (holder.endsAt === null || Date.now() < holder.endsAt + CLOCKS_APART_MS)) return
     const { caller } = holder
     const isStill =

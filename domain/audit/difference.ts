@@ -1,5 +1,6 @@
 /** What an audit entry keeps of a change: what became different, without secrets. Pure. */
 import type { Changed } from '../ports/audit.ts'
+import { withoutSecrets } from './secrets.ts'
 
 type Json = { readonly [name: string]: unknown }
 
@@ -18,6 +19,7 @@ const isObject = (value: unknown): value is Json => typeof value === 'object' &&
 
 const redacted = (value: unknown, depth = 0): unknown => {
   if (depth > MAX_DEPTH) return '…'
+  if (typeof value === 'string') return withoutSecrets(value)
   if (Array.isArray(value)) return value.map((item) => redacted(item, depth + 1))
   if (!isObject(value)) return value
   return Object.fromEntries(

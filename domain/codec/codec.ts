@@ -59,10 +59,18 @@ export const refined = <A>(inner: Codec<A>, check: (value: A) => Complaint | nul
     return fail(input, [...context, ...inside], complaint.message)
   })
 
-type StringRules = { minLength?: number; maxLength?: number; pattern?: string; format?: string; description?: string }
+type StringRules = {
+  minLength?: number
+  maxLength?: number
+  pattern?: string
+  /** What matches the pattern, for a person: `must be …`. */
+  means?: string
+  format?: string
+  description?: string
+}
 
 /** Text that PostgreSQL can hold: no NUL, no lone surrogates. Lengths count characters (code points). */
-export const string = (rules: StringRules = {}): Codec<string> => {
+export const string = ({ means, ...rules }: StringRules = {}): Codec<string> => {
   const pattern = rules.pattern === undefined ? null : new RegExp(rules.pattern, 'u')
   return codec('string', { type: 'string', ...rules }, (input, context) => {
     if (typeof input !== 'string') return fail(input, context, 'must be a string')
@@ -73,7 +81,8 @@ export const string = (rules: StringRules = {}): Codec<string> => {
       return fail(input, context, minLength === 1 ? 'must not be empty' : `must have at least ${minLength} characters`)
     if (maxLength !== undefined && input.length > maxLength && [...input].length > maxLength)
       return fail(input, context, `must have at most ${maxLength} characters`)
-    if (pattern !== null && !pattern.test(input)) return fail(input, context, `must match ${rules.pattern}`)
+    if (pattern !== null && !pattern.test(input))
+      return fail(input, context, means === undefined ? `must match ${rules.pattern}` : `must be ${means}`)
     return t.success(input)
   })
 }

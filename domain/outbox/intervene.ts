@@ -56,11 +56,7 @@ export const cancel = (
   const message = `${command.type} was cancelled by ${operation.actor} before it was carried out`
   // A waiting status without a command would have no end: it ends here, as when a command cannot be delivered.
   const next = isNewest(session, command)
-    ? undeliverable(session, command.generation, 'delivery_failed', message, {
-        agentId: command.agentId,
-        at: operation.at,
-        timeouts: operation.timeouts,
-      }).session
+    ? undeliverable(session, command.generation, 'delivery_failed', message, operation).session
     : session
   return E.right({
     command,

@@ -1,7 +1,7 @@
 /** What a command's result means for its outbox row and for its session. */
 import type { CommandResult } from '../ports/delivery.ts'
 import type { CommandFate } from '../ports/reports.ts'
-import { deleted, observe, type ReportContext, type ReportOutcome, undeliverable } from '../session/observe.ts'
+import { deleted, observe, type ReportContext, type ReportOutcome, toldBy, undeliverable } from '../session/observe.ts'
 import { reportOf } from '../session/report.ts'
 import type { Decision, Session } from '../session/session.ts'
 import { statusReasonOf } from '../session/status-reason.ts'
@@ -95,7 +95,7 @@ const outcomeOf = (
           result.generation,
           'rejected',
           result.error?.message ?? 'the agent does not understand the command',
-          context,
+          toldBy(context),
         ),
       }
     case 'failed':
@@ -118,7 +118,7 @@ const failedOutcome = (
             result.generation,
             'delivery_failed',
             `failed ${MAX_FAILURES} times; last: ${message}`,
-            context,
+            toldBy(context),
           )
         : noted(session, `failed and is tried again: ${message}`, context)
     return { kind: 'decided', decision }
@@ -134,7 +134,7 @@ const failedOutcome = (
     }
     return observe(session, reportOf(result.generation, said), context)
   }
-  return { kind: 'decided', decision: undeliverable(session, result.generation, reason, message, context) }
+  return { kind: 'decided', decision: undeliverable(session, result.generation, reason, message, toldBy(context)) }
 }
 
 /** It failed to make what was asked, but something of the session runs there: its capacity is not free. */

@@ -32,8 +32,8 @@ export type Authenticated =
   | { readonly kind: 'unauthorized' }
   /** Whether a token is good cannot be found out now. */
   | { readonly kind: 'unavailable' }
-  | { readonly kind: 'unknown_org' }
-  | { readonly kind: 'forbidden_org' }
+  /** `caller`: in the org that the token is of. */
+  | { readonly kind: 'unknown_org' | 'forbidden_org'; readonly caller: Caller }
 
 /** `actAs` is the `Streamspace-Org` header: for installation keys any org, for others only their own. */
 export type Authenticate = (bearer: string | null, actAs: string | null) => Promise<Authenticated>

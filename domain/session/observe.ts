@@ -23,6 +23,11 @@ export type Report = {
 
 export type ReportContext = { readonly agentId: AgentId; readonly at: Date; readonly timeouts: Timeouts }
 
+/** Who says something of a session, and when. */
+export type Told = Pick<SessionEvent, 'actor' | 'at'>
+
+export const toldBy = ({ agentId, at }: ReportContext): Told => ({ actor: `agent:${agentId}`, at })
+
 /** `stale`: about an earlier generation, says nothing now. `unexpected`: about one that nobody asked for. */
 export type ReportOutcome =
   | { readonly kind: 'decided'; readonly decision: Decision }
@@ -43,8 +48,7 @@ const noted = (decision: Decision, { note }: Report, context: ReportContext): De
   const event: SessionEvent = {
     type: note.type,
     generation: session.generation,
-    actor: `agent:${context.agentId}`,
-    at: context.at,
+    ...toldBy(context),
     data: { message: note.message },
   }
   // The time of a row is the time of its events.
@@ -143,9 +147,9 @@ const starting = (session: Session, report: Report, context: ReportContext): Dec
     observed: merged(session.observed, { endpoint: null, ...report.observed, lastOutput: null }),
     updatedAt: context.at,
   }
-  const told = session.status === next.status && session.statusReason === next.statusReason
-  if (told && session.statusMessage === next.statusMessage) return unchanged(session)
-  return written(session, next, told ? [] : [reported('starting', next, context)])
+  const isNoNews = session.status === next.status && session.statusReason === next.statusReason
+  if (isNoNews && session.statusMessage === next.statusMessage) return unchanged(session)
+  return written(session, next, isNoNews ? [] : [reported('starting', next, context)])
 }
 
 const settle = (
@@ -170,12 +174,12 @@ const settle = (
     updatedAt: context.at,
   }
   if (isSame(session, next)) return unchanged(session)
-  const told =
+  const isNoNews =
     session.status === next.status &&
     session.statusReason === next.statusReason &&
     session.observedGeneration === next.observedGeneration &&
     session.observed.restarts === next.observed.restarts
-  return written(session, next, told ? [] : [reported(status, next, context)])
+  return written(session, next, isNoNews ? [] : [reported(status, next, context)])
 }
 
 /** The agent confirms that nothing is left: the row becomes a tombstone, or a forced one lets its capacity go. */
@@ -205,13 +209,13 @@ export const deleted = (session: Session, generation: number, context: ReportCon
 export const hasCarriedOut = (session: Session): boolean =>
   session.status === session.desiredState && session.observedGeneration === session.generation
 
-/** A command that will not be delivered any more, or that the agent calls final. */
+/** A command that will not be delivered any more, or that the agent calls final. `by`: whoever says so. */
 export const undeliverable = (
   session: Session,
   generation: number,
   reason: StatusReason,
   message: string,
-  context: ReportContext,
+  by: Told,
 ): Decision => {
   if (generation !== session.generation || session.deletedAt !== null) return unchanged(session)
   // The agent has shown that it has done it: only the news of that was late.
@@ -224,9 +228,9 @@ export const undeliverable = (
     statusMessage: message,
     waitingSince: deleting ? session.waitingSince : null,
     statusDeadline: deleting ? session.statusDeadline : null,
-    updatedAt: context.at,
+    updatedAt: by.at,
   }
-  return written(session, next, [reported(deleting ? 'delivery_failed' : 'failed', next, context)])
+  return written(session, next, [told(deleting ? 'delivery_failed' : 'failed', next, by)])
 }
 
 const merged = (before: Observed, said: Partial<Observed>): Observed => ({ ...before, ...said })
@@ -241,11 +245,14 @@ const isSame = (a: Session, b: Session): boolean =>
   // The order of an endpoint's fields is not the same in a row and in a frame.
   canonicalJson(a.observed) === canonicalJson(b.observed)
 
-const reported = (type: SessionEventType, session: Session, context: ReportContext): SessionEvent => ({
+const reported = (type: SessionEventType, session: Session, context: ReportContext): SessionEvent =>
+  told(type, session, toldBy(context))
+
+const told = (type: SessionEventType, session: Session, { actor, at }: Told): SessionEvent => ({
   type,
   generation: session.generation,
-  actor: `agent:${context.agentId}`,
-  at: context.at,
+  actor,
+  at,
   data: {
     status: session.status,
     ...(session.statusReason === null ? {} : { reason: session.statusReason }),

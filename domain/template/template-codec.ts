@@ -2,7 +2,7 @@
 import * as t from 'io-ts'
 import * as c from '../codec/codec.ts'
 import { E } from '../fp.ts'
-import { DNS_LABEL } from '../ids.ts'
+import { DNS_LABEL, DNS_LABEL_IN_WORDS } from '../ids.ts'
 import { strategies } from '../placement/refusal.ts'
 import { ENV_NAME, ENV_VALUE_LENGTH, parameterCodec } from './parameter-codec.ts'
 
@@ -167,7 +167,7 @@ const placementCodec = c.object(
 
 const documentCodec = c.object(
   {
-    name: c.string({ pattern: DNS_LABEL, description: 'DNS label' }),
+    name: c.string({ pattern: DNS_LABEL, means: DNS_LABEL_IN_WORDS, description: 'DNS label' }),
     displayName: c.string({ minLength: 1, maxLength: 100 }),
     spec: specCodec,
   },

@@ -1,6 +1,6 @@
 import type { Agent as AgentView } from '../../domain/agent/agent.ts'
 import * as c from '../../domain/codec/codec.ts'
-import { type AgentId, DNS_LABEL } from '../../domain/ids.ts'
+import { type AgentId, DNS_LABEL, DNS_LABEL_IN_WORDS } from '../../domain/ids.ts'
 import { drainReasons, drainStates } from '../../domain/placement/outlook.ts'
 import { type LostSessions, MOST_LOST_NAMED } from '../../domain/ports/agents.ts'
 import { byId } from '../../domain/ports/page.ts'
@@ -70,7 +70,7 @@ export const agentWithTokenCodec = represents<AgentView & { readonly token: stri
 export type AgentWithToken = c.TypeOf<typeof agentWithTokenCodec>
 
 export const enrolAgentCodec = c.object(
-  { id: agentId, platform: c.string({ pattern: DNS_LABEL }) },
+  { id: agentId, platform: c.string({ pattern: DNS_LABEL, means: DNS_LABEL_IN_WORDS }) },
   {
     orgId: c.described(c.nullable(orgId), 'left out: your own; null: shared by all (installation keys only)'),
     region: c.nullable(c.string({ minLength: 1, maxLength: 100 })),

@@ -3,10 +3,12 @@ import * as c from '../../domain/codec/codec.ts'
 import { E } from '../../domain/fp.ts'
 import {
   AGENT_ID,
+  AGENT_ID_IN_WORDS,
   type AgentId,
   type ApiKeyId,
   type CommandId,
   DNS_LABEL,
+  DNS_LABEL_IN_WORDS,
   isUuid,
   type OrgId,
   type SessionId,
@@ -43,8 +45,8 @@ export const webhookId = branded<WebhookId>(uuid)
 export const deliveryId = branded<WebhookDeliveryId>(uuid)
 export const jobId: c.Codec<string> = uuid
 export const queueName: c.Codec<string> = c.string({ pattern: '^[-_.a-zA-Z0-9]{1,200}$' })
-export const agentId = branded<AgentId>(c.string({ pattern: AGENT_ID }))
-export const templateName: c.Codec<string> = c.string({ pattern: DNS_LABEL })
+export const agentId = branded<AgentId>(c.string({ pattern: AGENT_ID, means: AGENT_ID_IN_WORDS }))
+export const templateName: c.Codec<string> = c.string({ pattern: DNS_LABEL, means: DNS_LABEL_IN_WORDS })
 export const orgId = branded<OrgId>(c.string({ minLength: 1, maxLength: 63 }))
 
 /** As keys have them; made by whoever hands keys out. */

@@ -1,5 +1,5 @@
 import * as c from '../../domain/codec/codec.ts'
-import { DNS_LABEL, type OrgId } from '../../domain/ids.ts'
+import { DNS_LABEL, DNS_LABEL_IN_WORDS, type OrgId } from '../../domain/ids.ts'
 import type { Org as OrgView } from '../../domain/ports/orgs.ts'
 import { time } from './fields.ts'
 import { represents } from './json.ts'
@@ -15,6 +15,7 @@ export const orgPageCodec = pageOf(orgCodec)
 /** A comma would be two orgs to the lock of the database (migration 008). */
 const newOrgId = c.string({
   pattern: DNS_LABEL,
+  means: DNS_LABEL_IN_WORDS,
   description: 'for good: nothing else ever has it',
 }) as unknown as c.Codec<OrgId>
 

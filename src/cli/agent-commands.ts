@@ -1,9 +1,9 @@
 /** `agent list`, `agent enrol` … ask the server about agents; `agent process` and its like are one. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { AGENT_ID } from '../../domain/ids.ts'
+import { AGENT_ID, AGENT_ID_IN_WORDS } from '../../domain/ids.ts'
 import type { Agent } from '../api/agent.ts'
 import { addAdopt } from './adopt-orphan.ts'
-import { handOver, type TokenOptions } from './agent-token.ts'
+import { handOver, keptToken, type TokenOptions } from './agent-token.ts'
 import { agentBlock, agentColumns, removedBlock } from './agent-view.ts'
 import type { Context } from './context.ts'
 import { defined } from './defined.ts'
@@ -21,6 +21,7 @@ import {
   wordsOf,
 } from './options.ts'
 import { addOrphanCommands } from './orphan-commands.ts'
+import { platforms } from './platforms.ts'
 import { checkWritable } from './secret-file.ts'
 import { service } from './server-commands.ts'
 import { showList } from './show-list.ts'
@@ -67,7 +68,11 @@ export const addAgentCommands = (program: Command, context: Context): void => {
     .command('enrol')
     .description('make an agent known; its token is shown this once')
     .argument('<id>', 'what to call it: letters, digits, - _ .', agentIdOf)
-    .requiredOption('--platform <platform>', 'process, docker, kubernetes …', nonEmpty)
+    .requiredOption(
+      '--platform <platform>',
+      `${Object.keys(platforms).join(', ')}, or one of which you have an agent of your own`,
+      nonEmpty,
+    )
     .addOption(new Option('--org <id>', 'for this org (default: your own)').argParser(nonEmpty).conflicts('shared'))
     .option('--shared', 'for all orgs; installation keys only')
     .option('--region <region>', 'where it is', nonEmpty)
@@ -85,7 +90,10 @@ export const addAgentCommands = (program: Command, context: Context): void => {
     .option('--token-file <path>', 'write the token there, readable by you alone, and do not show it', nonEmpty)
     .addOption(jsonOption())
     .action(async (id: string, options: TokenOptions) => {
-      if (options.tokenFile !== undefined) await checkWritable(options.tokenFile)
+      if (options.tokenFile !== undefined) {
+        await keptToken(options.tokenFile)
+        await checkWritable(options.tokenFile)
+      }
       const rotated = await (await context.client()).agents.rotateToken(id)
       await handOver(context, rotated, options, (await context.connection()).url)
     })
@@ -108,7 +116,7 @@ export const addAgentCommands = (program: Command, context: Context): void => {
       else terminal.out(removedBlock(id, removed ?? null))
     })
 
-  for (const [platform, where] of platforms)
+  for (const [platform, where] of Object.entries(platforms))
     service(agent.command(platform).description(`run an agent whose sessions are ${where}`), context, async () =>
       (await import('../agent.ts')).runAgent(platform),
     )
@@ -116,17 +124,8 @@ export const addAgentCommands = (program: Command, context: Context): void => {
 
 const agentStatuses = ['online', 'degraded', 'offline'] as const satisfies readonly Agent['status'][]
 
-const platforms = [
-  ['process', 'processes of this machine'],
-  ['docker', 'containers of this machine'],
-  ['kubernetes', 'pods of a cluster'],
-] as const
-
 const agentIdOf = (text: string): string => {
-  if (!new RegExp(AGENT_ID, 'u').test(text))
-    throw new InvalidArgumentError(
-      'It must have 1–63 letters, digits, - _ or . and begin and end with a letter or digit.',
-    )
+  if (!new RegExp(AGENT_ID, 'u').test(text)) throw new InvalidArgumentError(`It must be ${AGENT_ID_IN_WORDS}.`)
   return text
 }
 

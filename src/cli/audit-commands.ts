@@ -1,5 +1,5 @@
 /** Who did what: for an org's admins. */
-import { createWriteStream } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
@@ -9,6 +9,7 @@ import { ExitError } from '../program/exit-error.ts'
 import type { Context } from './context.ts'
 import { defined } from './defined.ts'
 import { type ListOptions, limitOf, nonEmpty, withListOptions, words, wordsOf } from './options.ts'
+import { fileFailed } from './secret-file.ts'
 import { showList } from './show-list.ts'
 import type { Column } from './table.ts'
 
@@ -54,8 +55,12 @@ export const addAuditCommands = (program: Command, context: Context): void => {
     .option('--output <file>', 'write it there instead of to stdout; for its owner alone', nonEmpty)
     .action(async (options: Filters & { readonly format?: AuditFormat; readonly output?: string }) => {
       const { format, output } = options
-      const text = await (await context.client()).audit.export({ ...filtersOf(options), ...defined({ format }) })
-      const into = output === undefined ? process.stdout : createWriteStream(output, { mode: 0o600 })
+      const client = await context.client()
+      // An export is told in the trail: one that could not be written is not asked for. Nor is a file emptied for one that is refused.
+      const file = output === undefined ? null : await opened(output)
+      const text = await client.audit.export({ ...filtersOf(options), ...defined({ format }) })
+      await file?.truncate()
+      const into = file?.createWriteStream() ?? process.stdout
       try {
         await pipeline(Readable.from(text), into, { end: output !== undefined })
       } catch (error) {
@@ -64,6 +69,11 @@ export const addAuditCommands = (program: Command, context: Context): void => {
       if (output !== undefined) terminal.note(`the audit trail is in ${output}`)
     })
 }
+
+const opened = (path: string): Promise<FileHandle> =>
+  open(path, 'a', 0o600).catch((error: unknown) => {
+    throw fileFailed(path, error)
+  })
 
 const formatOf = (text: string): AuditFormat => wordsOf(auditFormats)(text)[0] as AuditFormat
 

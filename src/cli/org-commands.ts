@@ -15,7 +15,9 @@ export const addOrgCommands = (program: Command, context: Context): void => {
   const { terminal } = context
   const org = program
     .command('org')
-    .description('orgs, which see nothing of each other, and their quotas; installation keys only')
+    .description(
+      'orgs, which see nothing of each other: for installation keys; their quotas and use: for their admins, too',
+    )
 
   withListOptions(org.command('list').description('list orgs'), null).action(async (options: ListOptions) => {
     const listed = await (await context.client()).orgs.list(limitOf(options))
@@ -25,7 +27,7 @@ export const addOrgCommands = (program: Command, context: Context): void => {
   org
     .command('create')
     .description('make an org; `key create admin --org <id>` makes its first key')
-    .argument('<id>', `${ORG}: letters, digits and hyphens; for good`, nonEmpty)
+    .argument('<id>', `${ORG}: lower-case letters, digits and hyphens; for good`, nonEmpty)
     .option('--name <name>', 'for people (default: the id)', nonEmpty)
     .addOption(jsonOption())
     .action(async (id: string, { name, json }: JsonOption & { readonly name?: string }) => {

@@ -17,19 +17,19 @@ export type ClientOptions = {
   /** null: without one, for what needs none. */
   readonly apiKey: string | null
   /** To act in this org instead of the key's own: installation keys only. */
-  readonly org?: string
+  readonly org?: string | undefined
   /** Of one attempt, answer included. Default 30 s. */
-  readonly timeoutMs?: number
-  readonly userAgent?: string
+  readonly timeoutMs?: number | undefined
+  readonly userAgent?: string | undefined
   /** Ends every call that is under way and those that would come: they fail with its reason. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /**
    * Of the one change that is asked with it (`client.with({ idempotencyKey })`): a program that was ended before it had the
    * answer asks again under the same, and nothing is done twice. Default: one of its own for each call, for all its attempts.
    */
-  readonly idempotencyKey?: string
-  readonly fetch?: typeof fetch
-  readonly sleep?: (ms: number) => Promise<unknown>
+  readonly idempotencyKey?: string | undefined
+  readonly fetch?: typeof fetch | undefined
+  readonly sleep?: ((ms: number) => Promise<unknown>) | undefined
 }
 
 export type Call<K extends OperationId> = {
@@ -40,11 +40,11 @@ export type Call<K extends OperationId> = {
   readonly ifMatch?: string | undefined
   readonly ifNoneMatch?: string | undefined
   /** For this call instead of the client's. */
-  readonly timeoutMs?: number
+  readonly timeoutMs?: number | undefined
   readonly noRetries?: true
   /** As in the client's options, for this call alone. */
-  readonly idempotencyKey?: string
-  readonly signal?: AbortSignal
+  readonly idempotencyKey?: string | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 export type Answered<K extends OperationId> =

@@ -19,13 +19,13 @@ export type WatchedEvent = SessionEvent & { readonly position: string }
 
 export type WatchOptions = {
   /** Ends it, as if nothing more came. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** The position behind which it begins. Left out: from now on. */
-  readonly after?: string
+  readonly after?: string | undefined
   /** A connection of which nothing was heard for so long is taken for lost. Default: 45 s, three of the server's heartbeats. */
-  readonly silenceMs?: number
+  readonly silenceMs?: number | undefined
   /** The watch is there, or there again; with the position at which it is. */
-  readonly onConnected?: (position: string) => void
+  readonly onConnected?: ((position: string) => void) | undefined
 }
 
 export type WatchFilters = QueryOf<'watchSessions'>

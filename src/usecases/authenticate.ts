@@ -65,8 +65,8 @@ export const createAuthenticate = (deps: {
     return record
   }
 
-  const callerOf = (record: ApiKeyRecord, orgId: OrgId): Caller => ({
-    orgId,
+  const callerOf = (record: ApiKeyRecord): Caller => ({
+    orgId: record.orgId,
     userId: record.userId,
     role: record.role,
     keyId: record.id,
@@ -95,8 +95,8 @@ export const createAuthenticate = (deps: {
       deps.told?.('a JWT was refused', `there is no org ${JSON.stringify(orgId)}`)
       return { kind: 'unauthorized' }
     }
-    if (actAs !== null && actAs !== orgId) return { kind: 'forbidden_org' }
-    return { kind: 'caller', caller: { orgId, userId, role, keyId: null } }
+    const caller: Caller = { orgId, userId, role, keyId: null }
+    return { kind: actAs === null || actAs === orgId ? 'caller' : 'forbidden_org', caller }
   }
 
   const forget = (): void => {
@@ -112,10 +112,11 @@ export const createAuthenticate = (deps: {
     if (record === null || record.revokedAt !== null) return { kind: 'unauthorized' }
     if (record.expiresAt !== null && record.expiresAt <= deps.clock.now()) return { kind: 'unauthorized' }
     deps.used?.(record.id)
-    if (actAs === null || actAs === record.orgId) return { kind: 'caller', caller: callerOf(record, record.orgId) }
-    if (record.role !== 'installation') return { kind: 'forbidden_org' }
-    if (!(await orgExists(actAs as OrgId))) return { kind: 'unknown_org' }
-    return { kind: 'caller', caller: { ...callerOf(record, actAs as OrgId), comesFrom: record.orgId } }
+    const caller = callerOf(record)
+    if (actAs === null || actAs === record.orgId) return { kind: 'caller', caller }
+    if (record.role !== 'installation') return { kind: 'forbidden_org', caller }
+    if (!(await orgExists(actAs as OrgId))) return { kind: 'unknown_org', caller }
+    return { kind: 'caller', caller: { ...caller, orgId: actAs as OrgId, comesFrom: record.orgId } }
   }
   return Object.assign(authenticate, { forget })
 }

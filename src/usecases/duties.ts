@@ -55,8 +55,9 @@ const tellSession = async (deps: DutyDeps, command: GivenUp): Promise<void> => {
   for (let attempt = 1; attempt <= TRIES; attempt += 1) {
     const [session] = await deps.sessions.loadMany([command.sessionId])
     if (session === undefined || !(await isStillGivenUp(deps, command))) return
-    const context = { agentId: command.agentId, at: deps.clock.now(), timeouts: deps.timeouts }
-    const decision = undeliverable(session, command.generation, 'delivery_failed', command.error, context)
+    // The agent has not heard of it: that it never will is the server's word.
+    const by = { actor: 'delivery', at: deps.clock.now() }
+    const decision = undeliverable(session, command.generation, 'delivery_failed', command.error, by)
     if (E.isRight(await deps.unitOfWork.commit(decision))) return
   }
 }

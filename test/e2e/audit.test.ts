@@ -8,7 +8,7 @@ import { BY_THE_INSTALLATION } from './support/installation-entry.ts'
 import { keyOf } from './support/keys.ts'
 import { type Answer, type Json, type Rest, rest } from './support/rest.ts'
 import { scene } from './support/scene.ts'
-import { enrol, migratedDatabase, type Server, server, streamspace } from './support/streamspace.ts'
+import { agent, enrol, migratedDatabase, type Server, server, streamspace } from './support/streamspace.ts'
 
 const asked = (api: Rest, query = ''): Promise<Json[]> => api.all(`/audit${query === '' ? '?' : `?${query}&`}limit=500`)
 
@@ -130,6 +130,51 @@ describe('the audit trail', function () {
     expect((await rest(url, await keyOf(database, 'operator', 'acme')).get('/audit')).status).to.equal(403)
     const page = await rest(url, acme).get('/audit?limit=1')
     expect(page.body.nextCursor).to.equal(null)
+  })
+
+  it('tells whose key it was that may not act in another org, in the trail of its own', async () => {
+    const database = await migratedDatabase(here)
+    const { rest: api, url } = await server(here, database)
+    const [acme, globex] = [await keyOf(database, 'admin', 'acme'), await keyOf(database, 'admin', 'globex')]
+    const inOrg = (key: string, org: string): Promise<Answer> =>
+      rest(url, key).ask('DELETE', '/agents/theirs', { headers: { 'streamspace-org': org } })
+    expect((await inOrg(acme, 'globex')).status).to.equal(403)
+    expect((await inOrg(api.key, 'nowhere')).status).to.equal(404)
+    const entryOf = (of: Rest): Promise<Json> =>
+      eventually(async () => {
+        const [entry] = await asked(of)
+        expect(entry).to.include({ action: 'removeAgent', resourceId: 'theirs', outcome: 'refused' })
+        return entry
+      })
+    const [key] = await query(database, `SELECT id, user_id FROM api_keys WHERE org_id = 'acme'`)
+    expect(await entryOf(rest(url, acme))).to.include({
+      orgId: 'acme',
+      userId: key.user_id,
+      keyId: key.id,
+      role: 'admin',
+      status: 403,
+    })
+    expect(await entryOf(api)).to.include({ orgId: 'default', role: 'installation', status: 404 })
+    expect(await asked(rest(url, globex))).to.deep.equal([])
+    expect(await asked(api)).to.have.length(1)
+  })
+
+  it('has nothing that opens a session', async () => {
+    const database = await migratedDatabase(here)
+    const { rest: api, url } = await server(here, database)
+    agent(here, { id: 'edge-0', token: await enrol(api, 'edge-0'), url, dataDir: join(await here.folder(), 'agent') })
+    const { id } = await api.create({ template: 'hello-web' })
+    const { endpoint } = await api.until(id, 'running')
+    const token = new URL(endpoint.url).searchParams.get('token') ?? ''
+    expect(token).to.have.length.above(20)
+    await api.post(`/sessions/${id}/restart`)
+    await api.ask('DELETE', `/sessions/${id}?force=true`)
+    const [gone, restarted] = await asked(api, `resourceId=${id}`)
+    expect(restarted).to.include({ action: 'restartSession' })
+    expect(restarted.before.endpoint.url).to.equal(endpoint.url.replace(token, '[redacted]'))
+    expect(gone).to.include({ action: 'deleteSession', outcome: 'succeeded' })
+    const written = await query(database, 'SELECT to_jsonb(a)::text AS entry FROM audit_events a')
+    expect(JSON.stringify([written, await asked(api)])).not.to.include(token)
   })
 
   it('tells an org what the installation did in it, and neither who that is nor what it did in others', async () => {

@@ -38,6 +38,8 @@ describe('a server by itself', function () {
   /** In milliseconds. Measured when it ends, however long the tests in between take. */
   let hopelessTook: Promise<number>
   let hopelessUrl: string
+  /** Begun as early: PostgreSQL knows its user, and not by this password. */
+  let lockedOut: Program
 
   const start = (env: Environment): Program =>
     streamspace(here, ['server'], { STREAMSPACE_DATA_DIR: dataDir, PORT: '0', ...env })
@@ -66,6 +68,9 @@ describe('a server by itself', function () {
     hopeless = start({ DATABASE_URL: hopelessUrl })
     hopelessTook = hopeless.end(90_000).then(() => performance.now() - since)
     hopelessTook.catch(() => {}) // told by the test that waits for it
+    const locked = new URL(await testServerUrl())
+    locked.password = 'opensesame'
+    lockedOut = start({ DATABASE_URL: locked.href })
   })
 
   it('needs to be told its database', async () => {
@@ -192,6 +197,15 @@ describe('a server by itself', function () {
     const said = await refuses(hopeless, 1)
     expect(said).to.include(new URL(hopelessUrl).host).and.not.to.include('opensesame')
     expect(hopeless.stdout()).to.include('waiting for the database').and.not.to.include('opensesame')
+  })
+
+  it('says that a database is there whose password is another', async () => {
+    expect((await lockedOut.end(90_000)).code).to.equal(1)
+    expect(lockedOut.stderr())
+      .to.include('password authentication failed')
+      .and.include('put the user and password that it knows into DATABASE_URL')
+      .and.not.include('start PostgreSQL')
+      .and.not.include('opensesame')
   })
 })
 

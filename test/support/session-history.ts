@@ -249,13 +249,10 @@ const carriedOut = (history: History, step: Step): CarriedOut => {
       }
     case 'given_up':
       return {
-        decision: undeliverable(
-          session,
-          session.generation + step.ahead,
-          'delivery_failed',
-          'not delivered',
-          heard(session.agentId ?? AGENT),
-        ),
+        decision: undeliverable(session, session.generation + step.ahead, 'delivery_failed', 'not delivered', {
+          actor: 'delivery',
+          at: intent.at,
+        }),
       }
     case 'inventory':
       return inventoried(history, step, heard(step.agentId), intent)

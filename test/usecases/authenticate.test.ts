@@ -205,8 +205,12 @@ describe('acting in an org', () => {
       role: 'installation',
       comesFrom: 'acme',
     })
-    expect((await acting('installation', 'nowhere')).kind).to.equal('unknown_org')
+    const nowhere = await acting('installation', 'nowhere')
+    expect(nowhere.kind === 'unknown_org' && nowhere.caller.orgId).to.equal('acme')
     for (const role of ['viewer', 'user', 'operator', 'admin'] as const)
-      for (const org of ['other', 'nowhere']) expect((await acting(role, org)).kind).to.equal('forbidden_org')
+      for (const org of ['other', 'nowhere']) {
+        const refused = await acting(role, org)
+        expect(refused.kind === 'forbidden_org' && refused.caller).to.include({ orgId: 'acme', role })
+      }
   })
 })

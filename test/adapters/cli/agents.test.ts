@@ -61,6 +61,30 @@ describe('streamspace agent', () => {
     })
   })
 
+  it('leaves a file alone that holds something else', async () => {
+    await inTemporaryDirectory(async (cwd) => {
+      await writeFile(join(cwd, 'notes'), 'mine\n')
+      await withApi({}, async ({ api, run }) => {
+        for (const ask of [ENROL, ['agent', 'rotate-token', 'edge-1']]) {
+          const { code, stderr } = await run([...ask, '--token-file', 'notes'], { cwd })
+          expect(code).to.equal(2)
+          expect(stderr).to.contain("notes is there already, and is no agent's token: name a new file")
+        }
+        expect(api.asked).to.deep.equal([])
+      })
+      expect(await readFile(join(cwd, 'notes'), 'utf8')).to.equal('mine\n')
+    })
+  })
+
+  it('tells of a platform for which there is no agent here that it needs one of one’s own', async () => {
+    const foreign = ok({ ...anAgent({ platform: 'vmware' }), token: TOKEN }, 201)
+    await withApi({ 'POST /api/v1/agents': foreign }, async ({ run }) => {
+      const { code, stderr } = await run(['agent', 'enrol', 'edge-1', '--platform', 'vmware'])
+      expect(code).to.equal(0)
+      expect(stderr).to.contain('no agent for vmware comes with this program').and.not.contain('agent vmware\n')
+    })
+  })
+
   it('asks for no token that could not be kept', async () => {
     await inTemporaryDirectory(async (cwd) => {
       await mkdir(join(cwd, 'token'))

@@ -354,8 +354,8 @@ export const fakeApplication = (
     calls,
     authenticate: async (bearer, actAs) => {
       if (bearer !== KEY) return { kind: 'unauthorized' }
-      if (actAs === 'nowhere') return { kind: 'unknown_org' }
-      if (actAs === 'others') return { kind: 'forbidden_org' }
+      if (actAs === 'nowhere') return { kind: 'unknown_org', caller: aCaller }
+      if (actAs === 'others') return { kind: 'forbidden_org', caller: aCaller }
       return { kind: 'caller', caller: actAs === null ? aCaller : { ...aCaller, orgId: actAs as OrgId } }
     },
     readiness: {

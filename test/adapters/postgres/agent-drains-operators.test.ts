@@ -27,8 +27,8 @@ describe('an operator’s word on the command of a drain', function () {
     )
   const givenUp = async (session: Session): Promise<void> => {
     await dead(session)
-    const context = { agentId: scene.here.agentId, at: new Date(), timeouts }
-    await commit(scene.stores, undeliverable(session, session.generation, 'delivery_failed', 'no ack', context))
+    const by = { actor: 'delivery', at: new Date() }
+    await commit(scene.stores, undeliverable(session, session.generation, 'delivery_failed', 'no ack', by))
   }
   const staysHere = async ({ id }: Session): Promise<void> => {
     expect(await figures()).to.deep.equal([0, 0, 0])

@@ -45,6 +45,14 @@ describe('what an audit entry keeps of a change', () => {
     })
   })
 
+  it('has nothing that opens what an address leads to, and tells that it became another', () => {
+    const at = (token: string) => ({ endpoint: { url: `http://h:1/?token=${token}&view=1`, port: 1 }, name: 'a' })
+    expect(changed(at('one'), at('another'))).to.deep.equal({
+      before: { endpoint: { url: 'http://h:1/?token=[redacted]&view=1', port: 1 } },
+      after: { endpoint: { url: 'http://h:1/?token=[redacted]&view=1', port: 1 } },
+    })
+  })
+
   it('is bounded, whatever there is', () => {
     const { after } = changed(null, { name: 'a', notes: 'x'.repeat(100_000) })
     expect(after).to.deep.equal({ tooLarge: 100_023, fields: 'name, notes' })
@@ -61,5 +69,9 @@ describe('what an audit entry keeps of a change', () => {
       withoutSecrets('GET /api/v1/ssk_0123456789abcdef?x=ssa_abcdefgh12 eyJhbGciOiJub25l.eyJhIjoxfQ.sig'),
     ).to.equal('GET /api/v1/ssk_[redacted]?x=ssa_[redacted] eyJ[redacted]')
     expect(withoutSecrets('a session_identifier, class_0123456789')).to.equal('a session_identifier, class_0123456789')
+    expect(withoutSecrets('https://h/?a=1&access_token=x.y&sig=z#token=q "?api_key=k" &Key=1')).to.equal(
+      'https://h/?a=1&access_token=[redacted]&sig=[redacted]#token=[redacted] "?api_key=[redacted]" &Key=[redacted]',
+    )
+    expect(withoutSecrets('/sessions?label=token&q=key&monkey=1')).to.equal('/sessions?label=token&q=key&monkey=1')
   })
 })

@@ -296,7 +296,10 @@ describe('the end of a session', () => {
 
 describe('a command that cannot be delivered', () => {
   const given = (session: Session, generation = 3) =>
-    undeliverable(session, generation, 'delivery_failed', 'sent 20 times without an ack', heard())
+    undeliverable(session, generation, 'delivery_failed', 'sent 20 times without an ack', {
+      actor: 'delivery',
+      at: heard().at,
+    })
 
   it('fails its session with the reason, and keeps what was asked and its capacity', () => {
     for (const status of ['scheduling', 'stopping', 'hibernating'] as const) {
@@ -313,7 +316,8 @@ describe('a command that cannot be delivered', () => {
         waitingSince: null,
         statusDeadline: null,
       })
-      expect(events.map(({ type }) => type)).to.deep.equal(['failed'])
+      // Not in the name of an agent that has never heard of it.
+      expect(events.map(({ type, actor }) => [type, actor])).to.deep.equal([['failed', 'delivery']])
     }
   })
 
