@@ -321,6 +321,8 @@ const frameDecoder =
       })
     const decoded = codec.validate(parsed, [])
     if (E.isRight(decoded)) return E.right(decoded.right as F)
+    // Of a version that says more in it, perhaps: that an error is not understood is no error to tell of.
+    if (type === 'error') return E.right({ type } as F)
     const first = decoded.left[0]
     const field = first?.context.map((entry) => entry.key).join('.') ?? ''
     return E.left({

@@ -33,6 +33,7 @@ import { createTemplateStore } from '../adapters/postgres/templates.ts'
 import { createIds } from '../adapters/secrets/ids.ts'
 import { tokens } from '../adapters/secrets/tokens.ts'
 import { createMetrics } from '../adapters/telemetry/metrics.ts'
+import { CONNECT_PATH } from '../agents/protocol.ts'
 import { OFFLINE_AFTER_INTERVALS } from '../domain/agent/agent.ts'
 import { readCatalogue } from './catalogue/index.ts'
 import { keptUseCases } from './kept-use-cases.ts'
@@ -80,6 +81,20 @@ const STOP_READING_WITHIN_MS = 500
 
 /** Webhooks that are under way at an orderly stop. */
 const DELIVER_WITHIN_MS = 3_000
+
+/** Whoever asks whether this replica is ready waits a few seconds: a database that hangs is none. */
+const READY_WITHIN_MS = 3_000
+
+const answered = <A>(asked: Promise<A>): Promise<A> =>
+  Promise.race([
+    asked,
+    wait(READY_WITHIN_MS, undefined, { ref: false }).then(() => {
+      throw new Error('the database has not answered')
+    }),
+  ])
+
+/** Of an orderly stop, from its beginning: shorter than the 10 s that it may take (`docs/operations.md`). */
+const SIGNED_OFF_WITHIN_MS = 8_500
 
 export const startServer = async (
   settings: ServerSettings & { readonly secretKey: string },
@@ -216,7 +231,7 @@ export const startServer = async (
       watchers: watches.size,
       watchersDropped: watches.dropped,
     }),
-    readiness: readiness(() => appliedVersion(own), schema),
+    readiness: readiness(() => answered(appliedVersion(own)), schema),
     sessions: {
       ...readSessions({ ...queries, get: forSessions(queries.get) }, clock),
       create: createSession({
@@ -260,6 +275,7 @@ export const startServer = async (
       noteAudit: trail.note,
       idempotency: secrets.idempotency,
     }),
+    upgrades: [CONNECT_PATH],
     host: settings.host,
     port: settings.port,
   }).catch(async (error: unknown) => {
@@ -300,6 +316,7 @@ export const startServer = async (
     installationKey,
     application,
     close: async () => {
+      const endsAt = performance.now() + SIGNED_OFF_WITHIN_MS
       running.stop()
       watches.close()
       // A read that hangs with the database is not waited for.
@@ -309,18 +326,26 @@ export const startServer = async (
       // Agents first: they are told when to come back, and to whom matters to nobody.
       await hub.close({ reason: 'this replica is stopping' })
       await listening.close(3_000)
-      // What cannot be written in time the agents' next inventory tells again.
-      await keyUse.stop()
-      await trail.stop()
-      await Promise.race([inbox.idle(), wait(WRITE_OUT_WITHIN_MS, undefined, { ref: false })])
-      // The queue first: without its replica another one would remove it.
-      await draining.leave().catch(told('this replica left its queue behind'))
-      await duties.replicaGone(replicaId).catch(told('this replica could not sign off'))
-      await delivered
-      await boss.stop({ graceful: true, timeout: 2_000 }).catch(told('pg-boss did not stop in order'))
-      await jobs.close()
-      clock.stop()
-      await databases.close()
+      const signOff = async (): Promise<void> => {
+        await keyUse.stop()
+        await trail.stop()
+        // What cannot be written in time the agents' next inventory tells again.
+        await Promise.race([inbox.idle(), wait(WRITE_OUT_WITHIN_MS, undefined, { ref: false })])
+        // The queue first: without its replica another one would remove it.
+        await draining.leave().catch(told('this replica left its queue behind'))
+        await duties.replicaGone(replicaId).catch(told('this replica could not sign off'))
+        await delivered
+        await boss.stop({ graceful: true, timeout: 2_000 }).catch(told('pg-boss did not stop in order'))
+        await jobs.close()
+        clock.stop()
+        await databases.close()
+      }
+      // A database that hangs answers none of it: what is left another replica does, as for one that was killed.
+      const inTime = await Promise.race([
+        signOff().then(() => true),
+        wait(Math.max(0, endsAt - performance.now()), false, { ref: false }),
+      ])
+      if (!inTime) log.warn('the database did not answer in time: another replica cleans up after this one')
     },
   }
 }

@@ -55,6 +55,10 @@ export async function* auditLines(
   format: AuditFormat,
 ): AsyncGenerator<string> {
   const { head, line } = formats[format]
-  if (head !== '') yield head
-  for await (const events of groups) yield events.map(line).join('')
+  let first = head
+  for await (const events of groups) {
+    yield first + events.map(line).join('')
+    first = ''
+  }
+  if (first !== '') yield first
 }

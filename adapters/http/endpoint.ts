@@ -140,12 +140,14 @@ export const endpoint = (
             ),
       ),
     )
+    const reply =
+      E.isRight(outcome) && outcome.right.download !== undefined
+        ? await begunInPlaces(places, asker, outcome.right, outcome.right.download)
+        : null
     // Nothing was changed, or there was no transaction with which it could be written.
     if (isOfInterest && !isWritten && E.isRight(outcome) && outcome.right.replayed !== true)
       noteAudit(doneEntry(asked, outcome.right))
-    return E.isRight(outcome) && outcome.right.download !== undefined
-      ? E.right(readInPlaces(places, asker, outcome.right, outcome.right.download))
-      : outcome
+    return reply === null ? outcome : E.right(reply)
   }
   return async (request: Request, response: Response): Promise<void> => {
     const exchange = begin(request, response, log, limits.addressOf(request))
@@ -161,10 +163,31 @@ export const endpoint = (
 }
 
 /** It reads while it is sent, long after the request has left its place. */
-const readInPlaces = (places: Places, asker: Asker, reply: Reply, download: NonNullable<Reply['download']>): Reply => ({
+const begunInPlaces = async (
+  places: Places,
+  asker: Asker,
+  reply: Reply,
+  download: NonNullable<Reply['download']>,
+): Promise<Reply> => ({
   ...reply,
-  download: { ...download, chunks: places.bitByBit(asker, download.chunks) },
+  download: { ...download, chunks: await begun(places.bitByBit(asker, download.chunks)) },
 })
+
+/** Of which the first is there: what cannot be read at all is refused, and not an answer that breaks off. */
+const begun = async (chunks: AsyncIterable<string>): Promise<AsyncIterable<string>> => {
+  const rest = chunks[Symbol.asyncIterator]()
+  let first: IteratorResult<string> | null = await rest.next()
+  const next = async (): Promise<IteratorResult<string>> => {
+    const read = first ?? (await rest.next())
+    first = null
+    return read
+  }
+  const end = async (): Promise<IteratorResult<string>> => {
+    await rest.return?.()
+    return { done: true, value: undefined }
+  }
+  return { [Symbol.asyncIterator]: () => ({ next, return: end }) }
+}
 
 const decodeRequest = async (route: Route, request: Request): Promise<E.Either<AnyRefusal, Decoded>> => {
   const errors: FieldError[] = []

@@ -147,7 +147,7 @@ export const createIdempotency = (
       // What was done, by another replica meanwhile too, may be refused the second time.
       if (outcome.left._tag !== 'Answered') return (await look()) ?? { kept: null, outcome }
       // By another replica, which has committed it: it is found now.
-      if (performance.now() >= until) return { kept: null, outcome: IN_PROGRESS }
+      if (performance.now() >= until) return (await look()) ?? { kept: null, outcome: IN_PROGRESS }
     }
   }
 

@@ -1,9 +1,9 @@
 /** The HTTP server: timeouts, what is not HTTP at all, and an end that lets running requests finish. */
 import { randomUUID } from 'node:crypto'
-import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { PROBLEM_MEDIA_TYPE, type ProblemCode, problems, problemType } from '../../src/api/problem.ts'
+import { bareProblem, PROBLEM_MEDIA_TYPE, type ProblemCode, problems } from '../../src/api/problem.ts'
 
 /** Why it cannot listen, in words for the person who set HOST and PORT. */
 export class CannotListenError extends Error {
@@ -31,6 +31,8 @@ export type ListenOptions = {
   readonly host: string
   readonly port: number
   readonly patience?: Patience
+  /** Paths at which a WebSocket may begin: elsewhere a request that offers one is an ordinary request. Default: all. */
+  readonly upgrades?: readonly string[]
 }
 
 /** How long a client may take, in milliseconds: those who send a byte now and then hold a connection no longer than this. */
@@ -61,7 +63,7 @@ const LINGER_MS = 500
  */
 const BACKLOG = 4_096
 
-export const listen = async ({ app, host, port, patience = PATIENCE }: ListenOptions): Promise<Listening> => {
+export const listen = async ({ app, host, port, patience = PATIENCE, upgrades }: ListenOptions): Promise<Listening> => {
   const server = createServer(
     {
       // Longer than the 60 s after which common load balancers close: the side that closes first must be theirs,
@@ -71,12 +73,22 @@ export const listen = async ({ app, host, port, patience = PATIENCE }: ListenOpt
       requestTimeout: patience.requestMs,
       connectionsCheckingInterval: patience.lookMs,
       maxHeaderSize: MAX_HEADER_BYTES,
+      // Refused here, in the words of all other refusals.
+      requireHostHeader: false,
       // Clients that offer HTTP/2 (h2c) with every request still mean an ordinary one.
-      shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
+      shouldUpgradeCallback: ({ headers, url = '' }) =>
+        headers.upgrade?.toLowerCase() === 'websocket' &&
+        (upgrades === undefined || upgrades.includes(url.split('?', 1)[0] ?? '')),
     },
-    app,
+    (request, response) => {
+      // RFC 9112, section 3.2.
+      if (request.httpVersion === '1.1' && request.headers.host === undefined) refuseHostless(response)
+      else app(request, response)
+    },
   )
   server.on('clientError', refuseNonsense)
+  // What else somebody expects nobody has to heed (RFC 9110, section 10.1.1).
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response))
   const sockets = new Set<Socket>()
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
@@ -155,25 +167,33 @@ const nonsense: { readonly [code: string]: readonly [code: ProblemCode, detail: 
   ERR_HTTP_REQUEST_TIMEOUT: ['request_timeout', 'the request was not complete in time'],
 }
 
-/** For what does not even parse as HTTP there is no request object; the answer is written by hand. */
 const refuseNonsense = (error: NodeJS.ErrnoException, socket: Duplex): void => {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const [code, detail] = nonsense[error.code ?? ''] ?? ['malformed_request', 'this is not an HTTP request']
-  const { status, title } = problems[code]
+  if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
+  else
+    refuse(socket, ...(nonsense[error.code ?? ''] ?? (['malformed_request', 'this is not an HTTP request'] as const)))
+}
+
+/** For what does not even parse as HTTP there is no request object; the answer is written by hand. */
+const refuse = (socket: Duplex, code: ProblemCode, detail: string): void => {
+  const { status, title, headers, json } = refusal(code, detail)
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
+  socket.end([`HTTP/1.1 ${status} ${title}`, ...lines, '', json].join('\r\n'))
+}
+
+/** In its turn: answers to what was asked before on the connection may be on their way. */
+const refuseHostless = (response: ServerResponse): void => {
+  const { status, headers, json } = refusal('malformed_request', 'the header Host is missing')
+  response.writeHead(status, headers).end(json)
+}
+
+const refusal = (code: ProblemCode, detail: string) => {
   const requestId = randomUUID()
-  const json = JSON.stringify({ type: problemType(code), title, status, detail, code, requestId })
-  socket.end(
-    [
-      `HTTP/1.1 ${status} ${title}`,
-      `Content-Type: ${PROBLEM_MEDIA_TYPE}`,
-      `Content-Length: ${Buffer.byteLength(json)}`,
-      `X-Request-Id: ${requestId}`,
-      'Connection: close',
-      '',
-      json,
-    ].join('\r\n'),
-  )
+  const json = bareProblem(code, detail, requestId)
+  const headers = {
+    'Content-Type': PROBLEM_MEDIA_TYPE,
+    'Content-Length': String(Buffer.byteLength(json)),
+    'X-Request-Id': requestId,
+    Connection: 'close',
+  }
+  return { ...problems[code], headers, json }
 }

@@ -254,7 +254,7 @@ const table: Table = {
   }),
   Unavailable: () => ({
     code: 'unavailable',
-    detail: 'the server has no usable database at the moment: try again',
+    detail: 'the server has no usable database at the moment, or it did not answer in time: try again',
     headers: { 'Retry-After': '2' },
   }),
   ProviderUnavailable: () => ({

@@ -11,6 +11,9 @@ export const REDACTED = '[redacted]'
 /** Environment is where secrets are put: which variables there are is all that is kept. */
 const OPAQUE = 'env'
 
+/** What a session's program has printed: whatever it was given may be in it, and nothing of it was changed by whoever asked. */
+const PRINTED = 'lastOutput'
+
 const MAX_DEPTH = 8
 /** In characters of JSON, of each of the two. */
 const MOST = 16_384
@@ -25,7 +28,7 @@ const redacted = (value: unknown, depth = 0): unknown => {
   return Object.fromEntries(
     Object.entries(value).map(([name, inner]) => [
       name,
-      SECRET.test(name) && inner !== null ? REDACTED : shown(name, inner, depth),
+      (SECRET.test(name) || name === PRINTED) && inner !== null ? REDACTED : shown(name, inner, depth),
     ]),
   )
 }

@@ -56,6 +56,12 @@ export const problemType = (code: ProblemCode): string => `urn:streamspace:probl
 
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json'
 
+/** Of requests that never come as far as a route. */
+export const bareProblem = (code: ProblemCode, detail: string, requestId: string): string => {
+  const { status, title } = problems[code]
+  return JSON.stringify({ type: problemType(code), title, status, detail, code, requestId })
+}
+
 export const problemCodec = c.openObject(
   {
     type: c.described(c.string(), { format: 'uri', description: '`urn:streamspace:problem:` and the code' }),

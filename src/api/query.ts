@@ -8,6 +8,7 @@ import { E } from '../../domain/fp.ts'
 import type { PageRequest } from '../../domain/ports/page.ts'
 import type { LabelFilter } from '../../domain/ports/sessions.ts'
 import { wordsOf } from '../../domain/session/name-words.ts'
+import { labelConditions } from './label-conditions.ts'
 
 /** A query string as parsed: a name that is given several times has several values. */
 export type RawQuery = { readonly [name: string]: string | readonly string[] | undefined }
@@ -180,37 +181,6 @@ const parseTimestamp = (input: string): Date | null => {
 
 const MAX_LABELS = 64
 
-/** At commas, but not at those between the values of one condition. */
-const conditionsOf = (text: string): readonly string[] => {
-  const conditions: string[] = []
-  let open: string[] = []
-  for (const part of text.split(',')) {
-    if (open.length === 0 && !BEGINS_ONE_OF.test(part)) {
-      conditions.push(part)
-      continue
-    }
-    open.push(part)
-    if (!part.trimEnd().endsWith(')')) continue
-    conditions.push(open.join(','))
-    open = []
-  }
-  return open.length === 0 ? conditions : [...conditions, open.join(',')]
-}
-
-const BEGINS_ONE_OF = /^\s*[^\s=,]+\s+in\s+\(/u
-const IS_ONE = /^(?<name>[^\s=,]+)=(?<value>.*)$/su
-const IS_ONE_OF = /^\s*(?<name>[^\s=,]+)\s+in\s+\((?<values>[^()]*)\)\s*$/u
-
-const labelFilter = (condition: string): LabelFilter | null => {
-  const among = IS_ONE_OF.exec(condition)?.groups
-  if (among !== undefined) {
-    const [value = '', ...more] = (among.values ?? '').split(',').map((one) => one.trim())
-    return [among.name ?? '', value, ...more]
-  }
-  const one = IS_ONE.exec(condition)?.groups
-  return one === undefined ? null : [one.name ?? '', one.value ?? '']
-}
-
 /** `label=team=web,tier in (1,2)`, or `label` several times: all of them have to match. */
 export const labelFilters: c.Codec<readonly LabelFilter[]> = c.codec(
   'labels',
@@ -220,7 +190,7 @@ export const labelFilters: c.Codec<readonly LabelFilter[]> = c.codec(
     minItems: 1,
     maxItems: MAX_LABELS,
     description:
-      '`name=value`, or `name in (value,value)` for any of them; several, with commas or the parameter again, all have to match',
+      '`name=value`, or `name in (value,value)` for any of them; several, with commas or the parameter again, all have to match. A value with commas, quotes or parentheses stands in double quotes',
     'x-repeatable': true,
   },
   (input, context) => {
@@ -229,11 +199,13 @@ export const labelFilters: c.Codec<readonly LabelFilter[]> = c.codec(
     if (given.some((one) => one.includes('\u0000') || !one.isWellFormed()))
       return refused('must not contain NUL characters or lone surrogates')
     const filters: LabelFilter[] = []
-    for (const condition of given.flatMap(conditionsOf)) {
-      const filter = labelFilter(condition)
-      if (filter === null) return refused('must be name=value, or name in (value,value)')
-      if (filter.length > MAX_LIST) return refused(`must have at most ${MAX_LIST - 1} values for a name`)
-      filters.push(filter)
+    for (const text of given) {
+      const conditions = labelConditions(text)
+      if (conditions === null)
+        return refused('must be name=value, or name in (value,value); values with commas in quotes')
+      if (conditions.some(({ length }) => length > MAX_LIST))
+        return refused(`must have at most ${MAX_LIST - 1} values for a name`)
+      filters.push(...conditions)
     }
     return filters.length > MAX_LABELS
       ? refused(`must have at most ${MAX_LABELS} labels`)

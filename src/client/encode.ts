@@ -1,13 +1,11 @@
 /** Requests as they are written on the wire. */
+import { labelText } from '../api/label-conditions.ts'
 
 /** `/api/v1/sessions/{id}` with its parameters in place. */
 export const fillPath = (path: string, params: { readonly [name: string]: string }): string =>
   path.replaceAll(/\{([^}]+)\}/g, (_, name: string) => encodeURIComponent(params[name] ?? ''))
 
-/** A list is written with commas; labels as one parameter each, `name=value` or `name in (value,value)`. What is undefined is left out. */
-const labelText = ([name, ...values]: readonly string[]): string =>
-  values.length === 1 ? `${name}=${values[0]}` : `${name} in (${values.join(',')})`
-
+/** A list is written with commas; labels as one parameter each, as `name=value` or `name in (value,value)`. What is undefined is left out. */
 export const encodeQuery = (query: { readonly [name: string]: unknown }): string => {
   const search = new URLSearchParams()
   for (const [name, value] of Object.entries(query)) {

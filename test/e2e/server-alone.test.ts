@@ -1,5 +1,6 @@
 /** `streamspace server` by itself: what it refuses to start on, and a database that goes away and comes back. */
 import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { createServer, type Server as NetServer } from 'node:net'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -240,6 +241,8 @@ describe('a server whose database goes away', function () {
       ['DELETE', `/sessions/${id}`],
       ['GET', `/sessions/${id}`],
       ['GET', '/sessions'],
+      ['GET', '/audit/export'],
+      ['GET', '/audit/export?format=csv'],
     ] as const) {
       const refused = await control.rest.ask(
         method,
@@ -265,5 +268,32 @@ describe('a server whose database goes away', function () {
     // Agents keep their sockets through it: this one was never welcomed anew.
     expect((await control.rest.get('/agents/edge-1')).body.epoch).to.equal(before)
     expect(control.program.ended()).to.equal(null)
+  })
+
+  it('that hangs is as good as gone: it says that it is not ready, and ends in order', async function () {
+    if (process.platform !== 'linux') this.skip()
+    const cluster = await startEmbeddedPostgres({ dataDir: join(await here.folder(), 'hangs'), onLog: () => {} })
+    here.finally(() => cluster.stop())
+    expect((await streamspace(here, ['migrate'], { DATABASE_URL: cluster.url }).end(30_000)).code).to.equal(0)
+    const control = await server(here, cluster.url)
+    await enrol(control.rest, 'edge-1')
+    const children = await readFile(`/proc/${cluster.pid}/task/${cluster.pid}/children`, 'utf8')
+    const all = [cluster.pid, ...children.trim().split(' ').map(Number)]
+    const signalled = (signal: NodeJS.Signals): void => {
+      for (const pid of all) process.kill(pid, signal)
+    }
+    signalled('SIGSTOP')
+    try {
+      const asked = performance.now()
+      const ready = await fetch(`${control.url}/readyz`)
+      const { code } = (await ready.json()) as { code: string }
+      expect([ready.status, code]).to.deep.equal([503, 'not_ready'])
+      expect(performance.now() - asked, 'milliseconds').to.be.below(10_000)
+      expect((await fetch(`${control.url}/healthz`)).status).to.equal(200)
+      control.program.signal('SIGTERM')
+      expect(await control.program.end(15_000)).to.deep.equal({ code: 0, signal: null })
+    } finally {
+      signalled('SIGCONT')
+    }
   })
 })

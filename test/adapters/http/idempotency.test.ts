@@ -156,6 +156,16 @@ describe('several requests with one Idempotency-Key', () => {
     expect(idOf(await waiting)).to.equal('theirs')
   })
 
+  it('of which another replica was first are given its answer also where that took long', async () => {
+    const store = answersInMemory()
+    const [here, there] = [createIdempotency(store, SECRET, 0), createIdempotency(store, SECRET)]
+    const work = slow(() => E.left({ _tag: 'Answered' }))
+    const waiting = here(aMutation(), work.run)
+    await there(aMutation(), async () => made('theirs'))
+    work.release()
+    expect(idOf(await waiting)).to.equal('theirs')
+  })
+
   describe('that are tried before an answer is looked for', () => {
     const aCreate = (changes: Partial<Mutation> = {}): Mutation =>
       aMutation({ route: routes.createSession, ...changes })

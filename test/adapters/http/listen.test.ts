@@ -104,6 +104,50 @@ describe('listening', () => {
     expect(await running).to.be.instanceOf(TypeError)
   })
 
+  /** All that is answered to what is written by hand. */
+  const answerTo = (port: number, text: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const socket = connect(port, '127.0.0.1', () => socket.write(text))
+      let said = ''
+      socket.on('data', (data) => {
+        said += data.toString()
+      })
+      socket.on('end', () => resolve(said))
+      socket.on('error', reject)
+    })
+
+  it('a request that does not say for which host it is is refused as all others are', async () => {
+    const server = await listen({ app: (_request, response) => response.end('done'), host: '127.0.0.1', port: 0 })
+    const said = await answerTo(server.port, 'GET / HTTP/1.1\r\n\r\n')
+    expect(said)
+      .to.match(/^HTTP\/1\.1 400 /)
+      .and.include('application/problem+json')
+      .and.include('malformed_request')
+    expect(await answerTo(server.port, 'GET / HTTP/1.0\r\n\r\n')).to.include('done')
+    await server.close(0)
+  })
+
+  it('what somebody expects beside is not heeded', async () => {
+    const server = await listen({ app: (_request, response) => response.end('done'), host: '127.0.0.1', port: 0 })
+    const head = 'GET / HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\nConnection: close\r\n\r\n'
+    expect(await answerTo(server.port, head)).to.match(/^HTTP\/1\.1 200 /)
+    await server.close(0)
+  })
+
+  it('a WebSocket begins only where one may: elsewhere the request is an ordinary one', async () => {
+    const app: RequestListener = (request, response) => response.end(`ordinary ${request.url}`)
+    const server = await listen({ app, host: '127.0.0.1', port: 0, upgrades: ['/here'] })
+    server.server.on('upgrade', (_request, socket) => socket.end('HTTP/1.1 101 Switching Protocols\r\n\r\n'))
+    const offer = (path: string): Promise<string> =>
+      answerTo(
+        server.port,
+        `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n`,
+      )
+    expect(await offer('/there?x=1')).to.include('ordinary /there?x=1')
+    for (const path of ['/here', '/here?x=1']) expect(await offer(path)).to.match(/^HTTP\/1\.1 101 /)
+    await server.close(0)
+  })
+
   it('a connection that another protocol has taken over is ended too', async () => {
     const server = await listen({ app: () => {}, host: '127.0.0.1', port: 0 })
     const upgraded = Promise.withResolvers<void>()

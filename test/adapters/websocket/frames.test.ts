@@ -57,9 +57,13 @@ describe('the frames of an agent', () => {
     })
 
     it('are neither answered nor counted when they are errors', async () => {
-      for (let count = 0; count < 50; count++) client.send({ type: 'error', code: 'bad_frame', message: 'you too' })
+      for (let count = 0; count < 50; count++) {
+        client.send({ type: 'error', code: 'bad_frame', message: 'you too' })
+        client.raw({ type: 'error', code: 5, message: ['of another version'], about: {} })
+      }
       client.raw({ type: 'telemetry' })
-      await client.count('error', 1)
+      expect(await client.count('error', 1)).to.have.length(1)
+      expect(client.of('error').at(0)).to.include({ code: 'unknown_type', about: 'telemetry' })
       expect(client.closing).to.equal(null)
     })
 

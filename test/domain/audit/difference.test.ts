@@ -53,6 +53,13 @@ describe('what an audit entry keeps of a change', () => {
     })
   })
 
+  it('has nothing that a program has printed', () => {
+    expect(changed({ lastOutput: 'PASSWORD=p', exitCode: 1 }, { lastOutput: null, exitCode: null })).to.deep.equal({
+      before: { lastOutput: REDACTED, exitCode: 1 },
+      after: { lastOutput: null, exitCode: null },
+    })
+  })
+
   it('is bounded, whatever there is', () => {
     const { after } = changed(null, { name: 'a', notes: 'x'.repeat(100_000) })
     expect(after).to.deep.equal({ tooLarge: 100_023, fields: 'name, notes' })

@@ -102,6 +102,13 @@ describe('a frame', () => {
     expect(refused({ type: `${'x'.repeat(63)}😀` }).about?.isWellFormed()).to.equal(true)
   })
 
+  it('is an error whatever is said in it, as nobody is told that an error is not understood', () => {
+    for (const odd of [{ code: 5 }, { message: null }, { about: ['x'] }]) {
+      expect(said({ type: 'error', ...odd })).to.deep.equal({ type: 'error' })
+      expect(right(decodeServerFrame(JSON.stringify({ type: 'error', ...odd })))).to.deep.equal({ type: 'error' })
+    }
+  })
+
   it('may have fields that this version does not know: they are dropped', () => {
     expect(said({ ...status, mood: 'fine' })).to.deep.equal(status)
     expect(said({ ...hello, capacity: { ...hello.capacity, gpus: 2 } })).to.deep.equal(hello)

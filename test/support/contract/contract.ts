@@ -37,7 +37,11 @@ const TELLING =
   /^(etag|location|retry-after|idempotency-replayed|www-authenticate|allow|deprecation|sunset|link|ratelimit.*)$/
 
 /** What every path answers that there is not, or that has no such method. */
-const elsewhere: { readonly [status: string]: readonly string[] } = { 404: ['not_found'], 405: ['method_not_allowed'] }
+const elsewhere: { readonly [status: string]: readonly string[] } = {
+  400: ['malformed_request'],
+  404: ['not_found'],
+  405: ['method_not_allowed'],
+}
 
 export const createContract = (document: Document) => {
   const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: true, addUsedSchema: false })

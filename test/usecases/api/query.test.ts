@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { oneOf } from '../../../domain/codec/codec.ts'
 import { decode } from '../../../domain/codec/field-errors.ts'
 import { E } from '../../../domain/fp.ts'
+import { labelText } from '../../../src/api/label-conditions.ts'
 import {
   commaList,
   fieldList,
@@ -58,6 +59,50 @@ describe('query strings', () => {
       q: 'x',
       limit: 7,
     })
+  })
+
+  it('have labels whose values have commas, quotes or parentheses, in quotes', () => {
+    const label = (given: string) => decoded({ label: given }).label
+    expect(label('a="x,y",b=2')).to.deep.equal([
+      ['a', 'x,y'],
+      ['b', '2'],
+    ])
+    expect(label('a in ( "x, (y)" , z,"\\"\\\\"),b="",c=x"y')).to.deep.equal([
+      ['a', 'x, (y)', 'z', '"\\'],
+      ['b', ''],
+      ['c', 'x"y'],
+    ])
+    for (const wrong of [
+      'a="x',
+      'a="x"y',
+      'a in ("x"',
+      'a in ("x" y)',
+      'a in (x',
+      'a in (x)y',
+      `a="${'\\"'.repeat(2_000)}`,
+    ])
+      expect(failing({ label: wrong }), wrong).to.deep.equal(['label'])
+  })
+
+  it('have labels as the client writes them, whatever their values', () => {
+    const value = fc.string({ unit: fc.constantFrom('a', ',', '"', '\\', '(', ')', ' ', '=', 'é', '\n') })
+    fc.assert(
+      fc.property(
+        fc.stringMatching(/^[a-z.]{1,5}$/),
+        fc.array(value, { minLength: 1, maxLength: 4 }),
+        (name, values) => {
+          const given = labelText([name, ...values])
+          expect(decoded({ label: [given, 'b=1'] }).label).to.deep.equal([
+            [name, ...values],
+            ['b', '1'],
+          ])
+          expect(decoded({ label: `b=1,${given}` }).label).to.deep.equal([
+            ['b', '1'],
+            [name, ...values],
+          ])
+        },
+      ),
+    )
   })
 
   it('have labels of one value, or of any of several', () => {

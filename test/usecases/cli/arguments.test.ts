@@ -40,7 +40,7 @@ describe('arguments of the command line', () => {
     ['session create hello-web --env A=1 --env A=2', 'A is given twice'],
     ['session create hello-web --cpu-millis 99999999999', 'must be a whole number from 1 to'],
     ['agent enrol edge-1', "required option '--platform <platform>' not specified"],
-    ['agent get not/an/id', 'must have 1–63 letters'],
+    ['agent get not/an/id', 'must be 1–63 letters'],
     ['agent enrol edge-1 --platform process --shared --org x', 'cannot be used with'],
     ['template apply', "required option '-f, --file <path>' not specified"],
   ]
