@@ -62,9 +62,12 @@ export const isTold = (asked: Asked, status: number): boolean => {
   return !NOT_TOLD.has(status) && (isAudited(asked.operationId, asked.route) || status === 403)
 }
 
+/** Of which what is kept is made: a secret at its end would be cut, and not known for one. */
+const LOOKED_THROUGH = 2_000
+
 /** What PostgreSQL would not take, and what no screen shows, is nothing of an id. */
 const sane = (text: string): string =>
-  withoutSecrets(text)
+  withoutSecrets(text.slice(0, LOOKED_THROUGH))
     .slice(0, 300)
     // Last: a cut may go through the middle of a character.
     .toWellFormed()

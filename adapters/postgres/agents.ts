@@ -41,8 +41,6 @@ WITH locked AS MATERIALIZED (
 abandoned AS (
   UPDATE sessions s
      SET agent_id = NULL, reserved_on = NULL, endpoint = NULL, waiting_since = NULL, status_deadline = NULL,
-         -- Whoever asked for this very agent can have it no more, and waits for it no more.
-         placement = CASE s.placement ->> 'agentId' WHEN $1 THEN jsonb_set(s.placement, '{agentId}', 'null') ELSE s.placement END,
          status = CASE s.desired_state WHEN 'deleted' THEN 'deleting' ELSE 'failed' END,
          status_reason = 'removed_outside', status_message = 'agent ' || $1 || ' was removed',
          observed_generation = CASE s.desired_state WHEN 'deleted' THEN s.generation ELSE s.observed_generation END,

@@ -3,7 +3,7 @@
  * a request's id. Of an address what its query or fragment calls so: a session's endpoint has the token that opens it.
  */
 const SECRETS =
-  /\b(ss[a-z]{1,2}_)[A-Za-z0-9_-]{8,}|\b(eyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*|([?&#](?:[\w.-]*(?:token|secret|password|signature)|key|[\w.-]*api[_-]?key|sig)=)[^&#\s"'\\<>]+/gi
+  /\b(ss[a-z]{1,2}_)[A-Za-z0-9_-]{8,}|(?<![A-Za-z0-9_-])(eyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*|((?i:[?&#](?:[\w.-]*(?:token|secret|password|signature)|key|[\w.-]*api[_-]?key|sig)=))[^&#\s"'\\<>]+/g
 
 export const withoutSecrets = (text: string): string =>
   text.replaceAll(

@@ -17,13 +17,19 @@ export const constraintsOf = (session: Session): Constraints => ({
   tieBreaker: session.id,
 })
 
+/** Who asked for an agent that is there no more can have it no more, and need not wait for it. */
+const stillPossible = (session: Session, agents: readonly Agent[]): Constraints => {
+  const constraints = constraintsOf(session)
+  return agents.some(({ id }) => id === constraints.agentId) ? constraints : { ...constraints, agentId: null }
+}
+
 /** The agent that this session cannot leave: it holds its home, or something of it may still run there. */
 export const tiedTo = (session: Session): Session['agentId'] =>
   session.reservedOn ?? (session.persistentHome ? session.agentId : null)
 
 export const slotFor = (session: Session, agents: readonly Agent[]): Slot => {
   const tied = tiedTo(session)
-  return tied === null ? slotOf(place(constraintsOf(session), agents)) : slotOnItsAgent(session, tied, agents)
+  return tied === null ? slotOf(place(stillPossible(session, agents), agents)) : slotOnItsAgent(session, tied, agents)
 }
 
 export const slotOf = (placement: Placement): Slot => {

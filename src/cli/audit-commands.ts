@@ -59,7 +59,8 @@ export const addAuditCommands = (program: Command, context: Context): void => {
       // An export is told in the trail: one that could not be written is not asked for. Nor is a file emptied for one that is refused.
       const file = output === undefined ? null : await opened(output)
       const text = await client.audit.export({ ...filtersOf(options), ...defined({ format }) })
-      await file?.truncate()
+      // A pipe or a device has nothing to empty.
+      if (file !== null && (await file.stat()).isFile()) await file.truncate()
       const into = file?.createWriteStream() ?? process.stdout
       try {
         await pipeline(Readable.from(text), into, { end: output !== undefined })

@@ -50,23 +50,6 @@ describe('removing an agent', () => {
     await stores.agents.remove(ofAcme(agentId))
   })
 
-  it('takes from its sessions that they were asked for on it, and from no others what they were asked for', async () => {
-    const [peer, stays] = [await anAgent(stores, { id: 'asked-for' }), await anAgent(stores, { id: 'not-removed' })]
-    const placed = async (agentId: typeof peer.agentId, asked: typeof peer.agentId): Promise<Session> => {
-      const { id } = await aSessionOn(stores, agentId)
-      await stores.ask(
-        `UPDATE sessions SET placement = placement || jsonb_build_object('agentId', $2::text, 'region', 'eu') WHERE id = $1`,
-        id,
-        asked,
-      )
-      return theSession(stores, id)
-    }
-    const [one, other] = [await placed(peer.agentId, peer.agentId), await placed(peer.agentId, stays.agentId)]
-    await stores.agents.remove(ofAcme(peer.agentId))
-    expect((await theSession(stores, one.id)).placement).to.deep.include({ agentId: null, region: 'eu' })
-    expect((await theSession(stores, other.id)).placement).to.deep.include({ agentId: stays.agentId })
-  })
-
   it('fails its sessions, and says why', async () => {
     const peer = await anAgent(stores, { id: 'fails' })
     const session = await aSessionOn(stores, peer.agentId)

@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import { changed, REDACTED } from '../../../domain/audit/difference.ts'
 import { withoutSecrets } from '../../../domain/audit/secrets.ts'
+import { quickestOf, timed } from '../../support/quickest.ts'
 
 describe('what an audit entry keeps of a change', () => {
   it('is what became different, and of something new all of it', () => {
@@ -71,6 +72,24 @@ describe('what an audit entry keeps of a change', () => {
     )
   })
 
+  it('is found in a moment, however hostile the text', () =>
+    quickestOf(5, 500, () =>
+      timed(async () => {
+        for (const hostile of [
+          'eyJ-',
+          'eyJaaaaaaaa.',
+          'ssa_',
+          'ssa_a-',
+          '&token',
+          '?a&',
+          '&api_',
+          '&aaaaaaaaaaaaaaaa',
+          'token=',
+        ])
+          withoutSecrets(hostile.repeat(262_144 / hostile.length))
+      }),
+    ))
+
   it('and no text has a key, a token or a JWT', () => {
     expect(
       withoutSecrets('GET /api/v1/ssk_0123456789abcdef?x=ssa_abcdefgh12 eyJhbGciOiJub25l.eyJhIjoxfQ.sig'),
@@ -78,6 +97,9 @@ describe('what an audit entry keeps of a change', () => {
     expect(withoutSecrets('a session_identifier, class_0123456789')).to.equal('a session_identifier, class_0123456789')
     expect(withoutSecrets('https://h/?a=1&access_token=x.y&sig=z#token=q "?api_key=k" &Key=1')).to.equal(
       'https://h/?a=1&access_token=[redacted]&sig=[redacted]#token=[redacted] "?api_key=[redacted]" &Key=[redacted]',
+    )
+    expect(withoutSecrets('SSH_AUTHORIZED_KEYS SSL_CERT_FILE SSO_development')).to.equal(
+      'SSH_AUTHORIZED_KEYS SSL_CERT_FILE SSO_development',
     )
     expect(withoutSecrets('/sessions?label=token&q=key&monkey=1')).to.equal('/sessions?label=token&q=key&monkey=1')
   })

@@ -25,6 +25,14 @@ describe('where a session can run again', () => {
     expect(slotFor(session, [home(full), empty])).to.deep.include({ kind: 'placed', agentId: OTHER_AGENT })
   })
 
+  it('is on the agent that was asked for as long as that is there, and elsewhere when it was removed', () => {
+    const placement = { platforms: ['process'], platform: null, region: null, agentId: AGENT }
+    const session = aSession({ status: 'failed', agentId: null, reservedOn: null, placement })
+    expect(slotFor(session, [home(), empty])).to.deep.include({ kind: 'placed', agentId: AGENT })
+    expect(slotFor(session, [home({ status: 'offline' }), empty]).kind).to.equal('waiting')
+    expect(slotFor(session, [empty])).to.deep.include({ kind: 'placed', agentId: OTHER_AGENT })
+  })
+
   it('is where something of it may still run, home or not', () => {
     const session = aSession({ status: 'stopping', persistentHome: false, reservedOn: AGENT })
     expect(slotFor(session, [home({ allocated: { sessions: 8, cpuMillis: 0, memoryMib: 0 } }), empty])).to.deep.include(
