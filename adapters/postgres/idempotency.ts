@@ -28,10 +28,17 @@ const valuesOf = (kept: KeptRequest): readonly unknown[] => [
 /** As `bytea` reads hex. */
 export const byteaOf = (hex: string): string => `\\x${hex}`
 
-/** Of an answer that is written with a session, none of which shows anything once. */
-export const textOf = ({ body }: KeptRequest): string | null => {
+/** Of a session: written by the statement that makes the change. None of them shows anything once. */
+export const answerInput = ({ caller, keyHash, fingerprint, status, location, body }: KeptRequest) => {
   if (Buffer.isBuffer(body)) throw new Error('the answer of a session is not sealed')
-  return body
+  return {
+    caller,
+    key_hash: byteaOf(keyHash),
+    fingerprint: byteaOf(fingerprint),
+    answer_status: status,
+    answer_location: location,
+    answer_body: body,
+  }
 }
 
 export const createIdempotencyStore = (database: Database): IdempotencyStore => ({

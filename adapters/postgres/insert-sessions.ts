@@ -10,10 +10,10 @@
  * Idempotency-Key is not made again: its key is there, or comes to be there while this waits. Nothing that is written is read again:
  * the sessions of several orgs may be written together, and none of them may be seen then.
  */
-import type { Kept, KeptRequest } from '../../domain/ports/idempotency.ts'
+import type { Kept } from '../../domain/ports/idempotency.ts'
 import type { Creation, QuotaWait, SecretEnv } from '../../domain/ports/unit-of-work.ts'
 import { auditRecord, insertAudit } from './audit.ts'
-import { byteaOf, textOf } from './idempotency.ts'
+import { answerInput, byteaOf } from './idempotency.ts'
 import { countNew } from './quota-asked.ts'
 
 export type InsertSettings = {
@@ -181,15 +181,6 @@ export const inputOf = ({ decision, secrets, kept }: Creation, place: number, se
 const keptInput = ({ answer, audit }: Kept) => ({
   ...(answer === null ? {} : answerInput(answer)),
   ...(audit === null ? {} : { audit: auditRecord(audit) }),
-})
-
-const answerInput = (answer: KeptRequest) => ({
-  caller: answer.caller,
-  key_hash: byteaOf(answer.keyHash),
-  fingerprint: byteaOf(answer.fingerprint),
-  answer_status: answer.status,
-  answer_location: answer.location,
-  answer_body: textOf(answer),
 })
 
 /** As `bytea` reads it. */

@@ -16,7 +16,7 @@ import {
 } from '../../domain/ports/unit-of-work.ts'
 import type { Decision } from '../../domain/session/session.ts'
 import { auditRecord, insertAudit } from './audit.ts'
-import { byteaOf, isAnswered, keepWith, textOf } from './idempotency.ts'
+import { answerInput, isAnswered, keepWith } from './idempotency.ts'
 import { type InsertSettings, insertion } from './insert-sessions.ts'
 import type { Tenants } from './pool.ts'
 import { askedOfQuotas, type QuotaRefusal, quotaExceeded } from './quota-asked.ts'
@@ -142,7 +142,7 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM session) THEN 1
 
 const change = (decision: Decision, kept: Kept | undefined, settings: InsertSettings) => {
   const { previous, session, command, events } = decision
-  const answer = kept?.answer
+  const answer = kept?.answer ? answerInput(kept.answer) : null
   return {
     name: 'change_session',
     text: CHANGE_SESSION,
@@ -186,11 +186,11 @@ const change = (decision: Decision, kept: Kept | undefined, settings: InsertSett
       expiryMs(decision, settings),
       session.orgId,
       answer?.caller ?? null,
-      answer == null ? null : byteaOf(answer.keyHash),
-      answer == null ? null : byteaOf(answer.fingerprint),
-      answer?.status ?? null,
-      answer?.location ?? null,
-      answer == null ? null : textOf(answer),
+      answer?.key_hash ?? null,
+      answer?.fingerprint ?? null,
+      answer?.answer_status ?? null,
+      answer?.answer_location ?? null,
+      answer?.answer_body ?? null,
       askedOfQuotas(decision, kept, settings.quotas ?? 'within limits'),
       session.refusals.length === 0 ? null : JSON.stringify(session.refusals),
       kept === undefined || kept.audit === null ? null : JSON.stringify(auditRecord(kept.audit)),

@@ -7,7 +7,7 @@ import type { Agent } from '../agent/agent.ts'
 import type { Session } from '../session/session.ts'
 import { place } from './place.ts'
 import { explain } from './refusal.ts'
-import { constraintsOf } from './slot.ts'
+import { constraintsAmong } from './slot.ts'
 
 export const drainStates = ['moving', 'waiting', 'staying', 'at_rest'] as const
 /** `waiting`: it moves when what it waits for is over. `at_rest`: nothing of it is there; it starts elsewhere when it is asked for. */
@@ -73,7 +73,7 @@ const whyNotYet = (session: Session, { status }: Pick<Agent, 'status'>): Outlook
 
 const whetherElsewhere = (session: Session, { id }: Pick<Agent, 'id'>, agents: readonly Agent[]): Outlook => {
   const placement = place(
-    constraintsOf(session),
+    constraintsAmong(session, agents),
     agents.filter((other) => other.id !== id),
   )
   switch (placement.kind) {

@@ -17,8 +17,8 @@ export const constraintsOf = (session: Session): Constraints => ({
   tieBreaker: session.id,
 })
 
-/** Who asked for an agent that is there no more can have it no more, and need not wait for it. */
-const stillPossible = (session: Session, agents: readonly Agent[]): Constraints => {
+/** Who asked for an agent that is there no more can have it no more, and need not wait for it. `agents`: all that its org may use. */
+export const constraintsAmong = (session: Session, agents: readonly Agent[]): Constraints => {
   const constraints = constraintsOf(session)
   return agents.some(({ id }) => id === constraints.agentId) ? constraints : { ...constraints, agentId: null }
 }
@@ -29,7 +29,9 @@ export const tiedTo = (session: Session): Session['agentId'] =>
 
 export const slotFor = (session: Session, agents: readonly Agent[]): Slot => {
   const tied = tiedTo(session)
-  return tied === null ? slotOf(place(stillPossible(session, agents), agents)) : slotOnItsAgent(session, tied, agents)
+  return tied === null
+    ? slotOf(place(constraintsAmong(session, agents), agents))
+    : slotOnItsAgent(session, tied, agents)
 }
 
 export const slotOf = (placement: Placement): Slot => {

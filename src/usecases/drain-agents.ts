@@ -6,7 +6,7 @@ import { type Agent, withOneMore } from '../../domain/agent/agent.ts'
 import { E } from '../../domain/fp.ts'
 import type { AgentId, OrgId, SessionId } from '../../domain/ids.ts'
 import { place } from '../../domain/placement/place.ts'
-import { constraintsOf, slotFor } from '../../domain/placement/slot.ts'
+import { constraintsAmong, slotFor } from '../../domain/placement/slot.ts'
 import type { AgentDrains, Move } from '../../domain/ports/agent-drains.ts'
 import type { AgentStore } from '../../domain/ports/agents.ts'
 import type { Clock, Ids } from '../../domain/ports/clock.ts'
@@ -125,7 +125,7 @@ const leaveNow = async (deps: DrainAgentsDeps, known: Known, agentId: AgentId, s
   // What cannot be told to rest would be neither here nor there.
   if (agents.find(({ id }) => id === agentId)?.status === 'offline') return false
   const others = agents.filter(({ id }) => id !== agentId)
-  const placement = place(constraintsOf(session), others)
+  const placement = place(constraintsAmong(session, agents), others)
   if (placement.kind !== 'placed') return false
   const committed = await deps.drains.leave(leave(session, intentOf(deps)))
   if (E.isLeft(committed)) return false

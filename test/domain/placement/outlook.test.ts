@@ -32,6 +32,15 @@ describe('what becomes of a session when its agent is drained', () => {
       ['staying', 'agent_asked'],
       [light({ placement: { platforms: ['process'], platform: null, region: null, agentId: AGENT } })],
     ],
+    [
+      'it was made for an agent that is gone',
+      ['waiting', 'in_turn'],
+      [
+        light({
+          placement: { platforms: ['process'], platform: null, region: null, agentId: anAgent({ id: 'gone' }).id },
+        }),
+      ],
+    ],
     ['it is starting', ['waiting', 'starting'], [light({ status: 'scheduling' })]],
     ['it is being stopped', ['waiting', 'ending'], [light({ status: 'stopping' })]],
     ['it is being deleted', ['waiting', 'ending'], [aSession({ status: 'deleting' })]],
