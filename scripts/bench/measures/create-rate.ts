@@ -21,7 +21,7 @@ const FLOOR_CLIENTS = 8
 const CONNECTIONS = [8, 16, 32]
 const ROUNDS = 4
 
-/** `orgs`: so many, each with a quota in every scope that it never reaches. 0: one, without. */
+/** `orgs`: so many, each with a quota in every scope that it never reaches, and each create with an Idempotency-Key. 0: one, without. */
 const createRate = (name: string, agents: number, orgs = 0): Measure => ({
   name,
   about: `the most creates a second over HTTP with ${inWords(agents, orgs)}, beside the raw floor`,
@@ -35,7 +35,7 @@ const createRate = (name: string, agents: number, orgs = 0): Measure => ({
     const parts = partsOf(installation, load)
     const product = async (connections: number, seconds: number, warmUpSeconds: number) => {
       const [cpuBefore, createdBefore] = [cpuTimes(parts), await installation.created()]
-      const result = await creates(installation, load, tokens, connections, seconds, warmUpSeconds)
+      const result = await creates(installation, load, { tokens, keyed: orgs > 0 }, connections, seconds, warmUpSeconds)
       results.push(result)
       const backlogMs = await installation.delivered()
       const cpuMs = cpuPer(cpuBefore, cpuTimes(parts), (await installation.created()) - createdBefore)
@@ -92,7 +92,7 @@ const createRate = (name: string, agents: number, orgs = 0): Measure => ({
 })
 
 const inWords = (agents: number, orgs: number): string =>
-  `${agents} agent${agents === 1 ? '' : 's'}${orgs === 0 ? '' : `, quotas in ${orgs} org${orgs === 1 ? '' : 's'}`}`
+  `${agents} agent${agents === 1 ? '' : 's'}${orgs === 0 ? '' : `, quotas in ${orgs} org${orgs === 1 ? '' : 's'}, keys`}`
 
 const FAR_AWAY = { maxSessions: 1e9, maxRunning: 1e9, cpuMillis: 1e12, memoryMib: 1e12 }
 const QUOTA = { ...FAR_AWAY, perUser: FAR_AWAY, perTemplate: { [CREATE.template]: FAR_AWAY } }
@@ -114,14 +114,14 @@ const makeOrgs = async ({ call, key }: Installation, orgs: number): Promise<read
 const creates = (
   installation: Installation,
   load: Load,
-  tokens: readonly string[],
+  as: { readonly tokens: readonly string[]; readonly keyed: boolean },
   connections: number,
   seconds: number,
   warmUpSeconds: number,
 ): Promise<LoadResult> =>
   load.run({
     ...installation.plan,
-    tokens,
+    ...as,
     method: 'POST',
     paths: ['/api/v1/sessions'],
     body: JSON.stringify(CREATE),
